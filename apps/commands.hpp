@@ -1,0 +1,11 @@
+// Every subcommand: each function adds its options to the program and a callback that runs it.
+// A callback throws granule::Error for bad input and returns normally on success.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace granule {
+
+void add_tokenizer_command(CLI::App& program);  // tokenizer train
+void add_data_command(CLI::App& program);       // data build | inspect
+
+}  // namespace granule

@@ -1,0 +1,35 @@
+# Every library the project uses, found once. `scripts/install-deps` installs them on Debian.
+include(FindPkgConfig)
+find_package(Threads REQUIRED)
+find_package(fmt 9 REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(tomlplusplus 3.3 REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+find_package(HDF5 1.10 REQUIRED COMPONENTS C)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy libhwy-contrib)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
+
+set(MPI_CXX_SKIP_MPICXX ON)  # the removed C++ bindings would want their own library
+find_package(MPI REQUIRED COMPONENTS CXX)
+
+find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
+add_library(granule_random123 INTERFACE IMPORTED)
+target_include_directories(granule_random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
+
+if(GRANULE_WITH_ONEDNN)
+  # Not its CMake package: that asks for OpenCL, which the CPU engine does not need.
+  find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.h REQUIRED)
+  find_library(DNNL_LIBRARY dnnl REQUIRED)
+  add_library(granule_onednn INTERFACE IMPORTED)
+  target_include_directories(granule_onednn SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
+  target_link_libraries(granule_onednn INTERFACE ${DNNL_LIBRARY})
+  find_package(OpenMP REQUIRED COMPONENTS CXX)  # only to tell oneDNN's runtime to stay on one thread
+endif()
+if(GRANULE_WITH_SENTENCEPIECE)
+  pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
+endif()
+if(GRANULE_BUILD_TESTS)
+  find_package(Catch2 2.13 REQUIRED)
+endif()

@@ -1,0 +1,17 @@
+# granule_module(NAME dependencies…): one static library a folder, from every .cpp in it and in its
+# ops/ and kernels/. A new file needs no CMake edit; the globs are checked at every build.
+function(granule_module name)
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp ops/*.cpp kernels/*.cpp zero/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/apps/granule\\.cpp$")
+  if(sources)
+    add_library(granule_${name} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(granule_${name} PRIVATE $<BUILD_INTERFACE:granule_warnings>)
+  else()
+    add_library(granule_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_link_libraries(granule_${name} ${scope} granule_settings ${ARGN})
+  add_library(granule::${name} ALIAS granule_${name})
+  set_target_properties(granule_${name} PROPERTIES EXPORT_NAME ${name})
+endfunction()
