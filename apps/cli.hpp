@@ -3,7 +3,8 @@
 
 namespace granule {
 
-/// Parses the arguments, runs the subcommand, prints "granule: error: …" for what it throws; returns the exit code.
+/// Parses the arguments, runs the subcommand, prints "granule: error: …" for what it throws; returns the exit
+/// code.
 int run_cli(int argc, char** argv);
 
 }  // namespace granule

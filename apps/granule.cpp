@@ -1,3 +1,5 @@
 #include "apps/cli.hpp"
 
-int main(int argc, char** argv) { return granule::run_cli(argc, argv); }
+int main(int argc, char** argv) {
+  return granule::run_cli(argc, argv);
+}

@@ -1,11 +1,11 @@
 // Errors: one exception type that carries the exit code and the three parts of every message.
 // The library throws and never prints or exits; `main` catches once.
 #pragma once
-#include <fmt/format.h>
-
 #include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include <fmt/format.h>
 
 namespace granule {
 
@@ -39,17 +39,20 @@ class Error : public std::runtime_error {
 
 namespace detail {
 [[noreturn]] void check_failed(const char* file, int line, const std::string& message);
-[[noreturn]] void assert_failed(const char* file, int line, const char* condition, const std::string& message);
+[[noreturn]] void assert_failed(const char* file, int line, const char* condition,
+                                const std::string& message);
 }  // namespace detail
 
 }  // namespace granule
 
 /// The caller's fault: the message names the operation and states both numbers.
-#define GRANULE_CHECK(condition, ...)                                                     \
-  (static_cast<bool>(condition) ? static_cast<void>(0)                                    \
-                                : ::granule::detail::check_failed(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__)))
+#define GRANULE_CHECK(condition, ...) \
+  (static_cast<bool>(condition)       \
+       ? static_cast<void>(0)         \
+       : ::granule::detail::check_failed(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__)))
 
 /// Our fault: something that cannot happen has happened.
-#define GRANULE_ASSERT(condition, ...)                    \
-  (static_cast<bool>(condition) ? static_cast<void>(0)    \
-                                : ::granule::detail::assert_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)))
+#define GRANULE_ASSERT(condition, ...) \
+  (static_cast<bool>(condition)        \
+       ? static_cast<void>(0)          \
+       : ::granule::detail::assert_failed(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)))

@@ -1,14 +1,14 @@
 #include "data/digest.hpp"
 
-#include <openssl/evp.h>
-#include <xxhash.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <vector>
+
+#include <openssl/evp.h>
+#include <xxhash.h>
 
 #include "core/error.hpp"
 
@@ -51,7 +51,9 @@ class Xxh3 {
 template <class Digest>
 std::string digest_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) user_error(fmt::format("cannot read the file: {}", std::strerror(errno)), path.string(), "check the path");
+  if (!file)
+    user_error(fmt::format("cannot read the file: {}", std::strerror(errno)), path.string(),
+               "check the path");
   Digest digest;
   std::vector<char> chunk(kChunk);
   while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {
@@ -63,7 +65,9 @@ std::string digest_file(const std::filesystem::path& path) {
 
 }  // namespace
 
-std::string sha256_of_file(const std::filesystem::path& path) { return digest_file<Sha256>(path); }
+std::string sha256_of_file(const std::filesystem::path& path) {
+  return digest_file<Sha256>(path);
+}
 
 std::string sha256_of(std::span<const std::byte> bytes) {
   Sha256 digest;
@@ -75,6 +79,8 @@ std::string xxh3_of(std::span<const std::byte> bytes) {
   return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size()));
 }
 
-std::string xxh3_of_file(const std::filesystem::path& path) { return digest_file<Xxh3>(path); }
+std::string xxh3_of_file(const std::filesystem::path& path) {
+  return digest_file<Xxh3>(path);
+}
 
 }  // namespace granule

@@ -1,15 +1,17 @@
 #include "data/digest.hpp"
 
-#include <catch2/catch.hpp>
-
 #include <fstream>
 #include <string_view>
+
+#include <catch2/catch.hpp>
 
 #include "core/error.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace {
-std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> bytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
 }  // namespace
 
 TEST_CASE("digests equal the published test vectors, of bytes and of files") {

@@ -1,0 +1,30 @@
+// What flows through modules: values that may be recorded, and parameters.
+#pragma once
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// Index into a tape's table of gradients; kConstant: nobody wants the gradient.
+using Slot = std::int32_t;
+inline constexpr Slot kConstant = -1;
+
+struct Var {
+  Tensor value;
+  Slot slot = kConstant;
+};
+
+/// A parameter as autograd sees it. The address is stable; `value` may be swapped between uses (a gathered
+/// shard), which is why operators get it again in backward instead of saving it. `grad.beta` belongs to the
+/// parameter, not to the use: 0 at the start of a step, 1 from the first contribution on.
+struct Leaf {
+  Tensor value;
+  Grad grad;  ///< undefined destination: frozen
+};
+
+/// A use of a parameter in a module.
+struct Param {
+  Leaf* leaf = nullptr;
+  [[nodiscard]] const Tensor& value() const { return leaf->value; }
+};
+
+}  // namespace granule

@@ -1,0 +1,25 @@
+#include "core/allocator.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/error.hpp"
+
+namespace granule {
+
+std::byte* HostHeap::allocate(std::int64_t bytes) {
+  const auto size = static_cast<std::size_t>(align_up(std::max<std::int64_t>(bytes, 1)));
+  auto* data = static_cast<std::byte*>(std::aligned_alloc(kAlignment, size));
+  if (data == nullptr) {
+    throw Error(ExitCode::out_of_memory,
+                fmt::format("out of memory: {:.2f} GiB more were needed", double(bytes) / (1 << 30)),
+                "allocation", "use a smaller model or batch, or more memory");
+  }
+  return data;
+}
+
+void HostHeap::release(std::byte* data, std::int64_t) noexcept {
+  std::free(data);
+}
+
+}  // namespace granule

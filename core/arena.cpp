@@ -1,0 +1,102 @@
+#include "core/arena.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/error.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(data, size) static_cast<void>(data), static_cast<void>(size)
+#define ASAN_UNPOISON_MEMORY_REGION(data, size) static_cast<void>(data), static_cast<void>(size)
+#endif
+
+namespace granule {
+namespace {
+
+[[noreturn]] void exhausted(std::int64_t wanted, std::int64_t in_use, std::int64_t capacity) {
+  const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
+  throw Error(
+      ExitCode::out_of_memory,
+      fmt::format("out of memory: {:.2f} GiB more were needed beside {:.2f} GiB in use, {:.2f} GiB are there",
+                  gib(wanted), gib(in_use), gib(capacity)),
+      "step memory", "use a smaller train.micro_batch_size, data.seq_len or model, or train.recompute");
+}
+
+}  // namespace
+
+Arena::Arena(std::int64_t bytes, Poison poison)
+    : capacity_(bytes / kAlignment * kAlignment), poison_(poison) {
+  GRANULE_CHECK(capacity_ > 0, "arena: a reservation of {} bytes", bytes);
+  void* base = mmap(nullptr, static_cast<std::size_t>(capacity_), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) exhausted(capacity_, 0, capacity_);
+  base_ = static_cast<std::byte*>(base);
+  ASAN_POISON_MEMORY_REGION(base_, static_cast<std::size_t>(capacity_));
+  add_free(0, capacity_);
+}
+
+Arena::~Arena() {
+  ASAN_UNPOISON_MEMORY_REGION(base_, static_cast<std::size_t>(capacity_));
+  munmap(base_, static_cast<std::size_t>(capacity_));
+}
+
+void Arena::add_free(Offset offset, std::int64_t size) {
+  free_by_offset_.emplace(offset, size);
+  free_by_size_.emplace(size, offset);
+}
+
+void Arena::remove_free(std::map<Offset, std::int64_t>::iterator block) {
+  free_by_size_.erase({block->second, block->first});
+  free_by_offset_.erase(block);
+}
+
+std::byte* Arena::allocate(std::int64_t bytes) {
+  const std::int64_t size = align_up(std::max<std::int64_t>(bytes, 1));
+  const auto fit = free_by_size_.lower_bound({size, 0});
+  if (fit == free_by_size_.end()) exhausted(size, in_use_, capacity_);
+  const auto [free_size, offset] = *fit;
+  remove_free(free_by_offset_.find(offset));
+  if (free_size > size) add_free(offset + size, free_size - size);
+  in_use_ += size;
+  high_water_ = std::max(high_water_, offset + size);
+  std::byte* data = base_ + offset;
+  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<std::size_t>(bytes));
+  if (poison_ == Poison::yes) std::memset(data, 0xff, static_cast<std::size_t>(bytes));
+  return data;
+}
+
+void Arena::release(std::byte* data, std::int64_t bytes) noexcept {
+  Offset offset = data - base_;
+  std::int64_t size = align_up(std::max<std::int64_t>(bytes, 1));
+  ASAN_POISON_MEMORY_REGION(data, static_cast<std::size_t>(size));
+  in_use_ -= size;
+  auto next = free_by_offset_.lower_bound(offset);
+  if (next != free_by_offset_.end() && next->first == offset + size) {
+    size += next->second;
+    remove_free(next++);
+  }
+  if (next != free_by_offset_.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second == offset) {
+      offset = before->first;
+      size += before->second;
+      remove_free(before);
+    }
+  }
+  add_free(offset, size);
+}
+
+std::int64_t physical_memory() {
+  std::int64_t bytes = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+  std::ifstream limit("/sys/fs/cgroup/memory.max");
+  if (std::int64_t container = 0; limit >> container && container > 0) bytes = std::min(bytes, container);
+  return bytes;
+}
+
+}  // namespace granule

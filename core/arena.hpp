@@ -1,0 +1,46 @@
+// Step memory on the host: one reservation of address space, handed out best-fit and merged again on
+// release. Pages are touched once and stay, so from the second step on a step allocates nothing from the
+// system; the high-water mark is what the step needed. Used by one thread, the rank's.
+#pragma once
+#include <map>
+#include <set>
+#include <utility>
+
+#include "core/allocator.hpp"
+
+namespace granule {
+
+enum class Poison : bool { no, yes };
+
+class Arena final : public Allocator {
+ public:
+  /// Reserves `bytes` of address space (no memory yet). Poison::yes fills each block with 0xff on allocation:
+  /// NaN for floats, so that a kernel which reads what nobody wrote is found.
+  explicit Arena(std::int64_t bytes, Poison poison = Poison::no);
+  ~Arena() override;
+
+  [[nodiscard]] std::byte* allocate(std::int64_t bytes) override;
+  void release(std::byte* data, std::int64_t bytes) noexcept override;
+
+  [[nodiscard]] std::int64_t in_use() const { return in_use_; }
+  /// Bytes from the start of the reservation that were ever handed out.
+  [[nodiscard]] std::int64_t high_water() const { return high_water_; }
+
+ private:
+  using Offset = std::int64_t;
+  void add_free(Offset offset, std::int64_t size);
+  void remove_free(std::map<Offset, std::int64_t>::iterator block);
+
+  std::byte* base_ = nullptr;
+  std::int64_t capacity_ = 0;
+  Poison poison_;
+  std::int64_t in_use_ = 0;
+  std::int64_t high_water_ = 0;
+  std::map<Offset, std::int64_t> free_by_offset_;
+  std::set<std::pair<std::int64_t, Offset>> free_by_size_;  // ties: lowest address, so use stays compact
+};
+
+/// Physical memory of this machine, or the container's limit where that is lower.
+[[nodiscard]] std::int64_t physical_memory();
+
+}  // namespace granule

@@ -1,0 +1,68 @@
+// The rank's threads. Work is cut into tasks by its shape alone and each task is computed by one thread, so
+// the number of threads never changes a result.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace granule {
+
+/// A fork-join pool whose waits spin briefly and then sleep: a fork costs well under a microsecond while the
+/// machine is ours, and nothing is burnt while it is not.
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);  ///< the caller is one of them; throws for threads < 1
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Runs body(i) once for every i in [0, tasks), in any order on any thread; returns when all are done.
+  /// The first exception of a task is thrown again here. A call from inside a task runs in that task.
+  template <class Body>
+  void run(std::int64_t tasks, const Body& body) {
+    run_tasks({&body, [](const void* self, std::int64_t i) { (*static_cast<const Body*>(self))(i); }, tasks});
+  }
+
+ private:
+  struct Job {
+    const void* body = nullptr;
+    void (*call)(const void*, std::int64_t) = nullptr;
+    std::int64_t tasks = 0;
+  };
+  void run_tasks(const Job& job);
+  void take_tasks();
+  void work();
+
+  std::vector<std::thread> workers_;
+  Job job_;
+  std::atomic<std::int64_t> next_{0};
+  std::atomic<bool> open_{false};  // tasks may be taken
+  std::atomic<int> active_{0};     // workers that may be inside a task
+  std::atomic<std::uint32_t> epoch_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;
+};
+
+/// body(begin, end) over [0, n) in pieces of `grain` (the last may be shorter): one task a piece.
+template <class Body>
+void parallel_chunks(ThreadPool& pool, std::int64_t n, std::int64_t grain, const Body& body) {
+  if (n <= grain) {
+    if (n > 0) body(std::int64_t{0}, n);
+    return;
+  }
+  pool.run((n + grain - 1) / grain, [&](std::int64_t i) {
+    const std::int64_t begin = i * grain;
+    body(begin, begin + grain < n ? begin + grain : n);
+  });
+}
+
+/// Cores this process may use.
+[[nodiscard]] int available_cores();
+
+}  // namespace granule

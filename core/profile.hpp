@@ -1,0 +1,37 @@
+// Where a step's time goes: seconds by phase, always on (two clock readings an operator).
+#pragma once
+#include <chrono>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace granule {
+
+class Profile {
+ public:
+  void add(std::string_view phase, double seconds);
+  void reset() { seconds_.clear(); }
+  [[nodiscard]] const std::map<std::string, double, std::less<>>& seconds() const { return seconds_; }
+
+ private:
+  std::map<std::string, double, std::less<>> seconds_;
+};
+
+/// Adds the time from construction to destruction to a phase.
+class PhaseTimer {
+ public:
+  PhaseTimer(Profile& profile, std::string_view phase)
+      : profile_(profile), phase_(phase), start_(std::chrono::steady_clock::now()) {}
+  ~PhaseTimer() {
+    profile_.add(phase_, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+  }
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+
+ private:
+  Profile& profile_;
+  std::string_view phase_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace granule

@@ -1,0 +1,95 @@
+// A tensor is a shape over shared storage: contiguous, row-major, cheap to copy (copies share the bytes).
+// There are no strides: a transpose is a GEMM flag, a column block is a pointer and a row pitch.
+#pragma once
+#include <memory>
+#include <span>
+
+#include "core/context.hpp"
+#include "core/dtype.hpp"
+#include "core/shape.hpp"
+
+namespace granule {
+
+/// Bytes of one allocation, returned to their allocator and counted in their Context's memory table.
+class Storage {
+ public:
+  Storage(Context& context, std::int64_t bytes, MemoryCategory category);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  [[nodiscard]] Context& context() const { return context_; }
+  [[nodiscard]] std::byte* data() const { return data_; }
+
+ private:
+  Context& context_;
+  std::int64_t bytes_;
+  MemoryCategory category_;
+  std::byte* data_;
+};
+
+class Tensor {
+ public:
+  Tensor() = default;  ///< undefined: no storage
+  /// Uninitialised. Throws Error (out of memory).
+  [[nodiscard]] static Tensor empty(Context& context, const Shape& shape, DType dtype,
+                                    MemoryCategory category = MemoryCategory::activations);
+  [[nodiscard]] static Tensor zeros(Context& context, const Shape& shape, DType dtype,
+                                    MemoryCategory category = MemoryCategory::activations);
+  /// A tensor beside this one: same context and dtype, activations.
+  [[nodiscard]] Tensor empty_like(const Shape& shape) const { return empty(context(), shape, dtype_); }
+
+  [[nodiscard]] bool defined() const { return storage_ != nullptr; }
+  [[nodiscard]] const Shape& shape() const { return shape_; }
+  [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] std::int64_t numel() const { return shape_.numel(); }
+  [[nodiscard]] std::int64_t bytes() const { return numel() * size_of(dtype_); }
+  [[nodiscard]] Context& context() const;
+  [[nodiscard]] Device device() const { return context().device(); }
+
+  /// Pointer to the first element; throws when T is not the dtype.
+  template <class T>
+  [[nodiscard]] T* data() const {
+    check_type(dtype_of<std::remove_const_t<T>>);
+    return reinterpret_cast<T*>(raw());
+  }
+  /// All elements, row-major.
+  template <class T>
+  [[nodiscard]] std::span<T> span() const {
+    return {data<T>(), static_cast<std::size_t>(numel())};
+  }
+  /// The one element of a tensor of one element.
+  template <class T>
+  [[nodiscard]] T item() const {
+    check_item();
+    return *data<const T>();
+  }
+  [[nodiscard]] std::byte* raw() const { return storage_->data() + offset_; }
+
+  /// The same elements under another shape of as many elements.
+  [[nodiscard]] Tensor view(const Shape& shape) const;
+  /// Elements [begin, begin + numel(shape)) of the flattened tensor, shaped.
+  [[nodiscard]] Tensor slice(std::int64_t begin, const Shape& shape) const;
+
+ private:
+  void check_type(DType wanted) const;
+  void check_item() const;
+
+  std::shared_ptr<Storage> storage_;
+  std::int64_t offset_ = 0;  // bytes
+  Shape shape_{0};
+  DType dtype_ = DType::f32;
+};
+
+/// A gradient's destination: beta 0 overwrites (and must not read dst), 1 adds. It is the GEMM's beta.
+/// An undefined dst says that nobody wants this gradient.
+struct Grad {
+  Tensor dst;
+  double beta = 0.0;
+  explicit operator bool() const { return dst.defined(); }
+};
+
+void fill_zero(const Tensor& tensor);
+/// destination = source + beta · destination, elementwise; shapes and dtypes must agree.
+void accumulate(const Tensor& source, const Grad& destination);
+
+}  // namespace granule
