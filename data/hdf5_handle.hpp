@@ -1,0 +1,41 @@
+// Private to hdf5*.cpp: identifiers that close themselves, the library lock, and errors from HDF5's stack.
+#pragma once
+#include <mutex>
+#include <string>
+
+#include <hdf5.h>
+
+namespace granule::hdf5 {
+
+/// Held around every HDF5 call: the library has global state and is not always built thread-safe.
+/// Also keeps HDF5 from printing its error stack (a setting of the calling thread).
+class Session {
+ public:
+  Session();
+
+ private:
+  std::lock_guard<std::recursive_mutex> lock_;
+};
+
+/// An HDF5 identifier and the function that closes it. Closing what was only read cannot lose anything, so
+/// the destructor ignores the result; writers call close() and check.
+class Handle {
+ public:
+  using Close = herr_t (*)(hid_t);
+  Handle(hid_t id, Close closer) : id_(id), close_(closer) {}
+  ~Handle();
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  [[nodiscard]] hid_t get() const { return id_; }
+  [[nodiscard]] bool valid() const { return id_ >= 0; }
+  [[nodiscard]] herr_t close();
+
+ private:
+  hid_t id_;
+  Close close_;
+};
+
+/// The innermost description on HDF5's error stack, for instance "unable to open file: truncated file".
+[[nodiscard]] std::string last_error();
+
+}  // namespace granule::hdf5
