@@ -1,0 +1,32 @@
+// manifest.json of a data set: which shards belong to it, and their digests.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace granule {
+
+inline constexpr std::string_view kManifestFile = "manifest.json";
+
+struct ManifestShard {
+  std::string file;   ///< a plain name, next to the manifest
+  std::string split;  ///< "train" or "val"
+  std::int64_t n_tokens = 0;
+  std::int64_t n_docs = 0;
+  std::string sha256;  ///< of the file
+};
+
+struct Manifest {
+  std::int64_t vocab_size = 0;
+  std::string tokenizer_sha256;       ///< empty: not known
+  std::vector<ManifestShard> shards;  ///< in name order
+};
+
+/// Throws a user error that names the file and the key for anything malformed.
+[[nodiscard]] Manifest read_manifest(const std::filesystem::path& path);
+/// Throws an I/O error; the file appears whole or not at all.
+void write_manifest(const std::filesystem::path& path, const Manifest& manifest);
+
+}  // namespace granule
