@@ -1,0 +1,259 @@
+#include "apps/run_config.hpp"
+
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "apps/run_config_keys.hpp"
+#include "core/error.hpp"
+#include "moe/counts.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using Catch::Matchers::Contains;
+using granule::ConfigBase;
+using granule::load_run_config;
+using granule::Period;
+using granule::RunConfig;
+using granule::ScheduleKind;
+using granule::test::TempDir;
+using Words = std::vector<std::string>;
+
+namespace {
+
+const std::filesystem::path kConfigs = std::filesystem::path(GRANULE_SOURCE_DIR) / "configs";
+
+constexpr std::string_view kMinimal = R"([model]
+hidden_size = 32
+num_hidden_layers = 2
+num_attention_heads = 4
+intermediate_size = 48
+)";
+
+std::filesystem::path written(const TempDir& directory, std::string_view text) {
+  const auto path = directory / "run.toml";
+  std::ofstream(path, std::ios::binary) << text;
+  return path;
+}
+
+RunConfig parsed(std::string_view text, const Words& overrides = {},
+                 const granule::ConfigOptions& options = {}) {
+  const TempDir directory;
+  return load_run_config(written(directory, text), overrides, options);
+}
+
+// A value other than the default in every key, so that a key lost on the way shows.
+RunConfig unusual_config() {
+  const RunConfig config = parsed(R"([model]
+vocab_size = 77
+hidden_size = 32
+num_hidden_layers = 5
+num_attention_heads = 8
+num_key_value_heads = 2
+intermediate_size = 48
+max_position_embeddings = 123
+rms_norm_eps = 1e-5
+rope_theta = 500000.0
+attention_bias = true
+tie_word_embeddings = true
+initializer_range = 0.013
+[moe]
+n_routed_experts = 6
+num_experts_per_tok = 3
+n_shared_experts = 1
+moe_intermediate_size = 24
+first_k_dense_replace = 1
+moe_layer_freq = 2
+norm_topk_prob = true
+seq_aux = false
+aux_loss_alpha = 0.0123
+[data]
+path = "some \"odd\"\tname/\u00e9\u007f"
+seq_len = 17
+shuffle = false
+seed = 9223372036854775807
+[optim]
+lr = 0.1
+betas = [0.8, 0.999]
+eps = 1e-10
+weight_decay = 0
+decay_norms = true
+grad_clip = 0.3
+[schedule]
+kind = "wsd"
+warmup = "1.5Kt"
+decay_at = "20Mt"
+min_lr = 0.001
+[train]
+steps = "1.5e"
+batch_size = 12
+micro_batch_size = 3
+seed = 7
+recompute = "full"
+dtype = "f64"
+threads = 3
+[checkpoint]
+every = 0.25
+keep = 0
+[eval]
+every = "4096t"
+batches = 0
+[log]
+every = 3
+)");
+  return config;
+}
+
+}  // namespace
+
+TEST_CASE("a config that names only the model's shape gets the documented defaults") {
+  const RunConfig config = parsed(kMinimal);
+  CHECK(config.model.num_key_value_heads == 4);
+  CHECK(config.model.vocab_size == 0);
+  CHECK(config.model.initializer_range == 0.006);
+  CHECK(config.data.path.empty());
+  CHECK(config.data.seq_len == 4096);
+  CHECK(config.data.shuffle);
+  CHECK(config.optim.betas == std::array{0.9, 0.95});
+  CHECK(config.optim.eps == 1e-8);
+  CHECK_FALSE(config.optim.decay_norms);
+  CHECK(config.schedule.decay_at ==
+        std::vector<Period>{{Period::Unit::fraction, 0.8}, {Period::Unit::fraction, 0.9}});
+  CHECK(config.train.dtype == granule::DType::f32);
+  CHECK(config.train.threads == 0);
+}
+
+TEST_CASE("a config written as TOML loads to the same config") {
+  const RunConfig config = unusual_config();
+  CHECK(config.data.path.filename() == "\u00e9\u007f");
+  CHECK(parsed(to_toml(config)) == config);
+  CHECK(parsed(to_toml(parsed(kMinimal))) == parsed(kMinimal));
+}
+
+TEST_CASE("a config written as JSON loads to the same config") {
+  const RunConfig config = unusual_config();
+  const auto text = to_json(config).dump();
+  CHECK(granule::run_config_from_json(nlohmann::json::parse(text), "state.json") == config);
+}
+
+TEST_CASE("the unusual config differs from the default in every key it can") {
+  const auto unusual = to_json(unusual_config());
+  const auto usual = to_json(RunConfig{});
+  for (const auto& key : granule::config_keys()) {
+    if (key.name == "optim.name" || key.name == "train.device" || key.name == "schedule.decay_by") continue;
+    INFO(key.name);
+    CHECK(unusual[std::string(key.table())][std::string(key.leaf())] !=
+          usual[std::string(key.table())][std::string(key.leaf())]);
+  }
+}
+
+TEST_CASE("overrides win over the file, bare words are texts and relative paths start where the user is") {
+  const RunConfig config = parsed(
+      kMinimal, {"optim.lr=1e-2", "schedule.kind=cosine", "train.steps=20Mt", "optim.betas=[0.5, 0.75]",
+                 "data.shuffle=false", "data.path=2024", "checkpoint.every = 7"});
+  CHECK(config.optim.lr == 1e-2);
+  CHECK(config.schedule.kind == ScheduleKind::cosine);
+  CHECK(config.train.steps == Period{Period::Unit::tokens, 2e7});
+  CHECK(config.optim.betas == std::array{0.5, 0.75});
+  CHECK_FALSE(config.data.shuffle);
+  CHECK(config.data.path == std::filesystem::current_path() / "2024");
+  CHECK(config.checkpoint.every == Period{Period::Unit::steps, 7});
+}
+
+TEST_CASE("relative paths in a file start from the file") {
+  const TempDir directory;
+  const auto path = written(directory, std::string(kMinimal) + "[data]\npath = \"../books\"\n");
+  const auto expected = (directory.path() / "../books").lexically_normal();
+  CHECK(load_run_config(path, {}).data.path == expected);
+  CHECK(parsed(kMinimal, {"data.path=/corpus/./a"}).data.path == "/corpus/a");
+}
+
+TEST_CASE("CRLF line ends and a byte order mark are read like any other file") {
+  std::string text = "\xef\xbb\xbf";
+  for (const char c : kMinimal) {
+    if (c == '\n') text.push_back('\r');
+    text.push_back(c);
+  }
+  CHECK(parsed(text) == parsed(kMinimal));
+}
+
+TEST_CASE("every config that ships loads") {
+  int files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kConfigs)) {
+    if (entry.path().extension() != ".toml") continue;
+    INFO(entry.path().string());
+    CHECK_NOTHROW(load_run_config(entry.path(), {}));
+    CHECK_NOTHROW(resolve_steps(load_run_config(entry.path(), {}), 1000));
+    ++files;
+  }
+  CHECK(files >= 4);
+}
+
+TEST_CASE("the paper's 16B config counts the published parameters and the paper's schedule") {
+  const RunConfig config = load_run_config(kConfigs / "paper/deepseekmoe-16b.toml", {});
+  const auto counts = granule::count_parameters(config.model, config.moe);
+  CHECK(counts.total() == 16'375'728'128);
+  CHECK(counts.activated() == 2'828'650'496);
+  const auto steps = resolve_steps(config, 0);
+  CHECK(steps.schedule.decay_at == std::vector<std::int64_t>{85159, 95804});
+  CHECK(steps.schedule.total == 106449);
+}
+
+TEST_CASE("the bench config has the shape that speed is measured on") {
+  const RunConfig config = load_run_config(kConfigs / "bench.toml", {});
+  CHECK(config.data.seq_len * config.train.micro_batch_size == 2048);
+  CHECK(config.model.head_dim() == 64);
+  const auto counts = granule::count_parameters(config.model, config.moe);
+  // By hand: 2·8192·512 + 8·4·512² + 17·512 + 3·512·1408 + 7·(64·512 + 66·3·512·176)
+  CHECK(counts.total() == 8'388'608 + 8'388'608 + 8'704 + 2'162'688 + 7 * (32'768 + 17'842'176));
+}
+
+TEST_CASE("under a loaded model, keys that keep its shape override and others are refused with both values") {
+  granule::ConfigOptions options;
+  options.base = ConfigBase{unusual_config(), "hub/config.json"};
+  const RunConfig config = parsed(
+      "[moe]\nnum_experts_per_tok = 2\naux_loss_alpha = 0.5\n[model]\nhidden_size = 32\n", {}, options);
+  CHECK(config.moe.num_experts_per_tok == 2);
+  CHECK(config.moe.aux_loss_alpha == 0.5);
+  CHECK(config.moe.n_routed_experts == 6);
+  CHECK(config.model.rope_theta == 500000.0);
+  CHECK_THROWS_WITH(
+      parsed("[model]\nhidden_size = 64\n", {}, options),
+      Contains("model.hidden_size = 64") && Contains("32 (hub/config.json)") && Contains("run.toml:2"));
+  CHECK_THROWS_WITH(override_run_config(Words{"moe.n_routed_experts=8"}, options),
+                    Contains("moe.n_routed_experts = 8") && Contains("command line") && Contains("has 6"));
+  CHECK(override_run_config(Words{"moe.num_experts_per_tok=1"}, options).moe.num_experts_per_tok == 1);
+}
+
+TEST_CASE("only lengths, layout and output may differ on resume") {
+  const RunConfig saved = unusual_config();
+  RunConfig now = saved;
+  now.train.steps = {Period::Unit::steps, 5};
+  now.train.threads = 9;
+  now.train.recompute = RunConfig::Recompute::none;
+  now.checkpoint.keep = 1;
+  now.eval.batches = 3;
+  now.log.every = {Period::Unit::steps, 100};
+  now.model.vocab_size = 0;
+  CHECK_NOTHROW(check_resumable(saved, now, "step-00000010"));
+  now.optim.lr = 0.2;
+  CHECK_THROWS_WITH(check_resumable(saved, now, "step-00000010"),
+                    Contains("optim.lr = 0.2 now, but 0.1") && Contains("step-00000010"));
+  now = saved;
+  now.data.seed = 1;
+  CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.seed"));
+}
+
+TEST_CASE("every period of a run is resolved to steps") {
+  RunConfig config = parsed(kMinimal, {"data.seq_len=64", "train.batch_size=8", "train.steps=2e",
+                                       "schedule.warmup=1024t", "eval.every=0.1", "checkpoint.every=25"});
+  const auto steps = resolve_steps(config, 400);  // 50 steps an epoch, 512 tokens a step
+  CHECK(steps.total == 100);
+  CHECK(steps.schedule.total == 100);
+  CHECK(steps.schedule.warmup == 2);
+  CHECK(steps.schedule.decay_at == std::vector<std::int64_t>{80, 90});
+  CHECK(steps.eval_every == 10);
+  CHECK(steps.checkpoint_every == 25);
+  CHECK(steps.log_every == 1);
+  CHECK_THROWS_WITH(resolve_steps(config, 0), Contains("train.steps") && Contains("epochs"));
+}
