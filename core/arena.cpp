@@ -28,6 +28,8 @@ namespace {
       "step memory", "use a smaller train.micro_batch_size, data.seq_len or model, or train.recompute");
 }
 
+constexpr std::byte kFence{0xf5};
+
 }  // namespace
 
 Arena::Arena(std::int64_t bytes, Poison poison)
@@ -37,7 +39,7 @@ Arena::Arena(std::int64_t bytes, Poison poison)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) exhausted(capacity_, 0, capacity_);
   base_ = static_cast<std::byte*>(base);
-  ASAN_POISON_MEMORY_REGION(base_, static_cast<std::size_t>(capacity_));
+  raise_high_water(0);
   add_free(0, capacity_);
 }
 
@@ -56,25 +58,51 @@ void Arena::remove_free(std::map<Offset, std::int64_t>::iterator block) {
   free_by_offset_.erase(block);
 }
 
+std::int64_t Arena::block_size(std::int64_t bytes) const {
+  return align_up(std::max<std::int64_t>(bytes, 1)) + 2 * fence();
+}
+
+/// AddressSanitizer guards what was never handed out only this far ahead: the shadow of a whole reservation
+/// would be an eighth of the machine's memory.
+void Arena::raise_high_water(std::int64_t end) {
+  constexpr std::int64_t kAhead = std::int64_t{1} << 16;
+  if (end > 0 && end <= high_water_) return;
+  high_water_ = end;
+  const std::int64_t ahead = std::min(kAhead, capacity_ - end);
+  ASAN_POISON_MEMORY_REGION(base_ + end, static_cast<std::size_t>(ahead));
+}
+
 std::byte* Arena::allocate(std::int64_t bytes) {
-  const std::int64_t size = align_up(std::max<std::int64_t>(bytes, 1));
+  const std::int64_t size = block_size(bytes);
   const auto fit = free_by_size_.lower_bound({size, 0});
   if (fit == free_by_size_.end()) exhausted(size, in_use_, capacity_);
   const auto [free_size, offset] = *fit;
   remove_free(free_by_offset_.find(offset));
   if (free_size > size) add_free(offset + size, free_size - size);
   in_use_ += size;
-  high_water_ = std::max(high_water_, offset + size);
-  std::byte* data = base_ + offset;
+  raise_high_water(offset + size);
+  std::byte* const data = base_ + offset + fence();
+  if (poison_ == Poison::yes) {
+    ASAN_UNPOISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
+    std::fill_n(base_ + offset, size, kFence);
+    std::memset(data, 0xff, static_cast<std::size_t>(bytes));
+    ASAN_POISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
+  }
   ASAN_UNPOISON_MEMORY_REGION(data, static_cast<std::size_t>(bytes));
-  if (poison_ == Poison::yes) std::memset(data, 0xff, static_cast<std::size_t>(bytes));
   return data;
 }
 
 void Arena::release(std::byte* data, std::int64_t bytes) noexcept {
-  Offset offset = data - base_;
-  std::int64_t size = align_up(std::max<std::int64_t>(bytes, 1));
-  ASAN_POISON_MEMORY_REGION(data, static_cast<std::size_t>(size));
+  std::int64_t size = block_size(bytes);
+  Offset offset = data - base_ - fence();
+  if (poison_ == Poison::yes) {
+    ASAN_UNPOISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
+    const auto intact = [](const std::byte* from, const std::byte* to) {
+      return std::all_of(from, to, [](std::byte b) { return b == kFence; });
+    };
+    if (!intact(base_ + offset, data) || !intact(data + bytes, base_ + offset + size)) ++damaged_;
+  }
+  ASAN_POISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
   in_use_ -= size;
   auto next = free_by_offset_.lower_bound(offset);
   if (next != free_by_offset_.end() && next->first == offset + size) {

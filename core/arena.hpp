@@ -14,8 +14,9 @@ enum class Poison : bool { no, yes };
 
 class Arena final : public Allocator {
  public:
-  /// Reserves `bytes` of address space (no memory yet). Poison::yes fills each block with 0xff on allocation:
-  /// NaN for floats, so that a kernel which reads what nobody wrote is found.
+  /// Reserves `bytes` of address space (no memory yet). Poison::yes fills each block with 0xff on allocation,
+  /// NaN for floats, so that a kernel which reads what nobody wrote is found, and fences it, so that one
+  /// which writes past its ends is counted in damaged_blocks().
   explicit Arena(std::int64_t bytes, Poison poison = Poison::no);
   ~Arena() override;
 
@@ -25,9 +26,14 @@ class Arena final : public Allocator {
   [[nodiscard]] std::int64_t in_use() const { return in_use_; }
   /// Bytes from the start of the reservation that were ever handed out.
   [[nodiscard]] std::int64_t high_water() const { return high_water_; }
+  /// Blocks released so far whose fences had been written to (Poison::yes).
+  [[nodiscard]] std::int64_t damaged_blocks() const { return damaged_; }
 
  private:
   using Offset = std::int64_t;
+  [[nodiscard]] std::int64_t block_size(std::int64_t bytes) const;
+  [[nodiscard]] std::int64_t fence() const { return poison_ == Poison::yes ? kAlignment : 0; }
+  void raise_high_water(std::int64_t end);
   void add_free(Offset offset, std::int64_t size);
   void remove_free(std::map<Offset, std::int64_t>::iterator block);
 
@@ -36,6 +42,7 @@ class Arena final : public Allocator {
   Poison poison_;
   std::int64_t in_use_ = 0;
   std::int64_t high_water_ = 0;
+  std::int64_t damaged_ = 0;
   std::map<Offset, std::int64_t> free_by_offset_;
   std::set<std::pair<std::int64_t, Offset>> free_by_size_;  // ties: lowest address, so use stays compact
 };
