@@ -1,10 +1,23 @@
 #include "core/context.hpp"
 
+#include <hwy/targets.h>
+
 namespace granule {
+namespace {
+
+/// Kernels find their instruction set through this choice; left unmade, every call would detect it again.
+bool choose_instruction_set() {
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  return true;
+}
+
+}  // namespace
 
 Context::Context(const ContextOptions& options)
     : pool_(options.threads),
-      step_memory_(options.step_memory > 0 ? options.step_memory : physical_memory(), options.poison) {}
+      step_memory_(options.step_memory > 0 ? options.step_memory : physical_memory(), options.poison) {
+  [[maybe_unused]] static const bool chosen = choose_instruction_set();
+}
 
 Allocator& Context::allocator(MemoryCategory category) {
   const bool of_a_step = category == MemoryCategory::activations || category == MemoryCategory::scratch;

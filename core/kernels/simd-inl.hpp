@@ -1,0 +1,133 @@
+// Vector building blocks for CPU kernels, compiled once per instruction set by Highway (include it inside a
+// foreach_target file, after hwy/highway.h). Pointers need no alignment beyond their type's; lengths are any.
+// Not an interface between translation units.
+#include <cstdint>
+#include <type_traits>
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+#if defined(GRANULE_CORE_KERNELS_SIMD_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef GRANULE_CORE_KERNELS_SIMD_INL_HPP
+#undef GRANULE_CORE_KERNELS_SIMD_INL_HPP
+#else
+#define GRANULE_CORE_KERNELS_SIMD_INL_HPP
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class D>
+HWY_INLINE std::int64_t lanes(D d) {
+  return static_cast<std::int64_t>(hn::Lanes(d));
+}
+
+/// The first n < lanes(d) elements, zeros behind them.
+template <class D, class T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t n) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(T)] = {};
+  for (std::int64_t i = 0; i < n; ++i) buffer[i] = from[i];
+  return hn::Load(d, buffer);
+#else
+  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(n)), d, from);
+#endif
+}
+template <class D, class T = hn::TFromD<D>>
+HWY_INLINE void store_first(hn::Vec<D> v, D d, T* to, std::int64_t n) {
+#if HWY_MEM_OPS_MIGHT_FAULT
+  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(v, d, buffer);
+  for (std::int64_t i = 0; i < n; ++i) to[i] = buffer[i];
+#else
+  hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(n)), d, to);
+#endif
+}
+
+/// y[i] = f(d, in[i]…) or, where adding, y[i] += it. f takes and returns vectors.
+enum class Store : bool { overwrite, add };
+[[maybe_unused]] inline Store store_of(double beta) {
+  return beta == 0.0 ? Store::overwrite : Store::add;
+}
+template <class T, class F, class... In>
+HWY_INLINE void map(Store store, T* y, std::int64_t n, const F& f, const In*... in) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t step = lanes(d);
+  std::int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    auto v = f(d, hn::LoadU(d, in + i)...);
+    if (store == Store::add) v = hn::Add(v, hn::LoadU(d, y + i));
+    hn::StoreU(v, d, y + i);
+  }
+  if (i == n) return;
+  auto v = f(d, load_first(d, in + i, n - i)...);
+  if (store == Store::add) v = hn::Add(v, load_first(d, y + i, n - i));
+  store_first(v, d, y + i, n - i);
+}
+
+/// Four, eight… elements as float64.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
+  if constexpr (std::is_same_v<T, double>) {
+    return hn::LoadU(d, from);
+  } else {
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<T, D>(), from));
+  }
+}
+
+/// Σ f(d, in[i]…) in float64, whatever the inputs' type; f must map zeros to zero.
+template <class T, class F, class... In>
+HWY_INLINE double sum_wide(std::int64_t n, const F& f, const T* first, const In*... in) {
+  const hn::ScalableTag<double> d;
+  const std::int64_t step = lanes(d);
+  auto sum0 = hn::Zero(d), sum1 = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + 2 * step <= n; i += 2 * step) {
+    sum0 = hn::Add(sum0, f(d, load_wide(d, first + i), load_wide(d, in + i)...));
+    sum1 = hn::Add(sum1, f(d, load_wide(d, first + i + step), load_wide(d, in + i + step)...));
+  }
+  const hn::CappedTag<double, 1> one;
+  double tail = 0.0;
+  for (; i < n; ++i) {
+    tail += hn::GetLane(
+        f(one, hn::Set(one, static_cast<double>(first[i])), hn::Set(one, static_cast<double>(in[i]))...));
+  }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1))) + tail;
+}
+
+/// e^x to 1e-7 relative: Cody-Waite reduction to |r| ≤ ln 2 / 2 and a polynomial of degree 6 through the
+/// Chebyshev points. 0 below -87.33, infinity from 88.37 on, NaN for NaN.
+template <class D, class V, HWY_IF_FLOAT(hn::TFromD<D>)>
+HWY_INLINE V exp_of(D d, V x) {
+  if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
+    return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
+  } else {
+    const hn::RebindToSigned<D> di;
+    const auto n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504F)));
+    auto r = hn::NegMulAdd(n, hn::Set(d, 0.693145752F), x);
+    r = hn::NegMulAdd(n, hn::Set(d, 1.42860677e-6F), r);
+    auto q = hn::MulAdd(r, hn::Set(d, 0.00139262135F), hn::Set(d, 0.00836320297F));
+    q = hn::MulAdd(q, r, hn::Set(d, 0.0416665544F));
+    q = hn::MulAdd(q, r, hn::Set(d, 0.166665768F));
+    q = hn::MulAdd(q, r, hn::Set(d, 0.5F));
+    const auto p = hn::Add(hn::MulAdd(q, hn::Mul(r, r), r), hn::Set(d, 1.0F));
+    const auto scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127))));
+    auto y = hn::Mul(p, scale);
+    y = hn::IfThenElse(hn::Lt(x, hn::Set(d, -87.33F)), hn::Zero(d), y);
+    y = hn::IfThenElse(hn::Ge(x, hn::Set(d, 88.37F)), hn::Inf(d), y);
+    return hn::IfThenElse(hn::IsNaN(x), x, y);
+  }
+}
+
+/// 1 / (1 + e^-x)
+template <class D, class V>
+HWY_INLINE V sigmoid(D d, V x) {
+  const auto one = hn::Set(d, hn::TFromD<D>(1));
+  return hn::Div(one, hn::Add(one, exp_of(d, hn::Neg(x))));
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
