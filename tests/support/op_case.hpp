@@ -1,0 +1,209 @@
+// One call checks everything an operator promises: check_op({"name"}, Op{…}, reference, arguments…) where the
+// arguments stand as in forward: variable(shape) and parameter(shape) for the tensors with gradients,
+// plain(make) for what must be made anew for each Context and dtype, any other value as it is.
+// Checked, in f64 and f32: forward against the reference; gradients by central differences; f32 against f64;
+// recorded and unrecorded, direct and on a tape the same bits; beta 0 on NaN, beta 1; each gradient absent
+// and alone; 1, 2 and 3 threads the same bits; fences around operands, destinations and step memory; nothing
+// written into an input, dy or what was saved.
+#pragma once
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "autograd/apply.hpp"
+#include "tests/support/tensors.hpp"
+
+namespace granule::test {
+
+enum class Precision : std::uint8_t { both, f64_only };
+
+struct OpCase {
+  std::string name;
+  /// Relative to the largest element. Sums of a few hundred terms of either sign lose some ten roundings of
+  /// 6e-8; a case with longer sums says why it allows more.
+  double f32_tolerance = 2e-6;
+  double f64_tolerance = 1e-12;      ///< the same sums in another order: some ten roundings of 1e-16
+  double gradient_tolerance = 1e-7;  ///< central differences in f64, step 1e-5: f''' times 2e-11
+  Precision precision = Precision::both;
+};
+
+/// Numbers for an operand: as given, or normal ones of a scale.
+struct Operand {
+  Shape shape;
+  std::vector<double> values{};
+  double scale = 1.0;
+};
+struct Variable : Operand {};
+struct Parameter : Operand {};
+[[nodiscard]] inline Variable variable(const Shape& shape, double scale = 1.0) {
+  return {{shape, {}, scale}};
+}
+[[nodiscard]] inline Variable variable(const Shape& shape, std::vector<double> values) {
+  return {{shape, std::move(values)}};
+}
+[[nodiscard]] inline Parameter parameter(const Shape& shape, double scale = 1.0) {
+  return {{shape, {}, scale}};
+}
+[[nodiscard]] inline Parameter parameter(const Shape& shape, std::vector<double> values) {
+  return {{shape, std::move(values)}};
+}
+
+/// An argument without a gradient that lives in a Context: make(Context&, DType) returns it.
+template <class Make>
+struct Plain {
+  Make make;
+};
+template <class Make>
+[[nodiscard]] Plain<Make> plain(Make make) {
+  return {std::move(make)};
+}
+/// A tensor of ids or positions.
+[[nodiscard]] inline auto plain_ids(const Shape& shape, std::vector<std::int32_t> ids) {
+  return plain([=](Context& context, DType) { return ids_of(context, shape, ids); });
+}
+
+using Numbers = std::vector<double>;
+/// The forward in plain float64 loops: the operands' numbers in the order given, to the output's.
+using Reference = std::function<Numbers(const std::vector<Numbers>& operands)>;
+
+namespace detail {
+
+/// An operator with its plain arguments, its types erased.
+class BoundOp {
+ public:
+  enum class Record : bool { no, yes };
+  BoundOp() = default;
+  virtual ~BoundOp() = default;
+  BoundOp(const BoundOp&) = delete;
+  BoundOp& operator=(const BoundOp&) = delete;
+  /// Record::yes keeps what backward needs.
+  [[nodiscard]] virtual Tensor forward(std::span<const Tensor> operands, Record record) = 0;
+  virtual void backward(std::span<const Tensor> operands, const Tensor& dy, std::span<const Grad> grads) = 0;
+  /// apply() on the current tape; parameters are leaves, variables are vars, both as many as operands.
+  [[nodiscard]] virtual Var apply_to(std::span<const Var> vars, std::span<Leaf> leaves) = 0;
+};
+using Bind = std::function<std::unique_ptr<BoundOp>(Context&, DType)>;
+
+struct VariableAt {
+  std::size_t index;
+};
+struct ParameterAt {
+  std::size_t index;
+};
+template <class T>
+inline constexpr bool kIsPlain = false;
+template <class Make>
+inline constexpr bool kIsPlain<Plain<Make>> = true;
+
+template <class A>
+auto prepare(const A& argument, Context& context, DType dtype, std::size_t& next) {
+  if constexpr (std::same_as<A, Variable>) {
+    return VariableAt{next++};
+  } else if constexpr (std::same_as<A, Parameter>) {
+    return ParameterAt{next++};
+  } else if constexpr (kIsPlain<A>) {
+    return argument.make(context, dtype);
+  } else {
+    return argument;
+  }
+}
+
+template <class Op, class... Prepared>
+class BoundOpOf final : public BoundOp {
+ public:
+  BoundOpOf(Op op, std::tuple<Prepared...> arguments)
+      : op_(std::move(op)), arguments_(std::move(arguments)) {}
+
+  Tensor forward(std::span<const Tensor> operands, Record record) override {
+    if (record == Record::yes) saved_.emplace();
+    typename Op::Saved* const saved = record == Record::yes ? &*saved_ : nullptr;
+    return std::apply([&](const auto&... a) { return op_.forward(saved, value(a, operands)...); },
+                      arguments_);
+  }
+
+  void backward(std::span<const Tensor> operands, const Tensor& dy, std::span<const Grad> grads) override {
+    const auto parameters = std::apply(
+        [&](const auto&... a) { return std::tuple_cat(parameter_values(a, operands)...); }, arguments_);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      std::apply([&](const auto&... w) { op_.backward(*saved_, w..., dy, grads[I]...); }, parameters);
+    }
+    (std::make_index_sequence<kOperands>{});
+  }
+
+  Var apply_to(std::span<const Var> vars, std::span<Leaf> leaves) override {
+    return std::apply([&](const auto&... a) { return granule::apply(op_, argument(a, vars, leaves)...); },
+                      arguments_);
+  }
+
+ private:
+  template <class T>
+  static constexpr bool kIsOperand = std::same_as<T, VariableAt> || std::same_as<T, ParameterAt>;
+  static constexpr std::size_t kOperands = ((kIsOperand<Prepared> ? 1U : 0U) + ... + 0U);
+
+  template <class T>
+  static const auto& value(const T& prepared, std::span<const Tensor> operands) {
+    if constexpr (kIsOperand<T>) {
+      return operands[prepared.index];
+    } else {
+      return prepared;
+    }
+  }
+  template <class T>
+  static auto parameter_values(const T& prepared, std::span<const Tensor> operands) {
+    if constexpr (std::same_as<T, ParameterAt>) {
+      return std::tuple<Tensor>{operands[prepared.index]};
+    } else {
+      return std::tuple<>{};
+    }
+  }
+  template <class T>
+  static auto argument(const T& prepared, std::span<const Var> vars, std::span<Leaf> leaves) {
+    if constexpr (std::same_as<T, VariableAt>) {
+      return vars[prepared.index];
+    } else if constexpr (std::same_as<T, ParameterAt>) {
+      return Param{&leaves[prepared.index]};
+    } else {
+      return prepared;
+    }
+  }
+
+  Op op_;
+  std::tuple<Prepared...> arguments_;
+  std::optional<typename Op::Saved> saved_;
+};
+
+template <class Op, class... Args>
+std::unique_ptr<BoundOp> bind(Context& context, DType dtype, const Op& op, const Args&... arguments) {
+  std::size_t next = 0;
+  auto prepared = std::tuple{prepare(arguments, context, dtype, next)...};  // in order: braces
+  return [&]<class... P>(std::tuple<P...>&& tuple) -> std::unique_ptr<BoundOp> {
+    return std::make_unique<BoundOpOf<Op, P...>>(op, std::move(tuple));
+  }(std::move(prepared));
+}
+
+void check_bound(const OpCase& op_case, std::vector<Operand> operands, const Bind& bind,
+                 const Reference& reference);
+
+}  // namespace detail
+
+/// Runs every check in the header comment; failures are Catch2 failures that name the case.
+template <class Op, class... Args>
+void check_op(const OpCase& op_case, const Op& op, const Reference& reference, const Args&... arguments) {
+  std::vector<Operand> operands;
+  const auto note = [&]<class A>(const A& argument) {
+    if constexpr (std::derived_from<A, Operand>) operands.push_back(argument);
+  };
+  (note(arguments), ...);
+  detail::check_bound(
+      op_case, std::move(operands),
+      [&](Context& context, DType dtype) { return detail::bind(context, dtype, op, arguments...); },
+      reference);
+}
+
+}  // namespace granule::test

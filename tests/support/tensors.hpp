@@ -1,0 +1,43 @@
+// Tensors for tests: made from numbers, read back as numbers, fenced, compared bit by bit.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/tensor.hpp"
+
+namespace granule::test {
+
+/// n normal numbers of this scale, the same for every run; each is a float32 number, so that a float32 and a
+/// float64 computation start from the same input.
+[[nodiscard]] std::vector<double> normal_values(std::int64_t n, std::uint64_t seed, double scale = 1.0);
+
+/// An f32 or f64 tensor with these elements.
+[[nodiscard]] Tensor tensor_of(Context& context, const Shape& shape, DType dtype,
+                               std::span<const double> values);
+/// An i32 tensor with these elements, as token ids and positions are passed.
+[[nodiscard]] Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t> values);
+/// The elements of an f32 or f64 tensor.
+[[nodiscard]] std::vector<double> values_of(const Tensor& tensor);
+
+[[nodiscard]] bool same_bits(const Tensor& a, const Tensor& b);
+[[nodiscard]] std::uint64_t digest_of(const Tensor& tensor);
+/// max |a - b| / max(floor, max |b|); the absolute difference where both are zero; infinite where a NaN is
+/// involved or the sizes differ.
+[[nodiscard]] double relative_difference(std::span<const double> a, std::span<const double> b,
+                                         double floor = 0.0);
+
+/// A tensor amid a larger one whose margins are NaN: reading past its ends shows in the result, writing past
+/// them is seen by intact(). Its first element is not aligned to more than its own size.
+class Fenced {
+ public:
+  Fenced(Context& context, const Shape& shape, DType dtype);  ///< every element NaN
+  Fenced(Context& context, const Shape& shape, DType dtype, std::span<const double> values);
+  [[nodiscard]] const Tensor& tensor() const { return inner_; }
+  [[nodiscard]] bool intact() const;
+
+ private:
+  Tensor whole_, inner_;
+};
+
+}  // namespace granule::test
