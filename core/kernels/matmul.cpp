@@ -1,0 +1,43 @@
+#include "core/kernels/matmul.hpp"
+
+namespace granule {
+namespace {
+
+std::int64_t rows(const Tensor& x, Transpose transpose) {
+  return x.shape()[transpose == Transpose::yes ? 1 : 0];
+}
+std::int64_t columns(const Tensor& x, Transpose transpose) {
+  return x.shape()[transpose == Transpose::yes ? 0 : 1];
+}
+
+void matmul_cpu(const Tensor& a, Transpose transpose_a, const Tensor& b, Transpose transpose_b,
+                const Grad& c) {
+  dispatch_float(a.dtype(), [&]<class T>() {
+    gemm(a.context().pool(), c.dst.shape()[0], c.dst.shape()[1], columns(a, transpose_a),
+         MatrixIn<T>{a.data<const T>(), a.shape()[1], transpose_a},
+         MatrixIn<T>{b.data<const T>(), b.shape()[1], transpose_b},
+         MatrixOut<T>{c.dst.data<T>(), c.dst.shape()[1], c.beta});
+  });
+}
+
+}  // namespace
+
+constinit KernelSlot<void(const Tensor&, Transpose, const Tensor&, Transpose, const Grad&)> matmul_kernel{
+    "matmul", matmul_cpu};
+
+void matmul(std::string_view name, const Tensor& a, Transpose transpose_a, const Tensor& b,
+            Transpose transpose_b, const Grad& c) {
+  const auto text = [](const Tensor& x, Transpose transpose) {
+    return x.shape().str() + (transpose == Transpose::yes ? "^T" : "");
+  };
+  const bool matrices = a.shape().rank() == 2 && b.shape().rank() == 2 && c.dst.shape().rank() == 2;
+  GRANULE_CHECK(matrices && columns(a, transpose_a) == rows(b, transpose_b) &&
+                    c.dst.shape() == Shape({rows(a, transpose_a), columns(b, transpose_b)}),
+                "{}: {} times {} into {}", name, text(a, transpose_a), text(b, transpose_b),
+                c.dst.shape().str());
+  GRANULE_CHECK(a.dtype() == b.dtype() && a.dtype() == c.dst.dtype(), "{}: {} times {} into {}", name,
+                name_of(a.dtype()), name_of(b.dtype()), name_of(c.dst.dtype()));
+  matmul_kernel(a.device(), a, transpose_a, b, transpose_b, c);
+}
+
+}  // namespace granule

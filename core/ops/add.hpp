@@ -1,0 +1,20 @@
+// y = a + b: the residual connection.
+#pragma once
+#include "core/kernel_slot.hpp"
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// y_i = a_i + b_i, shapes and dtypes equal.   da = dy,   db = dy.
+struct Add {
+  static constexpr std::string_view kName = "add";
+  struct Saved {};
+
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
+  void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
+
+  /// (a, b, y)
+  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
+};
+
+}  // namespace granule

@@ -1,0 +1,23 @@
+#include "core/ops/linear.hpp"
+
+#include "core/kernels/matmul.hpp"
+
+namespace granule {
+
+Tensor Linear::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) const {
+  GRANULE_CHECK(x_ND.shape().rank() == 2 && w_OD.shape().rank() == 2 && x_ND.shape()[1] == w_OD.shape()[1],
+                "linear: x {} with w {}, [N, D] and [O, D] are needed", x_ND.shape().str(),
+                w_OD.shape().str());
+  Tensor y_NO = x_ND.empty_like({x_ND.shape()[0], w_OD.shape()[0]});
+  matmul(kName, x_ND, Transpose::no, w_OD, Transpose::yes, {y_NO, 0.0});
+  if (saved != nullptr) saved->x_ND = x_ND;
+  return y_NO;
+}
+
+void Linear::backward(const Saved& saved, const Tensor& w_OD, const Tensor& dy_NO, const Grad& dx_ND,
+                      const Grad& dw_OD) const {
+  if (dx_ND) matmul(kName, dy_NO, Transpose::no, w_OD, Transpose::no, dx_ND);
+  if (dw_OD) matmul(kName, dy_NO, Transpose::yes, saved.x_ND, Transpose::no, dw_OD);
+}
+
+}  // namespace granule

@@ -1,0 +1,20 @@
+// A linear map without bias. N rows (tokens), D in, O out. Its kernel is matmul's.
+#pragma once
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// y_NO = x_ND w_OD^T.   dx_ND = dy_NO w_OD,   dw_OD = dy_NO^T x_ND.
+/// Error in f32 about sqrt(D)·6e-8 of |x||w|.
+struct Linear {
+  static constexpr std::string_view kName = "linear";
+  struct Saved {
+    Tensor x_ND;
+  };
+
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) const;
+  void backward(const Saved& saved, const Tensor& w_OD, const Tensor& dy_NO, const Grad& dx_ND,
+                const Grad& dw_OD) const;
+};
+
+}  // namespace granule

@@ -1,0 +1,141 @@
+#include "core/ops/rms_norm.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/rms_norm.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "core/kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+
+constexpr std::int64_t kRows = 64;  // of one task, and of one partial sum of dw
+
+template <class T>
+void forward_row(const T* x, const T* w, double eps, std::int64_t D, T* y, T* r) {
+  const double square = sum_wide(
+      D, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); }, x);
+  *r = static_cast<T>(1.0 / std::sqrt(square / static_cast<double>(D) + eps));
+  map(
+      Store::overwrite, y, D,
+      [r](auto d, auto v, auto u) HWY_ATTR { return hn::Mul(u, hn::Mul(v, hn::Set(d, *r))); }, x, w);
+}
+
+void rms_norm_forward(const Tensor& x_ND, const Tensor& w_D, double eps, const Tensor& y_ND,
+                      const Tensor& r_N) {
+  dispatch_float(x_ND.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t D = x_ND.shape()[1];
+    const T *x = x_ND.data<const T>(), *w = w_D.data<const T>();
+    T *const y = y_ND.data<T>(), *const r = r_N.data<T>();
+    parallel_chunks(x_ND.context().pool(), x_ND.shape()[0], kRows,
+                    [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+                      for (std::int64_t i = begin; i < end; ++i)
+                        forward_row(x + i * D, w, eps, D, y + i * D, r + i);
+                    });
+  });
+}
+
+template <class T>
+void input_gradient_row(const T* x, T r, const T* w, const T* dy, std::int64_t D, Store store, T* dx) {
+  const double dot = sum_wide(
+      D, [](auto, auto u, auto v, auto g) HWY_ATTR { return hn::Mul(hn::Mul(u, v), g); }, x, w, dy);
+  const double wide = static_cast<double>(r);
+  const T c = static_cast<T>(wide * wide * wide * dot / static_cast<double>(D));
+  map(
+      store, dx, D,
+      [=](auto d, auto u, auto v, auto g)
+          HWY_ATTR { return hn::NegMulAdd(u, hn::Set(d, c), hn::Mul(hn::Mul(v, g), hn::Set(d, r))); },
+      x, w, dy);
+}
+
+template <class T>
+void add_weight_gradient_row(const T* x, T r, const T* dy, std::int64_t D, T* sum) {
+  map(
+      Store::add, sum, D,
+      [=](auto d, auto u, auto g) HWY_ATTR { return hn::Mul(g, hn::Mul(u, hn::Set(d, r))); }, x, dy);
+}
+
+/// dw = the sum of the partial sums + beta dw.
+template <class T>
+void sum_partials(const T* partial, std::int64_t count, std::int64_t D, double beta, T* dw) {
+  if (count == 0 && beta == 0.0) std::fill_n(dw, D, T(0));
+  for (std::int64_t i = 0; i < count; ++i) {
+    map(
+        i == 0 ? store_of(beta) : Store::add, dw, D, [](auto, auto v) HWY_ATTR { return v; },
+        partial + i * D);
+  }
+}
+
+void rms_norm_backward(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D, const Tensor& dy_ND,
+                       const Grad& dx_ND, const Grad& dw_D) {
+  dispatch_float(x_ND.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t N = x_ND.shape()[0], D = x_ND.shape()[1], tasks = (N + kRows - 1) / kRows;
+    const T *x = x_ND.data<const T>(), *r = r_N.data<const T>(), *w = w_D.data<const T>(),
+            *dy = dy_ND.data<const T>();
+    T* const dx = dx_ND ? dx_ND.dst.data<T>() : nullptr;
+    const Store store = store_of(dx_ND.beta);
+    const Tensor partials =
+        Tensor::empty(x_ND.context(), {dw_D ? tasks : 0, D}, x_ND.dtype(), MemoryCategory::scratch);
+    T* const partial = dw_D ? partials.data<T>() : nullptr;
+    x_ND.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
+      T* const sum = partial == nullptr ? nullptr : partial + task * D;
+      if (sum != nullptr) std::fill_n(sum, D, T(0));
+      for (std::int64_t i = task * kRows; i < std::min(N, (task + 1) * kRows); ++i) {
+        if (dx != nullptr) input_gradient_row(x + i * D, r[i], w, dy + i * D, D, store, dx + i * D);
+        if (sum != nullptr) add_weight_gradient_row(x + i * D, r[i], dy + i * D, D, sum);
+      }
+    });
+    if (dw_D) sum_partials(partial, tasks, D, dw_D.beta, dw_D.dst.data<T>());
+  });
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace granule {
+namespace {
+
+HWY_EXPORT(rms_norm_forward);
+HWY_EXPORT(rms_norm_backward);
+
+void forward_cpu(const Tensor& x_ND, const Tensor& w_D, double eps, const Tensor& y_ND, const Tensor& r_N) {
+  HWY_DYNAMIC_DISPATCH(rms_norm_forward)(x_ND, w_D, eps, y_ND, r_N);
+}
+void backward_cpu(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D, const Tensor& dy_ND,
+                  const Grad& dx_ND, const Grad& dw_D) {
+  HWY_DYNAMIC_DISPATCH(rms_norm_backward)(x_ND, r_N, w_D, dy_ND, dx_ND, dw_D);
+}
+
+}  // namespace
+
+constinit KernelSlot<void(const Tensor&, const Tensor&, double, const Tensor&, const Tensor&)>
+    RmsNorm::forward_kernel{"rms_norm", forward_cpu};
+constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Grad&,
+                          const Grad&)>
+    RmsNorm::backward_kernel{"rms_norm", backward_cpu};
+
+Tensor RmsNorm::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_D) const {
+  GRANULE_CHECK(x_ND.shape().rank() == 2 && w_D.shape() == Shape{x_ND.shape()[1]},
+                "rms_norm: x {} with w {}, [N, D] and [D] are needed", x_ND.shape().str(), w_D.shape().str());
+  GRANULE_CHECK(x_ND.dtype() == w_D.dtype(), "rms_norm: x is {}, w is {}", name_of(x_ND.dtype()),
+                name_of(w_D.dtype()));
+  GRANULE_CHECK(eps >= 0.0, "rms_norm: eps {}, at least 0 is needed", eps);
+  Tensor y_ND = x_ND.empty_like(x_ND.shape());
+  Tensor r_N = x_ND.empty_like({x_ND.shape()[0]});
+  forward_kernel(x_ND.device(), x_ND, w_D, eps, y_ND, r_N);
+  if (saved != nullptr) *saved = {x_ND, r_N};
+  return y_ND;
+}
+
+void RmsNorm::backward(const Saved& saved, const Tensor& w_D, const Tensor& dy_ND, const Grad& dx_ND,
+                       const Grad& dw_D) const {
+  backward_kernel(dy_ND.device(), saved.x_ND, saved.r_N, w_D, dy_ND, dx_ND, dw_D);
+}
+
+}  // namespace granule
+#endif

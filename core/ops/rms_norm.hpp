@@ -1,0 +1,33 @@
+// Root mean square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467) with the reference's order of
+// operations: normalise, then weight. N rows (tokens), D model.
+#pragma once
+#include "core/kernel_slot.hpp"
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// y_ij = w_j x_ij r_i,   r_i = 1 / sqrt(mean_j x_ij² + eps).
+/// dx_i = r_i (w∘dy_i) − x_i r_i³ ⟨w∘dy_i, x_i⟩ / D,   dw_j = Σ_i dy_ij x_ij r_i.
+/// Sums over a row are float64. dw sums 64 rows at a time and then those sums, so its order depends on N
+/// alone.
+struct RmsNorm {
+  static constexpr std::string_view kName = "rms_norm";
+  double eps = 1e-6;
+  struct Saved {
+    Tensor x_ND;
+    Tensor r_N;  // of the dtype of x
+  };
+
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_ND, const Tensor& w_D) const;
+  void backward(const Saved& saved, const Tensor& w_D, const Tensor& dy_ND, const Grad& dx_ND,
+                const Grad& dw_D) const;
+
+  /// (x, w, eps, y, r)
+  static KernelSlot<void(const Tensor&, const Tensor&, double, const Tensor&, const Tensor&)> forward_kernel;
+  /// (x, r, w, dy, dx, dw); either gradient may be absent
+  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Grad&,
+                         const Grad&)>
+      backward_kernel;
+};
+
+}  // namespace granule

@@ -1,0 +1,40 @@
+#include "core/ops/linear.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/op_case.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+Reference reference(std::size_t N, std::size_t D, std::size_t O) {
+  return [=](const std::vector<Numbers>& in) {
+    Numbers y(N * O, 0.0);
+    for (std::size_t i = 0; i < N; ++i)
+      for (std::size_t o = 0; o < O; ++o)
+        for (std::size_t j = 0; j < D; ++j) y[i * O + o] += in[0][i * D + j] * in[1][o * D + j];
+    return y;
+  };
+}
+
+}  // namespace
+
+TEST_CASE("linear keeps an operator's promises") {
+  const std::vector<std::array<std::int64_t, 3>> shapes{{5, 7, 3}, {1, 1, 1}, {0, 4, 3}, {4, 1, 6},
+                                                        {1, 9, 2}, {3, 0, 2}, {3, 2, 0}, {130, 70, 200}};
+  for (const auto& [N, D, O] : shapes) {
+    check_op({fmt::format("linear {} {} {}", N, D, O)}, Linear{},
+             reference(std::size_t(N), std::size_t(D), std::size_t(O)), variable({N, D}), parameter({O, D}));
+  }
+}
+
+TEST_CASE("linear refuses shapes that do not fit and states both") {
+  Context context;
+  const auto zeros = [&](const Shape& shape) { return Tensor::zeros(context, shape, DType::f32); };
+  CHECK_THROWS_WITH(Linear{}.forward(nullptr, zeros({2, 3}), zeros({4, 5})),
+                    Catch::Contains("linear: x [2, 3] with w [4, 5]"));
+  CHECK_THROWS_WITH(Linear{}.forward(nullptr, zeros({2, 2, 3}), zeros({4, 3})),
+                    Catch::Contains("x [2, 2, 3]"));
+}

@@ -1,0 +1,53 @@
+#include "core/ops/rms_norm.hpp"
+
+#include <cmath>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/op_case.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+Reference reference(std::size_t N, std::size_t D, double eps) {
+  return [=](const std::vector<Numbers>& in) {
+    Numbers y(N * D);
+    for (std::size_t i = 0; i < N; ++i) {
+      double square = 0.0;
+      for (std::size_t j = 0; j < D; ++j) square += in[0][i * D + j] * in[0][i * D + j];
+      const double rms = std::sqrt(square / double(D) + eps);
+      for (std::size_t j = 0; j < D; ++j) y[i * D + j] = in[1][j] * in[0][i * D + j] / rms;
+    }
+    return y;
+  };
+}
+
+}  // namespace
+
+TEST_CASE("rms_norm keeps an operator's promises") {
+  const std::vector<std::array<std::int64_t, 2>> shapes{{5, 7}, {1, 1}, {0, 4}, {3, 1}, {1, 40}, {200, 33}};
+  for (const auto& [N, D] : shapes) {
+    const double eps = D <= 7 ? 0.3 : 1e-6;  // one column and a small eps would cancel to nothing
+    check_op({fmt::format("rms_norm {} {}", N, D)}, RmsNorm{eps},
+             reference(std::size_t(N), std::size_t(D), eps), variable({N, D}), parameter({D}));
+  }
+}
+
+TEST_CASE("rms_norm sums a long f32 row as if in float64") {
+  // The sum of 2^16 float32 squares would be off by 1e-4 if it were added up in float32 one by one.
+  Context context;
+  constexpr std::int64_t D = 1 << 16;
+  const Numbers x(D, 1.1F);
+  const Tensor y = RmsNorm{0.0}.forward(nullptr, tensor_of(context, {1, D}, DType::f32, x),
+                                        tensor_of(context, {D}, DType::f32, Numbers(D, 1.0)));
+  CHECK(std::abs(values_of(y).back() - 1.0) < 2e-7);  // two roundings
+}
+
+TEST_CASE("rms_norm refuses a weight of another width and states both") {
+  Context context;
+  CHECK_THROWS_WITH(RmsNorm{}.forward(nullptr, Tensor::zeros(context, {2, 3}, DType::f32),
+                                      Tensor::zeros(context, {4}, DType::f32)),
+                    Catch::Contains("rms_norm: x [2, 3] with w [4]"));
+}
