@@ -22,7 +22,7 @@ class Sha256 {
   Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
     GRANULE_ASSERT(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "no SHA-256");
   }
-  void add(const void* data, std::size_t size) { EVP_DigestUpdate(context_.get(), data, size); }
+  void add(std::span<const std::byte> bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
   std::string finish() {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned size = 0;
@@ -36,18 +36,6 @@ class Sha256 {
   std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
 };
 
-class Xxh3 {
- public:
-  Xxh3() : state_(XXH3_createState(), XXH3_freeState) {
-    GRANULE_ASSERT(state_ && XXH3_64bits_reset(state_.get()) == XXH_OK, "no XXH3");
-  }
-  void add(const void* data, std::size_t size) { XXH3_64bits_update(state_.get(), data, size); }
-  std::string finish() { return fmt::format("{:016x}", XXH3_64bits_digest(state_.get())); }
-
- private:
-  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state_;
-};
-
 template <class Digest>
 std::string digest_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -57,7 +45,7 @@ std::string digest_file(const std::filesystem::path& path) {
   Digest digest;
   std::vector<char> chunk(kChunk);
   while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {
-    digest.add(chunk.data(), static_cast<std::size_t>(file.gcount()));
+    digest.add(std::as_bytes(std::span(chunk)).first(static_cast<std::size_t>(file.gcount())));
   }
   if (file.bad() || !file.eof()) user_error("reading failed", path.string(), "check the disk");
   return digest.finish();
@@ -65,13 +53,29 @@ std::string digest_file(const std::filesystem::path& path) {
 
 }  // namespace
 
+Xxh3::Xxh3() : state_(XXH3_createState()) {
+  GRANULE_ASSERT(state_ && XXH3_64bits_reset(state_.get()) == XXH_OK, "no XXH3");
+}
+
+void Xxh3::Free::operator()(XXH3_state_s* state) const {
+  XXH3_freeState(state);
+}
+
+void Xxh3::add(std::span<const std::byte> bytes) {
+  XXH3_64bits_update(state_.get(), bytes.data(), bytes.size());
+}
+
+std::string Xxh3::finish() const {
+  return fmt::format("{:016x}", XXH3_64bits_digest(state_.get()));
+}
+
 std::string sha256_of_file(const std::filesystem::path& path) {
   return digest_file<Sha256>(path);
 }
 
 std::string sha256_of(std::span<const std::byte> bytes) {
   Sha256 digest;
-  digest.add(bytes.data(), bytes.size());
+  digest.add(bytes);
   return digest.finish();
 }
 

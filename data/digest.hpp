@@ -3,8 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
+
+struct XXH3_state_s;
 
 namespace granule {
 
@@ -14,5 +17,19 @@ namespace granule {
 /// 16 lower-case hexadecimal digits.
 [[nodiscard]] std::string xxh3_of(std::span<const std::byte> bytes);
 [[nodiscard]] std::string xxh3_of_file(const std::filesystem::path& path);
+
+/// XXH3 of bytes that come in pieces.
+class Xxh3 {
+ public:
+  Xxh3();
+  void add(std::span<const std::byte> bytes);
+  [[nodiscard]] std::string finish() const;  ///< as xxh3_of; more may be added afterwards
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_s* state) const;
+  };
+  std::unique_ptr<XXH3_state_s, Free> state_;
+};
 
 }  // namespace granule

@@ -1,0 +1,46 @@
+// The system calls that change what is on a disk, gathered so that a test can make each of them fail; and the
+// same calls checked: they throw io_error (exit 74) that names the path and the cause.
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <string_view>
+
+#include <sys/types.h>
+
+namespace granule {
+
+/// Every call behaves as its namesake in section 2 of the manual: -1 and errno on failure.
+class Disk {
+ public:
+  virtual ~Disk() = default;
+  virtual int create(const char* path);  ///< open for writing; the file must not exist
+  virtual int open_directory(const char* path);
+  virtual ssize_t write(int fd, const void* data, std::size_t size);
+  virtual int fsync(int fd);
+  virtual int close(int fd);
+  virtual int rename(const char* from, const char* to);
+  virtual int mkdir(const char* path);
+  virtual int unlink(const char* path);
+  virtual int rmdir(const char* path);
+
+  [[nodiscard]] static Disk& system();
+};
+
+/// The directory a path is in, "." for a bare name.
+[[nodiscard]] std::filesystem::path parent_of(const std::filesystem::path& path);
+/// Makes the entries of a directory durable.
+void sync_directory(const std::filesystem::path& directory, Disk& disk);
+/// Renames within one file system and makes that durable. A directory replaces an empty one, nothing else.
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to, Disk& disk);
+/// Its parent must exist.
+void make_directory(const std::filesystem::path& directory, Disk& disk);
+/// `first` is the entry of `tree` to be removed before all others. Symbolic links are removed, not followed.
+void remove_tree(const std::filesystem::path& tree, const std::filesystem::path& first, Disk& disk);
+/// As remove_tree, for clean-up after a failure that is already being reported: its own failures are of no
+/// interest.
+void try_remove_tree(const std::filesystem::path& tree, Disk& disk) noexcept;
+
+/// Throws io_error for the current errno: "cannot <action>: <cause> (<path>): <advice>".
+[[noreturn]] void throw_errno(std::string_view action, const std::filesystem::path& path);
+
+}  // namespace granule
