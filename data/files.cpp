@@ -42,18 +42,6 @@ class Descriptor {
            "check free space and permissions");
 }
 
-void write_all(const fs::path& path, std::string_view text) {
-  Descriptor file(path, O_WRONLY | O_CREAT | O_EXCL);
-  if (!file.valid()) cannot_write(path);
-  while (!text.empty()) {
-    const ssize_t written = ::write(file.get(), text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) cannot_write(path);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (::fsync(file.get()) != 0 || file.close() != 0) cannot_write(path);
-}
-
 std::int64_t size_of_regular_file(const fs::path& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) cannot_read(path);
@@ -87,27 +75,13 @@ std::string read_file(const fs::path& path, std::int64_t limit) {
   return text;
 }
 
-void write_file(const fs::path& path, std::string_view text) {
-  const fs::path temporary = path.string() + ".tmp";
-  try {
-    write_all(temporary, text);
-    publish_file(temporary, path);
-  } catch (const Error&) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
-}
-
 void sync_file(const fs::path& path) {
   Descriptor file(path, O_RDONLY);
   if (!file.valid() || ::fsync(file.get()) != 0 || file.close() != 0) cannot_write(path);
 }
 
 void publish_file(const fs::path& from, const fs::path& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) cannot_write(to);
-  const fs::path parent = to.parent_path();
-  sync_file(parent.empty() ? fs::path(".") : parent);
+  rename_durably(from, to, Disk::system());
 }
 
 MappedFile::MappedFile(const fs::path& path) {

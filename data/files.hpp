@@ -5,7 +5,9 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
+
+#include "data/atomic_file.hpp"
 
 namespace granule {
 
@@ -17,9 +19,6 @@ void require_regular_file(const std::filesystem::path& path);
 [[nodiscard]] std::string read_file(const std::filesystem::path& path,
                                     std::int64_t limit = std::int64_t{1} << 40);
 
-/// Writes PATH.tmp, syncs it and renames it to PATH. Throws an I/O error and leaves nothing on failure.
-void write_file(const std::filesystem::path& path, std::string_view text);
-
 void sync_file(const std::filesystem::path& path);  ///< fsync, of a file or a directory
 /// Renames `from` to `to`, on the same file system, and syncs the directory.
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
@@ -30,7 +29,10 @@ class MappedFile {
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&&) = delete;
+  MappedFile& operator=(MappedFile&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
 
  private:

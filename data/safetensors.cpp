@@ -186,7 +186,7 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path, MappedFile file)
       content_(parse_safetensors(file_.bytes(), path_.string())) {}
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
-  return {path, MappedFile::open(path)};
+  return {path, MappedFile(path)};
 }
 
 std::optional<TensorView> SafetensorsFile::find(std::string_view name) const {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
-#include "data/mapped_file.hpp"
+#include "data/files.hpp"
 
 namespace granule {
 

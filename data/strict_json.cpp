@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
-#include "data/mapped_file.hpp"
+#include "data/files.hpp"
 
 namespace granule {
 namespace {
@@ -77,18 +77,8 @@ json parse_json(std::string_view text, std::string_view where) {
   }
 }
 
-std::string load_text(const std::filesystem::path& path, std::int64_t limit) {
-  const MappedFile file = MappedFile::open(path);
-  const auto bytes = file.bytes();
-  if (static_cast<std::int64_t>(bytes.size()) > limit) {
-    user_error(fmt::format("the file has {} bytes, over the limit of {}", bytes.size(), limit), path.string(),
-               "check that it is the right file");
-  }
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 json load_json_object(const std::filesystem::path& path) {
-  json value = parse_json(load_text(path, kMaxFile), path.string());
+  json value = parse_json(read_file(path, kMaxFile), path.string());
   if (!value.is_object()) user_error("not a JSON object", path.string(), "check that it is the right file");
   return value;
 }

@@ -1,9 +1,7 @@
 // JSON as nlohmann-json reads it, minus what it lets pass: a key given twice, anything after a NUL, and
 // nesting so deep that copying or printing the value would overflow the stack.
 #pragma once
-#include <cstdint>
 #include <filesystem>
-#include <string>
 #include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
@@ -14,7 +12,5 @@ namespace granule {
 [[nodiscard]] nlohmann::json parse_json(std::string_view text, std::string_view where);
 /// A whole file of at most 64 MiB that is one JSON object.
 [[nodiscard]] nlohmann::json load_json_object(const std::filesystem::path& path);
-/// The text of a regular file of at most `limit` bytes; a user error otherwise.
-[[nodiscard]] std::string load_text(const std::filesystem::path& path, std::int64_t limit);
 
 }  // namespace granule

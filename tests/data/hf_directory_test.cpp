@@ -83,7 +83,7 @@ std::vector<BadDirectory> bad_directories() {
          fs::remove(d / "config.json");
          fs::create_directory(d / "config.json");
        },
-       "is a directory"},
+       "not a regular file"},
       {"no weights", [](auto& d) { fs::remove(d / kIndex); },
        "no model.safetensors and no model.safetensors.index.json"},
       {"index without weight_map", [](auto& d) { write_file(d / kIndex, "{}"); }, "no weight_map"},
