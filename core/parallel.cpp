@@ -13,6 +13,7 @@ namespace {
 constexpr int kSpins = 2000;  // some 50–100 µs: longer than the gap between two operators of a step
 
 thread_local bool t_inside_task = false;
+thread_local int t_thread_index = 0;
 
 inline void relax() {
 #if defined(__x86_64__)
@@ -34,7 +35,7 @@ void wait_for_change(const std::atomic<T>& value, T old) {
 
 ThreadPool::ThreadPool(int threads) {
   GRANULE_CHECK(threads >= 1, "thread pool: {} threads, at least 1 is needed", threads);
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -57,7 +58,12 @@ void ThreadPool::take_tasks() {
   t_inside_task = false;
 }
 
-void ThreadPool::work() {
+int ThreadPool::thread_index() {
+  return t_thread_index;
+}
+
+void ThreadPool::work(int index) {
+  t_thread_index = index;
   std::uint32_t seen = 0;
   while (true) {
     wait_for_change(epoch_, seen);

@@ -20,6 +20,9 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] int size() const { return static_cast<int>(workers_.size()) + 1; }
+  /// The calling thread's place in its pool, from 0: picks its part of a scratch buffer. Never let it pick
+  /// work.
+  [[nodiscard]] static int thread_index();
 
   /// Runs body(i) once for every i in [0, tasks), in any order on any thread; returns when all are done.
   /// The first exception of a task is thrown again here. A call from inside a task runs in that task.
@@ -36,7 +39,7 @@ class ThreadPool {
   };
   void run_tasks(const Job& job);
   void take_tasks();
-  void work();
+  void work(int index);
 
   std::vector<std::thread> workers_;
   Job job_;

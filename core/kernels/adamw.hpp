@@ -1,0 +1,24 @@
+// The arithmetic of one AdamW step over a run of elements.
+#pragma once
+#include <cstdint>
+
+namespace granule {
+
+struct AdamWStep {
+  double gradient_scale;
+  double beta1, beta2;
+  double keep;        ///< 1 − lr · weight_decay, or 1
+  double rate;        ///< lr / (1 − β₁ᵗ)
+  double root_scale;  ///< 1 / √(1 − β₂ᵗ)
+  double eps;
+};
+
+/// Updates w, m and v from g, elementwise (optim/adamw.hpp has the formula).
+template <class T>
+void adamw_update(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step);
+
+/// Σ g², in float64, in an order that depends on n alone.
+template <class T>
+double sum_of_squares(const T* g, std::int64_t n);
+
+}  // namespace granule

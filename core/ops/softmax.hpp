@@ -1,0 +1,17 @@
+// The softmax of each row: the scores of a router.
+#pragma once
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// y_ij = exp x_ij / Σ_k exp x_ik.   dx = y ∘ (dy − ⟨y, dy⟩), row by row. x_NE, y_NE with E > 0.
+struct Softmax {
+  static constexpr std::string_view kName = "softmax";
+  struct Saved {
+    Tensor y_NE;
+  };
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NE) const;
+  void backward(const Saved& saved, const Tensor& dy_NE, Grad dx_NE) const;
+};
+
+}  // namespace granule

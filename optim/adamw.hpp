@@ -1,0 +1,49 @@
+// AdamW (Loshchilov & Hutter 2019) over a flat range of parameters: one pass over values, gradients and
+// moments.
+#pragma once
+#include <vector>
+
+#include "core/tensor.hpp"
+
+namespace granule {
+
+struct AdamWConfig {
+  double beta1 = 0.9, beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+};
+
+/// Elements [begin, end) that decay, or do not.
+enum class Decay : bool { no, yes };
+struct DecayRange {
+  std::int64_t begin, end;
+  Decay decay;
+};
+
+/// At step t = 1, 2, …, with g the gradient times `gradient_scale`:
+///   w ← w (1 − lr · weight_decay)  where it decays
+///   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
+///   w ← w − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps)
+/// Every element steps, whether or not it had a gradient, as the reference does.
+class AdamW {
+ public:
+  /// Ranges must cover [0, elements) in order; moments start at zero.
+  AdamW(Context& context, const AdamWConfig& config, DType dtype, std::int64_t elements,
+        std::vector<DecayRange> ranges);
+
+  /// values and gradients: flat, `elements` long.
+  void step(const Tensor& values, const Tensor& gradients, double lr, double gradient_scale);
+
+  [[nodiscard]] const Tensor& first_moment() const { return m_; }
+  [[nodiscard]] const Tensor& second_moment() const { return v_; }
+  [[nodiscard]] std::int64_t steps() const { return steps_; }
+  void set_steps(std::int64_t steps) { steps_ = steps; }  ///< after loading the moments
+
+ private:
+  AdamWConfig config_;
+  std::vector<DecayRange> ranges_;
+  Tensor m_, v_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace granule
