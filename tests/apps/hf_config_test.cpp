@@ -1,0 +1,173 @@
+#include "apps/hf_config.hpp"
+
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "moe/counts.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using Catch::Matchers::Contains;
+using granule::hf_config_from_json;
+using granule::HfConfig;
+using granule::test::TempDir;
+using nlohmann::json;
+
+namespace {
+
+// The published config.json of deepseek-moe-16b-base, as far as it says anything about the model.
+json published_16b() {
+  return json::parse(R"({
+    "architectures": ["DeepseekForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+    "bos_token_id": 100000, "eos_token_id": 100001, "first_k_dense_replace": 1, "hidden_act": "silu",
+    "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 10944, "max_position_embeddings": 4096,
+    "model_type": "deepseek", "moe_intermediate_size": 1408, "moe_layer_freq": 1, "n_routed_experts": 64,
+    "n_shared_experts": 2, "norm_topk_prob": false, "num_attention_heads": 16, "num_experts_per_tok": 6,
+    "num_hidden_layers": 28, "num_key_value_heads": 16, "pretraining_tp": 1, "rms_norm_eps": 1e-06,
+    "rope_scaling": null, "rope_theta": 10000, "scoring_func": "softmax", "tie_word_embeddings": false,
+    "torch_dtype": "bfloat16", "transformers_version": "4.36.0", "use_cache": true, "vocab_size": 102400})");
+}
+
+HfConfig small_config() {
+  json document = published_16b();
+  document["hidden_size"] = 32;
+  document["num_attention_heads"] = 4;
+  document["num_key_value_heads"] = 2;
+  document["attention_bias"] = true;
+  document["tie_word_embeddings"] = true;
+  document["norm_topk_prob"] = true;
+  document["seq_aux"] = false;
+  document["aux_loss_alpha"] = 0.02;
+  document["moe_layer_freq"] = 2;
+  document["rope_theta"] = 5e5;
+  document["rms_norm_eps"] = 1e-5;
+  document["bos_token_id"] = nullptr;
+  document["eos_token_id"] = {2, 3};
+  return hf_config_from_json(document, "config.json");
+}
+
+}  // namespace
+
+TEST_CASE("the published 16B config.json is read as the model it describes") {
+  const HfConfig config = hf_config_from_json(published_16b(), "config.json");
+  const auto counts = granule::count_parameters(config.model, config.moe);
+  CHECK(counts.total() == 16'375'728'128);
+  CHECK(counts.activated() == 2'828'650'496);
+  CHECK(config.model.initializer_range == 0.02);
+  CHECK(config.moe.aux_loss_alpha == 0.001);  // absent there: the class's default
+  CHECK(config.moe.seq_aux);
+  CHECK(config.bos_token_id == 100000);
+  CHECK(config.eos_token_id == 100001);
+}
+
+TEST_CASE("absent keys get the defaults of the published class, not those of a config file") {
+  const HfConfig config = hf_config_from_json({{"model_type", "deepseek"}}, "config.json");
+  CHECK(config.model.vocab_size == 102400);
+  CHECK(config.model.hidden_size == 4096);
+  CHECK(config.model.intermediate_size == 11008);
+  CHECK(config.model.num_hidden_layers == 30);
+  CHECK(config.model.num_attention_heads == 32);
+  CHECK(config.model.num_key_value_heads == 32);
+  CHECK(config.model.max_position_embeddings == 2048);
+  CHECK(config.model.initializer_range == 0.02);
+  CHECK(config.moe.n_routed_experts == 0);
+  CHECK(config.moe.n_shared_experts == 0);
+  CHECK(config.moe.moe_intermediate_size == 1407);
+  CHECK(config.moe.moe_layer_freq == 1);
+}
+
+TEST_CASE("null means none where the class has None") {
+  json document = published_16b();
+  document["n_shared_experts"] = nullptr;
+  document["num_key_value_heads"] = nullptr;
+  CHECK(hf_config_from_json(document, "x").moe.n_shared_experts == 0);
+  CHECK(hf_config_from_json(document, "x").model.num_key_value_heads == 16);
+  document["n_routed_experts"] = nullptr;
+  CHECK(hf_config_from_json(document, "x").moe.n_routed_experts == 0);
+  document["hidden_size"] = nullptr;
+  CHECK_THROWS_WITH(hf_config_from_json(document, "x"), Contains("hidden_size = null"));
+}
+
+TEST_CASE("what would compute another model is refused by name") {
+  const std::vector<std::pair<std::string, json>> rows{
+      {"model_type", "deepseek_v2"},
+      {"model_type", nullptr},
+      {"hidden_act", "gelu"},
+      {"scoring_func", "sigmoid"},
+      {"attention_dropout", 0.1},
+      {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}},
+      {"routed_scaling_factor", 2.5},
+      {"n_group", 8},
+      {"head_dim", 64},
+      {"quantization_config", {{"bits", 4}}},
+      {"hidden_size", 2049},
+      {"hidden_size", "2048"},
+      {"num_experts_per_tok", 65},
+      {"num_experts_per_tok", nullptr},
+      {"vocab_size", -1}};
+  for (const auto& [name, value] : rows) {
+    json document = published_16b();
+    document[name] = value;
+    INFO(name << " = " << value.dump());
+    CHECK_THROWS_WITH(hf_config_from_json(document, "hub/config.json"),
+                      Contains(name) && Contains("hub/config.json"));
+  }
+}
+
+TEST_CASE("keys that do not change what is computed are ignored") {
+  json document = published_16b();
+  document["pretraining_tp"] = 2;
+  document["use_cache"] = false;
+  document["some_future_key"] = {1, 2, 3};
+  CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+}
+
+TEST_CASE("a config written for Hugging Face is read back the same") {
+  const HfConfig config = small_config();
+  CHECK(config.eos_token_id == 2);
+  CHECK(hf_config_from_json(to_json(config, "float32"), "x") == config);
+  HfConfig dense = config;
+  dense.moe = {};
+  CHECK(hf_config_from_json(to_json(dense, "float32"), "x") == dense);
+}
+
+TEST_CASE("a written config.json says what loaders look for") {
+  const json written = to_json(hf_config_from_json(published_16b(), "x"), "bfloat16");
+  json published = published_16b();
+  for (const auto& [key, value] : published.items()) {
+    INFO(key);
+    CHECK(written[key] == value);
+  }
+  CHECK(written["auto_map"]["AutoModelForCausalLM"] ==
+        "deepseek-ai/deepseek-moe-16b-base--modeling_deepseek.DeepseekForCausalLM");
+  CHECK(written["aux_loss_alpha"] == 0.001);
+  HfConfig dense;
+  dense.model = small_config().model;
+  CHECK(to_json(dense, "float32")["n_routed_experts"].is_null());
+  CHECK(to_json(dense, "float32")["tie_word_embeddings"] == true);
+  CHECK(to_json(dense, "float32")["norm_topk_prob"] == false);
+}
+
+TEST_CASE("a directory without a readable config.json is refused") {
+  const TempDir directory;
+  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("no config.json"));
+  std::ofstream(directory / "config.json") << "{\"model_type\": ";
+  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("not JSON"));
+  std::ofstream(directory / "config.json") << "[]";
+  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("no JSON object"));
+}
+
+TEST_CASE("a run starts from a Hugging Face model with its shape and the file's other values") {
+  const TempDir directory;
+  std::ofstream(directory / "config.json") << published_16b();
+  std::ofstream(directory / "run.toml") << "[moe]\naux_loss_alpha = 0.01\n[train]\nsteps = 3\n";
+  granule::ConfigOptions options;
+  options.base = granule::config_base_from(directory.path());
+  const auto config = load_run_config(directory / "run.toml", {}, options);
+  CHECK(config.model.hidden_size == 2048);
+  CHECK(config.model.initializer_range == 0.02);
+  CHECK(config.moe.aux_loss_alpha == 0.01);
+  CHECK(config.data.seq_len == 4096);
+}
