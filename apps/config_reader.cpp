@@ -18,7 +18,23 @@ using nlohmann::json;
 
 constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
 // toml++ bounds the nesting of brackets but not of dotted names, and frees tables recursively.
-constexpr std::ptrdiff_t kMaxDots = 10'000;
+constexpr std::ptrdiff_t kMaxDots = 4'000;
+
+bool is_utf8(const std::string& text) {
+  // The JSON writer validates; TOML and state.json can hold nothing else.
+  return json(text).dump(-1, ' ', false, json::error_handler_t::ignore).size() ==
+         json(text).dump(-1, ' ', false, json::error_handler_t::replace).size();
+}
+
+// What a user wrote, fit for the one line of an error: no control characters, valid UTF-8, not endless.
+std::string shown(std::string_view text) {
+  const bool plain =
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
+  std::string line(text);
+  if (!plain || !is_utf8(line)) line = json(text).dump(-1, ' ', true, json::error_handler_t::replace);
+  constexpr std::size_t kLongest = 200;
+  return line.size() > kLongest ? line.substr(0, kLongest) + "..." : line;
+}
 
 std::string text_of_file(const std::filesystem::path& path) {
   std::error_code failure;
@@ -75,7 +91,7 @@ class FileEntries {
     for (const auto& [name, node] : document) {
       const auto* table = node.as_table();
       if (table == nullptr || table->empty()) {
-        add(std::string(name.str()), node);
+        add(name.str(), node);
         continue;
       }
       for (const auto& [key, value] : *table) add(fmt::format("{}.{}", name.str(), key.str()), value);
@@ -84,10 +100,10 @@ class FileEntries {
   }
 
  private:
-  void add(std::string key, const toml::node& node) {
+  void add(std::string_view key, const toml::node& node) {
     std::string where = fmt::format("{}:{}", path_.string(), node.source().begin.line);
     json value = to_json(node, where);
-    entries_.push_back({std::move(key), std::move(value), std::move(where), {}, base_});
+    entries_.push_back({shown(key), std::move(value), std::move(where), {}, base_});
   }
 
   std::filesystem::path path_;
@@ -99,12 +115,6 @@ std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(' ');
   if (begin == std::string_view::npos) return {};
   return text.substr(begin, text.find_last_not_of(' ') - begin + 1);
-}
-
-bool is_utf8(const std::string& text) {
-  // The JSON writer validates; TOML and state.json can hold nothing else.
-  return json(text).dump(-1, ' ', false, json::error_handler_t::ignore).size() ==
-         json(text).dump(-1, ' ', false, json::error_handler_t::replace).size();
 }
 
 bool is_bare_word(std::string_view text) {
@@ -188,7 +198,7 @@ std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path) {
 }
 
 ConfigEntry parse_override(std::string_view text) {
-  const std::string where = fmt::format("command line, {}", text);
+  const std::string where = fmt::format("command line, {}", shown(text));
   const auto equals = text.find('=');
   const bool printable =
       std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
@@ -196,7 +206,7 @@ ConfigEntry parse_override(std::string_view text) {
     user_error("an argument is no override", where, "write key=value on one line, for example optim.lr=1e-3");
   }
   ConfigEntry entry;
-  entry.key = trimmed(text.substr(0, equals));
+  entry.key = shown(trimmed(text.substr(0, equals)));
   entry.written = trimmed(text.substr(equals + 1));
   entry.where = where;
   if (entry.key.empty() || entry.written.empty()) {
