@@ -3,15 +3,27 @@
 #include "autograd/apply.hpp"
 #include "core/ops/add.hpp"
 #include "core/ops/attention.hpp"
+#include "core/ops/bias_add.hpp"
+#include "core/ops/embedding.hpp"
 #include "core/ops/linear.hpp"
 #include "core/ops/linear_cross_entropy.hpp"
 #include "core/ops/rms_norm.hpp"
+#include "core/ops/rope.hpp"
+#include "core/ops/swiglu.hpp"
 
 namespace granule {
 
 /// a + b
 [[nodiscard]] inline Var add(const Var& a, const Var& b) {
   return apply(Add{}, a, b);
+}
+/// x_NO + b_O, on every row
+[[nodiscard]] inline Var bias_add(const Var& x_NO, Param b_O) {
+  return apply(BiasAdd{}, x_NO, b_O);
+}
+/// w_VD's rows id_N
+[[nodiscard]] inline Var embedding(Param w_VD, const Tensor& id_N) {
+  return apply(Embedding{}, w_VD, id_N);
 }
 /// x_ND w_OD^T
 [[nodiscard]] inline Var linear(const Var& x_ND, Param w_OD) {
@@ -26,6 +38,15 @@ namespace granule {
 }
 [[nodiscard]] inline Var linear_cross_entropy(const Var& x, Param w, const Tensor& targets) {
   return apply(LinearCrossEntropy{}, x, w, targets);
+}
+/// The first `heads` blocks of columns rotated by their row's position, the rest as it is
+[[nodiscard]] inline Var rope(const Var& x_NW, std::int64_t heads, const RopeTable& table,
+                              const Tensor& position_N) {
+  return apply(Rope{heads}, x_NW, table, position_N);
+}
+/// silu(g) ∘ u of x_N2F = [g | u]
+[[nodiscard]] inline Var swiglu(const Var& x_N2F) {
+  return apply(SwiGlu{}, x_N2F);
 }
 
 }  // namespace granule

@@ -1,6 +1,7 @@
 // Vector building blocks for CPU kernels, compiled once per instruction set by Highway (include it inside a
 // foreach_target file, after hwy/highway.h). Pointers need no alignment beyond their type's; lengths are any.
 // Not an interface between translation units.
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
@@ -66,6 +67,16 @@ HWY_INLINE void map(Store store, T* y, std::int64_t n, const F& f, const In*... 
   store_first(v, d, y + i, n - i);
 }
 
+/// out = Σ_i rows[i] + beta out, in the order of the rows, n columns.
+template <class T>
+HWY_INLINE void sum_rows(const T* rows, std::int64_t count, std::int64_t n, double beta, T* out) {
+  if (count == 0 && beta == 0.0) std::fill_n(out, n, T(0));
+  for (std::int64_t i = 0; i < count; ++i) {
+    map(
+        i == 0 ? store_of(beta) : Store::add, out, n, [](auto, auto v) HWY_ATTR { return v; }, rows + i * n);
+  }
+}
+
 /// Four, eight… elements as float64.
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
@@ -97,11 +108,13 @@ HWY_INLINE double sum_wide(std::int64_t n, const F& f, const T* first, const In*
 }
 
 /// e^x to 1e-7 relative: Cody-Waite reduction to |r| ≤ ln 2 / 2 and a polynomial of degree 6 through the
-/// Chebyshev points. 0 below -87.33, infinity from 88.37 on, NaN for NaN.
+/// Chebyshev points. 0 below -87.33, infinity from 88.37 on (float64: -1000 and 709), NaN for NaN.
 template <class D, class V, HWY_IF_FLOAT(hn::TFromD<D>)>
 HWY_INLINE V exp_of(D d, V x) {
   if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
-    return hn::IfThenElse(hn::IsNaN(x), x, hn::Exp(d, x));
+    // Highway's wraps around beyond its range and turns NaN to 0.
+    const auto y = hn::IfThenElse(hn::Ge(x, hn::Set(d, 709.0)), hn::Inf(d), hn::Exp(d, x));
+    return hn::IfThenElse(hn::IsNaN(x), x, y);
   } else {
     const hn::RebindToSigned<D> di;
     const auto n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504F)));

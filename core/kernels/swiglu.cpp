@@ -1,29 +1,82 @@
 #include "core/kernels/swiglu.hpp"
 
-#include <cmath>
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/swiglu.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
 
+#include "core/kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+
+template <class T>
+void swiglu_row(const T* h, std::int64_t f, T* y) {
+  map(
+      Store::overwrite, y, f,
+      [](auto d, auto g, auto u) HWY_ATTR { return hn::Mul(hn::Mul(g, sigmoid(d, g)), u); }, h, h + f);
+}
+
+template <class T>
+void swiglu_row_backward(const T* h, const T* dy, std::int64_t f, T* dh, Store store) {
+  map(
+      store, dh, f,
+      [](auto d, auto g, auto u, auto dv) HWY_ATTR {
+        const auto one = hn::Set(d, T(1));
+        // 1 − s = e s keeps its digits where s is near 1; the bound keeps e s from becoming infinity times 0.
+        const auto e = hn::Min(exp_of(d, hn::Neg(g)), hn::Set(d, T(1e30)));
+        const auto s = hn::Div(one, hn::Add(one, e));
+        const auto slope = hn::Mul(s, hn::MulAdd(g, hn::Mul(e, s), one));
+        return hn::Mul(hn::Mul(dv, u), slope);
+      },
+      h, h + f, dy);
+  map(
+      store, dh + f, f,
+      [](auto d, auto g, auto dv) HWY_ATTR { return hn::Mul(dv, hn::Mul(g, sigmoid(d, g))); }, h, dy);
+}
+
+void swiglu_row_f32(const float* h, std::int64_t f, float* y) {
+  swiglu_row(h, f, y);
+}
+void swiglu_row_f64(const double* h, std::int64_t f, double* y) {
+  swiglu_row(h, f, y);
+}
+void swiglu_row_backward_f32(const float* h, const float* dy, std::int64_t f, float* dh, double beta) {
+  swiglu_row_backward(h, dy, f, dh, store_of(beta));
+}
+void swiglu_row_backward_f64(const double* h, const double* dy, std::int64_t f, double* dh, double beta) {
+  swiglu_row_backward(h, dy, f, dh, store_of(beta));
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace granule {
+
+HWY_EXPORT(swiglu_row_f32);
+HWY_EXPORT(swiglu_row_f64);
+HWY_EXPORT(swiglu_row_backward_f32);
+HWY_EXPORT(swiglu_row_backward_f64);
 
 template <class T>
 void swiglu_rows(const T* h, std::int64_t rows, std::int64_t f, T* y) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const T *const g = h + r * 2 * f, *const u = g + f;
-    for (std::int64_t i = 0; i < f; ++i) y[r * f + i] = g[i] / (T(1) + std::exp(-g[i])) * u[i];
+  for (std::int64_t r = 0; r < rows; ++r, h += 2 * f, y += f) {
+    if constexpr (std::is_same_v<T, float>) {
+      HWY_DYNAMIC_DISPATCH(swiglu_row_f32)(h, f, y);
+    } else {
+      HWY_DYNAMIC_DISPATCH(swiglu_row_f64)(h, f, y);
+    }
   }
 }
 
 template <class T>
 void swiglu_rows_backward(const T* h, const T* dy, std::int64_t rows, std::int64_t f, T* dh, double beta) {
-  const bool add = beta != 0.0;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const T *const g = h + r * 2 * f, *const u = g + f, *const d = dy + r * f;
-    T *const dg = dh + r * 2 * f, *const du = dg + f;
-    for (std::int64_t i = 0; i < f; ++i) {
-      const T sigmoid = T(1) / (T(1) + std::exp(-g[i]));
-      const T to_gate = d[i] * u[i] * sigmoid * (T(1) + g[i] * (T(1) - sigmoid));
-      const T to_up = d[i] * g[i] * sigmoid;
-      dg[i] = add ? dg[i] + to_gate : to_gate;
-      du[i] = add ? du[i] + to_up : to_up;
+  for (std::int64_t r = 0; r < rows; ++r, h += 2 * f, dy += f, dh += 2 * f) {
+    if constexpr (std::is_same_v<T, float>) {
+      HWY_DYNAMIC_DISPATCH(swiglu_row_backward_f32)(h, dy, f, dh, beta);
+    } else {
+      HWY_DYNAMIC_DISPATCH(swiglu_row_backward_f64)(h, dy, f, dh, beta);
     }
   }
 }
@@ -34,3 +87,4 @@ template void swiglu_rows_backward(const float*, const float*, std::int64_t, std
 template void swiglu_rows_backward(const double*, const double*, std::int64_t, std::int64_t, double*, double);
 
 }  // namespace granule
+#endif

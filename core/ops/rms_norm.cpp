@@ -59,17 +59,6 @@ void add_weight_gradient_row(const T* x, T r, const T* dy, std::int64_t D, T* su
       [=](auto d, auto u, auto g) HWY_ATTR { return hn::Mul(g, hn::Mul(u, hn::Set(d, r))); }, x, dy);
 }
 
-/// dw = the sum of the partial sums + beta dw.
-template <class T>
-void sum_partials(const T* partial, std::int64_t count, std::int64_t D, double beta, T* dw) {
-  if (count == 0 && beta == 0.0) std::fill_n(dw, D, T(0));
-  for (std::int64_t i = 0; i < count; ++i) {
-    map(
-        i == 0 ? store_of(beta) : Store::add, dw, D, [](auto, auto v) HWY_ATTR { return v; },
-        partial + i * D);
-  }
-}
-
 void rms_norm_backward(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D, const Tensor& dy_ND,
                        const Grad& dx_ND, const Grad& dw_D) {
   dispatch_float(x_ND.dtype(), [&]<class T>() HWY_ATTR {
@@ -89,7 +78,7 @@ void rms_norm_backward(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D,
         if (sum != nullptr) add_weight_gradient_row(x + i * D, r[i], dy + i * D, D, sum);
       }
     });
-    if (dw_D) sum_partials(partial, tasks, D, dw_D.beta, dw_D.dst.data<T>());
+    if (dw_D) sum_rows(partial, tasks, D, dw_D.beta, dw_D.dst.data<T>());
   });
 }
 

@@ -1,0 +1,88 @@
+#include "core/ops/bias_add.hpp"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/bias_add.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "core/kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+
+void bias_add_forward(const Tensor& x_NO, const Tensor& b_O, const Tensor& y_NO) {
+  constexpr std::int64_t kGrain = 64;
+  dispatch_float(x_NO.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t O = b_O.numel();
+    const T *x = x_NO.data<const T>(), *b = b_O.data<const T>();
+    T* const y = y_NO.data<T>();
+    parallel_chunks(y_NO.context().pool(), y_NO.shape()[0], kGrain,
+                    [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+                      for (std::int64_t i = begin; i < end; ++i) {
+                        map(
+                            Store::overwrite, y + i * O, O,
+                            [](auto, auto u, auto v) HWY_ATTR { return hn::Add(u, v); }, x + i * O, b);
+                      }
+                    });
+  });
+}
+
+void bias_add_backward(const Tensor& dy_NO, const Grad& db_O) {
+  constexpr std::int64_t kRows = 64;
+  dispatch_float(dy_NO.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t N = dy_NO.shape()[0], O = dy_NO.shape()[1], tasks = (N + kRows - 1) / kRows;
+    const Tensor partials =
+        Tensor::empty(dy_NO.context(), {tasks, O}, dy_NO.dtype(), MemoryCategory::scratch);
+    const T* const dy = dy_NO.data<const T>();
+    T* const partial = partials.data<T>();
+    dy_NO.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
+      const std::int64_t begin = task * kRows;
+      sum_rows(dy + begin * O, std::min(kRows, N - begin), O, 0.0, partial + task * O);
+    });
+    sum_rows(partial, tasks, O, db_O.beta, db_O.dst.data<T>());
+  });
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace granule {
+namespace {
+
+HWY_EXPORT(bias_add_forward);
+HWY_EXPORT(bias_add_backward);
+
+void forward_cpu(const Tensor& x_NO, const Tensor& b_O, const Tensor& y_NO) {
+  HWY_DYNAMIC_DISPATCH(bias_add_forward)(x_NO, b_O, y_NO);
+}
+void backward_cpu(const Tensor& dy_NO, const Grad& db_O) {
+  HWY_DYNAMIC_DISPATCH(bias_add_backward)(dy_NO, db_O);
+}
+
+}  // namespace
+
+constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> BiasAdd::forward_kernel{"bias_add",
+                                                                                                forward_cpu};
+constinit KernelSlot<void(const Tensor&, const Grad&)> BiasAdd::backward_kernel{"bias_add", backward_cpu};
+
+Tensor BiasAdd::forward(Saved*, const Tensor& x_NO, const Tensor& b_O) const {
+  GRANULE_CHECK(x_NO.shape().rank() == 2 && b_O.shape() == Shape{x_NO.shape()[1]},
+                "bias_add: x {} with b {}, [N, O] and [O] are needed", x_NO.shape().str(), b_O.shape().str());
+  GRANULE_CHECK(x_NO.dtype() == b_O.dtype(), "bias_add: x is {}, b is {}", name_of(x_NO.dtype()),
+                name_of(b_O.dtype()));
+  Tensor y_NO = x_NO.empty_like(x_NO.shape());
+  forward_kernel(y_NO.device(), x_NO, b_O, y_NO);
+  return y_NO;
+}
+
+void BiasAdd::backward(const Saved&, const Tensor&, const Tensor& dy_NO, const Grad& dx_NO,
+                       const Grad& db_O) const {
+  if (dx_NO) accumulate(dy_NO, dx_NO);
+  if (db_O) backward_kernel(dy_NO.device(), dy_NO, db_O);
+}
+
+}  // namespace granule
+#endif

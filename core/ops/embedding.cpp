@@ -1,0 +1,65 @@
+#include "core/ops/embedding.hpp"
+
+#include <algorithm>
+
+namespace granule {
+namespace {
+
+void forward_cpu(const Tensor& w_VD, const Tensor& id_N, const Tensor& y_ND) {
+  constexpr std::int64_t kRows = 64;
+  const std::int64_t V = w_VD.shape()[0], D = w_VD.shape()[1];
+  const std::int32_t* const id = id_N.data<const std::int32_t>();
+  dispatch_float(w_VD.dtype(), [&]<class T>() {
+    const T* const w = w_VD.data<const T>();
+    T* const y = y_ND.data<T>();
+    parallel_chunks(w_VD.context().pool(), id_N.numel(), kRows, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        GRANULE_CHECK(id[i] >= 0 && id[i] < V, "embedding: id {} of row {}, the table has {} rows", id[i], i,
+                      V);
+        std::copy_n(w + id[i] * D, D, y + i * D);
+      }
+    });
+  });
+}
+
+/// Tasks own columns, so rows of one id meet in the order of the tokens whatever the number of threads.
+void backward_cpu(const Tensor& id_N, const Tensor& dy_ND, const Grad& dw_VD) {
+  constexpr std::int64_t kColumns = 64;
+  if (dw_VD.beta == 0.0) fill_zero(dw_VD.dst);
+  const std::int64_t N = id_N.numel(), D = dy_ND.shape()[1];
+  const std::int32_t* const id = id_N.data<const std::int32_t>();
+  dispatch_float(dy_ND.dtype(), [&]<class T>() {
+    const T* const dy = dy_ND.data<const T>();
+    T* const dw = dw_VD.dst.data<T>();
+    parallel_chunks(dy_ND.context().pool(), D, kColumns, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = 0; i < N; ++i) {
+        const T* const from = dy + i * D;
+        T* const to = dw + id[i] * D;
+        for (std::int64_t j = begin; j < end; ++j) to[j] += from[j];
+      }
+    });
+  });
+}
+
+}  // namespace
+
+constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> Embedding::forward_kernel{
+    "embedding", forward_cpu};
+constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> Embedding::backward_kernel{
+    "embedding", backward_cpu};
+
+Tensor Embedding::forward(Saved* saved, const Tensor& w_VD, const Tensor& id_N) const {
+  GRANULE_CHECK(w_VD.shape().rank() == 2 && id_N.shape().rank() == 1,
+                "embedding: table {} with ids {}, [V, D] and [N] are needed", w_VD.shape().str(),
+                id_N.shape().str());
+  Tensor y_ND = w_VD.empty_like({id_N.shape()[0], w_VD.shape()[1]});
+  forward_kernel(w_VD.device(), w_VD, id_N, y_ND);
+  if (saved != nullptr) saved->id_N = id_N;
+  return y_ND;
+}
+
+void Embedding::backward(const Saved& saved, const Tensor&, const Tensor& dy_ND, const Grad& dw_VD) const {
+  if (dw_VD) backward_kernel(dy_ND.device(), saved.id_N, dy_ND, dw_VD);
+}
+
+}  // namespace granule

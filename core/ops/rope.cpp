@@ -1,0 +1,120 @@
+#include "core/ops/rope.hpp"
+
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/ops/rope.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "core/kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+
+/// One head: a and b are its halves, s is sin α or −sin α.
+template <class T>
+void rotate_head(const T* x, const T* cos, const T* sin, T sign, std::int64_t H, Store store, T* y) {
+  map(
+      store, y, H,
+      [sign](auto d, auto a, auto b, auto c, auto s)
+          HWY_ATTR { return hn::NegMulAdd(b, hn::Mul(s, hn::Set(d, sign)), hn::Mul(a, c)); },
+      x, x + H, cos, sin);
+  map(
+      store, y + H, H,
+      [sign](auto d, auto a, auto b, auto c, auto s)
+          HWY_ATTR { return hn::MulAdd(a, hn::Mul(s, hn::Set(d, sign)), hn::Mul(b, c)); },
+      x, x + H, cos, sin);
+}
+
+void rope(const Tensor& x_NW, const RopeTable& table, const Tensor& position_N, std::int64_t heads,
+          Rope::Turn turn, const Grad& y_NW) {
+  constexpr std::int64_t kRows = 16;
+  const std::int32_t* const position = position_N.data<const std::int32_t>();
+  dispatch_float(x_NW.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t W = x_NW.shape()[1], H = table.cos_PH.shape()[1];
+    const T *x = x_NW.data<const T>(), *cos = table.cos_PH.data<const T>(),
+            *sin = table.sin_PH.data<const T>();
+    T* const y = y_NW.dst.data<T>();
+    const Store store = store_of(y_NW.beta);
+    const T sign = turn == Rope::Turn::forwards ? T(1) : T(-1);
+    parallel_chunks(
+        x_NW.context().pool(), x_NW.shape()[0], kRows, [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+          for (std::int64_t i = begin; i < end; ++i) {
+            const std::int64_t at = position[i] * H, row = i * W, rest = heads * 2 * H;
+            for (std::int64_t h = row; h < row + rest; h += 2 * H)
+              rotate_head(x + h, cos + at, sin + at, sign, H, store, y + h);
+            map(
+                store, y + row + rest, W - rest, [](auto, auto v) HWY_ATTR { return v; }, x + row + rest);
+          }
+        });
+  });
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace granule {
+namespace {
+
+HWY_EXPORT(rope);
+void rope_cpu(const Tensor& x_NW, const RopeTable& table, const Tensor& position_N, std::int64_t heads,
+              Rope::Turn turn, const Grad& y_NW) {
+  const std::int64_t P = table.cos_PH.shape()[0];
+  std::int64_t row = 0;
+  for (const std::int32_t p : position_N.span<const std::int32_t>()) {
+    GRANULE_CHECK(p >= 0 && p < P, "rope: position {} of row {}, the table has {}", p, row, P);
+    ++row;
+  }
+  HWY_DYNAMIC_DISPATCH(rope)(x_NW, table, position_N, heads, turn, y_NW);
+}
+
+}  // namespace
+
+constinit KernelSlot<void(const Tensor&, const RopeTable&, const Tensor&, std::int64_t, Rope::Turn,
+                          const Grad&)>
+    Rope::kernel{"rope", rope_cpu};
+
+RopeTable::RopeTable(Context& context, DType dtype, double theta, std::int64_t head_dim,
+                     std::int64_t positions) {
+  GRANULE_CHECK(head_dim > 0 && head_dim % 2 == 0, "rope: a head of {} columns has no halves", head_dim);
+  GRANULE_CHECK(theta > 0.0, "rope: theta {}, more than 0 is needed", theta);
+  const std::int64_t H = head_dim / 2;
+  cos_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
+  sin_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
+  dispatch_float(dtype, [&]<class T>() {
+    T *cos = cos_PH.data<T>(), *sin = sin_PH.data<T>();
+    for (std::int64_t i = 0; i < positions * H; ++i) {
+      const double power = -2.0 * static_cast<double>(i % H) / static_cast<double>(head_dim);
+      const double angle = static_cast<double>(i / H) * std::pow(theta, power);
+      cos[i] = static_cast<T>(std::cos(angle));
+      sin[i] = static_cast<T>(std::sin(angle));
+    }
+  });
+}
+
+Tensor Rope::forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
+                     const Tensor& position_N) const {
+  GRANULE_CHECK(x_NW.shape().rank() == 2 && position_N.shape() == Shape{x_NW.shape()[0]},
+                "rope: x {} with positions {}, [N, W] and [N] are needed", x_NW.shape().str(),
+                position_N.shape().str());
+  const std::int64_t head_dim = 2 * table.cos_PH.shape()[1];
+  GRANULE_CHECK(heads >= 0 && heads * head_dim <= x_NW.shape()[1], "rope: {} heads of {} columns in x {}",
+                heads, head_dim, x_NW.shape().str());
+  GRANULE_CHECK(x_NW.dtype() == table.cos_PH.dtype(), "rope: x is {}, the table {}", name_of(x_NW.dtype()),
+                name_of(table.cos_PH.dtype()));
+  Tensor y_NW = x_NW.empty_like(x_NW.shape());
+  kernel(x_NW.device(), x_NW, table, position_N, heads, Turn::forwards, {y_NW, 0.0});
+  if (saved != nullptr) *saved = {table, position_N};
+  return y_NW;
+}
+
+void Rope::backward(const Saved& saved, const Tensor& dy_NW, const Grad& dx_NW) const {
+  if (dx_NW) {
+    kernel(dy_NW.device(), dy_NW, saved.table, saved.position_N, heads, Turn::backwards, dx_NW);
+  }
+}
+
+}  // namespace granule
+#endif

@@ -1,0 +1,95 @@
+#include "core/ops/rope.hpp"
+
+#include <cmath>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/op_case.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+struct Layout {
+  std::int64_t heads, head_dim, columns;  // columns: in all, the values' included
+  double theta;
+  std::vector<std::int32_t> positions;
+};
+
+/// Each pair as a complex number times e^(i angle).
+Numbers rotated(const Layout& layout, Numbers x) {
+  const auto W = static_cast<std::size_t>(layout.columns), C = static_cast<std::size_t>(layout.head_dim);
+  for (std::size_t row = 0; row < layout.positions.size(); ++row) {
+    for (std::size_t head = 0; head < static_cast<std::size_t>(layout.heads); ++head) {
+      for (std::size_t i = 0; i < C / 2; ++i) {
+        double& real = x[row * W + head * C + i];
+        double& imaginary = x[row * W + head * C + i + C / 2];
+        const double angle = layout.positions[row] / std::pow(layout.theta, 2.0 * double(i) / double(C));
+        const double turned = real * std::cos(angle) - imaginary * std::sin(angle);
+        imaginary = real * std::sin(angle) + imaginary * std::cos(angle);
+        real = turned;
+      }
+    }
+  }
+  return x;
+}
+
+void check_rope(const Layout& layout) {
+  const auto N = static_cast<std::int64_t>(layout.positions.size());
+  const auto table = plain([&](Context& context, DType dtype) {
+    return RopeTable(context, dtype, layout.theta, layout.head_dim, 300);
+  });
+  check_op(
+      {fmt::format("rope {} x {} of {}, {} rows", layout.heads, layout.head_dim, layout.columns, N)},
+      Rope{layout.heads}, [&](const std::vector<Numbers>& in) { return rotated(layout, in[0]); },
+      variable({N, layout.columns}), table, plain_ids({N}, layout.positions));
+}
+
+}  // namespace
+
+TEST_CASE("rope keeps an operator's promises, with value columns and positions in any order") {
+  check_rope({2, 4, 12, 10000.0, {0, 1, 2, 7, 299}});
+  check_rope({1, 2, 2, 10000.0, {5}});
+  check_rope({3, 6, 18, 100.0, {}});
+  check_rope({0, 6, 5, 100.0, {1, 2}});
+  check_rope({3, 70, 280, 10000.0, std::vector<std::int32_t>(40, 17)});
+}
+
+TEST_CASE("rope at position 0 changes nothing, and scores depend on distances only") {
+  Context context;
+  const RopeTable table(context, DType::f64, 10000.0, 8, 64);
+  const Numbers q = normal_values(8, 1), k = normal_values(8, 2);
+  const auto at = [&](const Numbers& x, std::int32_t position) {
+    return values_of(Rope{1}.forward(nullptr, tensor_of(context, {1, 8}, DType::f64, x), table,
+                                     ids_of(context, {1}, std::vector{position})));
+  };
+  const auto score = [&](std::int32_t i, std::int32_t j) {
+    const Numbers a = at(q, i), b = at(k, j);
+    double sum = 0.0;
+    for (std::size_t c = 0; c < 8; ++c) sum += a[c] * b[c];
+    return sum;
+  };
+  CHECK(at(q, 0) == q);
+  CHECK(std::abs(score(9, 4) - score(63, 58)) < 1e-13);
+  CHECK(std::abs(score(9, 4) - score(9, 5)) > 1e-3);
+}
+
+TEST_CASE("rope refuses odd heads, positions behind the table and heads that are not there") {
+  Context context;
+  CHECK_THROWS_WITH(RopeTable(context, DType::f32, 1e4, 7, 4), Catch::Contains("a head of 7 columns"));
+  const RopeTable table(context, DType::f32, 1e4, 4, 10);
+  const Tensor x = Tensor::zeros(context, {1, 8}, DType::f32);
+  const auto position = [&](std::int32_t p) { return ids_of(context, {1}, std::vector{p}); };
+  CHECK_THROWS_WITH(Rope{2}.forward(nullptr, x, table, position(10)),
+                    Catch::Contains("rope: position 10 of row 0, the table has 10"));
+  CHECK_THROWS_WITH(Rope{3}.forward(nullptr, x, table, position(1)),
+                    Catch::Contains("rope: 3 heads of 4 columns in x [1, 8]"));
+}
+
+TEST_CASE("a rope table is memory of the run") {
+  Context context;
+  const RopeTable table(context, DType::f32, 1e4, 4, 10);
+  CHECK(context.memory().current(MemoryCategory::weights) == 2 * 10 * 2 * 4);
+  CHECK(context.step_memory().in_use() == 0);
+}
