@@ -40,8 +40,8 @@ namespace granule {
   return apply(LinearCrossEntropy{}, x, w, targets);
 }
 /// The first `heads` blocks of columns rotated by their row's position, the rest as it is
-[[nodiscard]] inline Var rope(const Var& x_NW, std::int64_t heads, const RopeTable& table,
-                              const Tensor& position_N) {
+[[nodiscard]] inline Var rope(const Var& x_NW, const RopeTable& table, const Tensor& position_N,
+                              std::int64_t heads) {
   return apply(Rope{heads}, x_NW, table, position_N);
 }
 /// silu(g) ∘ u of x_N2F = [g | u]

@@ -76,7 +76,7 @@ constinit KernelSlot<void(const Tensor&, const RopeTable&, const Tensor&, std::i
                           const Grad&)>
     Rope::kernel{"rope", rope_cpu};
 
-RopeTable::RopeTable(Context& context, DType dtype, double theta, std::int64_t head_dim,
+RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta,
                      std::int64_t positions) {
   GRANULE_CHECK(head_dim > 0 && head_dim % 2 == 0, "rope: a head of {} columns has no halves", head_dim);
   GRANULE_CHECK(theta > 0.0, "rope: theta {}, more than 0 is needed", theta);

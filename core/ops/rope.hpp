@@ -12,7 +12,7 @@ struct RopeTable {
   Tensor cos_PH, sin_PH;  ///< H = C/2
   RopeTable() = default;
   /// Positions 0 … positions − 1; head_dim must be even. Category: weights.
-  RopeTable(Context& context, DType dtype, double theta, std::int64_t head_dim, std::int64_t positions);
+  RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta, std::int64_t positions);
 };
 
 /// In each of the first `heads` blocks of C columns, with the angle α of the row's position and pair i:

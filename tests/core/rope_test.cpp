@@ -38,7 +38,7 @@ Numbers rotated(const Layout& layout, Numbers x) {
 void check_rope(const Layout& layout) {
   const auto N = static_cast<std::int64_t>(layout.positions.size());
   const auto table = plain([&](Context& context, DType dtype) {
-    return RopeTable(context, dtype, layout.theta, layout.head_dim, 300);
+    return RopeTable(context, dtype, layout.head_dim, layout.theta, 300);
   });
   check_op(
       {fmt::format("rope {} x {} of {}, {} rows", layout.heads, layout.head_dim, layout.columns, N)},
@@ -58,7 +58,7 @@ TEST_CASE("rope keeps an operator's promises, with value columns and positions i
 
 TEST_CASE("rope at position 0 changes nothing, and scores depend on distances only") {
   Context context;
-  const RopeTable table(context, DType::f64, 10000.0, 8, 64);
+  const RopeTable table(context, DType::f64, 8, 10000.0, 64);
   const Numbers q = normal_values(8, 1), k = normal_values(8, 2);
   const auto at = [&](const Numbers& x, std::int32_t position) {
     return values_of(Rope{1}.forward(nullptr, tensor_of(context, {1, 8}, DType::f64, x), table,
@@ -77,8 +77,8 @@ TEST_CASE("rope at position 0 changes nothing, and scores depend on distances on
 
 TEST_CASE("rope refuses odd heads, positions behind the table and heads that are not there") {
   Context context;
-  CHECK_THROWS_WITH(RopeTable(context, DType::f32, 1e4, 7, 4), Catch::Contains("a head of 7 columns"));
-  const RopeTable table(context, DType::f32, 1e4, 4, 10);
+  CHECK_THROWS_WITH(RopeTable(context, DType::f32, 7, 1e4, 4), Catch::Contains("a head of 7 columns"));
+  const RopeTable table(context, DType::f32, 4, 1e4, 10);
   const Tensor x = Tensor::zeros(context, {1, 8}, DType::f32);
   const auto position = [&](std::int32_t p) { return ids_of(context, {1}, std::vector{p}); };
   CHECK_THROWS_WITH(Rope{2}.forward(nullptr, x, table, position(10)),
@@ -89,7 +89,7 @@ TEST_CASE("rope refuses odd heads, positions behind the table and heads that are
 
 TEST_CASE("a rope table is memory of the run") {
   Context context;
-  const RopeTable table(context, DType::f32, 1e4, 4, 10);
+  const RopeTable table(context, DType::f32, 4, 1e4, 10);
   CHECK(context.memory().current(MemoryCategory::weights) == 2 * 10 * 2 * 4);
   CHECK(context.step_memory().in_use() == 0);
 }
