@@ -61,12 +61,13 @@ void sync_directory(const fs::path& directory, Disk& disk) {
   const int fd = disk.open_directory(directory.c_str());
   if (fd < 0) throw_errno("open the directory to make it durable", directory);
   int result = 0;
-  do result = disk.fsync(fd);
-  while (result != 0 && errno == EINTR);
+  do {
+    result = disk.fsync(fd);
+  } while (result != 0 && errno == EINTR);
   const int error = errno;
-  disk.close(fd);  // read-only: nothing can be lost by it
-  errno = error;
-  if (result != 0) throw_errno("make the directory durable", directory);
+  const bool closed = disk.close(fd) == 0 || errno == EINTR;
+  if (result != 0) errno = error;
+  if (result != 0 || !closed) throw_errno("make the directory durable", directory);
 }
 
 void rename_durably(const fs::path& from, const fs::path& to, Disk& disk) {
@@ -81,10 +82,14 @@ void make_directory(const fs::path& directory, Disk& disk) {
 }
 
 void remove_tree(const fs::path& tree, const fs::path& first, Disk& disk) {
+  std::error_code error;
+  if (fs::is_symlink(tree, error)) {
+    if (disk.unlink(tree.c_str()) != 0) throw_errno("remove the link", tree);
+    return;
+  }
   if (!first.empty() && disk.unlink((tree / first).c_str()) != 0 && errno != ENOENT) {
     throw_errno("remove the file", tree / first);
   }
-  std::error_code error;
   for (fs::directory_iterator entry(tree, error), end; !error && entry != end; entry.increment(error)) {
     if (entry->symlink_status().type() == fs::file_type::directory) {
       remove_tree(entry->path(), {}, disk);

@@ -18,6 +18,11 @@ constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr const char* kAdvice = "get the directory again, whole";
 
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 /// Tensor name to file name.
 using WeightMap = std::map<std::string, std::string>;
 
@@ -66,7 +71,7 @@ TensorSet open_shards(const fs::path& directory, const fs::path& index) {
   for (const auto& [name, file] : weights) files.insert(file);
   TensorSet model;
   for (const std::string& file : files) {
-    if (!fs::exists(directory / file)) {
+    if (!is_there(directory / file)) {
       user_error(fmt::format("the shard {} is missing", file), index.string(), kAdvice);
     }
     model.add(SafetensorsFile::open(directory / file));
@@ -76,12 +81,12 @@ TensorSet open_shards(const fs::path& directory, const fs::path& index) {
 }
 
 TensorSet open_weights(const fs::path& directory) {
-  if (fs::exists(directory / kSingle)) {
+  if (is_there(directory / kSingle)) {
     TensorSet model;
     model.add(SafetensorsFile::open(directory / kSingle));
     return model;
   }
-  if (!fs::exists(directory / kIndex)) {
+  if (!is_there(directory / kIndex)) {
     user_error(fmt::format("no {} and no {}", kSingle, kIndex), directory.string(),
                "a Hugging Face directory holds config.json and safetensors files");
   }
@@ -98,8 +103,7 @@ HfDirectory::HfDirectory(HfDirectory&&) noexcept = default;
 HfDirectory& HfDirectory::operator=(HfDirectory&&) noexcept = default;
 
 bool HfDirectory::is_one(const fs::path& directory) {
-  std::error_code ignored;
-  return fs::exists(directory / "config.json", ignored);
+  return is_there(directory / "config.json");
 }
 
 HfDirectory HfDirectory::open(const fs::path& directory) {

@@ -1,0 +1,141 @@
+#include "distributed/checkpoint.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "core/error.hpp"
+#include "data/digest.hpp"
+#include "data/files.hpp"
+
+namespace granule {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kTensorFile = ".safetensors";
+
+std::optional<std::int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::int64_t step = -1;
+  const char* const end = name.data() + name.size();
+  const auto parsed = std::from_chars(name.data() + kPrefix.size(), end, step);
+  const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
+  return whole && step >= 0 && checkpoint_name(step) == name ? std::optional(step) : std::nullopt;
+}
+
+void verify_file(const fs::path& path, const WrittenFile& stated) {
+  require_regular_file(path);
+  std::error_code error;
+  const auto size =
+      static_cast<std::int64_t>(fs::file_size(path, error));  // -1 on error, which no manifest states
+  if (size != stated.size) {
+    refuse_checkpoint(fmt::format("the file has {} bytes, the manifest states {}", size, stated.size),
+                      path.string());
+  }
+  // Read and not mapped: a bad sector is an error here and would be a signal there.
+  const std::string digest = xxh3_of_file(path);
+  if (digest != stated.xxh3) {
+    refuse_checkpoint(fmt::format("the file has checksum {}, the manifest states {}", digest, stated.xxh3),
+                      path.string());
+  }
+}
+
+/// A tensor file that the manifest does not name belongs to something else: better to ask than to guess.
+void refuse_strays(const fs::path& directory, const CheckpointManifest& manifest) {
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    const auto named = [&](const WrittenFile& file) { return file.name == name; };
+    if (name.ends_with(kTensorFile) && std::none_of(manifest.files.begin(), manifest.files.end(), named)) {
+      refuse_checkpoint("the manifest does not name this file", entry->path().string());
+    }
+  }
+  if (error) refuse_checkpoint(fmt::format("it cannot be listed: {}", error.message()), directory.string());
+}
+
+bool is_tensor_file(const std::string& name, std::string_view stem) {
+  return name.starts_with(stem) && name.ends_with(kTensorFile);
+}
+
+bool is_model_file(const std::string& name) {
+  return is_tensor_file(name, "model-");
+}
+bool is_optimizer_file(const std::string& name) {
+  return is_tensor_file(name, "optim-");
+}
+
+Checkpoint open_listed(const StepDirectory& listed) {
+  Checkpoint checkpoint = open_checkpoint(listed.path);
+  if (checkpoint.step() != listed.step) {
+    refuse_checkpoint(fmt::format("the manifest is of step {}", checkpoint.step()), listed.path.string());
+  }
+  return checkpoint;
+}
+
+}  // namespace
+
+std::string checkpoint_name(std::int64_t step) {
+  return fmt::format("{}{:08}", kPrefix, step);
+}
+
+fs::path checkpoints_of(const fs::path& run_directory) {
+  return run_directory / "checkpoints";
+}
+
+std::vector<fs::path> Checkpoint::extra_files() const {
+  std::vector<fs::path> files;
+  for (const WrittenFile& file : manifest_.files) {
+    if (!is_model_file(file.name) && !is_optimizer_file(file.name)) files.push_back(path_ / file.name);
+  }
+  return files;
+}
+
+bool is_checkpoint(const fs::path& directory) {
+  std::error_code ignored;
+  return fs::exists(directory / kManifestName, ignored);
+}
+
+Checkpoint open_checkpoint(const fs::path& directory) {
+  Checkpoint checkpoint;
+  checkpoint.path_ = directory;
+  checkpoint.manifest_ = load_manifest(directory);
+  refuse_strays(directory, checkpoint.manifest_);
+  for (const WrittenFile& file : checkpoint.manifest_.files) verify_file(directory / file.name, file);
+  for (const WrittenFile& file : checkpoint.manifest_.files) {
+    if (is_model_file(file.name)) checkpoint.model_.add(SafetensorsFile::open(directory / file.name));
+    if (is_optimizer_file(file.name)) checkpoint.optimizer_.add(SafetensorsFile::open(directory / file.name));
+  }
+  return checkpoint;
+}
+
+std::vector<StepDirectory> list_checkpoints(const fs::path& run_directory) {
+  std::vector<StepDirectory> found;
+  const fs::path directory = checkpoints_of(run_directory);
+  std::error_code error;
+  if (!fs::exists(directory, error)) return found;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    if (const auto step = step_of(entry->path().filename().string())) found.push_back({*step, entry->path()});
+  }
+  if (error)
+    user_error(fmt::format("cannot list it: {}", error.message()), directory.string(), "check the directory");
+  std::sort(found.begin(), found.end(),
+            [](const StepDirectory& a, const StepDirectory& b) { return a.step > b.step; });
+  return found;
+}
+
+FoundCheckpoint find_newest_valid(const fs::path& run_directory) {
+  FoundCheckpoint found;
+  for (const StepDirectory& listed : list_checkpoints(run_directory)) {
+    try {
+      found.checkpoint = open_listed(listed);
+      return found;
+    } catch (const NewerCheckpoint&) {
+      throw;
+    } catch (const Error& error) {
+      found.passed_over.push_back({listed.path, error.what()});
+    }
+  }
+  return found;
+}
+
+}  // namespace granule

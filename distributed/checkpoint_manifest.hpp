@@ -1,0 +1,49 @@
+// state.json, the manifest of a checkpoint: what it is of, which files make it up, and how each damage of
+// them shows.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "data/atomic_file.hpp"
+
+namespace granule {
+
+inline constexpr const char* kManifestName = "state.json";
+inline constexpr std::int64_t kCheckpointVersion = 1;
+
+struct CheckpointManifest {
+  std::int64_t step = 0;              ///< optimizer steps done
+  std::int64_t consumed_samples = 0;  ///< of the data, not counting what was only prefetched
+  nlohmann::json sections =
+      nlohmann::json::object();  ///< by name: config, digests, whatever else a run resumes from
+  std::vector<WrittenFile> files;
+};
+
+/// The checkpoint was written by a newer program: not damaged, and no reason to fall back to an older one.
+class NewerCheckpoint : public Error {
+ public:
+  using Error::Error;
+};
+
+/// The text ends with the XXH3 of all that stands before it. Throws when the sections cannot be written as
+/// JSON and read back unchanged (NaN, infinity, ill-formed UTF-8).
+[[nodiscard]] std::string manifest_text(const CheckpointManifest& manifest);
+
+/// Throws a user error "damaged checkpoint: <reason>", or NewerCheckpoint. Any change of a single bit is
+/// found.
+[[nodiscard]] CheckpointManifest parse_manifest(std::string_view text, std::string_view where);
+[[nodiscard]] CheckpointManifest load_manifest(const std::filesystem::path& checkpoint);
+
+/// Names that need no quoting anywhere: [a-z0-9._-], beginning with a letter or digit.
+[[nodiscard]] bool is_plain_file_name(std::string_view name);
+
+/// "damaged checkpoint: <reason> (<where>): …", exit code 2.
+[[noreturn]] void refuse_checkpoint(std::string_view reason, std::string_view where);
+
+}  // namespace granule

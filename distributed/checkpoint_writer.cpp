@@ -1,0 +1,156 @@
+#include "distributed/checkpoint_writer.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "distributed/checkpoint.hpp"
+
+namespace granule {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kAside = "tmp.";
+constexpr std::string_view kTrash = "trash.";
+constexpr const char* kLatest = "latest";
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(path, ignored));
+}
+
+bool is_valid(const fs::path& checkpoint) {
+  try {
+    (void)open_checkpoint(checkpoint);
+    return true;
+  } catch (const NewerCheckpoint&) {
+    throw;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// A cheap look, for counting: the manifest is whole and the files have their sizes.
+bool looks_valid(const fs::path& checkpoint) {
+  try {
+    const CheckpointManifest manifest = load_manifest(checkpoint);
+    return std::all_of(manifest.files.begin(), manifest.files.end(), [&](const WrittenFile& file) {
+      std::error_code error;
+      const auto size = fs::file_size(checkpoint / file.name, error);
+      return !error && static_cast<std::int64_t>(size) == file.size;
+    });
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+void check_extra_files(const CheckpointContent& content) {
+  for (const fs::path& file : content.extra_files) {
+    const std::string name = file.filename().string();
+    GRANULE_CHECK(is_plain_file_name(name) && !name.ends_with(".safetensors") && name != kManifestName,
+                  "checkpoint: '{}' is no name for an extra file", name);
+  }
+}
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(CheckpointOptions options, Disk& disk)
+    : options_(std::move(options)), directory_(checkpoints_of(options_.run_directory)), disk_(&disk) {
+  GRANULE_CHECK(options_.keep >= 0, "checkpoint: keep {} checkpoints", options_.keep);
+  if (!is_there(directory_)) make_directory(directory_, *disk_);
+  sweep();
+}
+
+void CheckpointWriter::sweep() {
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(directory_)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kAside) || name.starts_with(kTrash)) leftovers.push_back(entry.path());
+    if (is_unfinished(name) && disk_->unlink(entry.path().c_str()) != 0)
+      throw_errno("remove the file", entry.path());
+  }
+  for (const fs::path& leftover : leftovers) remove_tree(leftover, kManifestName, *disk_);
+}
+
+void CheckpointWriter::save(const CheckpointContent& content) {
+  GRANULE_CHECK(content.step >= 0 && content.consumed_samples >= 0, "checkpoint: step {}, {} samples",
+                content.step, content.consumed_samples);
+  check_extra_files(content);
+  if (published_ != content.step) {
+    const fs::path target = directory_ / checkpoint_name(content.step);
+    GRANULE_CHECK(!is_there(target) || !is_valid(target), "checkpoint: step {} has been saved before",
+                  content.step);
+    const fs::path aside = directory_ / fmt::format("{}{}", kAside, checkpoint_name(content.step));
+    try {
+      write_aside(aside, content);
+      publish(aside, content.step);
+    } catch (...) {
+      try_remove_tree(aside, *disk_);
+      throw;
+    }
+  }
+  finish(content.step);
+}
+
+void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointContent& content) {
+  if (is_there(aside)) remove_tree(aside, kManifestName, *disk_);
+  make_directory(aside, *disk_);
+  const auto numbered = ShardNames::numbered;
+  CheckpointManifest manifest{content.step, content.consumed_samples, content.sections, {}};
+  manifest.files =
+      write_tensors(aside, "model", content.model, options_.max_file_bytes, numbered, *disk_).files;
+  const auto optimizer =
+      write_tensors(aside, "optim", content.optimizer, options_.max_file_bytes, numbered, *disk_);
+  manifest.files.insert(manifest.files.end(), optimizer.files.begin(), optimizer.files.end());
+  for (const fs::path& file : content.extra_files) {
+    manifest.files.push_back(copy_durably(file, aside / file.filename(), *disk_));
+  }
+  write_file(aside / kManifestName, manifest_text(manifest), *disk_);
+}
+
+/// The rename is the commit: everything in the directory is durable before it. Ranks that save together agree
+/// here first.
+void CheckpointWriter::publish(const fs::path& aside, std::int64_t step) {
+  const fs::path target = directory_ / checkpoint_name(step);
+  if (is_there(target)) discard(target);  // damaged, or save() would have refused
+  if (disk_->rename(aside.c_str(), target.c_str()) != 0)
+    throw_errno("rename the new checkpoint to its place", target);
+  published_ = step;
+}
+
+void CheckpointWriter::finish(std::int64_t step) {
+  try {
+    sync_directory(directory_, *disk_);
+    write_file(directory_ / kLatest, checkpoint_name(step) + "\n", *disk_);
+    retire_old(step);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("the checkpoint of step {} is written, but {}", step, error.what()),
+                "", "");
+  }
+}
+
+/// Counts no damaged ones, and none newer than this: those were passed over when the run resumed.
+void CheckpointWriter::retire_old(std::int64_t newest) {
+  if (options_.keep == 0) return;
+  std::int64_t kept = 0;
+  for (const StepDirectory& listed : list_checkpoints(options_.run_directory)) {
+    if (listed.step > newest) continue;
+    if (kept >= options_.keep) {
+      discard(listed.path);
+    } else if (listed.step == newest || looks_valid(listed.path)) {
+      ++kept;
+    }
+  }
+}
+
+/// Renamed first, so that no half-removed directory has the name of a checkpoint.
+void CheckpointWriter::discard(const fs::path& checkpoint) {
+  fs::path trash;
+  int attempt = 0;
+  do {
+    trash = directory_ / fmt::format("{}{}.{}", kTrash, checkpoint.filename().string(), attempt++);
+  } while (is_there(trash));
+  rename_durably(checkpoint, trash, *disk_);
+  remove_tree(trash, kManifestName, *disk_);
+}
+
+}  // namespace granule

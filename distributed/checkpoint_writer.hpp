@@ -1,0 +1,57 @@
+// Saving checkpoints so that at every moment, whatever fails and whenever the process dies, the newest one
+// that was reported as saved is there and whole. One process writes; it holds the RunLock of the run
+// directory.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "data/safetensors_writer.hpp"
+
+namespace granule {
+
+struct CheckpointOptions {
+  std::filesystem::path run_directory;          ///< must exist
+  std::int64_t keep = 0;                        ///< newest ones kept; 0 keeps all
+  std::int64_t max_file_bytes = 5'000'000'000;  ///< of tensors in one file
+};
+
+struct CheckpointContent {
+  std::int64_t step;
+  std::int64_t consumed_samples;
+  const nlohmann::json& sections;       ///< an object; see CheckpointManifest
+  std::span<const TensorToSave> model;  ///< global names, unsharded shapes
+  std::span<const TensorToSave> optimizer;
+  std::vector<std::filesystem::path> extra_files =
+      {};  ///< copied under their own names, which is_plain_file_name()
+};
+
+class CheckpointWriter {
+ public:
+  /// Creates `checkpoints/` and removes what a killed job left unfinished. Throws io_error (exit 74).
+  explicit CheckpointWriter(CheckpointOptions options, Disk& disk = Disk::system());
+
+  /// Throws io_error when it fails; the checkpoints that were there stay as they are, and calling it again
+  /// with the same step tries again. A step whose checkpoint is there and valid from before is the caller's
+  /// fault.
+  void save(const CheckpointContent& content);
+
+ private:
+  void sweep();
+  void write_aside(const std::filesystem::path& aside, const CheckpointContent& content);
+  void publish(const std::filesystem::path& aside, std::int64_t step);
+  void finish(std::int64_t step);
+  void retire_old(std::int64_t newest);
+  void discard(const std::filesystem::path& checkpoint);
+
+  CheckpointOptions options_;
+  std::filesystem::path directory_;  ///< `<run>/checkpoints`
+  Disk* disk_;
+  std::optional<std::int64_t> published_;  ///< the step last renamed into place
+};
+
+}  // namespace granule

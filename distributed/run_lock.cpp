@@ -1,0 +1,80 @@
+#include "distributed/run_lock.hpp"
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/error.hpp"
+#include "data/disk.hpp"
+
+namespace granule {
+namespace {
+
+constexpr std::chrono::milliseconds kPause{50};
+
+std::string this_process() {
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
+  return fmt::format("host {}, process {}", host.data(), ::getpid());
+}
+
+/// What the owner wrote; it may be in the middle of it.
+std::string owner_of(int fd) {
+  std::array<char, 400> text{};
+  const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
+  std::string owner(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  while (!owner.empty() && owner.back() == '\n') owner.pop_back();
+  return owner.empty() ? "an unknown process" : owner;
+}
+
+bool lock(int fd, std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return false;
+    if (std::chrono::steady_clock::now() >= deadline) {
+      errno = EWOULDBLOCK;
+      return false;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  return true;
+}
+
+void write_owner(int fd, const std::filesystem::path& path) {
+  const std::string text = this_process() + "\n";
+  const auto size = static_cast<ssize_t>(text.size());
+  if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != size) {
+    throw_errno("write the lock", path);
+  }
+}
+
+}  // namespace
+
+RunLock::RunLock(const std::filesystem::path& directory, std::chrono::milliseconds patience) {
+  const std::filesystem::path path = directory / ".lock";
+  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd_ < 0) throw_errno("create the lock", path);
+  try {
+    if (!lock(fd_, patience)) {
+      if (errno != EWOULDBLOCK) throw_errno("take the lock", path);
+      throw Error(ExitCode::in_use, fmt::format("another job uses the directory: {}", owner_of(fd_)),
+                  directory.string(), "wait for it to end or choose another directory");
+    }
+    write_owner(fd_, path);
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+}
+
+// The file stays: removing it would let two jobs lock two files of one name.
+RunLock::~RunLock() {
+  ::close(fd_);
+}
+
+}  // namespace granule

@@ -1,0 +1,165 @@
+// Every write-class call of a run's saves made to fail in every way, and the process killed at every one of
+// them.
+#include <csignal>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/error.hpp"
+#include "tests/support/example_checkpoint.hpp"
+#include "tests/support/faulty_disk.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace granule;
+using granule::test::ExampleCheckpoint;
+using granule::test::Fault;
+using granule::test::FaultyDisk;
+using granule::test::TempDir;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t kKeep = 2;
+constexpr std::int64_t kLastStep = 4;
+
+/// Saves steps 2 to 4, going on after failures as a trainer may; calls `saved` after each that was reported
+/// as saved. Returns how many failures were reported.
+int run_saves(const TempDir& dir, Disk& disk, const std::function<void(std::int64_t)>& saved) {
+  int reported = 0;
+  try {
+    CheckpointWriter writer({dir.path(), kKeep, test::kExampleFileBytes}, disk);
+    for (std::int64_t step = 2; step <= kLastStep; ++step) {
+      try {
+        writer.save(ExampleCheckpoint(step, dir.path()).content());
+        saved(step);
+      } catch (const Error& error) {
+        reported += error.code() == ExitCode::io;
+      }
+    }
+  } catch (const Error& error) {
+    reported += error.code() == ExitCode::io;
+  }
+  return reported;
+}
+
+/// A run with step 1 saved, and with the remains of a killed save for the start to sweep.
+void prepare(const TempDir& dir) {
+  FaultyDisk disk(Fault::none, 0);
+  CheckpointWriter writer({dir.path(), kKeep, test::kExampleFileBytes}, disk);
+  writer.save(ExampleCheckpoint(1, dir.path()).content());
+  fs::create_directory(dir / "checkpoints" / "tmp.step-00000002");
+  std::ofstream(dir / "checkpoints" / "tmp.step-00000002" / "state.json") << "x";
+}
+
+int calls_of_the_saves() {
+  const TempDir dir;
+  prepare(dir);
+  FaultyDisk disk(Fault::none, 0);
+  REQUIRE(run_saves(dir, disk, [](std::int64_t) {}) == 0);
+  return disk.calls();
+}
+
+/// What must hold whenever the process stops: the newest is whole, at least as new as reported, nothing
+/// damaged bears the name of a checkpoint; and a new start cleans up and can save.
+void check_state(const TempDir& dir, std::int64_t last_saved) {
+  {
+    const FoundCheckpoint found = find_newest_valid(dir.path());
+    REQUIRE(found.checkpoint);
+    CHECK(found.passed_over.empty());
+    CHECK(found.checkpoint->step() >= last_saved);
+    CHECK(ExampleCheckpoint(found.checkpoint->step(), dir.path()).equals(*found.checkpoint));
+  }
+  FaultyDisk disk(Fault::none, 0);
+  CheckpointWriter writer({dir.path(), 1, test::kExampleFileBytes}, disk);
+  writer.save(ExampleCheckpoint(9, dir.path()).content());
+  CHECK(ExampleCheckpoint(9, dir.path()).equals(*find_newest_valid(dir.path()).checkpoint));
+  CHECK(std::distance(fs::directory_iterator(dir / "checkpoints"), {}) == 2);  // latest and the one kept
+}
+
+void check_fault(Fault fault, int at) {
+  INFO("call " << at << ", fault " << static_cast<int>(fault));
+  const TempDir dir;
+  prepare(dir);
+  FaultyDisk disk(fault, at);
+  std::int64_t last_saved = 1;
+  const int reported = run_saves(dir, disk, [&](std::int64_t step) { last_saved = step; });
+  const bool harmless = fault == Fault::short_write || fault == Fault::interrupted;
+  if (harmless) CHECK(last_saved == kLastStep);
+  CHECK((reported > 0) == !harmless);
+  check_state(dir, last_saved);
+}
+
+/// Runs the saves in a child that the fault kills; the child reports each saved step through a pipe.
+void check_kill(Fault fault, int at) {
+  INFO("call " << at << ", fault " << static_cast<int>(fault));
+  const TempDir dir;
+  prepare(dir);
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    FaultyDisk disk(fault, at);
+    run_saves(dir, disk, [&](std::int64_t step) { (void)!write(ends[1], &step, sizeof(step)); });
+    _exit(0);
+  }
+  close(ends[1]);
+  std::int64_t last_saved = 1;
+  for (std::int64_t step = 0; read(ends[0], &step, sizeof(step)) == sizeof(step);) last_saved = step;
+  close(ends[0]);
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  CHECK((killed || (fault == Fault::torn && WIFEXITED(status) && WEXITSTATUS(status) == 0)));
+  check_state(dir, last_saved);
+}
+
+}  // namespace
+
+TEST_CASE("whichever call of a save fails, the newest checkpoint stays whole and the failure is reported") {
+  const int calls = calls_of_the_saves();
+  REQUIRE(calls > 100);
+  for (const Fault fault : {Fault::eio, Fault::eio_sticky, Fault::enospc, Fault::enospc_sticky,
+                            Fault::short_write, Fault::interrupted}) {
+    for (int at = 0; at < calls; ++at) check_fault(fault, at);
+  }
+}
+
+TEST_CASE(
+    "kill -9 at any call of a save, before it or in the middle of a write, leaves the newest checkpoint "
+    "whole") {
+  const int calls = calls_of_the_saves();
+  for (const Fault fault : {Fault::kill, Fault::torn}) {
+    for (int at = 0; at < calls; ++at) check_kill(fault, at);
+  }
+}
+
+TEST_CASE("a save that failed succeeds when it is tried again with the same step") {
+  const int calls = calls_of_the_saves();
+  for (int at = 0; at < calls; ++at) {
+    INFO("call " << at);
+    const TempDir dir;
+    prepare(dir);
+    FaultyDisk disk(Fault::enospc, at);
+    std::unique_ptr<CheckpointWriter> writer;
+    const auto start = [&] {
+      writer = std::make_unique<CheckpointWriter>(CheckpointOptions{dir.path(), 1, 300}, disk);
+    };
+    const auto save = [&] { writer->save(ExampleCheckpoint(2, dir.path()).content()); };
+    try {
+      start();
+      save();
+    } catch (const Error& error) {
+      REQUIRE(error.code() == ExitCode::io);
+      if (!writer) start();
+      REQUIRE_NOTHROW(save());
+    }
+    CHECK(ExampleCheckpoint(2, dir.path()).equals(*find_newest_valid(dir.path()).checkpoint));
+    std::ifstream latest(dir / "checkpoints" / "latest");
+    std::string hint;
+    latest >> hint;
+    CHECK(hint == "step-00000002");
+    if (disk.faults() == 0) break;  // the saves of this test end here
+  }
+}
