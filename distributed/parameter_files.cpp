@@ -1,0 +1,60 @@
+#include "distributed/parameter_files.hpp"
+
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+/// Tensors that other programs leave in their files and that are no parameters: rotary tables, and the head
+/// of a model whose head is its embedding.
+bool is_known_extra(const ParameterStore& store, const std::string& name) {
+  return name.ends_with(".rotary_emb.inv_freq") || (name == "lm_head.weight" && !store.has(name));
+}
+
+void refuse_strangers(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
+  for (const std::string& name : tensors.names()) {
+    if (store.has(name) || is_known_extra(store, name)) continue;
+    user_error(fmt::format("tensor {} belongs to no parameter of this model", name), source,
+               "check that config.json describes these weights");
+  }
+}
+
+void read_slice(const TensorSet& tensors, const std::string& name, const LogicalTensor& logical,
+                const Tensor& slice) {
+  dispatch_float(slice.dtype(),
+                 [&]<class T>() { tensors.read_into(name, logical.shape.dims(), slice.span<T>()); });
+}
+
+}  // namespace
+
+void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source) {
+  refuse_strangers(store, tensors, source);
+  for (const LogicalTensor& logical : store.logical()) {
+    read_slice(tensors, logical.name, logical, store.value_of(logical));
+  }
+}
+
+std::vector<TensorToSave> parameters_to_save(const ParameterStore& store) {
+  return arena_to_save(store, store.values(), "");
+}
+
+std::vector<TensorToSave> arena_to_save(const ParameterStore& store, const Tensor& arena,
+                                        const std::string& prefix) {
+  std::vector<TensorToSave> saved;
+  for (const LogicalTensor& logical : store.logical()) {
+    const Tensor slice = arena.slice(logical.offset, logical.shape);
+    const auto dims = logical.shape.dims();
+    saved.push_back(tensor_of_bytes({prefix + logical.name, arena.dtype(), {dims.begin(), dims.end()}},
+                                    {slice.raw(), static_cast<std::size_t>(slice.bytes())}));
+  }
+  return saved;
+}
+
+void load_arena(const ParameterStore& store, const Tensor& arena, const std::string& prefix,
+                const TensorSet& tensors) {
+  for (const LogicalTensor& logical : store.logical()) {
+    read_slice(tensors, prefix + logical.name, logical, arena.slice(logical.offset, logical.shape));
+  }
+}
+
+}  // namespace granule

@@ -1,0 +1,38 @@
+#include "moe/model.hpp"
+
+#include "moe/moe_layer.hpp"
+
+namespace granule {
+namespace {
+
+MakeFeedForward make_feed_forward(const ModelConfig& model, const MoeConfig& moe) {
+  return [model, moe](ParameterStore& store, const std::string& prefix,
+                      std::int64_t layer) -> FeedForwardFunction {
+    if (moe.is_moe_layer(layer)) return MoeLayer(store, prefix, layer, model, moe);
+    const FeedForward dense(store, prefix, model.hidden_size, model.intermediate_size);
+    return [dense](const Pass&, const Var& x_ND) { return dense(x_ND); };
+  };
+}
+
+std::vector<std::int64_t> moe_layers_of(const ModelConfig& model, const MoeConfig& moe) {
+  std::vector<std::int64_t> layers;
+  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer) {
+    if (moe.is_moe_layer(layer)) layers.push_back(layer);
+  }
+  return layers;
+}
+
+}  // namespace
+
+Model::Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype,
+             Gradients gradients)
+    : model_(model),
+      moe_(moe),
+      dtype_(dtype),
+      moe_layers_(moe_layers_of(model, moe)),
+      network_(parameters_, model_, make_feed_forward(model_, moe_)) {
+  parameters_.materialise(context, dtype, gradients);
+  network_.prepare(context, dtype);
+}
+
+}  // namespace granule

@@ -1,0 +1,31 @@
+// A model ready to run: a configuration, its parameters, and the stack of layers that uses them.
+#pragma once
+#include "moe/config.hpp"
+#include "nn/language_model.hpp"
+
+namespace granule {
+
+class Model {
+ public:
+  /// Declares and materialises; the values are undefined until initialised or loaded.
+  Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype, Gradients gradients);
+
+  [[nodiscard]] ParameterStore& parameters() { return parameters_; }
+  [[nodiscard]] const ParameterStore& parameters() const { return parameters_; }
+  [[nodiscard]] const LanguageModel& network() const { return network_; }
+  [[nodiscard]] const ModelConfig& config() const { return model_; }
+  [[nodiscard]] const MoeConfig& moe() const { return moe_; }
+  [[nodiscard]] DType dtype() const { return dtype_; }
+  /// The layers that are mixtures of experts, in order.
+  [[nodiscard]] const std::vector<std::int64_t>& moe_layers() const { return moe_layers_; }
+
+ private:
+  ModelConfig model_;
+  MoeConfig moe_;
+  DType dtype_;
+  std::vector<std::int64_t> moe_layers_;
+  ParameterStore parameters_;
+  LanguageModel network_;
+};
+
+}  // namespace granule

@@ -1,0 +1,24 @@
+// The SwiGLU networks of all experts over rows sorted by expert: one operator, no padding, no dropped rows.
+#pragma once
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// Of every row r of expert e:   [g | u]_r = w13_e x_r,   a_r = silu(g_r) ∘ u_r,   y_r = w2_e a_r
+///   da = w2ᵀ dy,   d[g|u] by the SwiGLU,   dx = w13ᵀ d[g|u],   dw2_e = Σ_r dy_r a_rᵀ,   dw13_e = Σ_r
+///   d[g|u]_r x_rᵀ
+/// R rows, E experts, D model, F expert width: x_RD, w13_EGD with G = 2F (gate above up), w2_EDF, y_RD;
+/// offset_E1 int64, expert e owns rows [offset[e], offset[e + 1]) and may own none: then its gradients are
+/// zero.
+struct ExpertFfn {
+  static constexpr std::string_view kName = "expert_ffn";
+  struct Saved {
+    Tensor x_RD, h_RG, offset_E1;
+  };
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_RD, const Tensor& w13_EGD, const Tensor& w2_EDF,
+                               const Tensor& offset_E1) const;
+  void backward(const Saved& saved, const Tensor& w13_EGD, const Tensor& w2_EDF, const Tensor& dy_RD,
+                Grad dx_RD, Grad dw13_EGD, Grad dw2_EDF) const;
+};
+
+}  // namespace granule

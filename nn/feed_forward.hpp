@@ -1,0 +1,21 @@
+// The dense SwiGLU network: also the shared experts of a mixture, which are one network of their total width.
+#pragma once
+#include <string>
+
+#include "nn/parameters.hpp"
+#include "nn/pass.hpp"
+
+namespace granule {
+
+/// y = W_down (silu(W_gate x) ∘ W_up x), without biases.
+class FeedForward {
+ public:
+  /// Declares {prefix}.gate_proj, .up_proj [width, hidden] (one block) and .down_proj [hidden, width].
+  FeedForward(ParameterStore& store, const std::string& prefix, std::int64_t hidden, std::int64_t width);
+  [[nodiscard]] Var operator()(const Var& x_ND) const;
+
+ private:
+  Param gate_up_, down_;
+};
+
+}  // namespace granule

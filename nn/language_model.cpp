@@ -1,0 +1,68 @@
+#include "nn/language_model.hpp"
+
+#include "autograd/functions.hpp"
+
+namespace granule {
+
+LanguageModel::LanguageModel(ParameterStore& store, const ModelConfig& config,
+                             const MakeFeedForward& make_feed_forward)
+    : config_(config) {
+  const Shape table{config.vocab_size, config.hidden_size};
+  embedding_ = store.declare("model.embed_tokens.weight", table);
+  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    blocks_.emplace_back(store, fmt::format("model.layers.{}", layer), layer, config, make_feed_forward);
+  }
+  norm_ = store.declare("model.norm.weight", {config.hidden_size}, ParameterRole::norm);
+  head_ = config.tie_word_embeddings ? embedding_ : store.declare("lm_head.weight", table);
+}
+
+void LanguageModel::prepare(Context& context, DType dtype) {
+  rope_table_.emplace(context, dtype, config_.head_dim(), config_.rope_theta,
+                      config_.max_position_embeddings);
+}
+
+Var LanguageModel::embed(const Pass& pass, const Tensor& token_N) const {
+  const UnitScope unit(pass, 0);
+  return embedding(embedding_, token_N);
+}
+
+Var LanguageModel::blocks(const Pass& pass, Var x_ND, std::vector<Tensor>* hidden_states) const {
+  GRANULE_CHECK(rope_table_.has_value(), "language model: prepare() was not called");
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    if (hidden_states != nullptr) hidden_states->push_back(x_ND.value);
+    const UnitScope unit(pass, static_cast<std::int64_t>(layer) + 1);
+    x_ND = blocks_[layer](pass, *rope_table_, x_ND);
+  }
+  return x_ND;
+}
+
+Var LanguageModel::loss_sum(const Pass& pass, const Var& x_ND, const Tensor& target_N) const {
+  const UnitScope unit(pass, layers() + 1);
+  const Var normed = rms_norm(x_ND, norm_, config_.rms_norm_eps);
+  return linear_cross_entropy(normed, head_, target_N);
+}
+
+Var LanguageModel::logits(const Pass& pass, const Var& x_ND) const {
+  const UnitScope unit(pass, layers() + 1);
+  const Var normed = rms_norm(x_ND, norm_, config_.rms_norm_eps);
+  return linear(normed, head_);
+}
+
+Var LanguageModel::loss_sum(const Pass& pass, const Tensor& token_N, const Tensor& target_N) const {
+  const Var x = embed(pass, token_N);
+  const Var y = blocks(pass, x);
+  return loss_sum(pass, y, target_N);
+}
+
+std::vector<KvCache> LanguageModel::make_caches(Context& context, DType dtype, std::int64_t capacity) const {
+  const std::int64_t kv_heads =
+      config_.num_key_value_heads > 0 ? config_.num_key_value_heads : config_.num_attention_heads;
+  const Shape shape{capacity, kv_heads * config_.head_dim()};
+  std::vector<KvCache> caches;
+  for (std::int64_t layer = 0; layer < layers(); ++layer) {
+    caches.push_back({Tensor::empty(context, shape, dtype), Tensor::empty(context, shape, dtype), 0});
+  }
+  return caches;
+}
+
+}  // namespace granule

@@ -1,0 +1,42 @@
+// The decoder-only stack: embedding, blocks and head, exposed apart.
+#pragma once
+#include <optional>
+
+#include "nn/block.hpp"
+
+namespace granule {
+
+class LanguageModel {
+ public:
+  /// Declares every parameter under its Hugging Face name.
+  LanguageModel(ParameterStore& store, const ModelConfig& config, const MakeFeedForward& make_feed_forward);
+  /// After the store is materialised: builds the rotary tables.
+  void prepare(Context& context, DType dtype);
+
+  [[nodiscard]] Var embed(const Pass& pass, const Tensor& token_N) const;
+  /// All blocks. hidden_states, where given, receives the input of every block.
+  [[nodiscard]] Var blocks(const Pass& pass, Var x_ND, std::vector<Tensor>* hidden_states = nullptr) const;
+  /// The head: final norm, then the sum of the cross-entropies of the targets that are not ignored, float64
+  /// [1].
+  [[nodiscard]] Var loss_sum(const Pass& pass, const Var& x_ND, const Tensor& target_N) const;
+  /// The head: final norm, then logits [N, vocab_size].
+  [[nodiscard]] Var logits(const Pass& pass, const Var& x_ND) const;
+
+  /// embed → blocks → loss_sum.
+  [[nodiscard]] Var loss_sum(const Pass& pass, const Tensor& token_N, const Tensor& target_N) const;
+
+  [[nodiscard]] std::int64_t layers() const { return static_cast<std::int64_t>(blocks_.size()); }
+  [[nodiscard]] std::int64_t units() const { return layers() + 2; }
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+  /// An empty key-value cache a layer.
+  [[nodiscard]] std::vector<KvCache> make_caches(Context& context, DType dtype, std::int64_t capacity) const;
+
+ private:
+  ModelConfig config_;
+  Param embedding_;
+  std::vector<Block> blocks_;
+  Param norm_, head_;
+  std::optional<RopeTable> rope_table_;
+};
+
+}  // namespace granule

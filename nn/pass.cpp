@@ -1,0 +1,30 @@
+#include "nn/pass.hpp"
+
+namespace granule {
+
+UnitScope::UnitScope(const Pass& pass, std::int64_t unit) : observer_(pass.units), unit_(unit) {
+  if (observer_ == nullptr) return;
+  observer_->enter(unit_, Direction::forward);
+  tell_in_backward(&UnitObserver::leave);
+}
+
+UnitScope::~UnitScope() {
+  if (observer_ == nullptr) return;
+  observer_->leave(unit_, Direction::forward);
+  tell_in_backward(&UnitObserver::enter);
+}
+
+void UnitScope::tell_in_backward(void (UnitObserver::*what)(std::int64_t, Direction)) const {
+  if (Tape* const tape = current_tape(); tape != nullptr) {
+    tape->mark([observer = observer_, unit = unit_, what] { (observer->*what)(unit, Direction::backward); });
+  }
+}
+
+Tensor make_positions(Context& context, std::int64_t batch, std::int64_t seq, std::int64_t first) {
+  Tensor positions = Tensor::empty(context, {batch * seq}, DType::i32);
+  auto* const p = positions.data<std::int32_t>();
+  for (std::int64_t i = 0; i < batch * seq; ++i) p[i] = static_cast<std::int32_t>(first + i % seq);
+  return positions;
+}
+
+}  // namespace granule

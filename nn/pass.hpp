@@ -1,0 +1,68 @@
+// What one forward pass carries besides tensors, and who is told about it.
+#pragma once
+#include <vector>
+
+#include "autograd/recompute.hpp"
+#include "core/ops/attention.hpp"
+
+namespace granule {
+
+/// A training loss that a layer leaves behind, unscaled: a float64 scalar, the mean over `units` units.
+struct LayerLoss {
+  std::int64_t layer;
+  Var value;
+  std::int64_t units;
+};
+
+/// Told what a mixture-of-experts layer chose: once a forward pass, not again when it is recomputed.
+class RoutingObserver {
+ public:
+  virtual ~RoutingObserver() = default;
+  /// counts: tokens sent to each expert, int64 [experts]; scores: the router's, [tokens, experts].
+  virtual void on_routing(std::int64_t layer, const Tensor& counts_E, const Tensor& scores_NE) = 0;
+};
+
+enum class Direction : std::uint8_t { forward, backward };
+
+/// Told when a pass enters and leaves a unit (embedding, each block, head): where sharded values are gathered
+/// and freed, and gradients reduced. In backward a unit is entered at its end and left at its beginning.
+class UnitObserver {
+ public:
+  virtual ~UnitObserver() = default;
+  virtual void enter(std::int64_t unit, Direction direction) = 0;
+  virtual void leave(std::int64_t unit, Direction direction) = 0;
+};
+
+enum class Recompute : std::uint8_t { none, full };
+
+struct Pass {
+  Context& context;
+  std::int64_t batch, seq;
+  Tensor position_N;  ///< int32: the place of each token in its row
+  Recompute recompute = Recompute::none;
+  std::vector<LayerLoss>* losses = nullptr;  ///< where layers leave their losses; nullptr: nobody wants them
+  RoutingObserver* routing = nullptr;
+  UnitObserver* units = nullptr;
+  std::vector<KvCache>* caches = nullptr;  ///< one a layer: generation
+  Kept* kept = nullptr;                    ///< set while a region runs that may be recomputed
+};
+
+/// Marks a unit for the length of a scope, with a tape or without one.
+class UnitScope {
+ public:
+  UnitScope(const Pass& pass, std::int64_t unit);
+  ~UnitScope();
+  UnitScope(const UnitScope&) = delete;
+  UnitScope& operator=(const UnitScope&) = delete;
+
+ private:
+  void tell_in_backward(void (UnitObserver::*what)(std::int64_t, Direction)) const;
+  UnitObserver* observer_;
+  std::int64_t unit_;
+};
+
+/// 0, 1, …, seq − 1 for each of `batch` rows, from `first` on.
+[[nodiscard]] Tensor make_positions(Context& context, std::int64_t batch, std::int64_t seq,
+                                    std::int64_t first = 0);
+
+}  // namespace granule
