@@ -68,7 +68,6 @@ template <class Make>
   return plain([=](Context& context, DType) { return ids_of(context, shape, ids); });
 }
 
-using Numbers = std::vector<double>;
 /// The forward in plain float64 loops: the operands' numbers in the order given, to the output's.
 using Reference = std::function<Numbers(const std::vector<Numbers>& operands)>;
 

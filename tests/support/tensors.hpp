@@ -8,6 +8,8 @@
 
 namespace granule::test {
 
+using Numbers = std::vector<double>;
+
 /// n normal numbers of this scale, the same for every run; each is a float32 number, so that a float32 and a
 /// float64 computation start from the same input.
 [[nodiscard]] std::vector<double> normal_values(std::int64_t n, std::uint64_t seed, double scale = 1.0);

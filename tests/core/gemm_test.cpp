@@ -1,0 +1,149 @@
+#include "core/kernels/gemm.hpp"
+
+#include <cmath>
+
+#include <catch2/catch.hpp>
+
+#include "core/kernels/matmul.hpp"
+#include "tests/support/tensors.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+struct Case {
+  std::int64_t m, n, k;
+  Transpose a, b;
+  std::int64_t extra_pitch;  // of every operand
+};
+
+/// Operands inside wider matrices of NaN, the result inside a fenced one, in one pass over everything.
+template <class T>
+class Product {
+ public:
+  Product(Context& context, const Case& c, double beta)
+      : c_(c),
+        a_pitch_((c.a == Transpose::yes ? c.m : c.k) + c.extra_pitch),
+        b_pitch_((c.b == Transpose::yes ? c.k : c.n) + c.extra_pitch),
+        c_pitch_(c.n + c.extra_pitch),
+        a_(filled(context, c.a == Transpose::yes ? c.k : c.m, a_pitch_, 1)),
+        b_(filled(context, c.b == Transpose::yes ? c.n : c.k, b_pitch_, 2)),
+        out_(context, {c.m * c_pitch_}, dtype_of<T>) {
+    if (beta == 1.0) {
+      for (std::int64_t i = 0; i < c.m; ++i)
+        for (std::int64_t j = 0; j < c.n; ++j) at(i, j) = T(i - j);
+    }
+    const MatrixIn<T> left{a_.data<const T>(), a_pitch_, c.a}, right{b_.data<const T>(), b_pitch_, c.b};
+    gemm<T>(context.pool(), c.m, c.n, c.k, left, right, {out_.tensor().data<T>(), c_pitch_, beta});
+  }
+
+  /// |C - plain loops| relative to the sum of the |terms|, the worst element.
+  double error(double beta) {
+    double worst = 0.0;
+    for (std::int64_t i = 0; i < c_.m; ++i) {
+      for (std::int64_t j = 0; j < c_.n; ++j) {
+        double sum = beta * static_cast<double>(i - j), size = std::abs(sum) + 1e-30;
+        for (std::int64_t p = 0; p < c_.k; ++p) {
+          const double term = element(a_, a_pitch_, c_.a, i, p) * element(b_, b_pitch_, c_.b, p, j);
+          sum += term;
+          size += std::abs(term);
+        }
+        const double difference = std::abs(double(at(i, j)) - sum) / size;
+        worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
+      }
+    }
+    return worst;
+  }
+  /// Nothing was written between the rows of C or around it.
+  bool fences_intact() {
+    bool intact = out_.intact();
+    for (std::int64_t i = 0; i < c_.m; ++i)
+      for (std::int64_t j = c_.n; j < c_pitch_; ++j) intact &= std::isnan(at(i, j));
+    return intact;
+  }
+  const Tensor& result() const { return out_.tensor(); }
+
+ private:
+  static Tensor filled(Context& context, std::int64_t rows, std::int64_t pitch, std::uint64_t seed) {
+    return tensor_of(context, {rows * pitch}, dtype_of<T>, normal_values(rows * pitch, seed));
+  }
+  static double element(const Tensor& x, std::int64_t pitch, Transpose t, std::int64_t i, std::int64_t j) {
+    return static_cast<double>(x.data<const T>()[t == Transpose::yes ? j * pitch + i : i * pitch + j]);
+  }
+  T& at(std::int64_t i, std::int64_t j) { return out_.tensor().data<T>()[i * c_pitch_ + j]; }
+
+  Case c_;
+  std::int64_t a_pitch_, b_pitch_, c_pitch_;
+  Tensor a_, b_;
+  Fenced out_;
+};
+
+template <class T>
+void check(const Case& c) {
+  // k ≤ 65 roundings at the worst, a few in practice; for f64 the loops' own count as well.
+  const double tolerance = sizeof(T) == 4 ? 6e-7 : 4e-15;
+  for (const double beta : {0.0, 1.0}) {
+    INFO(fmt::format("{} m={} n={} k={} {}{} pitch +{} beta {}", name_of(dtype_of<T>), c.m, c.n, c.k,
+                     c.a == Transpose::yes ? 'T' : 'N', c.b == Transpose::yes ? 'T' : 'N', c.extra_pitch,
+                     beta));
+    Context context;
+    Product<T> one(context, c, beta);  // beta 0: the result starts as NaN
+    CHECK(one.error(beta) <= tolerance);
+    CHECK(one.fences_intact());
+    for (const int threads : {2, 3}) {
+      Context more({.threads = threads});
+      CHECK(same_bits(Product<T>(more, c, beta).result(), one.result()));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("gemm equals plain loops for every transpose, pitch, beta and shape, on any number of threads") {
+  for (const Transpose a : {Transpose::no, Transpose::yes}) {
+    for (const Transpose b : {Transpose::no, Transpose::yes}) {
+      for (const std::int64_t extra : {0, 5}) {
+        for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{1, 1, 1},
+                                      {3, 5, 7},
+                                      {17, 1, 33},
+                                      {1, 40, 3},
+                                      {70, 130, 65},
+                                      {300, 90, 40}}) {
+          check<float>({m, n, k, a, b, extra});
+          check<double>({m, n, k, a, b, extra});
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm with nothing to sum gives zero or leaves what is there, and with no output does nothing") {
+  for (const std::int64_t extra : {0, 3}) {
+    check<float>({4, 6, 0, Transpose::no, Transpose::yes, extra});
+    check<double>({4, 6, 0, Transpose::yes, Transpose::no, extra});
+    check<float>({0, 6, 3, Transpose::no, Transpose::no, extra});
+    check<double>({5, 0, 3, Transpose::no, Transpose::yes, extra});
+  }
+}
+
+TEST_CASE("gemm large enough for many tiles equals plain loops") {
+  check<float>({520, 700, 48, Transpose::no, Transpose::yes, 0});
+  check<double>({270, 1100, 20, Transpose::yes, Transpose::no, 1});
+}
+
+TEST_CASE("matmul refuses shapes and types that do not fit and names the operator") {
+  Context context;
+  const auto zeros = [&](const Shape& shape, DType dtype = DType::f32) {
+    return Tensor::zeros(context, shape, dtype);
+  };
+  const auto product = [&](const Tensor& a, const Tensor& b, const Tensor& c) {
+    matmul("router", a, Transpose::no, b, Transpose::yes, {c, 0.0});
+  };
+  CHECK_NOTHROW(product(zeros({2, 3}), zeros({4, 3}), zeros({2, 4})));
+  CHECK_THROWS_WITH(product(zeros({2, 3}), zeros({4, 5}), zeros({2, 4})),
+                    Catch::Contains("router: [2, 3] times [4, 5]^T into [2, 4]"));
+  CHECK_THROWS_WITH(product(zeros({2, 3}), zeros({4, 3}), zeros({4, 2})), Catch::Contains("into [4, 2]"));
+  CHECK_THROWS_WITH(product(zeros({2, 3}), zeros({4, 3}, DType::f64), zeros({2, 4})),
+                    Catch::Contains("router: f32 times f64 into f32"));
+}

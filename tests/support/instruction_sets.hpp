@@ -1,0 +1,18 @@
+// Kernels compiled for several instruction sets, each run in turn on this machine.
+#pragma once
+#include <hwy/highway.h>
+
+namespace granule::test {
+
+/// body(name) under every instruction set that was compiled and that this machine has; the best one is
+/// chosen again afterwards.
+template <class Body>
+void for_each_instruction_set(const Body& body) {
+  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::GetChosenTarget().Update(target);
+    body(hwy::TargetName(target));
+  }
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+}  // namespace granule::test
