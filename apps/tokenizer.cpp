@@ -1,8 +1,0 @@
-#include "apps/commands.hpp"
-
-namespace granule {
-
-void add_tokenizer_command(CLI::App&) {}
-void add_data_command(CLI::App&) {}
-
-}  // namespace granule

@@ -1,0 +1,93 @@
+#include "data/output_directory.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/error.hpp"
+#include "data/files.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Says that OUT.partial is ours to delete.
+constexpr const char* kMarker = ".granule-partial";
+
+// Without a trailing slash, and with links to the directory followed, as it is renamed over.
+fs::path resolved(const fs::path& out) {
+  std::error_code error;
+  fs::path path =
+      fs::exists(out, error) ? fs::canonical(out, error) : fs::absolute(out, error).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  if (error || path.empty()) user_error("not a usable directory name", out.string(), "choose another --out");
+  return path;
+}
+
+void require_new_or_empty(const fs::path& out) {
+  std::error_code error;
+  if (!fs::exists(out, error)) return;
+  if (!fs::is_directory(out, error))
+    user_error("exists and is not a directory", out.string(), "choose another --out");
+  if (!fs::is_empty(out, error) || error)
+    user_error("the directory is not empty", out.string(), "choose another --out");
+}
+
+}  // namespace
+
+OutputDirectory::OutputDirectory(const fs::path& out)
+    : out_(resolved(out)), partial_(out_.string() + ".partial") {
+  require_new_or_empty(out_);
+  std::error_code error;
+  fs::create_directories(partial_, error);
+  if (error) {
+    user_error(fmt::format("cannot create the directory: {}", error.message()), partial_.string(),
+               "choose another --out");
+  }
+  lock();
+  try {
+    clear();
+    write_file(partial_ / kMarker, "");
+  } catch (...) {
+    ::close(lock_);
+    throw;
+  }
+}
+
+void OutputDirectory::lock() {
+  lock_ = ::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  if (lock_ >= 0) ::close(lock_);
+  throw Error(ExitCode::in_use, "another job is writing this output", partial_.string(),
+              "wait for it to end");
+}
+
+void OutputDirectory::clear() const {
+  if (fs::is_empty(partial_)) return;
+  if (!fs::exists(partial_ / kMarker)) {
+    user_error("the directory is in the way and not ours", partial_.string(),
+               "move it or choose another --out");
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(partial_)) {
+    if (entry.path().filename() != kMarker) fs::remove_all(entry.path());
+  }
+  fs::remove(partial_ / kMarker);  // last, so that an interruption leaves the rest marked
+}
+
+void OutputDirectory::publish() {
+  fs::remove(partial_ / kMarker);
+  sync_file(partial_);
+  publish_file(partial_, out_);
+  ::close(lock_);
+  lock_ = -1;
+}
+
+OutputDirectory::~OutputDirectory() {
+  if (lock_ < 0) return;
+  std::error_code ignored;
+  fs::remove_all(partial_, ignored);
+  ::close(lock_);
+}
+
+}  // namespace granule
