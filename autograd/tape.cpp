@@ -69,6 +69,8 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
     GRANULE_CHECK(outputs[i].slot != kConstant, "backward: output {} was not recorded", i);
     GRANULE_CHECK(outputs[i].value.shape() == seeds[i].shape(), "backward: output {} is {}, its seed {}", i,
                   outputs[i].value.shape().str(), seeds[i].shape().str());
+    GRANULE_CHECK(outputs[i].value.dtype() == seeds[i].dtype(), "backward: output {} is {}, its seed {}", i,
+                  name_of(outputs[i].value.dtype()), name_of(seeds[i].dtype()));
     add_grad(outputs[i].slot, seeds[i]);
   }
   const Recording off(nullptr);
