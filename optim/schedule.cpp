@@ -21,7 +21,6 @@ double step_decay(const ScheduleConfig& schedule, double lr, std::int64_t n) {
 }
 
 double cosine(const ScheduleConfig& schedule, double lr, std::int64_t n) {
-  if (n == schedule.total) return schedule.min_lr;  // exactly, whatever cos(π) rounds to
   const double progress = ratio(n - schedule.warmup, schedule.total - schedule.warmup);
   const double share = 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
   return schedule.min_lr + (lr - schedule.min_lr) * share;

@@ -1,6 +1,8 @@
 #include "tests/support/run_program.hpp"
 
 #include <csignal>
+#include <fstream>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
@@ -10,9 +12,22 @@ using granule::test::run_program;
 using granule::test::RunningProgram;
 
 namespace {
+
 ProgramOptions shell() {
   return {.program = "/bin/sh", .timeout = 20s};
 }
+
+// A killed process may stay as a zombie where nothing reaps orphans.
+bool ends_soon(int pid) {
+  for (int i = 0; i < 100; ++i) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    if (!std::getline(stat, line) || line.find(") Z ") != std::string::npos) return true;
+    std::this_thread::sleep_for(10ms);
+  }
+  return false;
+}
+
 }  // namespace
 
 TEST_CASE("a program's exit code, output and errors are captured apart") {
@@ -36,9 +51,10 @@ TEST_CASE("a program runs in the directory it is given") {
 TEST_CASE("a program past its time is killed together with its children") {
   ProgramOptions options = shell();
   options.timeout = 1s;
-  const auto result = run_program({"-c", "sleep 30 & wait"}, options);
+  const auto result = run_program({"-c", "sleep 30 & echo $!; wait"}, options);
   CHECK(result.timed_out);
   CHECK(result.exit_code == 128 + SIGKILL);
+  CHECK(ends_soon(std::stoi(result.out)));
 }
 
 TEST_CASE("a running program can be watched and signalled") {
