@@ -18,7 +18,7 @@ using nlohmann::json;
 
 constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
 // toml++ bounds the nesting of brackets but not of dotted names, and frees tables recursively.
-constexpr std::ptrdiff_t kMaxDots = 4'000;
+constexpr std::ptrdiff_t kMaxDots = 2'000;
 
 bool is_utf8(const std::string& text) {
   // The JSON writer validates; TOML and state.json can hold nothing else.
@@ -58,6 +58,11 @@ std::string text_of_file(const std::filesystem::path& path) {
                "give a file that can be read");
   }
   return text;
+}
+
+void refuse_deep_nesting(std::string_view text, std::string_view where) {
+  if (std::count(text.begin(), text.end(), '.') <= kMaxDots) return;
+  user_error(fmt::format("there are more than {} dots", kMaxDots), where, "tables may not nest so deeply");
 }
 
 bool is_date(const toml::node& node) {
@@ -184,10 +189,7 @@ std::string_view last_name(std::string_view key) {
 
 std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path) {
   const std::string text = text_of_file(path);
-  if (std::count(text.begin(), text.end(), '.') > kMaxDots) {
-    user_error(fmt::format("the config has more than {} dots", kMaxDots), path.string(),
-               "tables may not nest so deeply");
-  }
+  refuse_deep_nesting(text, path.string());
   try {
     const toml::table document = toml::parse(text);
     return FileEntries(path).read(document);
@@ -217,6 +219,7 @@ ConfigEntry parse_override(std::string_view text) {
     user_error(fmt::format("the key '{}' names no table", entry.key), where,
                "write table.key=value, for example optim.lr=1e-3");
   }
+  refuse_deep_nesting(text, where);
   entry.value = override_value(entry.written, where);
   return entry;
 }

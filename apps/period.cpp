@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "apps/config_reader.hpp"
 #include "core/error.hpp"
 
 namespace granule {

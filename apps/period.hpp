@@ -5,9 +5,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "apps/config_reader.hpp"
-
 namespace granule {
+
+struct ConfigEntry;
 
 struct Period {
   enum class Unit : std::uint8_t { steps, tokens, epochs, fraction };

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "apps/config_reader.hpp"
 #include "apps/period.hpp"
 #include "core/error.hpp"
 

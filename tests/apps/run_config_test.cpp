@@ -93,7 +93,7 @@ recompute = "full"
 dtype = "f64"
 threads = 3
 [checkpoint]
-every = 0.25
+every = 1.0
 keep = 0
 [eval]
 every = "4096t"
