@@ -6,6 +6,9 @@
 #endif
 
 #define EIGEN_DONT_PARALLELIZE
+// Small products would be computed coefficient by coefficient in an order that depends on the alignment of
+// the result: bits must depend on shapes alone.
+#define EIGEN_GEMM_TO_COEFFBASED_THRESHOLD 1
 #include <Eigen/Core>
 #include <algorithm>
 

@@ -132,6 +132,45 @@ TEST_CASE("gemm large enough for many tiles equals plain loops") {
   check<double>({270, 1100, 20, Transpose::yes, Transpose::no, 1});
 }
 
+namespace {
+
+/// The product with its operands and its result 0 … 7 elements behind an aligned address.
+template <class T>
+std::vector<T> product_at(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t offset) {
+  const auto placed = [offset](std::int64_t count, std::uint64_t seed) {
+    const Numbers values = normal_values(count, seed);
+    std::vector<T> place(static_cast<std::size_t>(offset) + 7);
+    place.insert(place.end(), values.begin(), values.end());
+    return place;
+  };
+  Context context;
+  const auto left = placed(m * k, 1), right = placed(n * k, 2);
+  const Tensor out = Tensor::empty(context, {m * n + 8}, dtype_of<T>);
+  T* const c = out.data<T>() + offset;
+  gemm<T>(context.pool(), m, n, k, {left.data() + offset + 7, k},
+          {right.data() + offset + 7, k, Transpose::yes}, {c, n});
+  return {c, c + m * n};
+}
+
+}  // namespace
+
+TEST_CASE("gemm gives the same bits wherever its matrices lie") {
+  for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{5, 4, 5},
+                                {2, 3, 4},
+                                {1, 7, 9},
+                                {6, 1, 10},
+                                {4, 4, 20},
+                                {1, 60, 33},
+                                {60, 1, 33},
+                                {33, 35, 37}}) {
+    for (std::int64_t offset = 1; offset < 8; ++offset) {
+      INFO(fmt::format("m={} n={} k={} offset {}", m, n, k, offset));
+      CHECK((product_at<float>(m, n, k, offset) == product_at<float>(m, n, k, 0)));
+      CHECK((product_at<double>(m, n, k, offset) == product_at<double>(m, n, k, 0)));
+    }
+  }
+}
+
 TEST_CASE("matmul refuses shapes and types that do not fit and names the operator") {
   Context context;
   const auto zeros = [&](const Shape& shape, DType dtype = DType::f32) {
