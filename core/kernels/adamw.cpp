@@ -1,34 +1,89 @@
 #include "core/kernels/adamw.hpp"
 
-#include <cmath>
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/adamw.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
 
+#include "core/kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+
+/// One vector of w, m and v, updated in place.
+template <class D, class V, class T = hn::TFromD<D>>
+HWY_INLINE void update(D d, const AdamWStep& step, V gradient, V& w, V& m, V& v) {
+  const auto set = [d](double value) HWY_ATTR { return hn::Set(d, static_cast<T>(value)); };
+  const auto g = hn::Mul(gradient, set(step.gradient_scale));
+  m = hn::MulAdd(m, set(step.beta1), hn::Mul(g, set(1.0 - step.beta1)));
+  v = hn::MulAdd(v, set(step.beta2), hn::Mul(hn::Mul(g, g), set(1.0 - step.beta2)));
+  const auto root = hn::MulAdd(hn::Sqrt(v), set(step.root_scale), set(step.eps));
+  w = hn::MulSub(w, set(step.keep), hn::Div(hn::Mul(m, set(step.rate)), root));
+}
+
+template <class T>
+void adamw(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t width = lanes(d);
+  std::int64_t i = 0;
+  for (; i + width <= n; i += width) {
+    auto wi = hn::LoadU(d, w + i), mi = hn::LoadU(d, m + i), vi = hn::LoadU(d, v + i);
+    update(d, step, hn::LoadU(d, g + i), wi, mi, vi);
+    hn::StoreU(wi, d, w + i);
+    hn::StoreU(mi, d, m + i);
+    hn::StoreU(vi, d, v + i);
+  }
+  if (i == n) return;
+  const std::int64_t rest = n - i;
+  auto wi = load_first(d, w + i, rest), mi = load_first(d, m + i, rest), vi = load_first(d, v + i, rest);
+  update(d, step, load_first(d, g + i, rest), wi, mi, vi);
+  store_first(wi, d, w + i, rest);
+  store_first(mi, d, m + i, rest);
+  store_first(vi, d, v + i, rest);
+}
+
+void adamw_f32(float* w, float* m, float* v, const float* g, std::int64_t n, const AdamWStep& step) {
+  adamw(w, m, v, g, n, step);
+}
+void adamw_f64(double* w, double* m, double* v, const double* g, std::int64_t n, const AdamWStep& step) {
+  adamw(w, m, v, g, n, step);
+}
+double sum_of_squares_f32(const float* g, std::int64_t n) {
+  return sum_wide(
+      n, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); }, g);
+}
+double sum_of_squares_f64(const double* g, std::int64_t n) {
+  return sum_wide(
+      n, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); }, g);
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace granule {
 
-template <class T>
-void adamw_update(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step) {
-  const T scale = static_cast<T>(step.gradient_scale), b1 = static_cast<T>(step.beta1),
-          b2 = static_cast<T>(step.beta2);
-  const T c1 = static_cast<T>(1.0 - step.beta1), c2 = static_cast<T>(1.0 - step.beta2);
-  const T keep = static_cast<T>(step.keep), rate = static_cast<T>(step.rate);
-  const T root_scale = static_cast<T>(step.root_scale), eps = static_cast<T>(step.eps);
-  for (std::int64_t i = 0; i < n; ++i) {
-    const T grad = scale * g[i];
-    m[i] = b1 * m[i] + c1 * grad;
-    v[i] = b2 * v[i] + c2 * grad * grad;
-    w[i] = keep * w[i] - rate * m[i] / (std::sqrt(v[i]) * root_scale + eps);
-  }
-}
+HWY_EXPORT(adamw_f32);
+HWY_EXPORT(adamw_f64);
+HWY_EXPORT(sum_of_squares_f32);
+HWY_EXPORT(sum_of_squares_f64);
 
-template <class T>
-double sum_of_squares(const T* g, std::int64_t n) {
-  double sum = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) sum += static_cast<double>(g[i]) * static_cast<double>(g[i]);
-  return sum;
+template <>
+void adamw_update(float* w, float* m, float* v, const float* g, std::int64_t n, const AdamWStep& step) {
+  HWY_DYNAMIC_DISPATCH(adamw_f32)(w, m, v, g, n, step);
 }
-
-template void adamw_update(float*, float*, float*, const float*, std::int64_t, const AdamWStep&);
-template void adamw_update(double*, double*, double*, const double*, std::int64_t, const AdamWStep&);
-template double sum_of_squares(const float*, std::int64_t);
-template double sum_of_squares(const double*, std::int64_t);
+template <>
+void adamw_update(double* w, double* m, double* v, const double* g, std::int64_t n, const AdamWStep& step) {
+  HWY_DYNAMIC_DISPATCH(adamw_f64)(w, m, v, g, n, step);
+}
+template <>
+double sum_of_squares(const float* g, std::int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(sum_of_squares_f32)(g, n);
+}
+template <>
+double sum_of_squares(const double* g, std::int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(sum_of_squares_f64)(g, n);
+}
 
 }  // namespace granule
+#endif

@@ -1,35 +1,136 @@
 #include "core/kernels/softmax.hpp"
 
-#include <algorithm>
 #include <cmath>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/softmax.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "core/kernels/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace granule::HWY_NAMESPACE {
+
+template <class T>
+T largest_of(const T* x, std::int64_t n) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t step = lanes(d);
+  T largest = x[0];
+  std::int64_t i = 0;
+  if (n >= step) {
+    auto most = hn::LoadU(d, x);
+    for (i = step; i + step <= n; i += step) most = hn::Max(most, hn::LoadU(d, x + i));
+    largest = hn::GetLane(hn::MaxOfLanes(d, most));
+  }
+  for (; i < n; ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
+
+/// x becomes exp(scale x − shift); their sum is returned.
+template <class T>
+double exp_and_sum(T* x, std::int64_t n, T scale, T shift) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t step = lanes(d);
+  const auto factor = hn::Set(d, scale), off = hn::Set(d, shift);
+  auto sum = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    const auto e = exp_of(d, hn::MulSub(hn::LoadU(d, x + i), factor, off));
+    hn::StoreU(e, d, x + i);
+    sum = hn::Add(sum, e);
+  }
+  if (i < n) {
+    store_first(exp_of(d, hn::MulSub(load_first(d, x + i, n - i), factor, off)), d, x + i, n - i);
+    sum = hn::Add(sum, load_first(d, x + i, n - i));  // zeros behind the end
+  }
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
+}
+
+template <class T>
+double softmax(T* x, std::int64_t n, T scale) {
+  const T largest = largest_of(x, n) * scale;
+  const double sum = exp_and_sum(x, n, scale, largest);
+  const T inverse = static_cast<T>(1.0 / sum);
+  map(
+      Store::overwrite, x, n, [=](auto d, auto v) HWY_ATTR { return hn::Mul(v, hn::Set(d, inverse)); }, x);
+  return static_cast<double>(largest) + std::log(sum);
+}
+
+template <class T>
+void softmax_again(T* x, std::int64_t n, T scale, T log_sum) {
+  map(
+      Store::overwrite, x, n,
+      [=](auto d, auto v)
+          HWY_ATTR { return exp_of(d, hn::MulSub(v, hn::Set(d, scale), hn::Set(d, log_sum))); },
+      x);
+}
+
+template <class T>
+void softmax_backward(const T* p, T* dp, std::int64_t n, T scale, T shift) {
+  map(
+      Store::overwrite, dp, n,
+      [=](auto d, auto q, auto g)
+          HWY_ATTR { return hn::Mul(hn::Mul(hn::Set(d, scale), q), hn::Sub(g, hn::Set(d, shift))); },
+      p, dp);
+}
+
+double softmax_f32(float* x, std::int64_t n, float scale) {
+  return softmax(x, n, scale);
+}
+double softmax_f64(double* x, std::int64_t n, double scale) {
+  return softmax(x, n, scale);
+}
+void softmax_again_f32(float* x, std::int64_t n, float scale, float log_sum) {
+  softmax_again(x, n, scale, log_sum);
+}
+void softmax_again_f64(double* x, std::int64_t n, double scale, double log_sum) {
+  softmax_again(x, n, scale, log_sum);
+}
+void softmax_backward_f32(const float* p, float* dp, std::int64_t n, float scale, float shift) {
+  softmax_backward(p, dp, n, scale, shift);
+}
+void softmax_backward_f64(const double* p, double* dp, std::int64_t n, double scale, double shift) {
+  softmax_backward(p, dp, n, scale, shift);
+}
+
+}  // namespace granule::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace granule {
 
-template <class T>
-double softmax_row(T* x, std::int64_t n, T scale) {
-  const T largest = *std::max_element(x, x + n) * scale;
-  T sum = 0;
-  for (std::int64_t i = 0; i < n; ++i) sum += x[i] = std::exp(scale * x[i] - largest);
-  const T inverse = T(1) / sum;
-  for (std::int64_t i = 0; i < n; ++i) x[i] *= inverse;
-  return static_cast<double>(largest) + std::log(static_cast<double>(sum));
-}
+HWY_EXPORT(softmax_f32);
+HWY_EXPORT(softmax_f64);
+HWY_EXPORT(softmax_again_f32);
+HWY_EXPORT(softmax_again_f64);
+HWY_EXPORT(softmax_backward_f32);
+HWY_EXPORT(softmax_backward_f64);
 
-template <class T>
-void softmax_row_again(T* x, std::int64_t n, T scale, T log_sum) {
-  for (std::int64_t i = 0; i < n; ++i) x[i] = std::exp(scale * x[i] - log_sum);
+template <>
+double softmax_row(float* x, std::int64_t n, float scale) {
+  return HWY_DYNAMIC_DISPATCH(softmax_f32)(x, n, scale);
 }
-
-template <class T>
-void softmax_row_backward(const T* p, T* dp, std::int64_t n, T scale, T shift) {
-  for (std::int64_t i = 0; i < n; ++i) dp[i] = scale * p[i] * (dp[i] - shift);
+template <>
+double softmax_row(double* x, std::int64_t n, double scale) {
+  return HWY_DYNAMIC_DISPATCH(softmax_f64)(x, n, scale);
 }
-
-template double softmax_row(float*, std::int64_t, float);
-template double softmax_row(double*, std::int64_t, double);
-template void softmax_row_again(float*, std::int64_t, float, float);
-template void softmax_row_again(double*, std::int64_t, double, double);
-template void softmax_row_backward(const float*, float*, std::int64_t, float, float);
-template void softmax_row_backward(const double*, double*, std::int64_t, double, double);
+template <>
+void softmax_row_again(float* x, std::int64_t n, float scale, float log_sum) {
+  HWY_DYNAMIC_DISPATCH(softmax_again_f32)(x, n, scale, log_sum);
+}
+template <>
+void softmax_row_again(double* x, std::int64_t n, double scale, double log_sum) {
+  HWY_DYNAMIC_DISPATCH(softmax_again_f64)(x, n, scale, log_sum);
+}
+template <>
+void softmax_row_backward(const float* p, float* dp, std::int64_t n, float scale, float shift) {
+  HWY_DYNAMIC_DISPATCH(softmax_backward_f32)(p, dp, n, scale, shift);
+}
+template <>
+void softmax_row_backward(const double* p, double* dp, std::int64_t n, double scale, double shift) {
+  HWY_DYNAMIC_DISPATCH(softmax_backward_f64)(p, dp, n, scale, shift);
+}
 
 }  // namespace granule
+#endif
