@@ -19,6 +19,9 @@ int parse_and_run(int argc, char** argv) {
   program.name("granule");
   program.require_subcommand(1);
   program.set_version_flag("--version", "granule 0.1.0");
+  add_tokenizer_command(program);
+  add_data_command(program);
+  add_train_command(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version

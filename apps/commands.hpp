@@ -7,5 +7,6 @@ namespace granule {
 
 void add_tokenizer_command(CLI::App& program);  // tokenizer train
 void add_data_command(CLI::App& program);       // data build | inspect
+void add_train_command(CLI::App& program);
 
 }  // namespace granule

@@ -1,0 +1,52 @@
+// MODEL on the command line: a run directory (its newest valid checkpoint), a checkpoint directory, or a
+// Hugging Face directory. One thing to every command that reads a model.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "apps/run_config.hpp"
+#include "data/hf_directory.hpp"
+#include "distributed/checkpoint.hpp"
+#include "moe/model.hpp"
+
+namespace granule {
+
+class ModelFiles {
+ public:
+  /// Throws a user error when `path` is none of the three or is damaged. Damaged checkpoints of a run that
+  /// were passed over are named in passed_over().
+  [[nodiscard]] static ModelFiles open(const std::filesystem::path& path);
+
+  /// Model and moe keys; the other tables too where the model is a checkpoint.
+  [[nodiscard]] const RunConfig& config() const { return config_; }
+  /// The same as the layer of values under a config file or overrides.
+  [[nodiscard]] ConfigBase config_base() const { return {config_, path_.string()}; }
+  [[nodiscard]] const TensorSet& tensors() const;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::optional<std::filesystem::path>& tokenizer() const { return tokenizer_; }
+  /// nullptr for a Hugging Face directory.
+  [[nodiscard]] const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&source_); }
+  [[nodiscard]] const std::vector<DamagedCheckpoint>& passed_over() const { return passed_over_; }
+
+  /// A model with these weights; `config` may differ from config() in keys that do not change shapes.
+  [[nodiscard]] std::unique_ptr<Model> load(Context& context, const RunConfig& config, DType dtype,
+                                            Gradients gradients) const;
+
+ private:
+  ModelFiles(std::filesystem::path path, std::variant<Checkpoint, HfDirectory> source);
+  static ModelFiles of_run(const std::filesystem::path& path);
+
+  std::filesystem::path path_;
+  std::variant<Checkpoint, HfDirectory> source_;
+  RunConfig config_;
+  std::optional<std::filesystem::path> tokenizer_;
+  std::vector<DamagedCheckpoint> passed_over_;
+};
+
+/// Names every damaged checkpoint on stderr.
+void warn_of_damage(const std::vector<DamagedCheckpoint>& passed_over);
+
+}  // namespace granule

@@ -1,0 +1,63 @@
+// The files of a run beside its checkpoints: config.toml, metrics.jsonl, router.bin, log.txt, the tokenizer.
+#pragma once
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "distributed/run_lock.hpp"
+
+namespace granule {
+
+/// What router.bin holds: int32 counts [layer][expert] of every step from 1 on, little-endian, behind
+/// `kHeaderBytes` bytes of JSON ({"format": "granule-router/1", "dtype": "int32", "layers": […], "experts":
+/// E, "header_bytes": …}) padded with spaces and closed by a newline.
+struct RouterLayout {
+  std::vector<std::int64_t> layers;
+  std::int64_t experts = 0;
+  static constexpr std::size_t kHeaderBytes = 4096;
+  [[nodiscard]] std::size_t record_bytes() const {
+    return layers.size() * static_cast<std::size_t>(experts) * 4;
+  }
+};
+
+class RunDirectory {
+ public:
+  enum class Open : bool { fresh, resume };
+  /// Locks the directory for the life of this object. Open::fresh wants it new or empty (user error).
+  RunDirectory(const std::filesystem::path& path, Open mode);
+  ~RunDirectory();
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  void write_config(const std::string& toml) const;
+  void copy_tokenizer(const std::filesystem::path& tokenizer) const;
+
+  /// Opens metrics.jsonl and router.bin to go on after `step`: what later steps left behind is cut off.
+  void open_records(const RouterLayout& layout, std::int64_t step);
+  void append_metrics(const nlohmann::ordered_json& row);
+  /// Counts of one step, [layer][expert].
+  void append_counts(std::span<const std::int64_t> counts);
+  /// Everything appended is on the disk when this returns. Throws exit code 74.
+  void sync();
+  /// A line for people: to stderr and to log.txt.
+  void log(const std::string& line);
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  using File = std::unique_ptr<std::FILE, Close>;
+  [[nodiscard]] File open_for_append(const char* name) const;
+  void cut_metrics(std::int64_t step) const;
+  void cut_router(const RouterLayout& layout, std::int64_t step);
+  void write(std::FILE* file, const void* data, std::size_t size, const char* name) const;
+
+  std::filesystem::path path_;
+  std::unique_ptr<RunLock> lock_;
+  File metrics_, router_, log_;
+};
+
+}  // namespace granule
