@@ -1,0 +1,92 @@
+#include "tests/support/small_model.hpp"
+
+#include <cmath>
+
+#include "core/random.hpp"
+#include "tests/support/tensors.hpp"
+
+namespace granule::test {
+
+ModelConfig small_model_config() {
+  ModelConfig config;
+  config.vocab_size = 61;
+  config.hidden_size = 24;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.intermediate_size = 36;
+  config.max_position_embeddings = 32;
+  config.initializer_range = 0.2;  // large enough that every part of the model matters at once
+  return config;
+}
+
+MoeConfig small_moe_config() {
+  MoeConfig config;
+  config.n_routed_experts = 8;
+  config.num_experts_per_tok = 3;
+  config.n_shared_experts = 2;
+  config.moe_intermediate_size = 10;
+  config.first_k_dense_replace = 1;
+  config.aux_loss_alpha = 0.05;
+  return config;
+}
+
+SmallModel::SmallModel(DType dtype, int threads, const ModelConfig& config, const MoeConfig& moe)
+    : context({.threads = threads, .poison = Poison::yes, .step_memory = std::int64_t{1} << 30}),
+      model(context, config, moe, dtype, Gradients::yes),
+      record(model.moe_layers(), moe.n_routed_experts) {
+  model.parameters().initialise(7, config.initializer_range);
+}
+
+LossReport SmallModel::run(std::int64_t sequences, std::int64_t micro, Recompute recompute,
+                           UnitObserver* units) {
+  const StepTotals totals{sequences * kSmallSeq, sequences, sequences / micro};
+  LossReport report;
+  record.begin_step();
+  model.parameters().begin_step();
+  for (std::int64_t first = 0; first < sequences; first += micro) {
+    report.add(train_micro_batch(model, small_batch(context, model.config(), first, micro), totals, recompute,
+                                 {.routing = &record, .units = units}));
+  }
+  model.parameters().finish_gradients();
+  return report;
+}
+
+std::vector<double> SmallModel::gradients() const {
+  return values_of(model.parameters().gradients());
+}
+
+std::vector<double> SmallModel::gradient(const std::string& name) const {
+  const ParameterStore& store = model.parameters();
+  return values_of(store.gradient_of(store.find(name)));
+}
+
+MicroBatch small_batch(Context& context, const ModelConfig& config, std::int64_t first, std::int64_t count) {
+  const RandomStream random(3, "tokens");
+  const auto token = [&](std::int64_t sequence, std::int64_t i) {
+    const auto index = static_cast<std::uint64_t>(sequence * (kSmallSeq + 1) + i);
+    return static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocab_size), index));
+  };
+  const Shape shape{count * kSmallSeq};
+  MicroBatch batch{Tensor::empty(context, shape, DType::i32), Tensor::empty(context, shape, DType::i32),
+                   count, kSmallSeq};
+  for (std::int64_t s = 0; s < count; ++s) {
+    for (std::int64_t i = 0; i < kSmallSeq; ++i) {
+      batch.token_N.data<std::int32_t>()[s * kSmallSeq + i] = token(first + s, i);
+      batch.target_N.data<std::int32_t>()[s * kSmallSeq + i] = token(first + s, i + 1);
+    }
+  }
+  return batch;
+}
+
+double relative_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double difference = 0.0, largest = 0.0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    const double d = std::abs(a[i] - b[i]);
+    difference = std::isnan(d) ? INFINITY : std::max(difference, d);
+    largest = std::max(largest, std::abs(b[i]));
+  }
+  return largest == 0.0 ? difference : difference / largest;
+}
+
+}  // namespace granule::test
