@@ -1,0 +1,258 @@
+// granule train from outside: records, checkpoints, resume, signals, and what it refuses.
+#include <cmath>
+#include <csignal>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/run_program.hpp"
+#include "tests/support/shard_files.hpp"
+
+using namespace granule::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kConfig = R"(
+[model]
+hidden_size = 16
+num_hidden_layers = 2
+num_attention_heads = 2
+intermediate_size = 24
+max_position_embeddings = 32
+initializer_range = 0.1
+[moe]
+n_routed_experts = 8
+num_experts_per_tok = 2
+n_shared_experts = 1
+moe_intermediate_size = 8
+first_k_dense_replace = 1
+[data]
+path = "data"
+seq_len = 16
+[optim]
+lr = 1e-2
+[schedule]
+kind = "cosine"
+warmup = 5
+[train]
+steps = 40
+batch_size = 4
+micro_batch_size = 2
+[checkpoint]
+every = 20
+keep = 0
+[eval]
+every = 10
+batches = 2
+)";
+
+std::string text_of(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+/// A config and a data set of 59 words in a directory of their own.
+struct Workshop {
+  TempDir directory;
+
+  Workshop() {
+    fs::create_directory(directory / "data");
+    write_shard(directory / "data/train-00000.h5", patterned_documents(12, 90, 59), 59);
+    write_shard(directory / "data/val-00000.h5", patterned_documents(2, 90, 59), 59);
+    std::ofstream(directory / "run.toml") << kConfig;
+  }
+  [[nodiscard]] std::string path(const char* name) const { return (directory / name).string(); }
+  [[nodiscard]] ProgramResult train(const char* out, std::vector<std::string> more = {}) const {
+    std::vector<std::string> arguments{"train", path("run.toml"), "--out", path(out)};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program(arguments);
+  }
+  /// The rows of metrics.jsonl without what a clock or the number of threads decides.
+  [[nodiscard]] std::vector<nlohmann::json> metrics(const char* run) const {
+    std::ifstream file(directory / run / "metrics.jsonl");
+    std::vector<nlohmann::json> rows;
+    for (std::string line; std::getline(file, line);) {
+      rows.push_back(nlohmann::json::parse(line));
+      for (const char* key : {"tokens_per_second", "step_seconds", "mfu", "peak_bytes"})
+        rows.back().erase(key);
+    }
+    return rows;
+  }
+  [[nodiscard]] std::string tensors(const char* run, int step) const {
+    const fs::path checkpoint = directory / run / "checkpoints" / fmt::format("step-{:08}", step);
+    return text_of(checkpoint / "model-00001-of-00001.safetensors") +
+           text_of(checkpoint / "optim-00001-of-00001.safetensors");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a run leaves config, metrics, router counts, log and checkpoints") {
+  const Workshop shop;
+  const ProgramResult result = shop.train("run");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK(result.out.empty());
+  const auto rows = shop.metrics("run");
+  REQUIRE(rows.size() == 40);
+  for (const char* key : {"step", "tokens", "epoch", "ce", "aux", "device_aux", "z", "lr", "grad_norm",
+                          "load_max_over_mean", "load_cv", "dead_experts", "dropped", "aux_by_layer"}) {
+    CAPTURE(key);
+    CHECK(rows[0].contains(key));
+  }
+  CHECK(rows[0]["tokens"] == 64);
+  CHECK(rows[9].contains("val_ce"));
+  CHECK(rows[9]["val_perplexity"].get<double>() == Approx(std::exp(rows[9]["val_ce"].get<double>())));
+  CHECK_FALSE(rows[8].contains("val_ce"));
+  CHECK(rows[39]["ce"].get<double>() < rows[0]["ce"].get<double>());
+  // 4096 bytes of header, then 40 steps of 1 layer of 8 experts; each step routes 4·16 tokens to 2 experts.
+  const std::string router = text_of(shop.directory / "run/router.bin");
+  REQUIRE(router.size() == 4096 + 40 * 8 * 4);
+  const auto header = nlohmann::json::parse(router.substr(0, 4096));
+  CHECK(header["layers"] == nlohmann::json{1});
+  CHECK(header["experts"] == 8);
+  std::int32_t counts[8], sum = 0;
+  std::memcpy(counts, router.data() + 4096 + 39 * 32, 32);
+  for (const auto count : counts) sum += count;
+  CHECK(sum == 4 * 16 * 2);
+  CHECK(fs::exists(shop.directory / "run/config.toml"));
+  CHECK(fs::exists(shop.directory / "run/checkpoints/step-00000020/state.json"));
+  CHECK(fs::exists(shop.directory / "run/checkpoints/step-00000040/state.json"));
+}
+
+TEST_CASE("40 steps are 20 steps, a restart, and 20 steps: bit for bit, in f32 and f64") {
+  for (const std::string dtype : {"train.dtype=f32", "train.dtype=f64"}) {
+    const Workshop shop;
+    CHECK(shop.train("straight", {dtype}).exit_code == 0);
+    // The schedule knows 40 steps from the start: a signal stops the first half, as a job's time limit would.
+    fs::copy(shop.directory / "straight", shop.directory / "halves", fs::copy_options::recursive);
+    fs::remove_all(shop.directory / "halves/checkpoints/step-00000040");
+    const ProgramResult second = shop.train("halves", {dtype, "--resume"});
+    INFO(second.err);
+    REQUIRE(second.exit_code == 0);
+    CHECK(shop.tensors("halves", 40) == shop.tensors("straight", 40));
+    CHECK(shop.metrics("halves") == shop.metrics("straight"));
+    CHECK(text_of(shop.directory / "halves/router.bin") == text_of(shop.directory / "straight/router.bin"));
+  }
+}
+
+TEST_CASE("threads and recomputation change no bit of a run") {
+  const Workshop shop;
+  REQUIRE(shop.train("one", {"train.threads=1"}).exit_code == 0);
+  REQUIRE(shop.train("three", {"train.threads=3", "train.recompute=full"}).exit_code == 0);
+  CHECK(shop.tensors("one", 40) == shop.tensors("three", 40));
+  CHECK(shop.metrics("one") == shop.metrics("three"));
+}
+
+TEST_CASE("a signal saves and stops with success, and the run goes on from there") {
+  const Workshop shop;
+  const auto arguments = [&](const char* out) {
+    return std::vector<std::string>{
+        "train", shop.path("run.toml"), "train.steps=2000", "schedule.kind=constant",
+        "--out", shop.path(out),        "--resume"};
+  };
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR2}) {
+    const std::string out = fmt::format("run{}", signal);
+    RunningProgram running(arguments(out.c_str()));
+    REQUIRE(running.wait_for_err("step 30/"));
+    running.send(signal);
+    const ProgramResult stopped = running.wait();
+    CHECK(stopped.exit_code == 0);
+    CHECK(stopped.err.find("stopped by a signal") != std::string::npos);
+    const auto rows = shop.metrics(out.c_str());
+    const auto last = rows.back()["step"].get<std::int64_t>();
+    CHECK(fs::exists(shop.directory / out / "checkpoints" / fmt::format("step-{:08}", last) / "state.json"));
+  }
+  RunningProgram running(arguments("saved"));
+  REQUIRE(running.wait_for_err("step 5/"));
+  running.send(SIGUSR1);
+  REQUIRE(running.wait_for_err("saved step-"));
+  CHECK(running.running());
+}
+
+TEST_CASE("what a run refuses, it refuses with exit code 2 and harms nothing") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  const std::string before = shop.tensors("run", 40) + text_of(shop.directory / "run/metrics.jsonl");
+  struct Row {
+    const char* what;
+    std::vector<std::string> arguments;
+    const char* message;
+  };
+  const std::string config = shop.path("run.toml"), run = shop.path("run"), fresh = shop.path("fresh");
+  const std::vector<Row> rows{
+      {"a directory that is not empty", {config, "--out", run}, "not empty"},
+      {"another model on resume",
+       {config, "model.hidden_size=32", "--out", run, "--resume"},
+       "model.hidden_size"},
+      {"another learning rate on resume", {config, "optim.lr=0.5", "--out", run, "--resume"}, "optim.lr"},
+      {"no --out", {config}, "--out"},
+      {"no data", {config, "data.path=nowhere", "--out", fresh}, "nowhere"},
+      {"a vocabulary the data does not have", {config, "model.vocab_size=40", "--out", fresh}, "vocab"},
+      {"sequences longer than the data",
+       {config, "model.max_position_embeddings=4096", "data.seq_len=4000", "--out", fresh},
+       "token"},
+      {"a batch that micro-batches do not divide",
+       {config, "train.batch_size=5", "--out", fresh},
+       "batch_size"},
+      {"a key that is not there", {config, "moe.aux_los_alpha=1", "--out", fresh}, "aux_loss_alpha"},
+      {"a device that is not built", {config, "train.device=cuda", "--out", fresh}, "cuda"},
+      {"a file as --out", {config, "--out", config}, "directory"},
+      {"a config that is not there", {"absent.toml", "--out", fresh}, "absent.toml"},
+      {"a start from nothing", {config, "--init-from", fresh, "--out", fresh}, "model"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    std::vector<std::string> arguments{"train"};
+    arguments.insert(arguments.end(), row.arguments.begin(), row.arguments.end());
+    const ProgramResult result = run_program(arguments);
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.err.find("granule: error: ") != std::string::npos);
+    CHECK(result.err.find(row.message) != std::string::npos);
+    CHECK(!fs::exists(fresh));
+  }
+  CHECK(before == shop.tensors("run", 40) + text_of(shop.directory / "run/metrics.jsonl"));
+}
+
+TEST_CASE("a damaged newest checkpoint is named and passed over") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  const std::string expected = shop.tensors("run", 40);
+  fs::resize_file(shop.directory / "run/checkpoints/step-00000040/model-00001-of-00001.safetensors", 100);
+  const ProgramResult again = shop.train("run", {"--resume"});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(again.err.find("step-00000040") != std::string::npos);
+  CHECK(shop.tensors("run", 40) == expected);
+}
+
+TEST_CASE("a second job on a run directory is refused with exit code 73 and the first is unharmed") {
+  const Workshop shop;
+  RunningProgram first(
+      {"train", shop.path("run.toml"), "train.steps=100000", "--out", shop.path("run"), "--resume"});
+  REQUIRE(first.wait_for_err("step 3/"));
+  const ProgramResult second = shop.train("run", {"train.steps=100000", "--resume"});
+  CHECK(second.exit_code == 73);
+  CHECK(first.running());
+  first.send(SIGTERM);
+  CHECK(first.wait().exit_code == 0);
+}
+
+TEST_CASE("a dry run prints the resolved config as JSON and makes nothing") {
+  const Workshop shop;
+  const ProgramResult result = shop.train("dry", {"--dry-run"});
+  REQUIRE(result.exit_code == 0);
+  const auto report = nlohmann::json::parse(result.out);
+  CHECK(report["config"]["model"]["vocab_size"] == 59);
+  CHECK(report["steps"] == 40);
+  CHECK(report["parameters"]["total"].get<int>() > report["parameters"]["activated"].get<int>());
+  CHECK(!fs::exists(shop.directory / "dry"));
+}
