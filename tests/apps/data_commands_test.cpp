@@ -1,0 +1,210 @@
+// granule tokenizer train, data build and data inspect, run as a user runs them.
+#include <fstream>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+
+#include "data/files.hpp"
+#include "tests/support/run_program.hpp"
+#include "tests/support/shard_files.hpp"
+#include "tests/support/small_tokenizer.hpp"
+#include "tests/support/temp_dir.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+using test::run_program;
+using test::TempDir;
+
+void put(const fs::path& path, std::string_view text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+test::ProgramResult run_in(const TempDir& dir, const std::vector<std::string>& arguments) {
+  test::ProgramOptions options;
+  options.working_directory = dir.path();
+  options.timeout = std::chrono::seconds(60);
+  return run_program(arguments, options);
+}
+
+// The one line of an error, and that nothing was said for machines.
+std::string error_of(const TempDir& dir, const std::vector<std::string>& arguments) {
+  const auto result = run_in(dir, arguments);
+  INFO(result.err);
+  CHECK(result.exit_code == 2);
+  CHECK_FALSE(result.timed_out);
+  const auto at = result.err.find("granule: error: ");
+  REQUIRE(at != std::string::npos);
+  CHECK(result.err.find('\n', at) == result.err.size() - 1);
+  return result.err.substr(at);
+}
+
+TEST_CASE("the commands that hold others name them, and help ends with an example") {
+  const TempDir dir;
+  CHECK(error_of(dir, {"data"}) ==
+        "granule: error: granule data needs a command: build, inspect (command line): see granule data "
+        "--help\n");
+  CHECK(error_of(dir, {"tokenizer"}) ==
+        "granule: error: granule tokenizer needs a command: train (command line): see granule tokenizer "
+        "--help\n");
+  CHECK_THAT(error_of(dir, {"data", "bild"}), Contains("bild"));
+  for (const auto& command : std::vector<std::vector<std::string>>{
+           {"tokenizer"}, {"tokenizer", "train"}, {"data"}, {"data", "build"}, {"data", "inspect"}}) {
+    auto arguments = command;
+    arguments.emplace_back("--help");
+    const auto help = run_in(dir, arguments);
+    CHECK(help.exit_code == 0);
+    CHECK_THAT(help.out, Contains("\nExample: granule " + command.front() + " "));
+  }
+}
+
+#ifdef GRANULE_WITH_SENTENCEPIECE
+
+TEST_CASE("from text to a data set: tokenizer train, data build, data inspect") {
+  const TempDir dir;
+  put(dir / "book.txt", test::prose(1, 1000));
+  const auto trained =
+      run_in(dir, {"tokenizer", "train", "--input", "book.txt", "--vocab-size", "350", "--out", "t.model"});
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  CHECK(nlohmann::json::parse(trained.out)["vocab_size"] == 350);
+  CHECK_THAT(trained.err, !Contains("trainer_interface"));  // SentencePiece's own log
+
+  const auto built = run_in(dir, {"data", "build", "--tokenizer", "t.model", "--input", "book.txt", "--out",
+                                  "set", "--val-fraction", "0.1", "--compress"});
+  INFO(built.err);
+  REQUIRE(built.exit_code == 0);
+  const auto report = nlohmann::json::parse(built.out);
+  CHECK(report["train"]["documents"] == 1);
+  CHECK(read_file(dir / "set/tokenizer.model") == read_file(dir / "t.model"));
+
+  const auto inspected = run_in(dir, {"data", "inspect", "set"});
+  REQUIRE(inspected.exit_code == 0);
+  const auto found = nlohmann::json::parse(inspected.out);
+  CHECK(found["splits"]["train"]["tokens"] == report["train"]["tokens"]);
+  CHECK(found["splits"]["val"]["bytes"] == report["val"]["bytes"]);
+  CHECK(found["shards"][0]["digest"] == "ok");
+  CHECK(found["shards"][0]["mapped"] == false);
+  CHECK(found["tokenizer_sha256"] == found["shards"][0]["attributes"]["tokenizer_sha256"]);
+  CHECK(test::prose(1, 1000).starts_with(found["shards"][0]["first_text"].get<std::string>()));
+  CHECK(found["problems"].empty());
+  CHECK_THAT(inspected.err, Contains("train-00000.h5"));
+}
+
+TEST_CASE("data build takes lines as documents and directories as input") {
+  const TempDir dir;
+  fs::create_directories(dir / "in/deep");
+  put(dir / "in/deep/a.txt", "the whale\nthe sea\n\nthe ship\n");
+  put(dir / "in/b.jsonl", "{\"text\": \"old man\"}\n");
+  const auto built = run_in(dir, {"data", "build", "--split-lines", "--input", "in", "--tokenizer",
+                                  test::small_tokenizer().string(), "--out", "set", "--shard-tokens", "1"});
+  INFO(built.err);
+  REQUIRE(built.exit_code == 0);
+  const auto report = nlohmann::json::parse(built.out);
+  CHECK(report["train"]["documents"] == 4);
+  CHECK(report["train"]["shards"] == 4);
+  CHECK(report["train"]["bytes"] == 9 + 7 + 8 + 7);
+}
+
+TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit code 2; nothing is written") {
+  const TempDir dir;
+  put(dir / "book.txt", test::prose(1, 100));
+  put(dir / "empty.txt", "");
+  put(dir / "bytes.txt", "ok\n\xff\n");
+  put(dir / "old.model", "precious");
+  REQUIRE(mkfifo((dir / "pipe.txt").c_str(), 0600) == 0);
+  const auto error = [&](const std::string& input, const std::string& size, const std::string& out) {
+    return error_of(dir, {"tokenizer", "train", "--input", input, "--vocab-size", size, "--out", out});
+  };
+  CHECK_THAT(error("book.txt", "100000", "new.model"), Contains("use at most"));
+  CHECK_THAT(error("book.txt", "200", "new.model"), Contains("use at least"));
+  CHECK_THAT(error("book.txt", "-1", "new.model"), Contains("a vocabulary of -1 pieces"));
+  CHECK_THAT(error("book.txt", "many", "new.model"), Contains("many"));
+  CHECK_THAT(error("absent.txt", "300", "new.model"), Contains("absent.txt"));
+  CHECK_THAT(error("empty.txt", "300", "new.model"), Contains("no text to train on (empty.txt)"));
+  CHECK_THAT(error("bytes.txt", "300", "new.model"), Contains("(bytes.txt:2)"));
+  CHECK_THAT(error("pipe.txt", "300", "new.model"), Contains("not a regular file"));
+  CHECK_THAT(error("book.txt", "300", "old.model"), Contains("the file already exists"));
+  CHECK_THAT(error("book.txt", "300", "tok.json"), Contains("must end in .model"));
+  CHECK_THAT(error("book.txt", "300", "book.txt/x.model"), Contains("book.txt"));
+  CHECK_FALSE(fs::exists(dir / "new.model"));
+  CHECK(read_file(dir / "old.model") == "precious");
+}
+
+TEST_CASE("bad arguments and inputs of data build are one line and exit code 2; nothing is written") {
+  const TempDir dir;
+  fs::copy_file(test::small_tokenizer(), dir / "t.model");
+  put(dir / "book.txt", test::prose(1, 100));
+  put(dir / "bad.jsonl", "{\"text\": \"x\"}\n{\"body\": \"x\"}\n");
+  put(dir / "x.model", "no model");
+  put(dir / "t.json", "{}");
+  fs::create_directories(dir / "full/x");
+  fs::create_directory(dir / "nothing");
+  const auto error = [&](const std::string& tokenizer, const std::string& input, const std::string& out,
+                         const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments{"data",    "build", "--tokenizer", tokenizer,
+                                       "--input", input,   "--out",       out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return error_of(dir, arguments);
+  };
+  CHECK_THAT(error("t.json", "book.txt", "set"), Contains("tokenizer.json files are not read yet"));
+  CHECK_THAT(error("x.model", "book.txt", "set"), Contains("not a SentencePiece model (x.model)"));
+  CHECK_THAT(error("absent.model", "book.txt", "set"), Contains("absent.model"));
+  CHECK_THAT(error("t.model", "absent.txt", "set"), Contains("absent.txt"));
+  CHECK_THAT(error("t.model", "nothing", "set"), Contains("no .txt or .jsonl files (nothing)"));
+  CHECK_THAT(error("t.model", "bad.jsonl", "set"), Contains("the object has no \"text\" (bad.jsonl:2)"));
+  CHECK_THAT(error("t.model", "book.txt", "full"), Contains("the directory is not empty"));
+  CHECK_THAT(error("t.model", "book.txt", "book.txt"), Contains("not a directory"));
+  CHECK_THAT(error("t.model", "book.txt", "set", {"--val-fraction", "1"}), Contains("--val-fraction"));
+  CHECK_THAT(error("t.model", "book.txt", "set", {"--val-fraction", "x"}), Contains("--val-fraction"));
+  CHECK_THAT(error("t.model", "book.txt", "set", {"--shard-tokens", "-5"}), Contains("--shard-tokens"));
+  CHECK_THAT(error("t.model", "book.txt", "set", {"--shards", "5"}), Contains("--shards"));
+  CHECK_THAT(error_of(dir, {"data", "build"}), Contains("required"));
+  CHECK_FALSE(fs::exists(dir / "set"));
+  CHECK_FALSE(fs::exists(dir / "set.partial"));
+}
+
+#endif
+
+TEST_CASE("data inspect shows foreign shards, and reports what is wrong after showing the rest") {
+  const TempDir dir;
+  const fs::path shards = fs::path(GRANULE_TEST_DATA) / "shards";
+  fs::copy_file(shards / "gzip.h5", dir / "train-0.h5");
+  const auto one = run_in(dir, {"data", "inspect", "train-0.h5"});
+  REQUIRE(one.exit_code == 0);
+  const auto json = nlohmann::json::parse(one.out);
+  CHECK(json["shards"][0]["tokens"] == 100);
+  CHECK(json["shards"][0]["documents"].is_null());
+  CHECK(json["shards"][0]["type"] == "u16");
+  CHECK(json["shards"][0]["first_tokens"][2] == 14);
+
+  fs::copy_file(shards / "bad_rank.h5", dir / "val-0.h5");
+  const auto two = run_in(dir, {"data", "inspect", "."});
+  CHECK(two.exit_code == 2);
+  CHECK_THAT(two.err, Contains("/data has rank 2"));
+  const auto both = nlohmann::json::parse(two.out);
+  CHECK(both["splits"]["train"]["tokens"] == 100);
+  CHECK(both["problems"].size() == 1);
+}
+
+TEST_CASE("data inspect of nothing usable is one line and exit code 2") {
+  const TempDir dir;
+  fs::create_directory(dir / "empty");
+  put(dir / "manifest.json", "{");
+  put(dir / "x.h5", "no HDF5");
+  REQUIRE(mkfifo((dir / "pipe.h5").c_str(), 0600) == 0);
+  CHECK_THAT(error_of(dir, {"data", "inspect", "absent"}), Contains("no such file or directory (absent)"));
+  CHECK_THAT(error_of(dir, {"data", "inspect", "empty"}), Contains("no shards"));
+  CHECK_THAT(error_of(dir, {"data", "inspect", "."}), Contains("not JSON"));
+  CHECK_THAT(error_of(dir, {"data", "inspect", "x.h5"}), Contains("not a readable HDF5 file"));
+  CHECK_THAT(error_of(dir, {"data", "inspect", "pipe.h5"}), Contains("not a regular file"));
+  CHECK_THAT(error_of(dir, {"data", "inspect"}), Contains("required"));
+}
+
+}  // namespace
+}  // namespace granule
