@@ -22,6 +22,7 @@ int parse_and_run(int argc, char** argv) {
   add_tokenizer_command(program);
   add_data_command(program);
   add_train_command(program);
+  add_bench_command(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
