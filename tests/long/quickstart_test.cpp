@@ -1,0 +1,65 @@
+// The quickstart's own run, from text to evaluation: it must learn far more than how often each token occurs.
+#include <cmath>
+#include <fstream>
+#include <vector>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "data/token_source.hpp"
+#include "tests/support/run_program.hpp"
+
+using namespace granule;
+using namespace granule::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+void run(const std::vector<std::string>& arguments) {
+  const ProgramResult result = run_program(arguments, {.timeout = std::chrono::seconds(2400)});
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+}
+
+std::vector<std::int32_t> tokens_of(const fs::path& data, Split split) {
+  const TokenSource source(data, split);
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(source.summary().tokens));
+  source.read(0, tokens);
+  return tokens;
+}
+
+/// Cross-entropy, in nats a token, of the validation text under the training text's token frequencies
+/// (add-one).
+double unigram_ce(const fs::path& data, std::size_t vocabulary) {
+  std::vector<double> counts(vocabulary, 1.0);
+  double total = static_cast<double>(vocabulary);
+  for (const std::int32_t token : tokens_of(data, Split::train)) {
+    counts[static_cast<std::size_t>(token)] += 1.0;
+    total += 1.0;
+  }
+  double sum = 0.0;
+  const auto validation = tokens_of(data, Split::val);
+  for (const std::int32_t token : validation)
+    sum -= std::log(counts[static_cast<std::size_t>(token)] / total);
+  return sum / static_cast<double>(validation.size());
+}
+
+}  // namespace
+
+TEST_CASE("the quickstart's model beats the token frequencies of its text by more than one nat") {
+  const TempDir work;
+  const std::string book = GRANULE_SOURCE_DIR "/configs/quickstart/moby-dick.txt";
+  const auto path = [&](const char* name) { return (work / name).string(); };
+  run({"tokenizer", "train", "--input", book, "--vocab-size", "4096", "--out", path("tok.model")});
+  run({"data", "build", "--tokenizer", path("tok.model"), "--input", book, "--val-fraction", "0.05", "--out",
+       path("data")});
+  run({"train", GRANULE_SOURCE_DIR "/configs/quickstart.toml", "data.path=" + path("data"), "--out",
+       path("run")});
+  std::ifstream metrics(work / "run/metrics.jsonl");
+  nlohmann::json last;
+  for (std::string line; std::getline(metrics, line);) last = nlohmann::json::parse(line);
+  const double unigram = unigram_ce(path("data"), 4096), learned = last.at("val_ce");
+  WARN("unigram " << unigram << " nats a token, learned " << learned);
+  CHECK(learned < unigram - 1.0);
+  CHECK(last.at("dead_experts") == 0);
+}
