@@ -3,6 +3,7 @@
 
 #include "apps/bench_step.hpp"
 #include "apps/commands.hpp"
+#include "apps/console.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 
@@ -17,14 +18,14 @@ struct BenchArguments {
 };
 
 void print_step(const nlohmann::ordered_json& result) {
-  fmt::print("{:.0f} tokens/s, {:.3f} s a step: {:.0f} % of the floor of {:.3f} s\n",
-             result["tokens_per_second"].get<double>(), result["step_seconds"].get<double>(),
-             100.0 * result["share_of_floor"].get<double>(), result["floor_seconds"].get<double>());
-  fmt::print("machine, {} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s; peak of tensors {:.2f} GiB\n",
-             result["threads"].get<int>(), result["fma_ceiling_gflops"].get<double>(),
-             result["stream_gbps"].get<double>(), result["peak_bytes"].get<double>() / (1 << 30));
+  say("{:.0f} tokens/s, {:.3f} s a step: {:.0f} % of the floor of {:.3f} s",
+      result["tokens_per_second"].get<double>(), result["step_seconds"].get<double>(),
+      100.0 * result["share_of_floor"].get<double>(), result["floor_seconds"].get<double>());
+  say("machine, {} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s; peak of tensors {:.2f} GiB",
+      result["threads"].get<int>(), result["fma_ceiling_gflops"].get<double>(),
+      result["stream_gbps"].get<double>(), result["peak_bytes"].get<double>() / (1 << 30));
   for (const auto& [phase, seconds] : result["seconds_by_phase"].items()) {
-    fmt::print("  {:<32} {:8.1f} ms\n", phase, 1e3 * seconds.get<double>());
+    say("  {:<32} {:8.1f} ms", phase, 1e3 * seconds.get<double>());
   }
 }
 
@@ -36,7 +37,7 @@ void run_step(const BenchArguments& arguments) {
   const int threads = config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
   const auto result = bench_step(config, {.threads = threads, .steps = arguments.steps});
   if (arguments.json) {
-    fmt::print("{}\n", result.dump());
+    print_out(result.dump() + "\n");
   } else {
     print_step(result);
   }

@@ -1,34 +1,74 @@
 #include "apps/cli.hpp"
 
-#include <cstdio>
+#include <algorithm>
 #include <new>
+#include <sstream>
 
 #include "apps/commands.hpp"
+#include "apps/config_reader.hpp"
+#include "apps/console.hpp"
+#include "apps/version.hpp"
 #include "core/error.hpp"
 
 namespace granule {
 namespace {
 
-int report(const char* message, ExitCode code) {
-  fmt::print(stderr, "granule: error: {}\n", message);
+int report(std::string message, ExitCode code) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  say("granule: error: {}", message);
   return static_cast<int>(code);
 }
 
-int parse_and_run(int argc, char** argv) {
-  CLI::App program{"Granule trains Mixture-of-Experts language models."};
+void add_commands(CLI::App& program) {
   program.name("granule");
-  program.require_subcommand(1);
-  program.set_version_flag("--version", "granule 0.1.0");
+  program.set_version_flag(
+      "--version", [] { return version_text(); }, "Print version, commit and machine");
+  program.footer("Each command has its own --help. Exit codes: docs/commands.md.");
   add_tokenizer_command(program);
   add_data_command(program);
   add_train_command(program);
   add_bench_command(program);
+}
+
+/// The command that was being parsed, as it is typed: "granule data build".
+std::string typed_command(const CLI::App& program) {
+  const CLI::App* at = &program;
+  std::string text = "granule";
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().back();
+    text += ' ' + at->get_name();
+  }
+  return text;
+}
+
+/// CLI11 would call an unknown command an unexpected argument.
+void check_command_name(const CLI::App& program, const std::string& word) {
+  if (word.empty() || word.front() == '-') return;
+  std::vector<std::string_view> names;
+  for (const CLI::App* const command : program.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == word) return;
+    names.push_back(command->get_name());
+  }
+  user_error(fmt::format("there is no command '{}'", word), "command line",
+             fmt::format("did you mean '{}'? See granule --help", nearest_key(word, names)));
+}
+
+int parse_and_run(int argc, char** argv) {
+  CLI::App program{"Granule trains Mixture-of-Experts language models."};
+  add_commands(program);
+  if (argc < 2) {
+    print_err(program.help());
+    user_error("no command was given", "command line", "see granule --help");
+  }
+  check_command_name(program, argv[1]);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
-    return program.exit(request);
+    std::ostringstream text, nothing;
+    program.exit(request, text, nothing);
+    print_out(text.str());
   } catch (const CLI::ParseError& error) {
-    user_error(error.what(), "command line", "see granule --help");
+    user_error(error.what(), "command line", fmt::format("see {} --help", typed_command(program)));
   }
   return static_cast<int>(ExitCode::success);
 }
@@ -36,8 +76,11 @@ int parse_and_run(int argc, char** argv) {
 }  // namespace
 
 int run_cli(int argc, char** argv) {
+  prepare_streams();
   try {
     return parse_and_run(argc, argv);
+  } catch (const ReaderGone&) {
+    return static_cast<int>(ExitCode::success);
   } catch (const Error& error) {
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {

@@ -1,6 +1,5 @@
 // granule data build: text to token shards.
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -8,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/console.hpp"
 #include "apps/data_command.hpp"
 #include "apps/progress.hpp"
 #include "core/error.hpp"
@@ -63,7 +63,7 @@ void run(Arguments arguments) {
                                     {"tokenizer_sha256", tokenizer->sha256()},
                                     {"train", to_json(report.train)},
                                     {"val", to_json(report.val)}};
-  fmt::print("{}\n", json.dump());
+  print_out(json.dump() + "\n");
 }
 
 }  // namespace

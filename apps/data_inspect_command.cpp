@@ -1,6 +1,5 @@
 // granule data inspect: what a data set or a shard holds, and whether it is sound.
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -9,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/console.hpp"
 #include "apps/data_command.hpp"
 #include "core/error.hpp"
 #include "data/digest.hpp"
@@ -136,21 +136,20 @@ std::string cell(const Json& object, const char* key) {
 }
 
 void print_table(const Json& json) {
-  fmt::print(stderr, "{}\n{:<20} {:>6} {:>12} {:>10} {:>12} {:>5}  {}\n", cell(json, "path"), "shard",
-             "split", "tokens", "documents", "bytes", "type", "digest");
+  say("{}\n{:<20} {:>6} {:>12} {:>10} {:>12} {:>5}  {}", cell(json, "path"), "shard", "split", "tokens",
+      "documents", "bytes", "type", "digest");
   for (const Json& shard : json["shards"]) {
-    fmt::print(stderr, "{:<20} {:>6} {:>12} {:>10} {:>12} {:>5}  {}\n", cell(shard, "file"),
-               cell(shard, "split"), cell(shard, "tokens"), cell(shard, "documents"), cell(shard, "bytes"),
-               cell(shard, "type"), cell(shard, "digest"));
+    say("{:<20} {:>6} {:>12} {:>10} {:>12} {:>5}  {}", cell(shard, "file"), cell(shard, "split"),
+        cell(shard, "tokens"), cell(shard, "documents"), cell(shard, "bytes"), cell(shard, "type"),
+        cell(shard, "digest"));
   }
   for (const auto& [name, split] : json["splits"].items()) {
-    fmt::print(stderr, "{:<20} {:>6} {:>12} {:>10} {:>12}\n", "all", name, cell(split, "tokens"),
-               cell(split, "documents"), cell(split, "bytes"));
+    say("{:<20} {:>6} {:>12} {:>10} {:>12}", "all", name, cell(split, "tokens"), cell(split, "documents"),
+        cell(split, "bytes"));
   }
-  fmt::print(stderr, "vocabulary {}, tokenizer {}\n", cell(json, "vocab_size"), cell(json, "tokenizer"));
+  say("vocabulary {}, tokenizer {}", cell(json, "vocab_size"), cell(json, "tokenizer"));
   const Json& first = json["shards"].front();
-  if (first.contains("first_text"))
-    fmt::print(stderr, "{} begins: {}\n", cell(first, "file"), first["first_text"].dump());
+  if (first.contains("first_text")) say("{} begins: {}", cell(first, "file"), first["first_text"].dump());
 }
 
 Inspection inspect(const fs::path& path) {
@@ -188,7 +187,7 @@ Inspection inspect(const fs::path& path) {
 void run(const fs::path& path) {
   const Inspection found = inspect(path);
   print_table(found.json);
-  fmt::print("{}\n", found.json.dump(2));
+  print_out(found.json.dump(2) + "\n");
   if (found.problems.empty()) return;
   user_error(fmt::format("{} problem{}, first: {}", found.problems.size(),
                          found.problems.size() == 1 ? "" : "s", found.problems.front()),

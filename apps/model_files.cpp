@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/console.hpp"
 #include "apps/hf_config.hpp"
 #include "core/error.hpp"
 #include "data/token_source.hpp"
@@ -67,7 +68,7 @@ std::unique_ptr<Model> ModelFiles::load(Context& context, const RunConfig& confi
 
 void warn_of_damage(const std::vector<DamagedCheckpoint>& passed_over) {
   for (const DamagedCheckpoint& damaged : passed_over) {
-    fmt::print(stderr, "granule: warning: passed over {}: {}\n", damaged.path.string(), damaged.reason);
+    say("granule: warning: passed over {}: {}", damaged.path.string(), damaged.reason);
   }
 }
 

@@ -1,11 +1,11 @@
 #include "apps/progress.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "apps/console.hpp"
 
 namespace granule {
 namespace {
@@ -27,7 +27,7 @@ Progress::Progress(std::chrono::milliseconds interval)
       next_(Clock::now() + interval_) {}
 
 Progress::~Progress() {
-  if (drawn_) fmt::print(stderr, "\n");
+  if (drawn_) print_err("\n");
 }
 
 void Progress::show(std::string_view line) {
@@ -35,16 +35,15 @@ void Progress::show(std::string_view line) {
   if (now < next_) return;
   next_ = now + interval_;
   if (!terminal_) {
-    fmt::print(stderr, "{}\n", line);
+    granule::say("{}", line);
     return;
   }
-  fmt::print(stderr, "\r\033[K{}", fit_terminal(line));
-  std::fflush(stderr);
+  print_err(fmt::format("\r\033[K{}", fit_terminal(line)));
   drawn_ = true;
 }
 
 void Progress::say(std::string_view line) {
-  fmt::print(stderr, "{}{}\n", drawn_ ? "\r\033[K" : "", line);
+  granule::say("{}{}", drawn_ ? "\r\033[K" : "", line);
   drawn_ = false;
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "apps/console.hpp"
 #include "core/error.hpp"
 #include "data/atomic_file.hpp"
 
@@ -137,7 +138,7 @@ void RunDirectory::sync() {
 }
 
 void RunDirectory::log(const std::string& line) {
-  fmt::print(stderr, "{}\n", line);
+  say("{}", line);
   const std::string text = line + '\n';
   write(log_.get(), text.data(), text.size(), "log.txt");
 }

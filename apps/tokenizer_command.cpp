@@ -1,6 +1,5 @@
 // granule tokenizer train: a new vocabulary from text.
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.hpp"
+#include "apps/console.hpp"
 #include "apps/data_command.hpp"
 #include "apps/progress.hpp"
 #include "core/error.hpp"
@@ -59,7 +59,7 @@ void run(const Arguments& arguments) {
                                     {"vocab_size", arguments.vocab_size},
                                     {"sha256", sha256_of(std::as_bytes(std::span(model)))},
                                     {"text_bytes", text.bytes_total()}};
-  fmt::print("{}\n", json.dump());
+  print_out(json.dump() + "\n");
 }
 
 }  // namespace

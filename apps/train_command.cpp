@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.hpp"
+#include "apps/console.hpp"
 #include "apps/model_files.hpp"
 #include "apps/trainer.hpp"
 #include "core/error.hpp"
@@ -67,10 +68,10 @@ void print_dry_run(const RunConfig& config, const RunSteps& steps) {
       {"flops_per_step", flops},
       {"flops", flops * static_cast<double>(steps.total)},
       {"bytes", resident_bytes(config)}};
-  fmt::print("{}\n", report.dump(2));
-  fmt::print(stderr, "{:.2f} M parameters, {:.2f} M activated; {} steps of {} tokens, {:.2f} GFLOP each\n",
-             static_cast<double>(counts.total()) / 1e6, static_cast<double>(counts.activated()) / 1e6,
-             steps.total, config.train.batch_size * config.data.seq_len, flops / 1e9);
+  print_out(report.dump(2) + "\n");
+  say("{:.2f} M parameters, {:.2f} M activated; {} steps of {} tokens, {:.2f} GFLOP each",
+      static_cast<double>(counts.total()) / 1e6, static_cast<double>(counts.activated()) / 1e6, steps.total,
+      config.train.batch_size * config.data.seq_len, flops / 1e9);
 }
 
 int thread_count(const RunConfig& config) {

@@ -1,0 +1,29 @@
+// The program's two voices: stdout for machines (JSON, generated text), stderr for people. Here, and not with
+// fmt::print, because a reader that goes away must neither kill a training run nor pass for a crash.
+#pragma once
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace granule {
+
+/// Whoever read stdout has closed it (`granule … | head`): there is nothing left to do, and nothing wrong.
+class ReaderGone {};
+
+/// Writes to stdout at once. Throws ReaderGone, or io_error (exit 74) when it cannot be written.
+void print_out(std::string_view text);
+/// Writes to stderr; where that fails there is nobody to tell.
+void print_err(std::string_view text) noexcept;
+
+/// A formatted line for people.
+template <class... Args>
+void say(fmt::format_string<Args...> text, Args&&... args) {
+  print_err(fmt::format(text, std::forward<Args>(args)...) + '\n');
+}
+
+/// Before anything else: a write to a closed pipe becomes an error instead of a signal, and no file opened
+/// later can take the place of a stdout or stderr that was closed.
+void prepare_streams();
+
+}  // namespace granule

@@ -1,0 +1,35 @@
+#include "apps/version.hpp"
+
+#include <fmt/format.h>
+#include <hwy/highway.h>
+#include <hwy/targets.h>
+#include <mpi.h>
+
+#include "build_version.hpp"
+
+namespace granule {
+namespace {
+
+/// Highway dispatches to the lowest bit that is both compiled and supported: the best target.
+const char* cpu_target() {
+  const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
+  return hwy::TargetName(usable & -usable);
+}
+
+std::string mpi_library() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  MPI_Get_library_version(text, &length);  // one of the few calls allowed before MPI_Init
+  std::string name(text, static_cast<std::size_t>(length));
+  return name.substr(0, name.find_first_of(std::string_view("\n\0", 2)));
+}
+
+}  // namespace
+
+std::string version_text() {
+  const char* const cuda = GRANULE_CUDA_PLUGIN ? "plug-in built" : "plug-in not built";
+  return fmt::format("granule {} ({})\ncpu   {}\ncuda  {}\nnccl  not built\nmpi   {}\n", kVersion, kCommit,
+                     cpu_target(), cuda, mpi_library());
+}
+
+}  // namespace granule

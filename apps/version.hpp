@@ -1,0 +1,11 @@
+// What this build is and what it runs on: the text of `granule --version`.
+#pragma once
+#include <string>
+
+namespace granule {
+
+/// Version and commit, the instruction set the kernels choose on this machine, the CUDA plug-in, NCCL and
+/// MPI. Several lines.
+[[nodiscard]] std::string version_text();
+
+}  // namespace granule

@@ -1,0 +1,95 @@
+// The program before any command does its work: version, help, usage errors, streams that cannot be written.
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "tests/support/instruction_sets.hpp"
+#include "tests/support/run_program.hpp"
+
+using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
+using Catch::Matchers::StartsWith;
+using granule::test::run_program;
+using namespace std::chrono_literals;
+
+namespace {
+
+granule::test::ProgramResult in_shell(const std::string& script) {
+  return run_program({"-c", script, GRANULE_PROGRAM}, {.program = "/bin/sh", .timeout = 20s});
+}
+
+}  // namespace
+
+TEST_CASE("--version names version, commit, instruction set, CUDA, NCCL and MPI") {
+  const auto result = run_program({"--version"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.empty());
+  CHECK_THAT(result.out, StartsWith("granule 0.1.0 (") && Contains("\ncuda  plug-in "));
+  CHECK_THAT(result.out, Contains("\nnccl  ") && Contains("\nmpi   Open MPI v"));
+  std::string first;
+  granule::test::for_each_instruction_set([&](const std::string& name) {
+    if (first.empty()) first = name;
+  });
+  CHECK_THAT(result.out, Contains(fmt::format("\ncpu   {}\n", first)));
+}
+
+TEST_CASE("--version names the commit that is checked out") {
+  const auto commit = run_program({"-C", GRANULE_SOURCE_DIR, "rev-parse", "--short=12", "HEAD"},
+                                  {.program = "/usr/bin/git", .timeout = 20s});
+  const std::string version = run_program({"--version"}).out;
+  if (commit.exit_code == 0 && version.find("(unknown)") == std::string::npos)
+    CHECK_THAT(version, Contains(fmt::format("({}", commit.out.substr(0, 12))));
+}
+
+TEST_CASE("a mistake on the command line is one line that names the command to ask for help") {
+  struct Row {
+    std::vector<std::string> arguments;
+    std::vector<std::string> message;
+  };
+  const std::vector<Row> rows{
+      {{"trian"}, {"there is no command 'trian'", "did you mean 'train'?", "see granule --help"}},
+      {{"--verbose"}, {"not expected: --verbose", "see granule --help"}},
+      {{"train"}, {"config is required", "see granule train --help"}},
+      {{"train", "a.toml", "--outt", "x"}, {"--outt", "see granule train --help"}},
+      {{"train", "a.toml", "--out"}, {"--out", "see granule train --help"}},
+      {{"data"}, {"granule data needs a command: build, inspect", "see granule data --help"}},
+      {{"data", "biuld"}, {"biuld", "see granule data --help"}},
+      {{"data", "build"}, {"is required", "see granule data build --help"}},
+      {{"data", "build", "--val-fraction", "x"}, {"--val-fraction", "see granule data build --help"}},
+      {{"tokenizer", "train", "--vocab-size", "1e3"}, {"1e3", "see granule tokenizer train --help"}},
+  };
+  for (const Row& row : rows) {
+    const auto result = run_program(row.arguments);
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+    CHECK_THAT(result.err, StartsWith("granule: error: ") && Contains("(command line)"));
+    for (const std::string& fragment : row.message)
+      CHECK_THAT(result.err, Contains(fragment, Catch::CaseSensitive::No));
+  }
+}
+
+TEST_CASE("without a command the program shows what there is and fails") {
+  const auto result = run_program({});
+  CHECK(result.exit_code == 2);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, Contains("Subcommands:") && EndsWith("see granule --help\n"));
+}
+
+TEST_CASE("a reader that closes stdout early is no failure") {
+  const auto result = in_shell("(sleep 0.3; \"$0\" --version; echo code $? >&2) | true");
+  CHECK(result.err == "code 0\n");
+}
+
+TEST_CASE("output that cannot be written is an error, a closed stdout included") {
+  for (const char* const script : {"\"$0\" --version > /dev/full", "\"$0\" --version >&-"}) {
+    const auto result = in_shell(script);
+    CHECK(result.exit_code == 74);
+    CHECK_THAT(result.err, StartsWith("granule: error: cannot write the output: ") && Contains("(stdout)"));
+  }
+}
+
+TEST_CASE("a closed stderr takes nothing else down") {
+  CHECK(in_shell("\"$0\" --version 2>&-").exit_code == 0);
+  CHECK(in_shell("\"$0\" trian 2>&-").exit_code == 2);
+}
