@@ -6,8 +6,8 @@
 #endif
 
 #define EIGEN_DONT_PARALLELIZE
-// Small products would be computed coefficient by coefficient in an order that depends on the alignment of
-// the result: bits must depend on shapes alone.
+// Small products would go coefficient by coefficient, where the sign of a zero depends on how the result is
+// aligned: bits must depend on values and shapes alone.
 #define EIGEN_GEMM_TO_COEFFBASED_THRESHOLD 1
 #include <Eigen/Core>
 #include <algorithm>

@@ -136,26 +136,45 @@ namespace {
 
 /// The product with its operands and its result 0 … 7 elements behind an aligned address.
 template <class T>
-std::vector<T> product_at(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t offset) {
-  const auto placed = [offset](std::int64_t count, std::uint64_t seed) {
-    const Numbers values = normal_values(count, seed);
-    std::vector<T> place(static_cast<std::size_t>(offset) + 7);
-    place.insert(place.end(), values.begin(), values.end());
+Tensor product_at(Context& context, const Case& c, std::int64_t offset, double beta, bool left_zero) {
+  const auto placed = [&](std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
+    Numbers values = normal_values(rows * columns, seed);
+    if (left_zero && seed == 1) std::fill(values.begin(), values.end(), 0.0);
+    if (left_zero && seed == 2) std::fill(values.begin(), values.end(), -1.0);  // every product is −0
+    const Tensor place = Tensor::empty(context, {rows * columns + offset}, dtype_of<T>);
+    std::copy(values.begin(), values.end(), place.data<T>() + offset);
     return place;
   };
+  const auto operand = [&](const Tensor& place, std::int64_t rows, std::int64_t columns, Transpose t) {
+    return MatrixIn<T>{place.data<const T>() + offset, t == Transpose::yes ? rows : columns, t};
+  };
+  const Tensor a = placed(c.m, c.k, 1), b = placed(c.k, c.n, 2), out = placed(c.m, c.n, 3);
+  gemm<T>(context.pool(), c.m, c.n, c.k, operand(a, c.m, c.k, c.a), operand(b, c.k, c.n, c.b),
+          {out.data<T>() + offset, c.n, beta});
+  return out.slice(offset, {c.m, c.n});
+}
+
+template <class T>
+void check_places(const Case& c) {
   Context context;
-  const auto left = placed(m * k, 1), right = placed(n * k, 2);
-  const Tensor out = Tensor::empty(context, {m * n + 8}, dtype_of<T>);
-  T* const c = out.data<T>() + offset;
-  gemm<T>(context.pool(), m, n, k, {left.data() + offset + 7, k},
-          {right.data() + offset + 7, k, Transpose::yes}, {c, n});
-  return {c, c + m * n};
+  for (std::int64_t offset = 1; offset < 8; ++offset) {
+    for (const double beta : {0.0, 1.0}) {
+      for (const bool left_zero : {false, true}) {
+        INFO(fmt::format("{} m={} n={} k={} {} {} offset {} beta {}{}", name_of(dtype_of<T>), c.m, c.n, c.k,
+                         int(c.a), int(c.b), offset, beta, left_zero ? " of zeros" : ""));
+        CHECK(same_bits(product_at<T>(context, c, offset, beta, left_zero),
+                        product_at<T>(context, c, 0, beta, left_zero)));
+      }
+    }
+  }
 }
 
 }  // namespace
 
 TEST_CASE("gemm gives the same bits wherever its matrices lie") {
   for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{5, 4, 5},
+                                {1, 2, 1},
+                                {3, 2, 2},
                                 {2, 3, 4},
                                 {1, 7, 9},
                                 {6, 1, 10},
@@ -163,10 +182,11 @@ TEST_CASE("gemm gives the same bits wherever its matrices lie") {
                                 {1, 60, 33},
                                 {60, 1, 33},
                                 {33, 35, 37}}) {
-    for (std::int64_t offset = 1; offset < 8; ++offset) {
-      INFO(fmt::format("m={} n={} k={} offset {}", m, n, k, offset));
-      CHECK((product_at<float>(m, n, k, offset) == product_at<float>(m, n, k, 0)));
-      CHECK((product_at<double>(m, n, k, offset) == product_at<double>(m, n, k, 0)));
+    for (const Transpose a : {Transpose::no, Transpose::yes}) {
+      for (const Transpose b : {Transpose::no, Transpose::yes}) {
+        check_places<float>({m, n, k, a, b, 0});
+        check_places<double>({m, n, k, a, b, 0});
+      }
     }
   }
 }
