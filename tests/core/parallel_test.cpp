@@ -13,7 +13,7 @@
 using granule::parallel_chunks;
 using granule::ThreadPool;
 
-TEST_CASE("a pool runs every task exactly once, with 1 to 4 threads") {
+TEST_CASE("a thread pool runs every task exactly once, with 1 to 4 threads") {
   for (const int threads : {1, 2, 3, 4}) {
     ThreadPool pool(threads);
     CHECK(pool.size() == threads);
@@ -26,11 +26,11 @@ TEST_CASE("a pool runs every task exactly once, with 1 to 4 threads") {
   }
 }
 
-TEST_CASE("a pool needs at least one thread") {
+TEST_CASE("a thread pool needs at least one thread") {
   CHECK_THROWS_AS(ThreadPool(0), granule::Error);
 }
 
-TEST_CASE("what the tasks wrote is seen after the run, and what was written before it by the tasks") {
+TEST_CASE("a thread pool's tasks see what was written before the run, and it what they wrote") {
   ThreadPool pool(3);
   std::vector<std::int64_t> in(64), out(64);
   std::int64_t total = 0;
@@ -45,7 +45,7 @@ TEST_CASE("what the tasks wrote is seen after the run, and what was written befo
   CHECK(total == 20000LL * 20001 / 2);
 }
 
-TEST_CASE("a pool works again after its threads fell asleep") {
+TEST_CASE("a thread pool works again after its threads fell asleep") {
   ThreadPool pool(2);
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -58,7 +58,7 @@ TEST_CASE("a pool works again after its threads fell asleep") {
   }
 }
 
-TEST_CASE("an exception of a task comes out of the run and the pool goes on") {
+TEST_CASE("an exception of a task comes out of the run and the thread pool goes on") {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     for (int round = 0; round < 50; ++round) {
@@ -73,7 +73,7 @@ TEST_CASE("an exception of a task comes out of the run and the pool goes on") {
   }
 }
 
-TEST_CASE("a run inside a task runs in that task") {
+TEST_CASE("a thread pool's run inside a task runs in that task") {
   ThreadPool pool(3);
   std::vector<std::vector<int>> runs(6, std::vector<int>(10, 0));
   pool.run(6, [&](std::int64_t i) {
@@ -86,7 +86,7 @@ TEST_CASE("a run inside a task runs in that task") {
   for (const auto& mine : runs) CHECK(mine == std::vector<int>(10, 1));
 }
 
-TEST_CASE("tasks really run on several threads, each with an index of its own") {
+TEST_CASE("a thread pool's tasks really run on several threads, each with an index of its own") {
   ThreadPool pool(3);
   std::array<std::atomic<int>, 3> seen{};
   std::atomic<int> arrived = 0;
@@ -99,7 +99,7 @@ TEST_CASE("tasks really run on several threads, each with an index of its own") 
   for (const auto& count : seen) CHECK(count == 1);
 }
 
-TEST_CASE("two pools at once do not disturb each other") {
+TEST_CASE("two thread pools at once do not disturb each other") {
   const auto rank = [](std::int64_t seed, std::int64_t& sum) {
     ThreadPool pool(2);
     for (int round = 0; round < 2000; ++round) {
@@ -116,7 +116,7 @@ TEST_CASE("two pools at once do not disturb each other") {
   CHECK(b == 2000 * 60);
 }
 
-TEST_CASE("chunks cover the range once, cut by the grain alone") {
+TEST_CASE("chunks of a thread pool cover the range once, cut by the grain alone") {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     for (const std::int64_t n : {0, 1, 9, 10, 11, 100, 101}) {
