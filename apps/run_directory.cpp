@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "apps/console.hpp"
 #include "core/error.hpp"
 #include "data/atomic_file.hpp"
 
@@ -44,7 +43,8 @@ std::string router_header(const RouterLayout& layout) {
 
 }  // namespace
 
-RunDirectory::RunDirectory(const fs::path& path, Open mode) : path_(path) {
+RunDirectory::RunDirectory(const fs::path& path, Open mode)
+    : path_(path), terminal_(isatty(STDERR_FILENO) == 1) {
   std::error_code failure;
   if (fs::exists(path_) && !fs::is_directory(path_)) {
     user_error("is not a directory", path_.string(), "give --out a new or empty directory");
@@ -138,9 +138,13 @@ void RunDirectory::sync() {
 }
 
 void RunDirectory::log(const std::string& line) {
-  say("{}", line);
+  progress_.say(line);
   const std::string text = line + '\n';
   write(log_.get(), text.data(), text.size(), "log.txt");
+}
+
+void RunDirectory::status(const std::string& line) {
+  if (terminal_) progress_.show(line);
 }
 
 }  // namespace granule

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "apps/progress.hpp"
 #include "distributed/run_lock.hpp"
 
 namespace granule {
@@ -44,6 +45,8 @@ class RunDirectory {
   void sync();
   /// A line for people: to stderr and to log.txt.
   void log(const std::string& line);
+  /// The state of the work, redrawn in place on a terminal; nothing where stderr is not one.
+  void status(const std::string& line);
 
  private:
   struct Close {
@@ -58,6 +61,8 @@ class RunDirectory {
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
   File metrics_, router_, log_;
+  Progress progress_;
+  bool terminal_;
 };
 
 }  // namespace granule

@@ -6,6 +6,7 @@
 #include "apps/model_files.hpp"
 #include "apps/trainer.hpp"
 #include "core/error.hpp"
+#include "core/kernels/ceiling.hpp"
 #include "data/digest.hpp"
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
@@ -20,6 +21,8 @@ struct TrainArguments {
   std::vector<std::string> overrides;
   bool resume = false, dry_run = false;
 };
+
+constexpr double kCeilingSeconds = 0.05;  // enough for a figure that utilisation is given against
 
 constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
@@ -86,13 +89,24 @@ std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) 
   return std::move(found.checkpoint);
 }
 
+/// Several ranks are refused: that part is not built.
+void require_one_rank(const Communicator& ranks) {
+  if (ranks.size() == 1) return;
+  user_error(fmt::format("training on {} ranks is not built yet", ranks.size()), "mpirun",
+             "run one rank; train.threads uses the cores");
+}
+
 void train(const TrainArguments& arguments) {
+  const std::unique_ptr<Communicator> ranks = make_communicator();
+  require_one_rank(*ranks);
   std::optional<ModelFiles> start;
   ConfigOptions options;
   if (!arguments.init_from.empty()) {
     start = ModelFiles::open(arguments.init_from);
     warn_of_damage(start->passed_over());
-    options.base = start->config_base();
+    // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
+    options.base =
+        ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
   }
   RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
   const RunData data = open_data(config);
@@ -106,7 +120,8 @@ void train(const TrainArguments& arguments) {
   const std::optional<Checkpoint> checkpoint = checkpoint_to_resume(arguments);
   Context context({.threads = thread_count(config)});
   Model model(context, config.model, config.moe, config.train.dtype, Gradients::yes);
-  Trainer trainer(context, config, model, data, directory, 0.0);
+  const double peak_flops = 1e9 * fma_ceiling_gflops(context.pool(), config.train.dtype, kCeilingSeconds);
+  Trainer trainer(context, *ranks, config, model, data, directory, peak_flops);
   if (checkpoint) {
     trainer.resume(*checkpoint);
   } else if (start) {

@@ -36,11 +36,13 @@ AdamWConfig adamw_config(const RunConfig::Optim& optim) {
   return {optim.betas[0], optim.betas[1], optim.eps, optim.weight_decay};
 }
 
-LoaderOptions loader_options(const RunConfig& config, std::int64_t start_sample) {
+LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks, std::int64_t start_sample) {
   return {.seq_len = config.data.seq_len,
           .batch_size = config.train.batch_size,
           .micro_batch_size = config.train.micro_batch_size,
-          .start_sample = start_sample};
+          .start_sample = start_sample,
+          .rank = ranks.rank(),
+          .world = ranks.size()};
 }
 
 Sampler make_sampler(const RunConfig& config, const TokenSource& source) {
@@ -49,15 +51,28 @@ Sampler make_sampler(const RunConfig& config, const TokenSource& source) {
           static_cast<std::uint64_t>(config.data.seed)};
 }
 
+/// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak", each category at its own.
+std::string memory_text(const MemoryTable& memory) {
+  const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::string text = "memory:";
+  for (int i = 0; i < kMemoryCategories; ++i) {
+    const auto category = static_cast<MemoryCategory>(i);
+    if (memory.peak(category) > 0)
+      text += fmt::format(" {} {:.1f} MiB,", name_of(category), mib(memory.peak(category)));
+  }
+  return text + fmt::format(" {:.1f} MiB at the peak", mib(memory.peak_total()));
+}
+
 bool due(std::int64_t step, std::int64_t every) {
   return every > 0 && step % every == 0;
 }
 
 }  // namespace
 
-Trainer::Trainer(Context& context, const RunConfig& config, Model& model, const RunData& data,
-                 RunDirectory& directory, double peak_flops)
+Trainer::Trainer(Context& context, Communicator& ranks, const RunConfig& config, Model& model,
+                 const RunData& data, RunDirectory& directory, double peak_flops)
     : context_(context),
+      ranks_(ranks),
       config_(config),
       steps_(resolve_steps(config, data.train.samples(config.data.seq_len))),
       model_(model),
@@ -137,21 +152,24 @@ void Trainer::record(StepReport& report) {
                                   .micro_batch_size = config_.train.micro_batch_size,
                                   .samples = config_.eval.batches * config_.train.batch_size});
   }
-  if (!evaluated && !last && !due(report.step, steps_.log_every) && report.step != 1) return;
+  const std::string text = progress_text(report, steps_.total);
+  if (!evaluated && !last && !due(report.step, steps_.log_every)) return directory_.status(text);
   directory_.append_metrics(metrics_row(report));
-  directory_.log(progress_text(report, steps_.total));
+  directory_.log(text);
 }
 
 void Trainer::run() {
   StopSignals signals;
   directory_.open_records({model_.moe_layers(), model_.moe().n_routed_experts}, done_);
   loader_ = std::make_unique<Loader>(data_.train, make_sampler(config_, data_.train),
-                                     loader_options(config_, done_ * config_.train.batch_size));
+                                     loader_options(config_, ranks_, done_ * config_.train.batch_size));
   SignalRequest request = SignalRequest::none;
+  const std::int64_t first = done_;
   while (done_ < steps_.total && request != SignalRequest::stop) {
     StepReport report = step(done_ + 1);
-    done_ = report.step;
     record(report);
+    if (done_ == first) directory_.log(memory_text(context_.memory()));
+    done_ = report.step;
     request = signals.take();
     if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) save();
   }

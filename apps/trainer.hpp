@@ -9,6 +9,7 @@
 #include "data/loader.hpp"
 #include "distributed/checkpoint.hpp"
 #include "distributed/checkpoint_writer.hpp"
+#include "distributed/communicator.hpp"
 #include "optim/adamw.hpp"
 
 namespace granule {
@@ -25,7 +26,7 @@ class Trainer {
  public:
   /// `config` is final: vocab_size is set, data and shapes agree. The model's values are set by the caller or
   /// by resume(). `peak_flops`: of this rank's threads, for the utilisation reported; 0: unknown.
-  Trainer(Context& context, const RunConfig& config, Model& model, const RunData& data,
+  Trainer(Context& context, Communicator& ranks, const RunConfig& config, Model& model, const RunData& data,
           RunDirectory& directory, double peak_flops);
 
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
@@ -42,6 +43,7 @@ class Trainer {
   [[nodiscard]] nlohmann::json sections() const;
 
   Context& context_;
+  Communicator& ranks_;
   const RunConfig& config_;
   RunSteps steps_;
   Model& model_;
