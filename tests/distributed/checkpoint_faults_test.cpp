@@ -2,6 +2,7 @@
 // them.
 #include <csignal>
 #include <fstream>
+#include <random>
 
 #include <catch2/catch.hpp>
 #include <sys/wait.h>
@@ -10,13 +11,16 @@
 #include "core/error.hpp"
 #include "tests/support/example_checkpoint.hpp"
 #include "tests/support/faulty_disk.hpp"
+#include "tests/support/power_cut_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace granule;
 using granule::test::ExampleCheckpoint;
 using granule::test::Fault;
 using granule::test::FaultyDisk;
+using granule::test::PowerCutDisk;
 using granule::test::TempDir;
+using granule::test::Unsynced;
 namespace fs = std::filesystem;
 
 namespace {
@@ -54,7 +58,7 @@ void prepare(const TempDir& dir) {
 }
 
 int calls_of_the_saves() {
-  const TempDir dir;
+  const TempDir dir(TempDir::Where::memory);
   prepare(dir);
   FaultyDisk disk(Fault::none, 0);
   REQUIRE(run_saves(dir, disk, [](std::int64_t) {}) == 0);
@@ -80,7 +84,7 @@ void check_state(const TempDir& dir, std::int64_t last_saved) {
 
 void check_fault(Fault fault, int at) {
   INFO("call " << at << ", fault " << static_cast<int>(fault));
-  const TempDir dir;
+  const TempDir dir(TempDir::Where::memory);
   prepare(dir);
   FaultyDisk disk(fault, at);
   std::int64_t last_saved = 1;
@@ -94,7 +98,7 @@ void check_fault(Fault fault, int at) {
 /// Runs the saves in a child that the fault kills; the child reports each saved step through a pipe.
 void check_kill(Fault fault, int at) {
   INFO("call " << at << ", fault " << static_cast<int>(fault));
-  const TempDir dir;
+  const TempDir dir(TempDir::Where::memory);
   prepare(dir);
   int ends[2];
   REQUIRE(pipe(ends) == 0);
@@ -139,7 +143,7 @@ TEST_CASE("a save that failed succeeds when it is tried again with the same step
   const int calls = calls_of_the_saves();
   for (int at = 0; at < calls; ++at) {
     INFO("call " << at);
-    const TempDir dir;
+    const TempDir dir(TempDir::Where::memory);
     prepare(dir);
     FaultyDisk disk(Fault::enospc, at);
     std::unique_ptr<CheckpointWriter> writer;
@@ -161,5 +165,28 @@ TEST_CASE("a save that failed succeeds when it is tried again with the same step
     latest >> hint;
     CHECK(hint == "step-00000002");
     if (disk.faults() == 0) break;  // the saves of this test end here
+  }
+}
+
+TEST_CASE("a power cut after any call of a save leaves the newest saved checkpoint whole") {
+  const TempDir dir(TempDir::Where::memory);
+  prepare(dir);
+  PowerCutDisk disk(dir.path());
+  std::vector<std::int64_t> last_saved;  // by state
+  const auto note = [&](std::int64_t step) { last_saved.resize(disk.states() - 1, step - 1); };
+  REQUIRE(run_saves(dir, disk, note) == 0);
+  last_saved.resize(disk.states(), kLastStep);
+  std::mt19937 random(5);
+  for (std::size_t state = 0; state < disk.states(); ++state) {
+    for (const Unsynced unsynced : {Unsynced::lost, Unsynced::kept, Unsynced::any_part, Unsynced::any_part}) {
+      INFO("state " << state << ", unsynced data " << static_cast<int>(unsynced));
+      const TempDir place(TempDir::Where::memory);
+      disk.restore(state, unsynced, random, place / "run");
+      const FoundCheckpoint found = find_newest_valid(place / "run");
+      REQUIRE(found.checkpoint);
+      CHECK(found.passed_over.empty());
+      CHECK(found.checkpoint->step() >= last_saved[state]);
+      CHECK(ExampleCheckpoint(found.checkpoint->step(), dir.path()).equals(*found.checkpoint));
+    }
   }
 }

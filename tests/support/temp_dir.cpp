@@ -7,8 +7,11 @@
 
 namespace granule::test {
 
-TempDir::TempDir() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "granule-test-XXXXXX").string();
+TempDir::TempDir(Where where) {
+  const std::filesystem::path memory = "/dev/shm";
+  const bool in_memory = where == Where::memory && std::filesystem::is_directory(memory);
+  const auto parent = in_memory ? memory : std::filesystem::temp_directory_path();
+  std::string pattern = (parent / "granule-test-XXXXXX").string();
   GRANULE_CHECK(mkdtemp(pattern.data()) != nullptr, "cannot create {}", pattern);
   path_ = pattern;
 }

@@ -6,7 +6,10 @@ namespace granule::test {
 
 class TempDir {
  public:
-  TempDir();
+  /// memory: where there is one, a file system that no disk slows down, for tests of thousands of small
+  /// files.
+  enum class Where { disk, memory };
+  explicit TempDir(Where where = Where::disk);
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
