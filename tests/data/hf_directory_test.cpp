@@ -225,6 +225,20 @@ TEST_CASE("an export that fails in any call leaves no directory, or in the last 
   CHECK(reported > calls / 2);
 }
 
+TEST_CASE("the directory of an export is not there before it is whole") {
+  struct Watcher : Disk {
+    fs::path out;
+    int create(const char* path) override {
+      CHECK_FALSE(fs::exists(out));
+      return Disk::create(path);
+    }
+  } disk;
+  const TempDir dir;
+  disk.out = dir / "out";
+  write_hf_directory(dir / "out", Example().as(DType::bf16, 16), disk);
+  CHECK(fs::exists(dir / "out"));
+}
+
 TEST_CASE("verification finds a changed value, a tensor too many and another config") {
   const TempDir dir;
   Example example;

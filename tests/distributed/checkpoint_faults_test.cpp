@@ -65,16 +65,20 @@ int calls_of_the_saves() {
   return disk.calls();
 }
 
-/// What must hold whenever the process stops: the newest is whole, at least as new as reported, nothing
-/// damaged bears the name of a checkpoint; and a new start cleans up and can save.
+/// What must hold whenever the process stops: the newest is whole and at least as new as reported, and
+/// nothing damaged bears the name of a checkpoint, not even one that was being removed.
+void check_run(const fs::path& run, std::int64_t last_saved, const TempDir& dir) {
+  const FoundCheckpoint found = find_newest_valid(run);
+  REQUIRE(found.checkpoint);
+  CHECK(found.passed_over.empty());
+  CHECK(found.checkpoint->step() >= last_saved);
+  CHECK(ExampleCheckpoint(found.checkpoint->step(), dir.path()).equals(*found.checkpoint));
+  for (const StepDirectory& listed : list_checkpoints(run)) CHECK_NOTHROW(open_checkpoint(listed.path));
+}
+
+/// And a new start cleans up and can save.
 void check_state(const TempDir& dir, std::int64_t last_saved) {
-  {
-    const FoundCheckpoint found = find_newest_valid(dir.path());
-    REQUIRE(found.checkpoint);
-    CHECK(found.passed_over.empty());
-    CHECK(found.checkpoint->step() >= last_saved);
-    CHECK(ExampleCheckpoint(found.checkpoint->step(), dir.path()).equals(*found.checkpoint));
-  }
+  check_run(dir.path(), last_saved, dir);
   FaultyDisk disk(Fault::none, 0);
   CheckpointWriter writer({dir.path(), 1, test::kExampleFileBytes}, disk);
   writer.save(ExampleCheckpoint(9, dir.path()).content());
@@ -182,11 +186,7 @@ TEST_CASE("a power cut after any call of a save leaves the newest saved checkpoi
       INFO("state " << state << ", unsynced data " << static_cast<int>(unsynced));
       const TempDir place(TempDir::Where::memory);
       disk.restore(state, unsynced, random, place / "run");
-      const FoundCheckpoint found = find_newest_valid(place / "run");
-      REQUIRE(found.checkpoint);
-      CHECK(found.passed_over.empty());
-      CHECK(found.checkpoint->step() >= last_saved[state]);
-      CHECK(ExampleCheckpoint(found.checkpoint->step(), dir.path()).equals(*found.checkpoint));
+      check_run(place / "run", last_saved[state], dir);
     }
   }
 }

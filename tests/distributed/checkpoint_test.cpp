@@ -226,7 +226,7 @@ TEST_CASE("every damage of a checkpoint is refused with its own reason and passe
   for (Damage& damage : damages_of_the_manifest()) damages.push_back(std::move(damage));
   for (const Damage& damage : damages) {
     INFO(damage.name);
-    const TempDir dir;
+    const TempDir dir(TempDir::Where::memory);
     save_steps(dir, {1, 2});
     REQUIRE(refusal_of(at_step(dir, 2)) == "accepted");
     damage.inflict(at_step(dir, 2));
@@ -246,7 +246,7 @@ TEST_CASE("every damage of a checkpoint is refused with its own reason and passe
 }
 
 TEST_CASE("any flipped bit, any missing end and any byte more of a manifest is found") {
-  const TempDir dir;
+  const TempDir dir(TempDir::Where::memory);
   save_steps(dir, {7});
   const std::string text = content(at_step(dir, 7) / "state.json");
   REQUIRE_NOTHROW(parse_manifest(text, "x"));
@@ -269,7 +269,7 @@ TEST_CASE("any flipped bit, any missing end and any byte more of a manifest is f
 }
 
 TEST_CASE("random flipped bits in every file of a checkpoint are found, and the file is named") {
-  const TempDir dir;
+  const TempDir dir(TempDir::Where::memory);
   save_steps(dir, {7});
   std::mt19937 random(3);
   for (const std::string& name : names_in(at_step(dir, 7))) {
@@ -306,7 +306,7 @@ TEST_CASE("the newest valid checkpoint is found whatever else lies there") {
 }
 
 TEST_CASE("the newest are kept, damaged ones not counted among them, and never the just saved one removed") {
-  const TempDir dir;
+  const TempDir dir(TempDir::Where::memory);
   save_steps(dir, {1, 2, 3, 4}, 2);
   CHECK(names_in(dir / "checkpoints") ==
         std::vector<std::string>{"latest", "step-00000003", "step-00000004"});
@@ -317,7 +317,9 @@ TEST_CASE("the newest are kept, damaged ones not counted among them, and never t
   save_steps(dir, {6}, 2);
   CHECK(names_in(dir / "checkpoints") ==
         std::vector<std::string>{"latest", "step-00000005", "step-00000006"});
-  overwrite(at_step(dir, 6) / "state.json", "x");  // passed over; the run goes on from 5 and saves more often
+  std::string model = content(at_step(dir, 6) / kModel1);
+  flip(model, 8 * model.size() - 1);
+  overwrite(at_step(dir, 6) / kModel1, model);  // passed over; the run goes on from 5 and saves more often
   fs::rename(at_step(dir, 6), at_step(dir, 8));
   save_steps(dir, {7}, 1);
   CHECK(names_in(dir / "checkpoints") ==

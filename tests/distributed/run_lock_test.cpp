@@ -1,6 +1,9 @@
 #include "distributed/run_lock.hpp"
 
+#include <array>
 #include <csignal>
+#include <optional>
+#include <utility>
 
 #include <catch2/catch.hpp>
 #include <sys/wait.h>
@@ -17,61 +20,87 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A process that takes the lock, says so through a pipe, and keeps it until it is killed.
-pid_t start_owner(const std::filesystem::path& directory) {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    const RunLock lock(directory);
-    (void)!write(ends[1], "x", 1);
-    for (;;) pause();
+/// A process of the test's own, gone at the latest when the object is, also where the test fails.
+class Child {
+ public:
+  template <class Body>
+  explicit Child(Body body) : pid_(fork()) {
+    if (pid_ != 0) return;
+    try {
+      body();
+    } catch (...) {  // the test goes on in the parent only
+    }
+    _exit(0);
   }
-  char byte = 0;
-  REQUIRE(read(ends[0], &byte, 1) == 1);
-  close(ends[0]);
-  close(ends[1]);
-  return child;
-}
+  ~Child() { stop(); }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void stop() {
+    if (pid_ <= 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(std::exchange(pid_, 0), nullptr, 0);
+  }
 
-void stop(pid_t child) {
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-}
+ private:
+  pid_t pid_;
+};
+
+/// Takes the lock, says so through a pipe, and keeps it until it is killed.
+class Owner {
+ public:
+  explicit Owner(const std::filesystem::path& directory)
+      : ready_(open_pipe()), child_([&] {
+          const RunLock lock(directory);
+          (void)!write(ready_[1], "x", 1);
+          for (;;) pause();
+        }) {
+    char byte = 0;
+    REQUIRE(read(ready_[0], &byte, 1) == 1);
+    for (const int end : ready_) close(end);
+  }
+  [[nodiscard]] pid_t pid() const { return child_.pid(); }
+  void stop() { child_.stop(); }
+
+ private:
+  static std::array<int, 2> open_pipe() {
+    std::array<int, 2> ends{};
+    REQUIRE(pipe(ends.data()) == 0);
+    return ends;
+  }
+  std::array<int, 2> ready_;
+  Child child_;
+};
 
 }  // namespace
 
 TEST_CASE("a second job is refused with exit code 73, the first one's host and process, and in good time") {
   const TempDir dir;
-  const pid_t owner = start_owner(dir.path());
+  Owner owner(dir.path());
   const auto begin = std::chrono::steady_clock::now();
   try {
     const RunLock lock(dir.path(), 200ms);
     FAIL("locked twice");
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::in_use);
-    CHECK_THAT(error.what(), Catch::Contains(fmt::format("process {}", owner)) && Catch::Contains("host ") &&
-                                 Catch::Contains(dir.path().string()));
+    CHECK_THAT(error.what(), Catch::Contains(fmt::format("process {}", owner.pid())) &&
+                                 Catch::Contains("host ") && Catch::Contains(dir.path().string()));
   }
   const auto waited = std::chrono::steady_clock::now() - begin;
   CHECK(waited >= 200ms);
   CHECK(waited < 3s);
-  stop(owner);
+  owner.stop();
   CHECK_NOTHROW(RunLock(dir.path(), 0ms));  // free at once after kill -9
 }
 
 TEST_CASE("a lock that becomes free while one waits is taken") {
   const TempDir dir;
-  const pid_t owner = start_owner(dir.path());
-  const pid_t killer = fork();
-  if (killer == 0) {
+  Owner owner(dir.path());
+  const Child killer([&] {
     usleep(300'000);
-    kill(owner, SIGKILL);
-    _exit(0);
-  }
+    kill(owner.pid(), SIGKILL);
+  });
   CHECK_NOTHROW(RunLock(dir.path(), 5s));
-  waitpid(killer, nullptr, 0);
-  stop(owner);
 }
 
 TEST_CASE("a lock ends with its object, and a directory that is not there has none") {
@@ -83,15 +112,10 @@ TEST_CASE("a lock ends with its object, and a directory that is not there has no
 
 TEST_CASE("a program started by the owner does not inherit the lock") {
   const TempDir dir;
-  pid_t sleeper = 0;
+  std::optional<Child> sleeper;
   {
     const RunLock lock(dir.path());
-    sleeper = fork();
-    if (sleeper == 0) {
-      execlp("sleep", "sleep", "30", nullptr);
-      _exit(1);
-    }
+    sleeper.emplace([] { execlp("sleep", "sleep", "30", nullptr); });
   }
   CHECK_NOTHROW(RunLock(dir.path(), 2s));  // between fork and exec the child still has it
-  stop(sleeper);
 }
