@@ -37,19 +37,23 @@ struct Inspection {
 
 std::vector<Listed> shards_in(const fs::path& directory) {
   std::vector<Listed> shards;
-  if (fs::exists(directory / kManifestFile)) {
+  std::error_code error;
+  if (fs::exists(directory / kManifestFile, error)) {
     for (const ManifestShard& shard : read_manifest(directory / kManifestFile).shards) {
       shards.push_back({directory / shard.file, shard.split, shard.sha256});
     }
     return shards;
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    if (entry.path().extension() != ".h5") continue;
-    const std::string name = entry.path().filename();
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() != ".h5") continue;
+    const std::string name = entry->path().filename();
     const char* const split = name.starts_with("train-") ? "train" : name.starts_with("val-") ? "val" : "";
-    shards.push_back({entry.path(), split, ""});
+    shards.push_back({entry->path(), split, ""});
   }
   std::ranges::sort(shards, {}, &Listed::path);
+  if (error)
+    user_error(fmt::format("cannot list the directory: {}", error.message()), directory.string(),
+               "check its permissions");
   if (shards.empty()) user_error("no shards (*.h5)", directory.string(), "see granule data build");
   return shards;
 }
@@ -153,8 +157,9 @@ void print_table(const Json& json) {
 }
 
 Inspection inspect(const fs::path& path) {
-  if (!fs::exists(path)) user_error("no such file or directory", path.string(), "give a data set or a shard");
-  const bool is_set = fs::is_directory(path);
+  std::error_code error;
+  const bool is_set = fs::is_directory(path, error);
+  if (!is_set) require_regular_file(path);
   const fs::path directory = is_set ? path : path.parent_path();
   const std::vector<Listed> shards = is_set ? shards_in(path) : std::vector<Listed>{{path, "", ""}};
   const auto tokenizer_path = find_tokenizer(directory);

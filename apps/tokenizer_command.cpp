@@ -31,9 +31,9 @@ struct Arguments {
 void require_writable(const fs::path& out) {
   if (out.extension() != ".model")
     user_error("the name must end in .model", out.string(), "choose such a name for --out");
-  if (fs::exists(out)) user_error("the file already exists", out.string(), "choose another --out");
-  if (!out.has_parent_path()) return;
   std::error_code error;
+  if (fs::exists(out, error)) user_error("the file already exists", out.string(), "choose another --out");
+  if (!out.has_parent_path()) return;
   fs::create_directories(out.parent_path(), error);
   if (error)
     user_error(fmt::format("cannot create the directory: {}", error.message()), out.string(),

@@ -42,14 +42,14 @@ class Descriptor {
            "check free space and permissions");
 }
 
+}  // namespace
+
 std::int64_t size_of_regular_file(const fs::path& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) cannot_read(path);
   if (!S_ISREG(status.st_mode)) user_error("not a regular file", path.string(), "give the path of a file");
   return status.st_size;
 }
-
-}  // namespace
 
 void require_regular_file(const fs::path& path) {
   static_cast<void>(size_of_regular_file(path));

@@ -14,6 +14,8 @@ namespace granule {
 /// Throws a user error unless `path` is an existing regular file: a FIFO would block, a directory read as
 /// empty.
 void require_regular_file(const std::filesystem::path& path);
+/// The same, and how many bytes it has.
+[[nodiscard]] std::int64_t size_of_regular_file(const std::filesystem::path& path);
 
 /// The whole file. Throws a user error when it cannot be read or is longer than `limit` bytes.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path,

@@ -42,7 +42,8 @@ bool set_filters(hid_t creation, hsize_t size) {
 }  // namespace
 
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : path_(path), temporary_(path.string() + ".tmp") {
-  if (std::filesystem::exists(path))
+  std::error_code error;
+  if (std::filesystem::exists(path, error))
     user_error("the file already exists", path.string(), "choose another name");
   const Session session;
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);

@@ -8,12 +8,12 @@
 #include "core/error.hpp"
 #include "data/files.hpp"
 #include "data/shard.hpp"
+#include "data/strict_json.hpp"
 
 namespace granule {
 namespace {
 
 using Json = nlohmann::json;
-constexpr std::int64_t kMaxBytes = std::int64_t{1} << 28;
 
 // One object of the manifest and how messages call it.
 struct Node {
@@ -46,19 +46,6 @@ struct Node {
   }
 };
 
-Json parse(const std::filesystem::path& path) {
-  const std::string text = read_file(path, kMaxBytes);
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    const auto line =
-        std::count(text.begin(),
-                   text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size())), '\n') +
-        1;
-    user_error("not JSON", fmt::format("{}:{}", path.string(), line), "build the data set again");
-  }
-}
-
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." &&
          name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
@@ -86,9 +73,8 @@ ManifestShard read_shard(const Node& node) {
 }  // namespace
 
 Manifest read_manifest(const std::filesystem::path& path) {
-  const Json json = parse(path);
+  const Json json = load_json_object(path);
   const Node root{json, path.string(), ""};
-  if (!json.is_object()) root.refuse("the manifest", "is not an object");
   if (!is_known_format(root.text("format"))) {
     user_error(fmt::format("the manifest's format is {}", root.text("format")), path.string(),
                fmt::format("this version reads {}", kShardFormat));

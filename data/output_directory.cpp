@@ -1,5 +1,8 @@
 #include "data/output_directory.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -64,21 +67,29 @@ void OutputDirectory::lock() {
 }
 
 void OutputDirectory::clear() const {
-  if (fs::is_empty(partial_)) return;
-  if (!fs::exists(partial_ / kMarker)) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator entry(partial_, error), end; !error && entry != end; entry.increment(error)) {
+    entries.push_back(entry->path());
+  }
+  const auto marker = std::ranges::find(entries, partial_ / kMarker);
+  if (!error && !entries.empty() && marker == entries.end()) {
     user_error("the directory is in the way and not ours", partial_.string(),
                "move it or choose another --out");
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(partial_)) {
-    if (entry.path().filename() != kMarker) fs::remove_all(entry.path());
+  // The marker last, so that an interruption leaves the rest marked.
+  if (marker != entries.end()) std::iter_swap(marker, entries.end() - 1);
+  for (const fs::path& entry : entries) {
+    if (!error) fs::remove_all(entry, error);
   }
-  fs::remove(partial_ / kMarker);  // last, so that an interruption leaves the rest marked
+  if (error) io_error(fmt::format("cannot clear it: {}", error.message()), partial_.string(), "remove it");
 }
 
 void OutputDirectory::publish() {
-  fs::remove(partial_ / kMarker);
-  sync_file(partial_);
-  publish_file(partial_, out_);
+  Disk& disk = Disk::system();
+  if (disk.unlink((partial_ / kMarker).c_str()) != 0) throw_errno("remove the marker", partial_ / kMarker);
+  sync_directory(partial_, disk);
+  rename_durably(partial_, out_, disk);
   ::close(lock_);
   lock_ = -1;
 }

@@ -54,7 +54,7 @@ class ShardReader {
   /// Throws a user error that names the file for anything but a well-formed shard.
   explicit ShardReader(const std::filesystem::path& path);
 
-  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::int64_t tokens() const { return layout_.numel(); }
   [[nodiscard]] const ShardAttributes& attributes() const { return attributes_; }
   [[nodiscard]] const Hdf5Dataset& layout() const { return layout_; }
@@ -76,7 +76,8 @@ class ShardReader {
   void map_tokens();
   [[nodiscard]] std::optional<std::int64_t> first_bad_id(std::int64_t vocab_size) const;
 
-  Hdf5Reader file_;
+  std::filesystem::path path_;
+  std::optional<Hdf5Reader> file_;  // closed once the tokens are mapped
   Hdf5Dataset layout_;
   ShardAttributes attributes_;
   std::vector<std::int64_t> offsets_, bytes_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "core/error.hpp"
 #include "data/shard.hpp"
@@ -77,17 +78,18 @@ std::vector<std::int64_t> read_all(const Hdf5Reader& file, const std::string& na
 
 }  // namespace
 
-ShardReader::ShardReader(const std::filesystem::path& path) : file_(path), layout_(require_data(file_)) {
+ShardReader::ShardReader(const std::filesystem::path& path)
+    : path_(path), file_(std::in_place, path), layout_(require_data(*file_)) {
   read_attributes();
   read_documents();
   map_tokens();
 }
 
 void ShardReader::read_attributes() {
-  attributes_ = {file_.text_attribute("format"),     file_.text_attribute("tokenizer_sha256"),
-                 file_.text_attribute("created_by"), file_.integer_attribute("n_tokens"),
-                 file_.integer_attribute("n_docs"),  file_.integer_attribute("vocab_size"),
-                 file_.integer_attribute("bos_id"),  file_.integer_attribute("eos_id")};
+  attributes_ = {file_->text_attribute("format"),     file_->text_attribute("tokenizer_sha256"),
+                 file_->text_attribute("created_by"), file_->integer_attribute("n_tokens"),
+                 file_->integer_attribute("n_docs"),  file_->integer_attribute("vocab_size"),
+                 file_->integer_attribute("bos_id"),  file_->integer_attribute("eos_id")};
   const std::string where = path().string();
   if (attributes_.format && attributes_.format->starts_with("granule-shard/") &&
       *attributes_.format != kShardFormat) {
@@ -104,8 +106,8 @@ void ShardReader::read_attributes() {
 }
 
 void ShardReader::read_documents() {
-  offsets_ = read_all(file_, "doc_offsets");
-  bytes_ = read_all(file_, "doc_bytes");
+  offsets_ = read_all(*file_, "doc_offsets");
+  bytes_ = read_all(*file_, "doc_bytes");
   const std::string where = path().string();
   if (!offsets_.empty() &&
       (offsets_.front() != 0 || offsets_.back() != tokens() || !std::ranges::is_sorted(offsets_))) {
@@ -135,6 +137,7 @@ void ShardReader::map_tokens() {
   }
   data_ = mapping.bytes().subspan(offset, bytes);
   mapping_.emplace(std::move(mapping));
+  file_.reset();
 }
 
 void ShardReader::read(std::int64_t begin, std::span<std::int32_t> out) const {
@@ -150,7 +153,7 @@ void ShardReader::read(std::int64_t begin, std::span<std::int32_t> out) const {
     return;
   }
   std::vector<std::int64_t> wide(out.size());
-  file_.read("data", begin, wide);
+  file_->read("data", begin, wide);
   std::ranges::transform(wide, out.begin(), [](std::int64_t id) { return static_cast<std::int32_t>(id); });
 }
 
@@ -163,7 +166,7 @@ std::optional<std::int64_t> ShardReader::first_bad_id(std::int64_t vocab_size) c
   std::vector<std::int64_t> block;
   for (std::int64_t begin = 0; begin < tokens(); begin += kBlock) {
     block.resize(static_cast<std::size_t>(std::min(kBlock, tokens() - begin)));
-    file_.read("data", begin, block);
+    file_->read("data", begin, block);
     const auto bad = std::ranges::find_if(block, [&](std::int64_t id) { return id < 0 || id >= vocab_size; });
     if (bad != block.end()) return begin + (bad - block.begin());
   }
@@ -176,7 +179,7 @@ void ShardReader::check_ids(std::int64_t vocab_size) const {
   const auto bad = first_bad_id(vocab_size);
   if (!bad) return;
   std::vector<std::int64_t> id(1);
-  file_.read("data", *bad, id);
+  Hdf5Reader(path()).read("data", *bad, id);
   user_error(fmt::format("token {} has id {}, outside the vocabulary of {}", *bad, id.front(), vocab_size),
              path().string(), "use the vocabulary the shard was built with, or build the shard again");
 }

@@ -53,7 +53,8 @@ void require_utf8(std::string_view text, const fs::path& path, std::int64_t firs
 
 std::string text_of_json(std::string_view line, const std::string& where) {
   const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded())
+  // A NUL would end the input for nlohmann-json, and the rest go unseen.
+  if (json.is_discarded() || line.find('\0') != std::string_view::npos)
     user_error("not JSON", where, "each line holds one object such as {\"text\": \"...\"}");
   if (!json.is_object())
     user_error("not a JSON object", where, "each line holds one object such as {\"text\": \"...\"}");
@@ -68,7 +69,8 @@ std::string text_of_json(std::string_view line, const std::string& where) {
 TextSource::TextSource(const std::vector<fs::path>& inputs, DocumentUnit unit) : unit_(unit) {
   std::vector<fs::path> paths;
   for (const fs::path& input : inputs) {
-    if (fs::is_directory(input)) {
+    std::error_code error;  // a name that cannot be looked up is reported when it is opened
+    if (fs::is_directory(input, error)) {
       std::ranges::copy(files_below(input), std::back_inserter(paths));
     } else {
       paths.push_back(input);
@@ -76,8 +78,7 @@ TextSource::TextSource(const std::vector<fs::path>& inputs, DocumentUnit unit) :
   }
   if (paths.empty()) user_error("no input", "--input", "name files or directories");
   for (const fs::path& path : paths) {
-    require_regular_file(path);
-    files_.push_back({path, static_cast<std::int64_t>(fs::file_size(path))});
+    files_.push_back({path, size_of_regular_file(path)});
     bytes_total_ += files_.back().bytes;
   }
 }

@@ -55,9 +55,9 @@ std::vector<ShardReader> open_by_name(const fs::path& directory, Split split) {
   std::vector<fs::path> paths;
   const std::string prefix = fmt::format("{}-", name_of(split));
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, error)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with(prefix) && name.ends_with(".h5")) paths.push_back(entry.path());
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (name.starts_with(prefix) && name.ends_with(".h5")) paths.push_back(entry->path());
   }
   if (error)
     user_error(fmt::format("cannot list the directory: {}", error.message()), directory.string(),
@@ -89,7 +89,8 @@ std::string_view name_of(Split split) {
 TokenSource::TokenSource(const fs::path& directory, Split split, DigestCheck digests)
     : directory_(directory), split_(split) {
   require_directory(directory);
-  const bool listed = fs::exists(directory / kManifestFile);
+  std::error_code error;
+  const bool listed = fs::exists(directory / kManifestFile, error);
   if (listed) {
     const Manifest manifest = read_manifest(directory / kManifestFile);
     if (manifest.vocab_size > 0) summary_.vocab_size = manifest.vocab_size;
@@ -191,7 +192,8 @@ std::optional<double> TokenSource::utf8_bytes_in(std::int64_t begin, std::int64_
 
 std::optional<fs::path> find_tokenizer(const fs::path& directory) {
   for (const char* const name : {"tokenizer.model", "tokenizer.json"}) {
-    if (fs::exists(directory / name)) return directory / name;
+    std::error_code error;
+    if (fs::exists(directory / name, error)) return directory / name;
   }
   return std::nullopt;
 }

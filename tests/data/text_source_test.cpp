@@ -81,6 +81,7 @@ TEST_CASE("text that cannot be used is refused with its file and line") {
       {"x.jsonl", "[1]", "not a JSON object"},
       {"x.jsonl", "{\"body\": \"a\"}", "the object has no \"text\""},
       {"x.jsonl", "{\"text\": 3}", "\"text\" is not a string"},
+      {"x.jsonl", std::string("{\"text\": \"a\"}\0{}", 16), "not JSON"},
       {"x.jsonl", std::string(1'000'000, '['), "not JSON"},
       {"x.txt", "\x1f\x8b\x08", "compressed input is not read yet"},
       {"x.txt", "\x28\xb5\x2f\xfd", "compressed input is not read yet"},

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include <catch2/catch.hpp>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "core/error.hpp"
@@ -113,8 +114,8 @@ TEST_CASE("a malformed manifest is refused with the key that is wrong") {
     const char *from, *to, *message;
   };
   const auto [from, to, message] = GENERATE(values<Case>({
-      {"\"vocab_size\"", "vocab_size", "not JSON"},
-      {"\"vocab_size\"", "vocab_size", "manifest.json:3): build"},
+      {"\"vocab_size\"", "vocab_size", "not valid JSON"},
+      {"\"vocab_size\"", "vocab_size", "manifest.json:3:3)"},
       {"granule-shard/1", "granule-shard/2", "the manifest's format is granule-shard/2"},
       {"granule-shard/1", "shards/1", "the manifest's format is shards/1"},
       {"\"shards\"", "\"shard\"", "shards is missing"},
@@ -142,7 +143,7 @@ TEST_CASE("a manifest that is no JSON object at all is refused") {
   const std::string text = GENERATE("", "[]", "null", "{", "\xff");
   const std::string error =
       error_after([&](const fs::path& d) { std::ofstream(d / "manifest.json") << text; });
-  CHECK_THAT(error, Catch::Contains("not JSON") || Catch::Contains("is not an object"));
+  CHECK_THAT(error, Catch::Contains("not valid JSON") || Catch::Contains("not a JSON object"));
 }
 
 TEST_CASE("missing, changed and misplaced files of a data set are refused without waiting") {
@@ -185,6 +186,17 @@ TEST_CASE("digests are not read again when another rank has checked them") {
              "\"sha256\": \"" + std::string(64, '0') + "\", \"was\": \"");
   CHECK_THROWS_AS(TokenSource(dir.path(), Split::train), Error);
   CHECK_NOTHROW(TokenSource(dir.path(), Split::train, DigestCheck::skip));
+}
+
+TEST_CASE("a data set may have more shards than a process may have open files") {
+  const TempDir dir;
+  for (int i = 0; i < 80; ++i) write_shard(dir / fmt::format("train-{:05}.h5", i), {{i % 50}}, 50);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{40, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  CHECK_NOTHROW(TokenSource(dir.path(), Split::train).require_vocabulary(50, ""));
+  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_CASE("too little text for one sample is refused") {
