@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kPublished = "deepseek-ai/deepseek-moe-16b-base--";
+constexpr const char* kArchitecture = "DeepseekForCausalLM";
 constexpr std::uintmax_t kMaxFileBytes = 16 << 20;
 
 // The defaults of DeepseekConfig (the published configuration_deepseek.py); what it leaves None is 0 here.
@@ -49,8 +50,13 @@ void refuse(std::string_view name, const json& value, std::string_view where, st
 }
 
 void refuse_other_models(const json& document, std::string_view where) {
-  const json type = document.value("model_type", json());
-  if (type != "deepseek") refuse("model_type", type, where, "model_type \"deepseek\"");
+  // Configs saved without the class that wrote them lack model_type; an architecture still tells.
+  if (const auto type = document.find("model_type"); type != document.end() && *type != "deepseek")
+    refuse("model_type", *type, where, "model_type \"deepseek\"");
+  const json architectures = document.value("architectures", json());
+  if (!document.contains("model_type") && !architectures.is_null() &&
+      architectures != json::array({kArchitecture}))
+    refuse("architectures", architectures, where, kArchitecture);
   const json dropout = document.value("attention_dropout", json());
   if (!dropout.is_null() && dropout != 0.0)
     refuse("attention_dropout", dropout, where, "attention_dropout 0");
@@ -64,13 +70,34 @@ void refuse_other_models(const json& document, std::string_view where) {
   }
 }
 
+bool is_dense(const json& document) {
+  const json experts = document.value("n_routed_experts", json());
+  return experts.is_null() || experts == 0;
+}
+
+// None is false to the published code; a dense model never reads the keys of experts, nor one without dense
+// layers their width. Any other null would stop it, and is refused here like another wrong type.
+bool null_is_default(const RunConfig& defaults, const ConfigKey& key, const json& document) {
+  return key.get(defaults) == json(false) || (key.table() == "moe" && is_dense(document));
+}
+
 // A key of the run's tables by its bare name: the names are the same on both sides.
 void read_key(RunConfig& config, const ConfigKey& key, const json& document, std::string_view where) {
   const std::string name(key.leaf());
   if (!document.contains(name)) return;
   json value = document[name];
-  if (value.is_null() && may_be_null(name)) value = 0;
+  if (value.is_null() && null_is_default(config, key, document)) return;
+  if (value.is_null() && (may_be_null(name) || name == "intermediate_size")) value = 0;
   key.set(config, {name, std::move(value), std::string(where), {}, {}});
+}
+
+// None means one for each head. The class's 32 fits larger models only: who left the key out of a smaller one
+// meant the same, as the weights' shapes will confirm.
+void settle_key_value_heads(ModelConfig& model, const json& document) {
+  const bool given = document.contains("num_key_value_heads") && model.num_key_value_heads != 0;
+  if (!given &&
+      (model.num_key_value_heads == 0 || model.num_attention_heads % model.num_key_value_heads != 0))
+    model.num_key_value_heads = model.num_attention_heads;
 }
 
 void check_head_dim(const json& document, const ModelConfig& model, std::string_view where) {
@@ -101,8 +128,7 @@ HfConfig hf_config_from_json(const json& document, std::string_view where) {
   for (const ConfigKey& key : config_keys()) {
     if (is_model_key(key)) read_key(config, key, document, where);
   }
-  if (config.model.num_key_value_heads == 0)
-    config.model.num_key_value_heads = config.model.num_attention_heads;
+  settle_key_value_heads(config.model, document);
   check_model(config.model, config.moe, [&](std::string_view) { return std::string(where); });
   check_head_dim(document, config.model, where);
   return {config.model, config.moe, token_id(document, "bos_token_id"), token_id(document, "eos_token_id")};
@@ -125,11 +151,11 @@ HfConfig read_hf_config(const std::filesystem::path& directory) {
 
 json to_json(const HfConfig& config, std::string_view torch_dtype) {
   json document{
-      {"architectures", {"DeepseekForCausalLM"}},
+      {"architectures", {kArchitecture}},
       {"auto_map",
        {{"AutoConfig", fmt::format("{}configuration_deepseek.DeepseekConfig", kPublished)},
         {"AutoModel", fmt::format("{}modeling_deepseek.DeepseekModel", kPublished)},
-        {"AutoModelForCausalLM", fmt::format("{}modeling_deepseek.DeepseekForCausalLM", kPublished)}}},
+        {"AutoModelForCausalLM", fmt::format("{}modeling_deepseek.{}", kPublished, kArchitecture)}}},
       {"model_type", "deepseek"},
       {"torch_dtype", torch_dtype},
       {"transformers_version", "4.36.0"},

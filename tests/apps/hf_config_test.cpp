@@ -90,6 +90,45 @@ TEST_CASE("null means none where the class has None") {
   CHECK_THROWS_WITH(hf_config_from_json(document, "x"), Contains("hidden_size = null"));
 }
 
+TEST_CASE("null is false or nothing where the published code takes it so") {
+  json document = published_16b();
+  for (const char* key : {"attention_bias", "tie_word_embeddings", "norm_topk_prob"}) document[key] = nullptr;
+  CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+  document["first_k_dense_replace"] = 0;
+  document["intermediate_size"] = nullptr;
+  CHECK(hf_config_from_json(document, "x").model.intermediate_size == 0);
+  document["first_k_dense_replace"] = 1;
+  CHECK_THROWS_WITH(hf_config_from_json(document, "x"), Contains("intermediate_size"));
+  document = published_16b();
+  for (const char* key : {"moe_intermediate_size", "aux_loss_alpha", "seq_aux", "moe_layer_freq"}) {
+    document[key] = nullptr;
+    document["n_routed_experts"] = 64;
+    CHECK_THROWS_WITH(hf_config_from_json(document, "x"), Contains(key));
+    document["n_routed_experts"] = nullptr;
+    CHECK(hf_config_from_json(document, "x").moe.n_routed_experts == 0);
+    document[key] = published_16b().value(key, json());
+    if (document[key].is_null()) document.erase(key);
+  }
+}
+
+TEST_CASE("a config without model_type is read unless its architecture is another") {
+  json document = published_16b();
+  document.erase("model_type");
+  CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+  document["architectures"] = {"LlamaForCausalLM"};
+  CHECK_THROWS_WITH(hf_config_from_json(document, "x"), Contains("LlamaForCausalLM"));
+  document.erase("architectures");
+  CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+}
+
+TEST_CASE("key-value heads left out are the class's 32 where that fits, else one for each head") {
+  json document = published_16b();
+  document.erase("num_key_value_heads");
+  CHECK(hf_config_from_json(document, "x").model.num_key_value_heads == 16);
+  document["num_attention_heads"] = 64;
+  CHECK(hf_config_from_json(document, "x").model.num_key_value_heads == 32);
+}
+
 TEST_CASE("what would compute another model is refused by name") {
   const std::vector<std::pair<std::string, json>> rows{
       {"model_type", "deepseek_v2"},
