@@ -1,0 +1,122 @@
+"""Random reference runs against the program: python3 fuzz.py build/release/apps/granule --runs 100 [--seed 0]
+
+Prints each run's worst relative differences and stops at the first that is out of bounds, leaving its directory."""
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy
+
+import oracle
+from reference_run import write_case
+from safetensors_file import read_safetensors
+
+
+def random_spec(seed):
+    r = numpy.random.RandomState(seed)
+
+    def pick(*values):
+        return values[r.randint(len(values))]
+
+    heads = pick(1, 2, 4, 6)
+    h = heads * pick(2, 4, 6, 8, 10)
+    layers, experts = pick(1, 2, 3, 4), pick(None, 0, 2, 4, 5, 8)
+    first, freq = pick(0, 0, 1, 2), pick(1, 1, 2, 3)
+    if not any(l >= first and l % freq == 0 for l in range(layers)):
+        first, freq = 0, 1
+    length = pick(3, 8, 13, 16, 24)
+    micro = pick(1, 2, 3, 4)
+    steps = pick(3, 4, 6)
+    kind = pick("warmup_step_decay", "cosine", "wsd", "constant")
+    schedule = {"kind": kind, "warmup": pick(0, 1, 2, 0.34)}
+    if kind == "warmup_step_decay":
+        schedule.update(pick({}, {"decay_at": [2, 3], "decay_by": 0.5}, {"decay_at": [0.5]}))
+    if kind in ("cosine", "wsd"):
+        schedule.update(pick({}, {"min_lr": 1e-4}))
+    config = {
+        "vocab_size": pick(32, 61, 64, 97, 130), "hidden_size": h, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "num_key_value_heads": pick(*[k for k in (1, 2, 3, 6) if heads % k == 0]),
+        "intermediate_size": pick(24, 33, 40), "max_position_embeddings": pick(24, 64, 2048),
+        "rms_norm_eps": pick(1e-6, 1e-5, 1e-2), "rope_theta": pick(10000.0, 10000, 50.0, 1e6),
+        "attention_bias": pick(True, False), "tie_word_embeddings": pick(True, False), "n_routed_experts": experts,
+        "first_k_dense_replace": first, "moe_layer_freq": freq}
+    if experts:
+        config.update(num_experts_per_tok=r.randint(1, experts + 1), n_shared_experts=pick(None, 0, 1, 2),
+                      moe_intermediate_size=pick(8, 12, 7), norm_topk_prob=pick(True, False),
+                      seq_aux=pick(True, False), aux_loss_alpha=pick(0.0, 0.01, 0.5, 3.0))
+    spec = {
+        "config": config, "seq_len": length, "seed": seed, "spread": pick(0.05, 0.1, 0.3),
+        "weights": {"dtype": pick("F32", "BF16", "F16"), "files": pick(1, 1, 3)},
+        "shards": [{"tokens": int(r.randint(length + 2, 400)), "dtype": pick("uint16", "uint32", "int32", "int64"),
+                    **pick({}, {"chunks": 64}, {"chunks": 37, "gzip": 4}, {"chunks": 1000, "gzip": 9, "shuffle": True},
+                           {"libver": "latest"})}
+                   for _ in range(pick(1, 2, 4))],
+        "toml": {"optim": {"lr": pick(1e-3, 1e-2), "betas": pick([0.9, 0.95], [0.8, 0.999], [0.0, 0.9]),
+                           "eps": pick(1e-8, 1e-4), "weight_decay": pick(0.0, 0.1, 1.0),
+                           "decay_norms": pick(True, False), "grad_clip": pick(0.0, 0.1, 1.0, 100.0)},
+                 "schedule": schedule,
+                 "train": {"steps": steps, "batch_size": micro * pick(1, 2, 4), "micro_batch_size": micro,
+                           "threads": pick(1, 2), "recompute": pick("none", "full")}},
+    }
+    return spec
+
+
+def read_run(run):
+    rows = [json.loads(line) for line in open(run / "metrics.jsonl")]
+    newest = sorted((run / "checkpoints").glob("step-*"))[-1]
+    weights = {}
+    for path in sorted(newest.glob("model*.safetensors")):
+        weights.update(read_safetensors(path)[0])
+    return rows, weights
+
+
+def differences(rows, weights, steps, trained):
+    worst = {k: 0.0 for k in ("ce", "aux", "lr", "grad_norm", "weights")}
+    assert len(rows) == len(steps) and [row["step"] for row in rows] == list(range(1, len(steps) + 1))
+    for row, step in zip(rows, steps):
+        for key in ("ce", "aux", "lr", "grad_norm"):
+            want = getattr(step, key)
+            worst[key] = max(worst[key], abs(row[key] - want) / max(abs(want), 1e-30))
+    assert set(weights) == set(trained), set(weights) ^ set(trained)
+    for name, want in trained.items():
+        worst["weights"] = max(worst["weights"], float(numpy.abs(weights[name] - want).max()))
+    return worst
+
+
+# In float32 single weights are no measure: AdamW turns the rounding of a gradient near zero into a step of full size.
+LIMITS = {"f64": {"ce": 1e-10, "aux": 1e-10, "lr": 1e-14, "grad_norm": 1e-9, "weights": 1e-8},
+          "f32": {"ce": 1e-4, "aux": 1e-4, "lr": 1e-14, "grad_norm": 1e-2, "weights": float("inf")}}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("program")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    for seed in range(arguments.seed, arguments.seed + arguments.runs):
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="reference-")) / "case"
+        spec = random_spec(seed)
+        config, weights, stream, run = write_case(directory, spec)
+        steps, trained = oracle.train(config, weights, stream, run)
+        margin = min(s.margin for s in steps)
+        for dtype in ("f64", "f32"):
+            out = directory / dtype
+            done = subprocess.run([arguments.program, "train", str(directory / "run.toml"), f"train.dtype={dtype}",
+                                   "--init-from", str(directory / "model"), "--out", str(out)],
+                                  capture_output=True, text=True)
+            if done.returncode:
+                sys.exit(f"{seed} {directory}: {done.returncode} {done.stderr}")
+            worst = differences(*read_run(out), steps, trained)
+            print(seed, dtype, "  ".join(f"{k} {v:.1e}" for k, v in worst.items()), f"margin {margin:.1e}", flush=True)
+            if any(worst[k] > limit for k, limit in LIMITS[dtype].items()) and (dtype == "f64" or margin > 1e-4):
+                sys.exit(f"out of bounds: {directory}")
+        shutil.rmtree(directory.parent)
+
+
+if __name__ == "__main__":
+    main()
