@@ -19,7 +19,7 @@ granule::test::ProgramResult in_shell(const std::string& script) {
 
 }  // namespace
 
-TEST_CASE("--version names version, commit, instruction set, CUDA, NCCL and MPI") {
+TEST_CASE("the version option names version, commit, instruction set, CUDA, NCCL and MPI") {
   const auto result = run_program({"--version"});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
@@ -32,7 +32,7 @@ TEST_CASE("--version names version, commit, instruction set, CUDA, NCCL and MPI"
   CHECK_THAT(result.out, Contains(fmt::format("\ncpu   {}\n", first)));
 }
 
-TEST_CASE("--version names the commit that is checked out") {
+TEST_CASE("the version option names the commit that is checked out") {
   const auto commit = run_program({"-C", GRANULE_SOURCE_DIR, "rev-parse", "--short=12", "HEAD"},
                                   {.program = "/usr/bin/git", .timeout = 20s});
   const std::string version = run_program({"--version"}).out;

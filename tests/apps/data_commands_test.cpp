@@ -111,7 +111,7 @@ TEST_CASE("data build takes lines as documents and directories as input") {
   CHECK(report["train"]["bytes"] == 9 + 7 + 8 + 7);
 }
 
-TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit code 2; nothing is written") {
+TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit code 2 and write nothing") {
   const TempDir dir;
   put(dir / "book.txt", test::prose(1, 100));
   put(dir / "empty.txt", "");
@@ -136,7 +136,7 @@ TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit cod
   CHECK(read_file(dir / "old.model") == "precious");
 }
 
-TEST_CASE("bad arguments and inputs of data build are one line and exit code 2; nothing is written") {
+TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 and write nothing") {
   const TempDir dir;
   fs::copy_file(test::small_tokenizer(), dir / "t.model");
   put(dir / "book.txt", test::prose(1, 100));

@@ -46,7 +46,7 @@ TEST_CASE("normal numbers have the moments of a normal distribution") {
   CHECK(std::abs(within / n - 0.6826894921) < 0.4655 * error);
 }
 
-TEST_CASE("uniform numbers fill [0, 1) evenly") {
+TEST_CASE("uniform numbers fill the unit interval evenly") {
   const RandomStream stream(3, "uniform");
   std::array<int, 10> bins{};
   for (std::uint64_t i = 0; i < 100000; ++i) {

@@ -161,7 +161,7 @@ TEST_CASE("a tail is cut behind a line end, else before a space, else between ch
   CHECK(tail_cut("ab", 0) == 1);
 }
 
-TEST_CASE("an existing directory with anything in it is refused and left alone; an empty one is filled") {
+TEST_CASE("an existing directory with anything in it is refused and left alone, an empty one is filled") {
   const TempDir dir;
   put(dir / "book.txt", prose(7, 30));
   fs::create_directory(dir / "full");
