@@ -1,0 +1,93 @@
+#include "optim/adamw.hpp"
+
+#include <cmath>
+
+#include <catch2/catch.hpp>
+
+#include "optim/grad_norm.hpp"
+#include "tests/support/tensors.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+/// The formula in scalars, over the whole history of one element's gradients.
+double reference(double w, const std::vector<double>& gradients, double lr, const AdamWConfig& c,
+                 bool decays) {
+  double m = 0.0, v = 0.0;
+  for (std::size_t t = 1; t <= gradients.size(); ++t) {
+    const double g = gradients[t - 1];
+    if (decays) w *= 1.0 - lr * c.weight_decay;
+    m = c.beta1 * m + (1.0 - c.beta1) * g;
+    v = c.beta2 * v + (1.0 - c.beta2) * g * g;
+    const double m_hat = m / (1.0 - std::pow(c.beta1, double(t))),
+                 v_hat = v / (1.0 - std::pow(c.beta2, double(t)));
+    w -= lr * m_hat / (std::sqrt(v_hat) + c.eps);
+  }
+  return w;
+}
+
+}  // namespace
+
+TEST_CASE("AdamW follows its formula, decaying only the ranges that decay, for any number of threads") {
+  const AdamWConfig config{.eps = 1e-3};  // large enough that leaving it out would show
+  const std::int64_t n = 200'003, border = 70'001;
+  for (const int threads : {1, 2, 3}) {
+    Context context({.threads = threads});
+    AdamW optimizer(context, config, DType::f64, n, {{0, border, Decay::yes}, {border, n, Decay::no}});
+    const auto start = normal_values(n, 1), g1 = normal_values(n, 2), g2 = normal_values(n, 3);
+    const Tensor w = tensor_of(context, {n}, DType::f64, start);
+    optimizer.step(w, tensor_of(context, {n}, DType::f64, g1), 0.01, 1.0);
+    optimizer.step(w, tensor_of(context, {n}, DType::f64, g2), 0.01, 0.5);
+    double worst = 0.0;
+    for (const std::int64_t i : {std::int64_t{0}, border - 1, border, n / 2, n - 1}) {
+      const auto at = static_cast<std::size_t>(i);
+      const double expected = reference(start[at], {g1[at], 0.5 * g2[at]}, 0.01, config, i < border);
+      worst = std::max(worst, std::abs(w.span<double>()[at] - expected));
+    }
+    CHECK(worst < 1e-14);  // a few roundings of numbers near 1
+    CHECK(optimizer.steps() == 2);
+  }
+}
+
+TEST_CASE("a parameter without gradient still decays and its moments fade") {
+  Context context;
+  AdamW optimizer(context, {}, DType::f64, 1, {{0, 1, Decay::yes}});
+  const Tensor w = tensor_of(context, {1}, DType::f64, std::vector<double>{2.0});
+  const Tensor zero = Tensor::zeros(context, {1}, DType::f64);
+  optimizer.step(w, zero, 0.5, 1.0);
+  CHECK(w.span<double>()[0] == Approx(2.0 * (1.0 - 0.5 * 0.1)));
+}
+
+TEST_CASE("AdamW refuses ranges with holes and tensors of another length") {
+  Context context;
+  CHECK_THROWS_AS(AdamW(context, {}, DType::f32, 4, {{0, 2, Decay::yes}, {3, 4, Decay::no}}), Error);
+  CHECK_THROWS_AS(AdamW(context, {}, DType::f32, 4, {{0, 3, Decay::yes}}), Error);
+  AdamW optimizer(context, {}, DType::f32, 4, {{0, 4, Decay::yes}});
+  const Tensor four = Tensor::zeros(context, {4}, DType::f32), five = Tensor::zeros(context, {5}, DType::f32);
+  CHECK_THROWS_AS(optimizer.step(four, five, 0.1, 1.0), Error);
+}
+
+TEST_CASE("the gradient norm survives huge, tiny and zero gradients and does not depend on threads") {
+  const std::int64_t n = 300'000;
+  std::vector<double> norms;
+  for (const int threads : {1, 2, 3}) {
+    Context context({.threads = threads});
+    const Tensor g = tensor_of(context, {n}, DType::f32, normal_values(n, 4));
+    norms.push_back(gradient_norm(g));
+    CHECK(gradient_norm(Tensor::zeros(context, {n}, DType::f32)) == 0.0);
+    const Tensor huge = Tensor::zeros(context, {n}, DType::f32);
+    huge.span<float>()[7] = 1e30F;  // its square overflows float32
+    CHECK(gradient_norm(huge) == Approx(1e30).epsilon(1e-6));
+  }
+  CHECK(norms[0] == norms[1]);
+  CHECK(norms[0] == norms[2]);
+}
+
+TEST_CASE("clipping scales to the limit, and only what exceeds it") {
+  CHECK(clip_factor(0.5, 1.0) == 1.0);
+  CHECK(clip_factor(0.0, 1.0) == 1.0);
+  CHECK(clip_factor(4.0, 1.0) == Approx(0.25).epsilon(1e-6));
+  CHECK(clip_factor(4.0, 0.0) == 1.0);  // off
+}
