@@ -71,14 +71,15 @@ CASES = {
         "shards": [{"tokens": 700, "dtype": "int32"}],
         "toml": {"optim": {"lr": 1e-2, "decay_norms": False, "weight_decay": 2.0},
                  "schedule": {"kind": "wsd", "decay_at": 2, "min_lr": 1e-3}, "train": train(5, 2)}},
-    # MoE at layers 0 and 2 of four, no shared experts.
+    # MoE at layers 0 and 2 of four, no shared experts, layers recomputed.
     "every_second_layer": {
         "config": {**model(4, 4, 2, 65, intermediate_size=17, tie_word_embeddings=True),
                    **experts(4, 2, 0, 0.3, moe_layer_freq=2)},
         "weights": {"dtype": "BF16", "files": 1}, "seq_len": 24,
         "shards": [{"tokens": 1100, "dtype": "uint16", "chunks": 100}],
         "toml": {"optim": {"lr": 5e-3, "betas": [0.8, 0.99], "eps": 1e-6},
-                 "schedule": {"kind": "warmup_step_decay", "warmup": 0.4}, "train": train(5, 2)}},
+                 "schedule": {"kind": "warmup_step_decay", "warmup": 0.4},
+                 "train": train(5, 2, recompute="full")}},
     # No experts: what a dense model's config.json says of them is null. Epochs wrap: 21 samples.
     "dense_null": {
         "config": {**model(2, 4, 4, 64, intermediate_size=24), "n_routed_experts": None, "n_shared_experts": None,
@@ -111,13 +112,13 @@ CASES = {
         "absent": ["aux_loss_alpha"], "weights": {"dtype": "BF16", "files": 1},
         "shards": [{"tokens": 1700, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 3e-3}, "train": {"steps": 5}}},
-    # α = 0: the loss is reported and pulls at nothing. Odd widths, recomputation, three threads.
+    # α = 0: the loss is reported and pulls at nothing. Odd widths, three threads.
     "no_balance_odd": {
         "config": {**model(2, 4, 4, 83, intermediate_size=21), "hidden_size": 40,
                    **experts(4, 3, 2, 0.0, first_k_dense_replace=1), "moe_intermediate_size": 7},
         "weights": {"dtype": "BF16", "files": 1}, "seq_len": 23,
         "shards": [{"tokens": 1000, "dtype": "uint16"}],
-        "toml": {"optim": {"lr": 5e-3}, "train": train(4, 4, recompute="full", threads=3)}},
+        "toml": {"optim": {"lr": 5e-3}, "train": train(4, 4, threads=3)}},
 }
 
 
