@@ -177,7 +177,7 @@ Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW) const {
   return y;
 }
 
-void Attention::backward(const Saved& saved, const Tensor& dy_NO, Grad dqkv_NW) const {
+void Attention::backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const {
   if (!dqkv_NW) return;
   kernels::attention_backward(dy_NO.device(), *this, saved, dy_NO, dqkv_NW);
 }

@@ -22,7 +22,7 @@ struct Attention {
     Tensor qkv, y, log_sum;  // log_sum_NH
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& qkv_NW) const;
-  void backward(const Saved& saved, const Tensor& dy_NO, Grad dqkv_NW) const;
+  void backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const;
 
   [[nodiscard]] std::int64_t width() const { return (heads + kv_heads) * qk_dim + kv_heads * v_dim; }
 };

@@ -116,8 +116,8 @@ Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tenso
   return y;
 }
 
-void LinearCrossEntropy::backward(const Saved& saved, const Tensor&, const Tensor& dy, Grad dx_ND,
-                                  Grad dw_VD) const {
+void LinearCrossEntropy::backward(const Saved& saved, const Tensor&, const Tensor& dy, const Grad& dx_ND,
+                                  const Grad& dw_VD) const {
   kernels::linear_cross_entropy_backward(saved.dx_ND.device(), saved, dy, dx_ND, dw_VD);
 }
 

@@ -20,7 +20,8 @@ struct LinearCrossEntropy {
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_ND, const Tensor& w_VD,
                                const Tensor& target_N) const;
-  void backward(const Saved& saved, const Tensor& w_VD, const Tensor& dy, Grad dx_ND, Grad dw_VD) const;
+  void backward(const Saved& saved, const Tensor& w_VD, const Tensor& dy, const Grad& dx_ND,
+                const Grad& dw_VD) const;
 };
 
 }  // namespace granule

@@ -86,8 +86,9 @@ RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, doubl
   dispatch_float(dtype, [&]<class T>() {
     T *cos = cos_PH.data<T>(), *sin = sin_PH.data<T>();
     for (std::int64_t i = 0; i < positions * H; ++i) {
+      const std::int64_t position = i / H;
       const double power = -2.0 * static_cast<double>(i % H) / static_cast<double>(head_dim);
-      const double angle = static_cast<double>(i / H) * std::pow(theta, power);
+      const double angle = static_cast<double>(position) * std::pow(theta, power);
       cos[i] = static_cast<T>(std::cos(angle));
       sin[i] = static_cast<T>(std::sin(angle));
     }

@@ -57,7 +57,7 @@ Tensor Softmax::forward(Saved* saved, const Tensor& x_NE) const {
   return y;
 }
 
-void Softmax::backward(const Saved& saved, const Tensor& dy_NE, Grad dx_NE) const {
+void Softmax::backward(const Saved& saved, const Tensor& dy_NE, const Grad& dx_NE) const {
   if (dx_NE) kernels::softmax_backward(dy_NE.device(), saved.y_NE, dy_NE, dx_NE);
 }
 

@@ -11,7 +11,7 @@ struct Softmax {
     Tensor y_NE;
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NE) const;
-  void backward(const Saved& saved, const Tensor& dy_NE, Grad dx_NE) const;
+  void backward(const Saved& saved, const Tensor& dy_NE, const Grad& dx_NE) const;
 };
 
 }  // namespace granule

@@ -152,7 +152,7 @@ Tensor ExpertFfn::forward(Saved* saved, const Tensor& x_RD, const Tensor& w13_EG
 }
 
 void ExpertFfn::backward(const Saved& saved, const Tensor& w13_EGD, const Tensor& w2_EDF, const Tensor& dy_RD,
-                         Grad dx_RD, Grad dw13_EGD, Grad dw2_EDF) const {
+                         const Grad& dx_RD, const Grad& dw13_EGD, const Grad& dw2_EDF) const {
   kernels::expert_ffn_backward(dy_RD.device(), saved, w13_EGD, w2_EDF, dy_RD, dx_RD, dw13_EGD, dw2_EDF);
 }
 

@@ -18,7 +18,7 @@ struct ExpertFfn {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_RD, const Tensor& w13_EGD, const Tensor& w2_EDF,
                                const Tensor& offset_E1) const;
   void backward(const Saved& saved, const Tensor& w13_EGD, const Tensor& w2_EDF, const Tensor& dy_RD,
-                Grad dx_RD, Grad dw13_EGD, Grad dw2_EDF) const;
+                const Grad& dx_RD, const Grad& dw13_EGD, const Grad& dw2_EDF) const;
 };
 
 }  // namespace granule

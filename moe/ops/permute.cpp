@@ -85,7 +85,7 @@ Tensor Combine::forward(Saved* saved, const Tensor& x_RD, const Tensor& w_NK, co
   return y;
 }
 
-void Combine::backward(const Saved& saved, const Tensor& dy_ND, Grad dx_RD, Grad dw_NK) const {
+void Combine::backward(const Saved& saved, const Tensor& dy_ND, const Grad& dx_RD, const Grad& dw_NK) const {
   dispatch_float(dy_ND.dtype(), [&]<class T>() { combine_backward<T>(saved, dy_ND, dx_RD, dw_NK); });
 }
 

@@ -24,7 +24,7 @@ struct Combine {
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_RD, const Tensor& w_NK,
                                const Routing& routing) const;
-  void backward(const Saved& saved, const Tensor& dy_ND, Grad dx_RD, Grad dw_NK) const;
+  void backward(const Saved& saved, const Tensor& dy_ND, const Grad& dx_RD, const Grad& dw_NK) const;
 };
 
 }  // namespace granule

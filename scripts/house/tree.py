@@ -1,0 +1,54 @@
+"""The files of the project, and what the checks share. Not a check itself."""
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+CODE = (".hpp", ".cpp", ".cu", ".cuh")
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
+
+
+def files(suffixes=("",)):
+    """Paths from the root, sorted: what git tracks or would track; without git, what is outside build folders."""
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], check=False,
+                            capture_output=True, text=True)
+    if listed.returncode == 0:
+        paths = listed.stdout.splitlines()
+    else:
+        paths = [os.path.relpath(os.path.join(folder, name)) for folder, _, names in os.walk(".") for name in names]
+        paths = [path for path in paths if not path.startswith(("build", ".git/", "runs/"))]
+    return sorted(path for path in set(paths) if path.endswith(tuple(suffixes)) and os.path.isfile(path))
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def includes(path):
+    """(line, quote, name) of every #include."""
+    text = read(path)
+    return [(text.count("\n", 0, match.start(2)) + 1, match.group(1), match.group(2))
+            for match in INCLUDE.finditer(text)]
+
+
+def digest(path, *extra):
+    """Changes when the file, a project header it reaches, or one of `extra` changes: what a result is kept under."""
+    seen, waiting = set(), [path]
+    while waiting:
+        current = waiting.pop()
+        if current not in seen and os.path.isfile(current):
+            seen.add(current)
+            waiting += [name for _, quote, name in includes(current) if quote == '"']
+    total = hashlib.sha256(repr((path, extra)).encode())
+    for name in sorted(seen):
+        total.update(name.encode() + b"\0" + read(name).encode() + b"\0")
+    return total.hexdigest()
+
+
+def finish(breaches):
+    """Prints what was found, and exits as a check does: 1 when there was something."""
+    for breach in breaches:
+        print(breach)
+    sys.exit(1 if breaches else 0)
