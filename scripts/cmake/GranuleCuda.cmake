@@ -1,0 +1,52 @@
+# libgranule_cuda.so, from every .cu of the project, where a CUDA toolkit is found. GRANULE_WITH_CUDA=ON builds
+# without it where there is none; REQUIRED insists. Nothing links the plug-in: core/plugin.cpp loads it.
+set(cuda_built 0)
+if(GRANULE_WITH_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(cuda_built 1)
+  elseif(GRANULE_WITH_CUDA STREQUAL "REQUIRED")
+    message(FATAL_ERROR "GRANULE_WITH_CUDA is REQUIRED and no CUDA compiler was found: put nvcc into PATH")
+  else()
+    message(STATUS "No CUDA compiler: the CUDA plug-in is left out")
+  endif()
+endif()
+
+include(GNUInstallDirs)
+file(RELATIVE_PATH from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
+set_property(SOURCE ${PROJECT_SOURCE_DIR}/core/plugin.cpp TARGET_DIRECTORY granule_core APPEND PROPERTY
+  COMPILE_DEFINITIONS GRANULE_CUDA_BUILT=${cuda_built} GRANULE_CUDA_FROM_PROGRAM="${from_program}"
+  GRANULE_VERSION="${PROJECT_VERSION}")
+if(NOT cuda_built)
+  return()
+endif()
+
+set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100-virtual)
+endif()
+if(CCACHE_PROGRAM AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+enable_language(CUDA)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc does
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+endif()
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+find_package(CUDAToolkit REQUIRED)
+
+file(GLOB cuda_sources CONFIGURE_DEPENDS */*.cu */ops/*.cu */kernels/*.cu)
+add_library(granule_cuda SHARED ${cuda_sources})
+target_include_directories(granule_cuda PRIVATE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(granule_cuda PRIVATE GRANULE_VERSION="${PROJECT_VERSION}"
+  FMT_USE_CONSTEXPR=1  # fmt 9 has it off for nvcc, which knows it well
+  $<TARGET_PROPERTY:fmt::fmt,INTERFACE_COMPILE_DEFINITIONS>)
+target_compile_options(granule_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Werror
+  -Xptxas=-warn-spills,-warn-lmem-usage,-Werror)
+target_link_libraries(granule_cuda PRIVATE CUDA::cudart CUDA::cublas)
+set_target_properties(granule_cuda PROPERTIES
+  LIBRARY_OUTPUT_DIRECTORY $<TARGET_FILE_DIR:granule> CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+  INSTALL_RPATH_USE_LINK_PATH ON)

@@ -1,0 +1,51 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/gpu.hpp"
+#include "core/plugin.hpp"
+
+namespace granule::gpu {
+namespace {
+
+/// Set by constructors while the library is loaded, before anyone can read it.
+constinit const Kernels* files = nullptr;
+
+}  // namespace
+
+void check(cudaError_t status, const char* what, const char* file, int line) {
+  if (status == cudaSuccess) return;
+  const bool memory = status == cudaErrorMemoryAllocation;
+  throw Error(memory ? ExitCode::out_of_memory : ExitCode::failure,
+              fmt::format("CUDA: {} ({})", cudaGetErrorString(status), cudaGetErrorName(status)),
+              fmt::format("{} at {}:{}", what, file, line),
+              memory ? "use a smaller model or batch, or a device with more memory" : "");
+}
+
+dim3 grid_of(const LaunchShape& shape) {
+  constexpr std::int64_t kMostX = 2147483647, kMostY = 65535;
+  GRANULE_CHECK(shape.blocks_x <= kMostX && shape.blocks_y <= kMostY,
+                "CUDA: a grid of {} by {}, at most {} by {}", shape.blocks_x, shape.blocks_y, kMostX, kMostY);
+  return {static_cast<unsigned>(shape.blocks_x), static_cast<unsigned>(shape.blocks_y)};
+}
+
+Kernels::Kernels(int (*fill)()) : fill_(fill), next_(std::exchange(files, this)) {}
+
+int Kernels::fill_all() {
+  int slots = 0;
+  for (const Kernels* file = files; file != nullptr; file = file->next_) slots += file->fill_();
+  return slots;
+}
+
+}  // namespace granule::gpu
+
+extern "C" __attribute__((visibility("default"))) void granule_cuda_plugin(
+    granule::CudaPluginReport* report) {
+  const bool same = std::strcmp(std::exchange(report->version, GRANULE_VERSION), GRANULE_VERSION) == 0;
+  if (!same) return;
+  report->slots = granule::gpu::Kernels::fill_all();
+  const cudaError_t status = cudaGetDeviceCount(&report->devices);
+  if (status == cudaSuccess) return;
+  report->devices = 0;
+  report->no_driver = status == cudaErrorInsufficientDriver;
+  std::strncpy(report->reason.data(), cudaGetErrorString(status), report->reason.size() - 1);
+}
