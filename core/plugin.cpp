@@ -55,8 +55,9 @@ CudaStatus ask(void* library, const std::string& path) {
   }
   CudaStatus status{CudaState::ready, "", path, report.slots, report.devices};
   if (report.devices > 0) return status;
+  const char* const words = report.reason[0] != '\0' ? report.reason.data() : "CUDA finds no device";
   status.state = report.no_driver ? CudaState::no_driver : CudaState::no_device;
-  status.reason = report.reason[0] != '\0' ? report.reason.data() : "CUDA finds no device";
+  status.reason = report.no_driver ? fmt::format("no NVIDIA driver, or too old a one: {}", words) : words;
   return status;
 }
 

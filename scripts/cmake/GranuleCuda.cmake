@@ -49,4 +49,4 @@ target_compile_options(granule_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Wal
 target_link_libraries(granule_cuda PRIVATE CUDA::cudart CUDA::cublas)
 set_target_properties(granule_cuda PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY $<TARGET_FILE_DIR:granule> CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
-  INSTALL_RPATH_USE_LINK_PATH ON)
+  BUILD_RPATH ${CUDAToolkit_LIBRARY_DIR} INSTALL_RPATH ${CUDAToolkit_LIBRARY_DIR})

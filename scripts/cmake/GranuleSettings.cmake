@@ -13,10 +13,11 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 
+include(GNUInstallDirs)
 add_library(granule_settings INTERFACE)
 target_include_directories(granule_settings INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
                            $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>
-                           $<INSTALL_INTERFACE:include/granule>)
+                           $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/granule>)
 target_compile_features(granule_settings INTERFACE cxx_std_20)
 add_library(granule_warnings INTERFACE)
 target_compile_options(granule_warnings INTERFACE

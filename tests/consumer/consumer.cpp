@@ -1,0 +1,47 @@
+// One forward and one backward pass of a tiny mixture of experts with the installed library; prints the loss,
+// and what became of the installed CUDA plug-in.
+#include <fmt/format.h>
+
+#include "autograd/tape.hpp"
+#include "core/plugin.hpp"
+#include "moe/model.hpp"
+
+int main() {
+  using namespace granule;
+  Context context;
+  const ModelConfig config{.vocab_size = 11,
+                           .hidden_size = 8,
+                           .num_hidden_layers = 1,
+                           .num_attention_heads = 2,
+                           .num_key_value_heads = 2,
+                           .intermediate_size = 16};
+  const MoeConfig moe{
+      .n_routed_experts = 4, .num_experts_per_tok = 2, .n_shared_experts = 1, .moe_intermediate_size = 8};
+  Model model(context, config, moe, DType::f32, Gradients::yes);
+  model.parameters().initialise(1, 0.02);
+  model.parameters().begin_step();
+
+  const Tensor tokens = Tensor::zeros(context, {6}, DType::i32);
+  const Tensor targets = Tensor::zeros(context, {6}, DType::i32);
+  for (int i = 0; i < 6; ++i) {
+    tokens.data<std::int32_t>()[i] = i;
+    targets.data<std::int32_t>()[i] = i + 1;
+  }
+  const Pass pass{.context = context, .batch = 1, .seq = 6, .position_N = make_positions(context, 1, 6)};
+  Tape tape;
+  Var loss;
+  {
+    const Recording recording(&tape);
+    loss = model.network().loss_sum(pass, tokens, targets);
+  }
+  Tensor seed = Tensor::zeros(context, {1}, DType::f64);
+  *seed.data<double>() = 1.0 / 6;
+  tape.backward({&loss, 1}, {&seed, 1});
+  model.parameters().finish_gradients();
+
+  double square = 0;
+  for (const float g : model.parameters().gradients().span<const float>()) square += g * g;
+  fmt::print("loss {:.4f} gradient {:.4f}\n", loss.value.item<double>() / 6, square);
+  const CudaStatus cuda = load_cuda_plugin();
+  fmt::print("cuda: {} slots, {} devices: {}\n", cuda.slots, cuda.devices, cuda.reason);
+}
