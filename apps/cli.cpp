@@ -27,6 +27,8 @@ void add_commands(CLI::App& program) {
   add_tokenizer_command(program);
   add_data_command(program);
   add_train_command(program);
+  add_eval_command(program);
+  add_generate_command(program);
   add_bench_command(program);
 }
 

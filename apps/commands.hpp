@@ -8,6 +8,8 @@ namespace granule {
 void add_tokenizer_command(CLI::App& program);  // tokenizer train
 void add_data_command(CLI::App& program);       // data build | inspect
 void add_train_command(CLI::App& program);
+void add_eval_command(CLI::App& program);
+void add_generate_command(CLI::App& program);
 void add_bench_command(CLI::App& program);  // bench step
 
 }  // namespace granule

@@ -34,6 +34,7 @@ Evaluation evaluate(Context& context, const Model& model, const TokenSource& sou
     const MicroBatch batch =
         read_samples(context, source, first, std::min(size, samples - first), options.seq_len);
     losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}));
+    if (options.on_progress) options.on_progress(first + batch.batch, samples);
   }
   Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce, .aux = losses.aux()};
   result.perplexity = std::exp(losses.ce);

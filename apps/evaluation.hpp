@@ -1,6 +1,7 @@
 // Cross-entropy and load over the first samples of a split: the evaluation inside training and `granule
 // eval`.
 #pragma once
+#include <functional>
 #include <optional>
 
 #include "data/token_source.hpp"
@@ -12,7 +13,8 @@ namespace granule {
 struct EvaluationOptions {
   std::int64_t seq_len;
   std::int64_t micro_batch_size;
-  std::int64_t samples = 0;  ///< the first so many; 0: all
+  std::int64_t samples = 0;                                                    ///< the first so many; 0: all
+  std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
 };
 
 struct Evaluation {

@@ -5,6 +5,7 @@
 #include "apps/console.hpp"
 #include "apps/hf_config.hpp"
 #include "core/error.hpp"
+#include "data/digest.hpp"
 #include "data/token_source.hpp"
 #include "distributed/parameter_files.hpp"
 
@@ -17,6 +18,10 @@ RunConfig config_of(const Checkpoint& checkpoint) {
   const auto& sections = checkpoint.sections();
   if (!sections.contains("config")) refuse_checkpoint("it holds no config", checkpoint.path().string());
   return run_config_from_json(sections.at("config"), (checkpoint.path() / kManifestName).string());
+}
+
+[[noreturn]] void refuse_run_without_checkpoint(const fs::path& run) {
+  user_error("the run has no valid checkpoint", run.string(), "train it until its first checkpoint");
 }
 
 RunConfig config_of(const HfDirectory& directory) {
@@ -35,7 +40,7 @@ ModelFiles ModelFiles::of_run(const fs::path& path) {
   FoundCheckpoint found = find_newest_valid(path);
   if (!found.checkpoint) {
     warn_of_damage(found.passed_over);
-    user_error("the run has no valid checkpoint", path.string(), "train it until its first checkpoint");
+    refuse_run_without_checkpoint(path);
   }
   const fs::path checkpoint = found.checkpoint->path();
   ModelFiles files(checkpoint, std::move(*found.checkpoint));
@@ -51,6 +56,7 @@ ModelFiles ModelFiles::open(const fs::path& path) {
   if (is_checkpoint(path)) return {path, open_checkpoint(path)};
   if (fs::is_directory(checkpoints_of(path))) return of_run(path);
   if (HfDirectory::is_one(path)) return {path, HfDirectory::open(path)};
+  if (fs::exists(path / "config.toml")) refuse_run_without_checkpoint(path);
   user_error("this directory holds neither checkpoints nor a config.json", path.string(),
              "give a run directory, a checkpoint directory, or a Hugging Face directory");
 }
@@ -59,11 +65,28 @@ const TensorSet& ModelFiles::tensors() const {
   return std::visit([](const auto& files) -> const TensorSet& { return files.model(); }, source_);
 }
 
+std::string ModelFiles::tokenizer_sha256() const {
+  if (tokenizer_) return sha256_of_file(*tokenizer_);
+  if (checkpoint() == nullptr) return {};
+  const nlohmann::json& sections = checkpoint()->sections();
+  const auto data = sections.find("data");
+  const nlohmann::json sha = data == sections.end() || !data->is_object()
+                                 ? nlohmann::json()
+                                 : data->value("tokenizer_sha256", nlohmann::json());
+  return sha.is_string() ? sha.get<std::string>() : std::string();
+}
+
 std::unique_ptr<Model> ModelFiles::load(Context& context, const RunConfig& config, DType dtype,
                                         Gradients gradients) const {
   auto model = std::make_unique<Model>(context, config.model, config.moe, dtype, gradients);
   load_parameters(model->parameters(), tensors(), path_.string());
   return model;
+}
+
+ModelFiles open_model(const fs::path& path) {
+  ModelFiles files = ModelFiles::open(path);
+  warn_of_damage(files.passed_over());
+  return files;
 }
 
 void warn_of_damage(const std::vector<DamagedCheckpoint>& passed_over) {

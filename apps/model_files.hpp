@@ -27,6 +27,8 @@ class ModelFiles {
   [[nodiscard]] const TensorSet& tensors() const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::optional<std::filesystem::path>& tokenizer() const { return tokenizer_; }
+  /// Of the tokenizer, or else what a checkpoint says of its data; empty when neither is known.
+  [[nodiscard]] std::string tokenizer_sha256() const;
   /// nullptr for a Hugging Face directory.
   [[nodiscard]] const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&source_); }
   [[nodiscard]] const std::vector<DamagedCheckpoint>& passed_over() const { return passed_over_; }
@@ -45,6 +47,9 @@ class ModelFiles {
   std::optional<std::filesystem::path> tokenizer_;
   std::vector<DamagedCheckpoint> passed_over_;
 };
+
+/// ModelFiles::open, with the damaged checkpoints that were passed over named on stderr.
+[[nodiscard]] ModelFiles open_model(const std::filesystem::path& path);
 
 /// Names every damaged checkpoint on stderr.
 void warn_of_damage(const std::vector<DamagedCheckpoint>& passed_over);

@@ -6,6 +6,7 @@
 #include "apps/run_config_check.hpp"
 #include "apps/run_config_keys.hpp"
 #include "core/error.hpp"
+#include "core/parallel.hpp"
 
 namespace granule {
 namespace {
@@ -102,6 +103,10 @@ RunConfig run_config_from_json(const json& document, std::string_view where) {
     }
   }
   return assemble(layers, {});
+}
+
+int thread_count(const RunConfig& config) {
+  return config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
 }
 
 void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_view checkpoint) {

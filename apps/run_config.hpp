@@ -108,6 +108,9 @@ struct ConfigOptions {
 [[nodiscard]] RunConfig override_run_config(std::span<const std::string> overrides,
                                             const ConfigOptions& options);
 
+/// Threads of this rank: train.threads, or every core this process may use.
+[[nodiscard]] int thread_count(const RunConfig& config);
+
 /// Every key with its value as a TOML document that loads to the same config.
 [[nodiscard]] std::string to_toml(const RunConfig& config);
 /// {"model": {"hidden_size": …}, …}

@@ -6,8 +6,11 @@
 #include "apps/model_files.hpp"
 #include "apps/trainer.hpp"
 #include "core/error.hpp"
+<<<<<<< HEAD
 #include "core/kernels/ceiling.hpp"
 #include "data/digest.hpp"
+=======
+>>>>>>> 18b0aed (granule eval and granule generate)
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
 
@@ -37,8 +40,7 @@ RunData open_data(const RunConfig& config) {
 }
 
 /// vocab_size from the data where the config leaves it open; shards of another vocabulary are refused.
-void settle_vocabulary(RunConfig& config, const RunData& data,
-                       const std::optional<fs::path>& model_tokenizer) {
+void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256) {
   if (config.model.vocab_size == 0) {
     const auto size = data.train.summary().vocab_size;
     if (!size) {
@@ -47,9 +49,8 @@ void settle_vocabulary(RunConfig& config, const RunData& data,
     }
     config.model.vocab_size = *size;
   }
-  const std::string sha = model_tokenizer ? sha256_of_file(*model_tokenizer) : std::string{};
-  data.train.require_vocabulary(config.model.vocab_size, sha);
-  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, sha);
+  data.train.require_vocabulary(config.model.vocab_size, tokenizer_sha256);
+  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256);
 }
 
 /// Bytes that a run of this config allocates for its whole length, by category.
@@ -77,10 +78,6 @@ void print_dry_run(const RunConfig& config, const RunSteps& steps) {
       config.train.batch_size * config.data.seq_len, flops / 1e9);
 }
 
-int thread_count(const RunConfig& config) {
-  return config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
-}
-
 /// The checkpoint to go on from, if --resume finds one.
 std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) {
   if (!arguments.resume) return std::nullopt;
@@ -102,15 +99,20 @@ void train(const TrainArguments& arguments) {
   std::optional<ModelFiles> start;
   ConfigOptions options;
   if (!arguments.init_from.empty()) {
+<<<<<<< HEAD
     start = ModelFiles::open(arguments.init_from);
     warn_of_damage(start->passed_over());
     // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
     options.base =
         ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
+=======
+    start = open_model(arguments.init_from);
+    options.base = start->config_base();
+>>>>>>> 18b0aed (granule eval and granule generate)
   }
   RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
   const RunData data = open_data(config);
-  settle_vocabulary(config, data, start ? start->tokenizer() : std::nullopt);
+  settle_vocabulary(config, data, start ? start->tokenizer_sha256() : std::string());
   const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
   if (arguments.dry_run) return print_dry_run(config, steps);
   if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");

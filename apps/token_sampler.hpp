@@ -1,0 +1,40 @@
+// Choosing the next token from a model's logits.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/random.hpp"
+
+namespace granule {
+
+struct SamplingOptions {
+  double temperature = 1.0;  ///< divides the logits; 0: always the likeliest token
+  std::int64_t top_k = 0;    ///< only the so many likeliest; 0: all
+  double top_p = 1.0;        ///< of those only the likeliest that together have this probability; 1: all
+  std::uint64_t seed = 0;
+};
+
+/// Computes in float64. Choice number i is a pure function of the seed, i and the logits; among equal logits
+/// the lower id counts as likelier.
+class TokenSampler {
+ public:
+  explicit TokenSampler(const SamplingOptions& options);
+  /// Throws a user error when no logit is finite or one is NaN: the model is broken.
+  [[nodiscard]] std::int32_t choose(std::span<const double> logits);
+
+ private:
+  struct Candidate {
+    double logit;  ///< later its probability, up to a factor
+    std::int32_t id;
+  };
+  /// Leaves the candidates that may be chosen, likeliest first, and returns their total weight.
+  double shortlist(std::span<const double> logits);
+
+  SamplingOptions options_;
+  RandomStream random_;
+  std::uint64_t choices_ = 0;
+  std::vector<Candidate> candidates_;
+};
+
+}  // namespace granule
