@@ -29,6 +29,8 @@ void add_commands(CLI::App& program) {
   add_train_command(program);
   add_eval_command(program);
   add_generate_command(program);
+  add_export_command(program);
+  add_inspect_command(program);
   add_bench_command(program);
 }
 

@@ -10,6 +10,8 @@ void add_data_command(CLI::App& program);       // data build | inspect
 void add_train_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
+void add_export_command(CLI::App& program);
+void add_inspect_command(CLI::App& program);
 void add_bench_command(CLI::App& program);  // bench step
 
 }  // namespace granule

@@ -149,7 +149,7 @@ void eval(const EvalArguments& arguments) {
 
 void add_eval_command(CLI::App& program) {
   const auto arguments = std::make_shared<EvalArguments>();
-  CLI::App& command = *program.add_subcommand("eval", "measure a model on a data set");
+  CLI::App& command = *program.add_subcommand("eval", "Measure a model on a data set");
   command
       .add_option("model", arguments->model,
                   "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")

@@ -135,7 +135,7 @@ void generate(const GenerateArguments& arguments) {
 void add_generate_command(CLI::App& program) {
   const auto arguments = std::make_shared<GenerateArguments>();
   SamplingOptions& sampling = arguments->sampling;
-  CLI::App& command = *program.add_subcommand("generate", "continue a text");
+  CLI::App& command = *program.add_subcommand("generate", "Continue a text");
   command
       .add_option("model", arguments->model,
                   "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")

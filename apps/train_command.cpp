@@ -141,7 +141,7 @@ void train(const TrainArguments& arguments) {
 
 void add_train_command(CLI::App& program) {
   auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* command = program.add_subcommand("train", "train a model: the main job");
+  CLI::App* command = program.add_subcommand("train", "Train a model: the main job");
   command->add_option("config", arguments->config, "run configuration (TOML)")
       ->required()
       ->type_name("CONFIG");

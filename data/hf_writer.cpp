@@ -18,6 +18,21 @@ std::string as_text(const json& value) {
   return value.dump(2) + "\n";
 }
 
+struct Document {
+  const char* name;
+  const json* content;
+};
+
+std::vector<Document> documents_of(const HfExport& model) {
+  std::vector<Document> documents;
+  if (!model.generation_config.is_null())
+    documents.push_back({"generation_config.json", &model.generation_config});
+  if (model.tokenizer_config != nullptr)
+    documents.push_back({"tokenizer_config.json", model.tokenizer_config});
+  documents.push_back({"config.json", &model.config});
+  return documents;
+}
+
 std::vector<TensorToSave> tensors_as_written(const HfExport& model) {
   std::vector<TensorToSave> tensors;
   for (const TensorToSave& tensor : model.tensors) tensors.push_back(converted(tensor, model.dtype));
@@ -50,10 +65,8 @@ void write_contents(const fs::path& directory, const HfExport& model, Disk& disk
     const json index{{"metadata", {{"total_size", written.tensor_bytes}}}, {"weight_map", written.file_of}};
     write_file(directory / "model.safetensors.index.json", as_text(index), disk);
   }
-  if (!model.generation_config.is_null()) {
-    write_file(directory / "generation_config.json", as_text(model.generation_config), disk);
-  }
-  write_file(directory / "config.json", as_text(model.config), disk);
+  for (const Document& document : documents_of(model))
+    write_file(directory / document.name, as_text(*document.content), disk);
 }
 
 [[noreturn]] void differs(std::string_view what, const fs::path& where) {
@@ -95,10 +108,8 @@ void write_hf_directory(const fs::path& directory, const HfExport& model, Disk& 
 
 void verify_hf_directory(const fs::path& directory, const HfExport& model) {
   const HfDirectory written = HfDirectory::open(directory);
-  if (written.config() != model.config) differs("config.json", directory);
-  if (!model.generation_config.is_null() &&
-      load_json_object(directory / "generation_config.json") != model.generation_config) {
-    differs("generation_config.json", directory);
+  for (const Document& document : documents_of(model)) {
+    if (load_json_object(directory / document.name) != *document.content) differs(document.name, directory);
   }
   for (const fs::path& file : model.extra_files) {
     if (xxh3_of_file(file) != xxh3_of_file(directory / file.filename())) differs("the copied file", file);

@@ -76,13 +76,15 @@ WrittenFile write_group(const std::filesystem::path& path, const Group& group, D
   return writer.finish();
 }
 
+/// T holds every value of the tensor exactly.
 template <class T>
 auto converting_reader(TensorToSave tensor, DType to) {
-  const auto width = size_of(to);
-  return [tensor = std::move(tensor), to, width](std::int64_t offset, std::span<std::byte> out) {
-    std::vector<T> values(out.size() / static_cast<std::size_t>(width));
-    tensor.read(offset / width * static_cast<std::int64_t>(sizeof(T)),
-                std::as_writable_bytes(std::span(values)));
+  return [tensor = std::move(tensor), to](std::int64_t offset, std::span<std::byte> out) {
+    const DType from = tensor.spec.dtype;
+    std::vector<T> values(out.size() / static_cast<std::size_t>(size_of(to)));
+    std::vector<std::byte> bytes(values.size() * static_cast<std::size_t>(size_of(from)));
+    tensor.read(offset / size_of(to) * size_of(from), bytes);
+    floats_from_bytes(from, bytes, std::span(values));
     bytes_from_floats(std::span<const T>(values), to, out);
   };
 }
@@ -111,10 +113,10 @@ TensorToSave converted(TensorToSave tensor, DType to) {
   if (from == to) return tensor;
   TensorSpec spec = tensor.spec;
   spec.dtype = to;
-  GRANULE_CHECK(is_floating(to), "safetensors: '{}' cannot be saved as {}", spec.name, name_of(to));
-  return dispatch_float(from, [&]<class T>() {
-    return TensorToSave{std::move(spec), converting_reader<T>(std::move(tensor), to)};
-  });
+  GRANULE_CHECK(is_floating(from) && is_floating(to), "safetensors: '{}' of {} cannot be saved as {}",
+                spec.name, name_of(from), name_of(to));
+  if (from == DType::f64) return {std::move(spec), converting_reader<double>(std::move(tensor), to)};
+  return {std::move(spec), converting_reader<float>(std::move(tensor), to)};
 }
 
 void for_each_piece(const TensorToSave& tensor, const std::function<void(std::span<const std::byte>)>& body) {

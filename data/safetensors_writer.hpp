@@ -33,7 +33,7 @@ struct TensorToSave {
 
 /// Bytes that stay where they are until they are saved.
 [[nodiscard]] TensorToSave tensor_of_bytes(TensorSpec spec, std::span<const std::byte> bytes);
-/// A tensor of f32 or f64 that is to be saved in another floating-point type.
+/// A floating-point tensor that is to be saved in another floating-point type, rounded once.
 [[nodiscard]] TensorToSave converted(TensorToSave tensor, DType to);
 /// Calls body(piece) for consecutive pieces of the tensor, read through one staging buffer of a few MiB.
 void for_each_piece(const TensorToSave& tensor, const std::function<void(std::span<const std::byte>)>& body);

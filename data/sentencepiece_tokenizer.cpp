@@ -35,10 +35,15 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) override;
   [[nodiscard]] std::string token_bytes(std::int32_t id) const override;
+  [[nodiscard]] std::string token_name(std::int32_t id) const override {
+    GRANULE_CHECK(id >= 0 && id < vocab_size(), "id {} of a vocabulary of {}", id, vocab_size());
+    return whole_.IdToPiece(id);
+  }
   [[nodiscard]] bool adds_leading_space() const override { return spec_.add_dummy_prefix; }
   [[nodiscard]] std::int64_t vocab_size() const override { return whole_.GetPieceSize(); }
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return defined(whole_.bos_id()); }
   [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return defined(whole_.eos_id()); }
+  [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return defined(whole_.unk_id()); }
 
  private:
   static std::optional<std::int32_t> defined(int id) { return id < 0 ? std::nullopt : std::optional(id); }

@@ -9,6 +9,16 @@
 #include "data/float_convert.hpp"
 
 namespace granule {
+namespace {
+
+void check_size(const std::string& name, std::span<const std::int64_t> shape, std::size_t size) {
+  std::size_t expected = 1;
+  for (const std::int64_t extent : shape) expected *= static_cast<std::size_t>(extent);
+  GRANULE_CHECK(expected == size, "reading '{}': {} elements for the shape [{}]", name, size,
+                fmt::join(shape, ", "));
+}
+
+}  // namespace
 
 void TensorSet::add(SafetensorsFile file) {
   for (std::size_t i = 0; i < file.tensors().size(); ++i) {
@@ -42,12 +52,7 @@ const std::filesystem::path& TensorSet::file_of(const std::string& name) const {
   return files_[place->second.file].path();
 }
 
-TensorView TensorSet::checked(const std::string& name, std::span<const std::int64_t> shape,
-                              std::size_t size) const {
-  std::size_t expected = 1;
-  for (const std::int64_t extent : shape) expected *= static_cast<std::size_t>(extent);
-  GRANULE_CHECK(expected == size, "reading '{}': {} elements for the shape [{}]", name, size,
-                fmt::join(shape, ", "));
+TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t> shape) const {
   const auto view = find(name);
   if (!view) {
     const std::string where = files_.empty() ? "no files" : parent_of(files_.front().path()).string();
@@ -70,13 +75,15 @@ TensorView TensorSet::checked(const std::string& name, std::span<const std::int6
 
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape,
                           std::span<float> out) const {
-  const TensorView view = checked(name, shape, out.size());
+  check_size(name, shape, out.size());
+  const TensorView view = get(name, shape);
   floats_from_bytes(view.dtype, view.bytes, out);
 }
 
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape,
                           std::span<double> out) const {
-  const TensorView view = checked(name, shape, out.size());
+  check_size(name, shape, out.size());
+  const TensorView view = get(name, shape);
   floats_from_bytes(view.dtype, view.bytes, out);
 }
 

@@ -21,14 +21,15 @@ class TensorSet {
   void add(SafetensorsFile file);
 
   [[nodiscard]] std::optional<TensorView> find(const std::string& name) const;
+  /// A floating-point tensor of this shape. Throws a user error that names the tensor, its file and both
+  /// shapes when it is not there, has another shape, or holds no floating-point numbers.
+  [[nodiscard]] TensorView get(const std::string& name, std::span<const std::int64_t> shape) const;
   [[nodiscard]] std::vector<std::string> names() const;  ///< sorted
   /// Where a tensor that is there came from.
   [[nodiscard]] const std::filesystem::path& file_of(const std::string& name) const;
   [[nodiscard]] const std::vector<SafetensorsFile>& files() const { return files_; }
 
-  /// Reads a whole floating-point tensor, converted. Throws a user error that names the tensor, its file and
-  /// both shapes when it is not there, has another shape, or holds no floating-point numbers; `out` has the
-  /// size of `shape`.
+  /// Reads what get() returns, converted; `out` has the size of `shape`.
   void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out) const;
   void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out) const;
 
@@ -37,8 +38,6 @@ class TensorSet {
     std::size_t file;
     std::size_t tensor;
   };
-  [[nodiscard]] TensorView checked(const std::string& name, std::span<const std::int64_t> shape,
-                                   std::size_t size) const;
 
   std::vector<SafetensorsFile> files_;
   std::unordered_map<std::string, Place> places_;

@@ -24,11 +24,14 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) = 0;
   /// The bytes an id stands for inside a text: maybe only part of a character, nothing for BOS and EOS.
   [[nodiscard]] virtual std::string token_bytes(std::int32_t id) const = 0;
+  /// What the file calls an id: "</s>", "▁the".
+  [[nodiscard]] virtual std::string token_name(std::int32_t id) const = 0;
   /// Whether a space that starts a document was put there by encode.
   [[nodiscard]] virtual bool adds_leading_space() const = 0;
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> bos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> eos_id() const = 0;
+  [[nodiscard]] virtual std::optional<std::int32_t> unknown_id() const = 0;
 
   /// The text of a whole document; U+FFFD for bytes that form no character.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const;

@@ -27,8 +27,14 @@ void read_slice(const TensorSet& tensors, const std::string& name, const Logical
 
 }  // namespace
 
-void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source) {
+void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
   refuse_strangers(store, tensors, source);
+  for (const LogicalTensor& logical : store.logical())
+    static_cast<void>(tensors.get(logical.name, logical.shape.dims()));
+}
+
+void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source) {
+  check_parameters(store, tensors, source);
   for (const LogicalTensor& logical : store.logical()) {
     read_slice(tensors, logical.name, logical, store.value_of(logical));
   }

@@ -9,8 +9,10 @@
 
 namespace granule {
 
-/// Fills every parameter, converting the dtype. Throws a user error for a tensor that is missing, has another
-/// shape, or belongs to no parameter (`source` names where the tensors are from).
+/// Throws a user error for a tensor that is missing, has another shape or is not of numbers, or belongs to no
+/// parameter (`source` names where the tensors are from). The store need not be materialised.
+void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source);
+/// Checks, then fills every parameter, converting the dtype.
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source);
 
 /// Views of every parameter, in declaration order; the store must outlive them.

@@ -24,6 +24,10 @@ std::vector<std::int64_t> moe_layers_of(const ModelConfig& model, const MoeConfi
 
 }  // namespace
 
+void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe) {
+  static_cast<void>(LanguageModel(store, model, make_feed_forward(model, moe)));
+}
+
 Model::Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype,
              Gradients gradients)
     : model_(model),

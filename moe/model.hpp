@@ -5,6 +5,9 @@
 
 namespace granule {
 
+/// Declares every parameter of such a model, and no more: for who wants names and shapes without the memory.
+void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe);
+
 class Model {
  public:
   /// Declares and materialises; the values are undefined until initialised or loaded.
