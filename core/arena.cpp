@@ -29,6 +29,9 @@ namespace {
 }
 
 constexpr std::byte kFence{0xf5};
+/// AddressSanitizer guards what was never handed out only this far ahead: the shadow of a whole reservation
+/// would be an eighth of the machine's memory.
+constexpr std::int64_t kGuardAhead = std::int64_t{1} << 16;
 
 }  // namespace
 
@@ -44,7 +47,8 @@ Arena::Arena(std::int64_t bytes, Poison poison)
 }
 
 Arena::~Arena() {
-  ASAN_UNPOISON_MEMORY_REGION(base_, static_cast<std::size_t>(capacity_));
+  const std::int64_t guarded = std::min(capacity_, high_water_ + kGuardAhead);
+  ASAN_UNPOISON_MEMORY_REGION(base_, static_cast<std::size_t>(guarded));
   munmap(base_, static_cast<std::size_t>(capacity_));
 }
 
@@ -62,13 +66,10 @@ std::int64_t Arena::block_size(std::int64_t bytes) const {
   return align_up(std::max<std::int64_t>(bytes, 1)) + 2 * fence();
 }
 
-/// AddressSanitizer guards what was never handed out only this far ahead: the shadow of a whole reservation
-/// would be an eighth of the machine's memory.
 void Arena::raise_high_water(std::int64_t end) {
-  constexpr std::int64_t kAhead = std::int64_t{1} << 16;
   if (end > 0 && end <= high_water_) return;
   high_water_ = end;
-  const std::int64_t ahead = std::min(kAhead, capacity_ - end);
+  const std::int64_t ahead = std::min(kGuardAhead, capacity_ - end);
   ASAN_POISON_MEMORY_REGION(base_ + end, static_cast<std::size_t>(ahead));
 }
 
