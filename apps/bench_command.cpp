@@ -30,10 +30,6 @@ RunConfig config_of(const BenchArguments& arguments) {
   return config;
 }
 
-int thread_count(const RunConfig& config) {
-  return config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
-}
-
 /// What an earlier run of the same benchmark printed with --json.
 nlohmann::json earlier_result(const std::filesystem::path& path) {
   std::ifstream file(path);

@@ -6,11 +6,7 @@
 #include "apps/model_files.hpp"
 #include "apps/trainer.hpp"
 #include "core/error.hpp"
-<<<<<<< HEAD
 #include "core/kernels/ceiling.hpp"
-#include "data/digest.hpp"
-=======
->>>>>>> 18b0aed (granule eval and granule generate)
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
 
@@ -99,16 +95,10 @@ void train(const TrainArguments& arguments) {
   std::optional<ModelFiles> start;
   ConfigOptions options;
   if (!arguments.init_from.empty()) {
-<<<<<<< HEAD
-    start = ModelFiles::open(arguments.init_from);
-    warn_of_damage(start->passed_over());
+    start = open_model(arguments.init_from);
     // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
     options.base =
         ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
-=======
-    start = open_model(arguments.init_from);
-    options.base = start->config_base();
->>>>>>> 18b0aed (granule eval and granule generate)
   }
   RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
   const RunData data = open_data(config);
