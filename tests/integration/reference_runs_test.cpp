@@ -130,6 +130,23 @@ UpdateError update_error(const Replay& replay, const TensorSet& trained) {
   return found;
 }
 
+/// granule export gives back the weights of the checkpoint, rounded to float32.
+void check_export(const Replay& replay, const TensorSet& trained) {
+  const fs::path out = replay.directory / "exported";
+  const ProgramResult result =
+      run_program({"export", (replay.directory / "run").string(), "--format", "hf", "--out", out.string()});
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const TensorSet exported = tensors_in(out, "model");
+  CHECK(exported.names() == trained.names());
+  for (const std::string& name : trained.names()) {
+    std::vector<double> rounded = values(trained, name);
+    for (double& value : rounded) value = static_cast<float>(value);
+    CAPTURE(name);
+    CHECK((values(exported, name) == rounded));
+  }
+}
+
 }  // namespace
 
 // Both sides compute in float64 and agree to 1e-13 here; the limits are the contract's. The files hold the
@@ -142,7 +159,9 @@ TEST_CASE("runs of other software are reproduced in float64") {
       INFO(replay.result.err);
       REQUIRE(replay.result.exit_code == 0);
       check_numbers(replay, {1e-10, 1e-9});
-      CHECK(update_error(replay, replay.trained()).largest <= 1e-8);
+      const TensorSet trained = replay.trained();
+      CHECK(update_error(replay, trained).largest <= 1e-8);
+      check_export(replay, trained);
     }
   }
 }
