@@ -32,7 +32,7 @@ struct Scale {
   }
 };
 
-/// y = a ∘ b; overwrites its destinations together, as a fused kernel would.
+/// y = a ∘ b; writes its destinations in an order of its own, as a fused kernel may.
 struct Multiply {
   static constexpr std::string_view kName = "multiply";
   struct Saved {
@@ -49,8 +49,8 @@ struct Multiply {
     return product(a, b);
   }
   void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const {
-    if (da) accumulate(product(dy, saved.b), da);
     if (db) accumulate(product(dy, saved.a), db);
+    if (da) accumulate(product(dy, saved.b), da);
   }
 };
 
@@ -61,8 +61,8 @@ struct MultiplyParameters {
   Tensor forward(Saved*, const Tensor& u, const Tensor& v) const { return Multiply::product(u, v); }
   void backward(const Saved&, const Tensor& u, const Tensor& v, const Tensor& dy, const Grad& du,
                 const Grad& dv) const {
-    if (du) accumulate(Multiply::product(dy, v), du);
     if (dv) accumulate(Multiply::product(dy, u), dv);
+    if (du) accumulate(Multiply::product(dy, v), du);
   }
 };
 

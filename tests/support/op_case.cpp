@@ -30,9 +30,10 @@ class Run {
       fences_.emplace_back(context_, operand.shape, dtype, operand.values);
       tensors_.push_back(fences_.back().tensor());
     }
+    for (const Tensor& tensor : tensors_) digests_.push_back(digest_of(tensor));
     y_ = op_->forward(tensors_, Record::yes);
     dy_ = Fenced(context_, y_.shape(), y_.dtype(), normal_values(y_.numel(), 77)).tensor();
-    digests_ = digests();
+    for (const Tensor& tensor : {y_, dy_}) digests_.push_back(digest_of(tensor));
   }
 
   /// Gradients into fenced, NaN-poisoned destinations with beta 0; an unwanted one stays undefined.
@@ -106,8 +107,9 @@ class Run {
 
  private:
   [[nodiscard]] std::vector<std::uint64_t> digests() const {
-    std::vector<std::uint64_t> all{digest_of(dy_), digest_of(y_)};
+    std::vector<std::uint64_t> all;
     for (const Tensor& tensor : tensors_) all.push_back(digest_of(tensor));
+    for (const Tensor& tensor : {y_, dy_}) all.push_back(digest_of(tensor));
     return all;
   }
 

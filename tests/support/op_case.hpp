@@ -64,7 +64,7 @@ template <class Make>
   return {std::move(make)};
 }
 /// A tensor of ids or positions.
-[[nodiscard]] inline auto plain_ids(const Shape& shape, std::vector<std::int32_t> ids) {
+[[nodiscard]] inline auto plain_ids(const Shape& shape, const std::vector<std::int32_t>& ids) {
   return plain([=](Context& context, DType) { return ids_of(context, shape, ids); });
 }
 
