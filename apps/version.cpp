@@ -6,6 +6,7 @@
 #include <mpi.h>
 
 #include "build_version.hpp"
+#include "core/plugin.hpp"
 
 namespace granule {
 namespace {
@@ -14,6 +15,12 @@ namespace {
 const char* cpu_target() {
   const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
   return hwy::TargetName(usable & -usable);
+}
+
+std::string cuda_plugin() {
+  const CudaStatus status = load_cuda_plugin();
+  if (status.state != CudaState::ready) return status.reason;
+  return fmt::format("{}, {} device{}", status.path, status.devices, status.devices == 1 ? "" : "s");
 }
 
 std::string mpi_library() {
@@ -27,9 +34,8 @@ std::string mpi_library() {
 }  // namespace
 
 std::string version_text() {
-  const char* const cuda = GRANULE_CUDA_PLUGIN ? "plug-in built" : "plug-in not built";
   return fmt::format("granule {} ({})\ncpu   {}\ncuda  {}\nnccl  not built\nmpi   {}\n", kVersion, kCommit,
-                     cpu_target(), cuda, mpi_library());
+                     cpu_target(), cuda_plugin(), mpi_library());
 }
 
 }  // namespace granule

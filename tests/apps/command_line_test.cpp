@@ -23,7 +23,7 @@ TEST_CASE("the version option names version, commit, instruction set, CUDA, NCCL
   const auto result = run_program({"--version"});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
-  CHECK_THAT(result.out, StartsWith("granule 0.1.0 (") && Contains("\ncuda  plug-in "));
+  CHECK_THAT(result.out, StartsWith("granule 0.1.0 (") && Contains("\ncuda  "));
   CHECK_THAT(result.out, Contains("\nnccl  ") && Contains("\nmpi   Open MPI v"));
   std::string first;
   granule::test::for_each_instruction_set([&](const std::string& name) {

@@ -1,0 +1,183 @@
+// granule generate from outside.
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/run_program.hpp"
+#include "tests/support/small_run.hpp"
+#include "tests/support/small_tokenizer.hpp"
+
+using namespace granule::test;
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
+namespace fs = std::filesystem;
+
+namespace {
+
+ProgramResult generate(const fs::path& model, const std::string& prompt,
+                       const std::vector<std::string>& more = {}) {
+  std::vector<std::string> arguments{"generate", model, "--prompt", prompt};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return run_program(arguments);
+}
+
+std::string text(const std::string& prompt, const std::vector<std::string>& more = {}) {
+  const ProgramResult result = generate(small_run().run, prompt, more);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  REQUIRE(result.out.ends_with('\n'));
+  return result.out;
+}
+
+}  // namespace
+
+TEST_CASE("the seed decides the text") {
+  const std::vector<std::string> options{"--max-tokens", "20", "--temperature", "1", "--seed", "5"};
+  const std::string first = text("the white", options);
+  CHECK(first == text("the white", options));
+  CHECK(first != text("the white", {"--max-tokens", "20", "--temperature", "1", "--seed", "6"}));
+  CHECK(first != text("the white", {"--max-tokens", "20", "--temperature", "0", "--seed", "5"}));
+}
+
+TEST_CASE("temperature 0, top-k 1 and a tiny top-p are all greedy") {
+  const std::string greedy = text("the white", {"--max-tokens", "12", "--temperature", "0"});
+  CHECK(text("the white", {"--max-tokens", "12", "--top-k", "1", "--seed", "7"}) == greedy);
+  CHECK(text("the white", {"--max-tokens", "12", "--top-p", "1e-9"}) == greedy);
+  CHECK(greedy.size() > 12);
+}
+
+TEST_CASE("the shorter text is the beginning of the longer one") {
+  const std::string longer = text("the", {"--max-tokens", "16", "--seed", "2"});
+  std::string shorter = text("the", {"--max-tokens", "8", "--seed", "2"});
+  shorter.pop_back();
+  CHECK_THAT(longer, StartsWith(shorter));
+}
+
+TEST_CASE("any prompt that is text is taken as it is, brackets, dashes and nothing included") {
+  for (const char* const prompt :
+       {"", "[a,b]", "{}", "- x", "--seed", "a=b", "der Wal \u00e4\U0001f40b", "\n"}) {
+    INFO(prompt);
+    CHECK(generate(small_run().run, prompt, {"--max-tokens", "2"}).exit_code == 0);
+  }
+}
+
+TEST_CASE("a text that starts a document has no space before its first word") {
+  for (int seed = 0; seed < 4; ++seed) {
+    const std::string out = text("", {"--max-tokens", "3", "--seed", std::to_string(seed)});
+    CHECK_FALSE(out.starts_with(' '));
+  }
+}
+
+TEST_CASE("text is cut at the model's last position, which is said and is no error") {
+  // 64 positions: the end of the document before, and 63 tokens of which the last predicts one more.
+  // So hot that every token is about as likely, the end of the text is one of 350.
+  for (int seed = 0; seed < 20; ++seed) {
+    const auto result = generate(
+        small_run().run, "",
+        {"--max-tokens", "9223372036854775807", "--temperature", "1000", "--seed", std::to_string(seed)});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    if (result.err.find("the text ended") != std::string::npos) continue;
+    CHECK_THAT(result.err, StartsWith("64 tokens after a prompt of 0 in ") &&
+                               Contains("the model knows 64 positions") &&
+                               Contains("max_position_embeddings"));
+    return;
+  }
+  FAIL("every text ended by itself");
+}
+
+TEST_CASE("an end-of-text token ends the text") {
+  // A bias is missing in the head, so the embedding of the end is made the likeliest answer to everything:
+  // the final norm's weights are all one row of the head.
+  const TempDir temp;
+  REQUIRE(run_program({"export", small_run().run, "--format", "hf", "--out", temp / "hf"}).exit_code == 0);
+  const char* const script = R"(
+import json, struct, sys, numpy
+path = sys.argv[1]
+data = bytearray(open(path, "rb").read())
+(length,) = struct.unpack("<Q", data[:8])
+header = json.loads(data[8:8 + length])
+def view(name):
+    begin, end = header[name]["data_offsets"]
+    return numpy.frombuffer(data, "<f4", (end - begin) // 4, 8 + length + begin).reshape(header[name]["shape"])
+view("model.norm.weight")[:] = 0
+view("model.norm.weight")[0] = 1
+head = view("lm_head.weight")
+head[:] = 0
+head[2, 0], head[9, 0] = 1e3, -1e3
+open(path, "wb").write(data)
+)";
+  const auto edited =
+      run_program({"-c", script, temp / "hf/model.safetensors"}, {.program = "/usr/bin/python3"});
+  INFO(edited.err);
+  REQUIRE(edited.exit_code == 0);
+  // By the sign of one number the next token is the end (id 2) or piece 9: both kinds of text must be seen.
+  bool ended = false;
+  for (const char* const prompt : {"the", "a", "whale", "sea", "of the", "captain", "went"}) {
+    const auto result = generate(temp / "hf", prompt, {"--max-tokens", "1", "--temperature", "0"});
+    REQUIRE(result.exit_code == 0);
+    if (result.err.find("the text ended") == std::string::npos) continue;
+    ended = true;
+    CHECK(result.out == "\n");
+    CHECK_THAT(result.err, StartsWith("0 tokens after a prompt of "));
+  }
+  CHECK(ended);
+}
+
+TEST_CASE("options out of range are refused by name") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> rows{
+      {{"--temperature", "-0.1"}, "--temperature -0.1 is out of range"},
+      {{"--temperature", "nan"}, "--temperature nan is out of range"},
+      {{"--temperature", "inf"}, "--temperature inf is out of range"},
+      {{"--temperature", "hot"}, "hot"},
+      {{"--top-p", "0"}, "--top-p 0 is out of range"},
+      {{"--top-p", "1.5"}, "--top-p 1.5 is out of range"},
+      {{"--top-k", "-1"}, "--top-k -1 is out of range"},
+      {{"--max-tokens", "0"}, "--max-tokens 0 is out of range"},
+      {{"--max-tokens", "1.5"}, "1.5"},
+      {{"--seed", "-1"}, "--seed -1 is out of range"},
+      {{"moe.num_experts_per_tok=1"}, "see granule generate --help"}};
+  for (const auto& [options, message] : rows) {
+    const auto result = generate(small_run().run, "the", options);
+    CHECK(result.exit_code == 2);
+    CHECK(result.out.empty());
+    CHECK_THAT(result.err, StartsWith("granule: error: ") && Contains(message));
+  }
+}
+
+TEST_CASE("prompts that cannot be continued are refused") {
+  const auto garbled = generate(small_run().run, "a\xff");
+  CHECK(garbled.exit_code == 2);
+  CHECK_THAT(garbled.err, Contains("the prompt is not UTF-8 (--prompt)"));
+  const auto long_one = generate(small_run().run, prose(3, 20));
+  CHECK(long_one.exit_code == 2);
+  CHECK_THAT(long_one.err, Contains("the model knows 64 positions") && Contains("shorten it"));
+  CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("--prompt is required"));
+}
+
+TEST_CASE("a model without its tokenizer cannot generate") {
+  const TempDir temp;
+  REQUIRE(run_program({"export", small_run().run, "--format", "hf", "--out", temp / "hf"}).exit_code == 0);
+  fs::remove(temp / "hf/tokenizer.model");
+  const auto without = generate(temp / "hf", "the");
+  CHECK(without.exit_code == 2);
+  CHECK_THAT(without.err, Contains("the model has no tokenizer"));
+
+  write_text(temp / "prose.txt", prose(4, 2000));
+  REQUIRE(run_program({"tokenizer", "train", "--input", temp / "prose.txt", "--vocab-size", "351", "--out",
+                       temp / "hf/tokenizer.model"})
+              .exit_code == 0);
+  const auto larger = generate(temp / "hf", "the");
+  CHECK(larger.exit_code == 2);
+  CHECK_THAT(larger.err, Contains("the tokenizer has 351 pieces, the model's vocabulary 350"));
+}
+
+TEST_CASE("a reader that has seen enough stops the text without an error") {
+  const auto result = run_program(
+      {"-c", "{ \"$0\" generate \"$1\" --prompt the --max-tokens 60; echo code $? >&2; } | head -c 1",
+       GRANULE_PROGRAM, small_run().run},
+      {.program = "/bin/sh"});
+  CHECK(result.out.size() == 1);
+  CHECK_THAT(result.err, Contains("code 0"));
+  CHECK(result.err.find("error") == std::string::npos);
+}

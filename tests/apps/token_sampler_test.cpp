@@ -1,0 +1,100 @@
+#include "apps/token_sampler.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include <catch2/catch.hpp>
+
+#include "core/error.hpp"
+
+using granule::SamplingOptions;
+using granule::TokenSampler;
+
+namespace {
+
+// Probabilities 0.5, 0.25, 0.125, 0.125 of ids 2, 0, 1, 3.
+const std::vector<double> kLogits{std::log(0.25) + 7.0, std::log(0.125) + 7.0, std::log(0.5) + 7.0,
+                                  std::log(0.125) + 7.0};
+
+/// Shares of the ids among many choices.
+std::vector<double> shares(const SamplingOptions& options, const std::vector<double>& logits = kLogits) {
+  constexpr int kDraws = 40'000;
+  TokenSampler sampler(options);
+  std::vector<double> counts(logits.size());
+  for (int i = 0; i < kDraws; ++i)
+    counts.at(static_cast<std::size_t>(sampler.choose(logits))) += 1.0 / kDraws;
+  return counts;
+}
+
+// Four standard deviations of a share of 40,000 draws: 4 · √(0.25 / 40,000).
+constexpr double kNoise = 0.01;
+
+void check_shares(const SamplingOptions& options, const std::vector<double>& expected) {
+  const auto found = shares(options);
+  CAPTURE(found);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CHECK(std::abs(found[i] - expected[i]) < kNoise);
+    if (expected[i] == 0.0) CHECK(found[i] == 0.0);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("tokens are drawn with the probabilities the model predicts") {
+  check_shares({}, {0.25, 0.125, 0.5, 0.125});
+  check_shares({.seed = 1}, {0.25, 0.125, 0.5, 0.125});
+}
+
+TEST_CASE("a temperature of a half squares the probabilities") {
+  // 1/16, 1/64, 1/4, 1/64 over their sum 22/64.
+  check_shares({.temperature = 0.5}, {4.0 / 22, 1.0 / 22, 16.0 / 22, 1.0 / 22});
+}
+
+TEST_CASE("temperature 0 takes the likeliest token, of equals the first") {
+  TokenSampler sampler({.temperature = 0.0});
+  CHECK(sampler.choose(kLogits) == 2);
+  CHECK(sampler.choose(std::vector<double>{1.0, 3.0, 3.0}) == 1);
+}
+
+TEST_CASE("top-k keeps the k likeliest, of equals the first") {
+  check_shares({.top_k = 1}, {0, 0, 1, 0});
+  check_shares({.top_k = 3}, {2.0 / 7, 1.0 / 7, 4.0 / 7, 0});
+  check_shares({.top_k = 9}, {0.25, 0.125, 0.5, 0.125});
+}
+
+TEST_CASE("top-p keeps the fewest tokens that together reach it") {
+  check_shares({.top_p = 1e-9}, {0, 0, 1, 0});
+  check_shares({.top_p = 0.4999}, {0, 0, 1, 0});
+  check_shares({.top_p = 0.51}, {1.0 / 3, 0, 2.0 / 3, 0});
+  check_shares({.top_p = 0.80}, {2.0 / 7, 1.0 / 7, 4.0 / 7, 0});
+  // Of what top-k left: 4/7 reach a half.
+  check_shares({.top_k = 3, .top_p = 0.5}, {0, 0, 1, 0});
+}
+
+TEST_CASE("the seed decides the choices and another seed makes others") {
+  const auto choices = [](std::uint64_t seed) {
+    TokenSampler sampler({.seed = seed});
+    std::vector<std::int32_t> ids;
+    for (int i = 0; i < 50; ++i) ids.push_back(sampler.choose(kLogits));
+    return ids;
+  };
+  CHECK(choices(3) == choices(3));
+  CHECK(choices(3) != choices(4));
+}
+
+TEST_CASE("logits beyond what float64 can exponentiate are no trouble") {
+  TokenSampler sampler({.temperature = 1e-300});
+  CHECK(sampler.choose(std::vector<double>{-1e308, 1e308, 1e308 * 0.99}) == 1);
+}
+
+TEST_CASE("logits that are not finite are the model's fault") {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const std::vector<double>& logits :
+       {std::vector<double>{1.0, kNan}, {kNan, 1.0}, {-kInfinity, -kInfinity}, {1.0, kInfinity}}) {
+    TokenSampler sampler({});
+    CHECK_THROWS_WITH(sampler.choose(logits), Catch::Contains("logits are not finite"));
+  }
+  TokenSampler sampler({});
+  CHECK(sampler.choose(std::vector<double>{-kInfinity, 1.0}) == 1);
+}

@@ -1,0 +1,58 @@
+// From text files to an exported model and back into training, by the commands alone.
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/run_program.hpp"
+#include "tests/support/small_run.hpp"
+#include "tests/support/small_tokenizer.hpp"
+
+using namespace granule::test;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+ProgramResult must_run(const std::vector<std::string>& arguments) {
+  ProgramResult result = run_program(arguments);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return result;
+}
+
+json first_row(const fs::path& run) {
+  std::ifstream file(run / "metrics.jsonl");
+  std::string line;
+  REQUIRE(std::getline(file, line));
+  return json::parse(line);
+}
+
+}  // namespace
+
+TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export that trains on") {
+  const TempDir temp;
+  const auto at = [&](const char* name) { return (temp / name).string(); };
+  write_text(temp / "book.txt", prose(11, 1500));
+  must_run(
+      {"tokenizer", "train", "--input", at("book.txt"), "--vocab-size", "320", "--out", at("tok.model")});
+  must_run({"data", "build", "--tokenizer", at("tok.model"), "--input", at("book.txt"), "--out", at("data"),
+            "--val-fraction", "0.1"});
+  const std::string config = std::string(GRANULE_SOURCE_DIR) + "/configs/tiny.toml";
+  must_run({"train", config, "data.path=" + at("data"), "train.steps=20", "--out", at("run")});
+
+  const json evaluated = json::parse(must_run({"eval", at("run"), "--data", at("data")}).out);
+  CHECK(evaluated["ce"].get<double>() < std::log(320.0));  // better than guessing
+  CHECK(must_run({"generate", at("run"), "--prompt", "the old", "--max-tokens", "10"}).out.size() > 1);
+  must_run({"export", at("run"), "--format", "hf", "--out", at("hf")});
+
+  // A step that moves nothing: its evaluation is that of the weights it began with.
+  must_run({"train", config, "data.path=" + at("data"), "train.steps=1", "optim.lr=0", "eval.every=1",
+            "eval.batches=0", "--init-from", at("hf"), "--out", at("again")});
+  const double ce = evaluated["ce"];
+  CHECK(first_row(temp / "again")["val_ce"].get<double>() == Approx(ce).epsilon(1e-6));
+
+  must_run({"inspect", at("again")});
+  const json again = json::parse(must_run({"eval", at("again"), "--data", at("data")}).out);
+  CHECK(again["ce"] == ce);  // the same weights, the same order of sums
+}

@@ -1,0 +1,105 @@
+#include "tests/support/small_run.hpp"
+
+#include <fstream>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/run_program.hpp"
+#include "tests/support/small_tokenizer.hpp"
+
+namespace granule::test {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kConfig = R"(
+[model]
+hidden_size = 32
+num_hidden_layers = 3
+num_attention_heads = 4
+num_key_value_heads = 2
+intermediate_size = 48
+max_position_embeddings = 64
+initializer_range = 0.1
+attention_bias = true
+[moe]
+n_routed_experts = 8
+num_experts_per_tok = 3
+n_shared_experts = 1
+moe_intermediate_size = 12
+first_k_dense_replace = 1
+[data]
+path = "data"
+seq_len = 32
+[optim]
+lr = 1e-2
+[train]
+steps = 20
+batch_size = 8
+micro_batch_size = 4
+threads = 1
+[checkpoint]
+every = 10
+keep = 0
+[eval]
+every = 20
+batches = 0
+)";
+
+void must_run(const std::vector<std::string>& arguments) {
+  const ProgramResult result = run_program(arguments);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+}
+
+}  // namespace
+
+SmallRun::SmallRun()
+    : tokenizer(small_tokenizer()),
+      data(directory / "data"),
+      config(directory / "run.toml"),
+      run(directory / "run") {
+  write_text(directory / "texts.txt", prose(2, 400));
+  write_text(config, kConfig);
+  must_run({"data", "build", "--tokenizer", tokenizer, "--input", directory / "texts.txt", "--out", data,
+            "--split-lines", "--val-fraction", "0.1"});
+  must_run({"train", config, "--out", run});
+}
+
+const SmallRun& small_run() {
+  static const SmallRun run;
+  return run;
+}
+
+fs::path copy_of(const fs::path& tree, const TempDir& parent) {
+  fs::path copy = parent / tree.filename();
+  fs::copy(tree, copy, fs::copy_options::recursive);
+  return copy;
+}
+
+std::string text_of(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  REQUIRE(stream);
+  std::stringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+void write_text(const fs::path& file, const std::string& text) {
+  std::ofstream(file, std::ios::binary) << text;
+}
+
+void replace_in(const fs::path& file, const std::string& from, const std::string& to) {
+  std::string text = text_of(file);
+  const auto at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  write_text(file, text.replace(at, from.size(), to));
+}
+
+void damage(const fs::path& file) {
+  std::string text = text_of(file);
+  text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 1);
+  write_text(file, text);
+}
+
+}  // namespace granule::test
