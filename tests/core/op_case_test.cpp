@@ -76,6 +76,10 @@ struct Faulty {
 
 template <Fault kFault>
 void check_faulty() {
+#if defined(__SANITIZE_ADDRESS__)
+  if (kFault == Fault::past_destination || kFault == Fault::before_destination)
+    FAIL("AddressSanitizer would end the program");
+#endif
   const Reference reference = [](const std::vector<Numbers>& in) {
     Numbers y = in[0];
     for (std::size_t i = 0; i < y.size(); ++i) y[i] *= in[1][i % in[1].size()] + y[i];

@@ -57,13 +57,19 @@ class Run {
 
   /// What gradients with beta 1 make of destinations that hold `before`.
   std::vector<Tensor> added_to(const std::vector<Numbers>& before) {
+    std::vector<Fenced> fences;
     std::vector<Grad> grads;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      grads.push_back({tensor_of(context_, tensors_[i].shape(), tensors_[i].dtype(), before[i]), 1.0});
+      fences.emplace_back(context_, tensors_[i].shape(), tensors_[i].dtype(), before[i]);
+      grads.push_back({fences[i].tensor(), 1.0});
     }
     op_->backward(tensors_, dy_, grads);
     std::vector<Tensor> results;
-    for (const Grad& grad : grads) results.push_back(grad.dst);
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      INFO("operand " << i);
+      CHECK(fences[i].intact());
+      results.push_back(grads[i].dst);
+    }
     return results;
   }
 
