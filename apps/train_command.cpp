@@ -79,6 +79,11 @@ std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) 
   if (!arguments.resume) return std::nullopt;
   FoundCheckpoint found = find_newest_valid(arguments.out);
   warn_of_damage(found.passed_over);
+  // Starting over would bury what might still be saved by hand.
+  if (!found.checkpoint && !found.passed_over.empty()) {
+    user_error("every checkpoint of the run is damaged", arguments.out.string(),
+               "repair one, or move checkpoints/ away to start from the beginning");
+  }
   return std::move(found.checkpoint);
 }
 

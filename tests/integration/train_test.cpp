@@ -234,6 +234,20 @@ TEST_CASE("a damaged newest checkpoint is named and passed over") {
   CHECK(shop.tensors("run", 40) == expected);
 }
 
+TEST_CASE("a run whose every checkpoint is damaged is refused, not started over") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  for (const char* const step : {"step-00000020", "step-00000040"}) {
+    fs::resize_file(shop.directory / "run/checkpoints" / step / "optim-00001-of-00001.safetensors", 100);
+  }
+  const auto metrics = shop.metrics("run");
+  const ProgramResult again = shop.train("run", {"--resume"});
+  INFO(again.err);
+  CHECK(again.exit_code == 2);
+  CHECK(again.err.find("every checkpoint of the run is damaged") != std::string::npos);
+  CHECK(shop.metrics("run") == metrics);
+}
+
 TEST_CASE("a second job on a run directory is refused with exit code 73 and the first is unharmed") {
   const Workshop shop;
   RunningProgram first(
