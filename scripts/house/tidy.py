@@ -71,4 +71,4 @@ if __name__ == "__main__":
         return result.stdout if DIAGNOSTIC.search(result.stdout) else f"{path}: {result.stdout}{result.stderr}"
 
     keys = {path: tree.digest(path, tree.read(".clang-tidy")) for path in sources}
-    tree.finish(list(compiler.run_kept(tidy, keys)))
+    tree.finish(compiler.run_kept(tidy, keys))

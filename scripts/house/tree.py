@@ -48,7 +48,9 @@ def digest(path, *extra):
 
 
 def finish(breaches):
-    """Prints what was found, and exits as a check does: 1 when there was something."""
+    """Prints what is found, and exits as a check does: 1 when there was something."""
+    status = 0
     for breach in breaches:
-        print(breach)
-    sys.exit(1 if breaches else 0)
+        print(breach, flush=True)
+        status = 1
+    sys.exit(status)
