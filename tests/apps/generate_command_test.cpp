@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/generation.hpp"
+#include "apps/model_files.hpp"
+#include "data/tokenizer.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"
@@ -44,6 +47,29 @@ TEST_CASE("temperature 0, top-k 1 and a tiny top-p are all greedy") {
   CHECK(text("the white", {"--max-tokens", "12", "--top-k", "1", "--seed", "7"}) == greedy);
   CHECK(text("the white", {"--max-tokens", "12", "--top-p", "1e-9"}) == greedy);
   CHECK(greedy.size() > 12);
+}
+
+TEST_CASE("a text is what follows the end of a document and the prompt") {
+  const auto files = granule::ModelFiles::open(small_run().run);
+  const auto tokenizer = granule::open_tokenizer(*files.tokenizer());
+  granule::Context context;
+  const auto model = files.load(context, files.config(), files.config().train.dtype, granule::Gradients::no);
+  for (const char* const prompt : {"the old", ""}) {
+    granule::Decoder decoder(context, *model, 64);
+    std::vector<std::int32_t> next{*tokenizer->eos_id()}, chosen;
+    for (const std::int32_t id : tokenizer->encode(prompt)) next.push_back(id);
+    while (chosen.size() < 10) {
+      const auto logits = decoder.feed(next);
+      const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+      if (best == *tokenizer->eos_id()) break;
+      chosen.push_back(static_cast<std::int32_t>(best));
+      next = {chosen.back()};
+    }
+    // Only where a document starts does decode() take the tokenizer's own space away.
+    std::string expected = tokenizer->decode(chosen);
+    if (*prompt != '\0' && tokenizer->token_bytes(chosen.at(0)).starts_with(' ')) expected.insert(0, " ");
+    CHECK(text(prompt, {"--max-tokens", "10", "--temperature", "0"}) == expected + "\n");
+  }
 }
 
 TEST_CASE("the shorter text is the beginning of the longer one") {
