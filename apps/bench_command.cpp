@@ -139,7 +139,7 @@ CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, Ben
 
 void add_bench_command(CLI::App& program) {
   const auto arguments = std::make_shared<BenchArguments>();
-  CLI::App* bench = program.add_subcommand("bench", "measure this machine: gemm, ops, step");
+  CLI::App* bench = program.add_subcommand("bench", "Measure this machine: gemm, ops, step");
   bench->require_subcommand(1);
   CLI::App* gemm = add_benchmark(*bench, "gemm", "the matrix products of a step", *arguments);
   CLI::App* ops = add_benchmark(*bench, "ops", "the operators of a step, forward and backward", *arguments);

@@ -23,7 +23,6 @@ void add_commands(CLI::App& program) {
   program.name("granule");
   program.set_version_flag(
       "--version", [] { return version_text(); }, "Print version, commit and machine");
-  program.footer("Each command has its own --help. Exit codes: docs/commands.md.");
   add_tokenizer_command(program);
   add_data_command(program);
   add_train_command(program);
@@ -32,6 +31,8 @@ void add_commands(CLI::App& program) {
   add_export_command(program);
   add_inspect_command(program);
   add_bench_command(program);
+  // Last: a command would inherit it.
+  program.footer("Each command has its own --help. Exit codes: docs/commands.md.");
 }
 
 /// The command that was being parsed, as it is typed: "granule data build".
