@@ -160,26 +160,24 @@ void check(const Attention& a, const Tensor& qkv) {
 
 }  // namespace
 
-namespace kernels {
-constinit KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor*)> attention_forward{
-    "attention", forward_dispatch};
+constinit KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor*)>
+    Attention::forward_kernel{"attention", forward_dispatch};
 constinit KernelSlot<void(const Attention&, const Attention::Saved&, const Tensor&, const Grad&)>
-    attention_backward{"attention backward", backward_dispatch};
-}  // namespace kernels
+    Attention::backward_kernel{"attention backward", backward_dispatch};
 
 Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW) const {
   check(*this, qkv_NW);
   Tensor y = qkv_NW.empty_like({batch * seq, heads * v_dim});
   Tensor log_sum;
   if (saved != nullptr) log_sum = qkv_NW.empty_like({batch * seq, heads});
-  kernels::attention_forward(qkv_NW.device(), *this, qkv_NW, y, saved != nullptr ? &log_sum : nullptr);
+  forward_kernel(qkv_NW.device(), *this, qkv_NW, y, saved != nullptr ? &log_sum : nullptr);
   if (saved != nullptr) *saved = {qkv_NW, y, log_sum};
   return y;
 }
 
 void Attention::backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const {
   if (!dqkv_NW) return;
-  kernels::attention_backward(dy_NO.device(), *this, saved, dy_NO, dqkv_NW);
+  backward_kernel(dy_NO.device(), *this, saved, dy_NO, dqkv_NW);
 }
 
 Tensor attend_with_cache(const Attention& attention, const Tensor& qkv_NW, KvCache& cache) {

@@ -24,6 +24,11 @@ struct Attention {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& qkv_NW) const;
   void backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const;
 
+  /// (attention, qkv, y, log_sum or nullptr)
+  static KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor*)> forward_kernel;
+  /// (attention, saved, dy, dqkv)
+  static KernelSlot<void(const Attention&, const Saved&, const Tensor&, const Grad&)> backward_kernel;
+
   [[nodiscard]] std::int64_t width() const { return (heads + kv_heads) * qk_dim + kv_heads * v_dim; }
 };
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/kernel_slot.hpp"
 #include "core/kernels/gemm.hpp"
 #include "core/kernels/softmax.hpp"
 
@@ -94,12 +93,10 @@ void check_targets(const Tensor& target, std::int64_t vocabulary) {
 
 }  // namespace
 
-namespace kernels {
 constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, Saved*, const Tensor&)>
-    linear_cross_entropy_forward{"linear_cross_entropy", forward_dispatch};
+    LinearCrossEntropy::forward_kernel{"linear_cross_entropy", forward_dispatch};
 constinit KernelSlot<void(const Saved&, const Tensor&, const Grad&, const Grad&)>
-    linear_cross_entropy_backward{"linear_cross_entropy backward", backward_dispatch};
-}  // namespace kernels
+    LinearCrossEntropy::backward_kernel{"linear_cross_entropy backward", backward_dispatch};
 
 Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_VD,
                                    const Tensor& target_N) const {
@@ -112,13 +109,13 @@ Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tenso
   if (saved != nullptr)
     *saved = {x_ND.empty_like(x_ND.shape()), Tensor::zeros(w_VD.context(), w_VD.shape(), w_VD.dtype())};
   Tensor y = Tensor::empty(x_ND.context(), {1}, DType::f64);
-  kernels::linear_cross_entropy_forward(x_ND.device(), x_ND, w_VD, target_N, saved, y);
+  forward_kernel(x_ND.device(), x_ND, w_VD, target_N, saved, y);
   return y;
 }
 
 void LinearCrossEntropy::backward(const Saved& saved, const Tensor&, const Tensor& dy, const Grad& dx_ND,
                                   const Grad& dw_VD) const {
-  kernels::linear_cross_entropy_backward(saved.dx_ND.device(), saved, dy, dx_ND, dw_VD);
+  backward_kernel(saved.dx_ND.device(), saved, dy, dx_ND, dw_VD);
 }
 
 }  // namespace granule

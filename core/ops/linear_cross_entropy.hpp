@@ -1,5 +1,6 @@
 // The language-model head and its loss in one: the logits exist for one chunk of rows at a time.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -22,6 +23,11 @@ struct LinearCrossEntropy {
                                const Tensor& target_N) const;
   void backward(const Saved& saved, const Tensor& w_VD, const Tensor& dy, const Grad& dx_ND,
                 const Grad& dw_VD) const;
+
+  /// (x, w, target, saved or nullptr, y)
+  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, Saved*, const Tensor&)> forward_kernel;
+  /// (saved, dy, dx, dw); either gradient may be absent
+  static KernelSlot<void(const Saved&, const Tensor&, const Grad&, const Grad&)> backward_kernel;
 };
 
 }  // namespace granule

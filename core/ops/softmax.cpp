@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/kernel_slot.hpp"
 #include "core/kernels/softmax.hpp"
 
 namespace granule {
@@ -43,22 +42,20 @@ void backward_cpu(const Tensor& y, const Tensor& dy, const Grad& dx) {
 
 }  // namespace
 
-namespace kernels {
-constinit KernelSlot<void(const Tensor&, const Tensor&)> softmax_forward{"softmax", forward_cpu};
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> softmax_backward{"softmax backward",
-                                                                                       backward_cpu};
-}  // namespace kernels
+constinit KernelSlot<void(const Tensor&, const Tensor&)> Softmax::forward_kernel{"softmax", forward_cpu};
+constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> Softmax::backward_kernel{
+    "softmax backward", backward_cpu};
 
 Tensor Softmax::forward(Saved* saved, const Tensor& x_NE) const {
   GRANULE_CHECK(x_NE.shape().rank() == 2 && x_NE.shape()[1] > 0, "softmax: rows of {}", x_NE.shape().str());
   Tensor y = x_NE.empty_like(x_NE.shape());
-  kernels::softmax_forward(x_NE.device(), x_NE, y);
+  forward_kernel(x_NE.device(), x_NE, y);
   if (saved != nullptr) *saved = {y};
   return y;
 }
 
 void Softmax::backward(const Saved& saved, const Tensor& dy_NE, const Grad& dx_NE) const {
-  if (dx_NE) kernels::softmax_backward(dy_NE.device(), saved.y_NE, dy_NE, dx_NE);
+  if (dx_NE) backward_kernel(dy_NE.device(), saved.y_NE, dy_NE, dx_NE);
 }
 
 }  // namespace granule

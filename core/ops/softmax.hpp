@@ -1,5 +1,6 @@
 // The softmax of each row: the scores of a router.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -12,6 +13,11 @@ struct Softmax {
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NE) const;
   void backward(const Saved& saved, const Tensor& dy_NE, const Grad& dx_NE) const;
+
+  /// (x, y)
+  static KernelSlot<void(const Tensor&, const Tensor&)> forward_kernel;
+  /// (y, dy, dx)
+  static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
 };
 
 }  // namespace granule

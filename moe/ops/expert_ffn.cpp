@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/kernel_slot.hpp"
 #include "core/kernels/gemm.hpp"
 #include "core/kernels/swiglu.hpp"
 
@@ -132,28 +131,26 @@ void check(const Tensor& x, const Tensor& w13, const Tensor& w2, const Tensor& o
 
 }  // namespace
 
-namespace kernels {
 constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                           const Tensor&)>
-    expert_ffn_forward{"expert_ffn", forward_dispatch};
+    ExpertFfn::forward_kernel{"expert_ffn", forward_dispatch};
 constinit KernelSlot<void(const Saved&, const Tensor&, const Tensor&, const Tensor&, const Grad&, const Grad&,
                           const Grad&)>
-    expert_ffn_backward{"expert_ffn backward", backward_dispatch};
-}  // namespace kernels
+    ExpertFfn::backward_kernel{"expert_ffn backward", backward_dispatch};
 
 Tensor ExpertFfn::forward(Saved* saved, const Tensor& x_RD, const Tensor& w13_EGD, const Tensor& w2_EDF,
                           const Tensor& offset_E1) const {
   check(x_RD, w13_EGD, w2_EDF, offset_E1);
   Tensor y = x_RD.empty_like(x_RD.shape());
   const Tensor h = x_RD.empty_like({x_RD.shape()[0], w13_EGD.shape()[1]});
-  kernels::expert_ffn_forward(x_RD.device(), x_RD, w13_EGD, w2_EDF, offset_E1, h, y);
+  forward_kernel(x_RD.device(), x_RD, w13_EGD, w2_EDF, offset_E1, h, y);
   if (saved != nullptr) *saved = {x_RD, h, offset_E1};
   return y;
 }
 
 void ExpertFfn::backward(const Saved& saved, const Tensor& w13_EGD, const Tensor& w2_EDF, const Tensor& dy_RD,
                          const Grad& dx_RD, const Grad& dw13_EGD, const Grad& dw2_EDF) const {
-  kernels::expert_ffn_backward(dy_RD.device(), saved, w13_EGD, w2_EDF, dy_RD, dx_RD, dw13_EGD, dw2_EDF);
+  backward_kernel(dy_RD.device(), saved, w13_EGD, w2_EDF, dy_RD, dx_RD, dw13_EGD, dw2_EDF);
 }
 
 }  // namespace granule

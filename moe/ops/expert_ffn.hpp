@@ -1,5 +1,6 @@
 // The SwiGLU networks of all experts over rows sorted by expert: one operator, no padding, no dropped rows.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -19,6 +20,15 @@ struct ExpertFfn {
                                const Tensor& offset_E1) const;
   void backward(const Saved& saved, const Tensor& w13_EGD, const Tensor& w2_EDF, const Tensor& dy_RD,
                 const Grad& dx_RD, const Grad& dw13_EGD, const Grad& dw2_EDF) const;
+
+  /// (x, w13, w2, offsets, h, y)
+  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                         const Tensor&)>
+      forward_kernel;
+  /// (saved, w13, w2, dy, dx, dw13, dw2); any gradient may be absent
+  static KernelSlot<void(const Saved&, const Tensor&, const Tensor&, const Tensor&, const Grad&, const Grad&,
+                         const Grad&)>
+      backward_kernel;
 };
 
 }  // namespace granule
