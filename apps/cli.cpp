@@ -4,8 +4,8 @@
 #include <new>
 #include <sstream>
 
-#include "apps/commands.hpp"
-#include "apps/config_reader.hpp"
+#include "apps/commands/commands.hpp"
+#include "apps/config/config_reader.hpp"
 #include "apps/console.hpp"
 #include "apps/version.hpp"
 #include "core/error.hpp"

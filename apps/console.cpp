@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "data/disk.hpp"
+#include "data/files/disk.hpp"
 
 namespace granule {
 

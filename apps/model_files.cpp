@@ -2,11 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/config/hf_config.hpp"
 #include "apps/console.hpp"
-#include "apps/hf_config.hpp"
 #include "core/error.hpp"
-#include "data/digest.hpp"
-#include "data/token_source.hpp"
+#include "data/files/digest.hpp"
+#include "data/sampling/token_source.hpp"
 #include "distributed/parameter_files.hpp"
 
 namespace granule {

@@ -7,8 +7,8 @@
 #include <string>
 #include <variant>
 
-#include "apps/run_config.hpp"
-#include "data/hf_directory.hpp"
+#include "apps/config/run_config.hpp"
+#include "data/models/hf_directory.hpp"
 #include "distributed/checkpoint.hpp"
 #include "moe/model.hpp"
 

@@ -4,8 +4,8 @@
 #include <charconv>
 
 #include "core/error.hpp"
-#include "data/digest.hpp"
-#include "data/files.hpp"
+#include "data/files/digest.hpp"
+#include "data/files/files.hpp"
 
 namespace granule {
 namespace fs = std::filesystem;

@@ -10,7 +10,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "data/tensor_set.hpp"
+#include "data/models/tensor_set.hpp"
 #include "distributed/checkpoint_manifest.hpp"
 
 namespace granule {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <set>
 
-#include "data/digest.hpp"
-#include "data/files.hpp"
-#include "data/strict_json.hpp"
+#include "data/files/digest.hpp"
+#include "data/files/files.hpp"
+#include "data/files/strict_json.hpp"
 
 namespace granule {
 namespace {

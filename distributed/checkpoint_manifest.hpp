@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
-#include "data/atomic_file.hpp"
+#include "data/files/atomic_file.hpp"
 
 namespace granule {
 

@@ -10,7 +10,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "data/safetensors_writer.hpp"
+#include "data/models/safetensors_writer.hpp"
 
 namespace granule {
 

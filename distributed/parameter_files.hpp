@@ -3,8 +3,8 @@
 #pragma once
 #include <vector>
 
-#include "data/safetensors_writer.hpp"
-#include "data/tensor_set.hpp"
+#include "data/models/safetensors_writer.hpp"
+#include "data/models/tensor_set.hpp"
 #include "nn/parameters.hpp"
 
 namespace granule {

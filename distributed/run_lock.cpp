@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
-#include "data/disk.hpp"
+#include "data/files/disk.hpp"
 
 namespace granule {
 namespace {

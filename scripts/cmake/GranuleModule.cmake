@@ -1,7 +1,7 @@
 # granule_module(NAME dependencies…): one static library a folder, from every .cpp in it and in its
-# ops/ and kernels/. A new file needs no CMake edit; the globs are checked at every build.
+# the folders below it. A new file needs no CMake edit; the globs are checked at every build.
 function(granule_module name)
-  file(GLOB sources CONFIGURE_DEPENDS *.cpp ops/*.cpp kernels/*.cpp zero/*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp */*.cpp)
   list(FILTER sources EXCLUDE REGEX "/apps/granule\\.cpp$")
   if(sources)
     add_library(granule_${name} STATIC ${sources})

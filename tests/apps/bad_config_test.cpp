@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "apps/run_config.hpp"
+#include "apps/config/run_config.hpp"
 #include "core/error.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
-#include "data/files.hpp"
+#include "data/files/files.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_tokenizer.hpp"

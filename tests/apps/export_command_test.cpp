@@ -2,8 +2,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "apps/hf_config.hpp"
-#include "data/tokenizer.hpp"
+#include "apps/config/hf_config.hpp"
+#include "data/tokenizers/tokenizer.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/generation.hpp"
+#include "apps/generation/generation.hpp"
 #include "apps/model_files.hpp"
-#include "data/tokenizer.hpp"
+#include "data/tokenizers/tokenizer.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"

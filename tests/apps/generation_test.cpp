@@ -1,5 +1,5 @@
 // Decoding with a key-value cache against running the whole sequence again for every token.
-#include "apps/generation.hpp"
+#include "apps/generation/generation.hpp"
 
 #include <algorithm>
 

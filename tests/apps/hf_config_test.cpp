@@ -1,4 +1,4 @@
-#include "apps/hf_config.hpp"
+#include "apps/config/hf_config.hpp"
 
 #include <fstream>
 

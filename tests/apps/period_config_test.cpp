@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 
-#include "apps/config_reader.hpp"
-#include "apps/period.hpp"
+#include "apps/config/config_reader.hpp"
+#include "apps/config/period.hpp"
 #include "core/error.hpp"
 
 using Catch::Matchers::Contains;

@@ -1,11 +1,11 @@
-#include "apps/run_config.hpp"
+#include "apps/config/run_config.hpp"
 
 #include <fstream>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "apps/run_config_keys.hpp"
+#include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
 #include "moe/counts.hpp"
 #include "tests/support/temp_dir.hpp"

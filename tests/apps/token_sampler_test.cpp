@@ -1,4 +1,4 @@
-#include "apps/token_sampler.hpp"
+#include "apps/generation/token_sampler.hpp"
 
 #include <cmath>
 #include <limits>

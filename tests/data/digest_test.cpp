@@ -1,4 +1,4 @@
-#include "data/digest.hpp"
+#include "data/files/digest.hpp"
 
 #include <fstream>
 #include <string_view>

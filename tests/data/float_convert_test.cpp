@@ -1,4 +1,4 @@
-#include "data/float_convert.hpp"
+#include "data/models/float_convert.hpp"
 
 #include <array>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "data/hf_directory.hpp"
+#include "data/models/hf_directory.hpp"
 
 #include <fstream>
 

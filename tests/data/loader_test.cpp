@@ -1,4 +1,4 @@
-#include "data/loader.hpp"
+#include "data/sampling/loader.hpp"
 
 #include <chrono>
 

@@ -1,4 +1,4 @@
-#include "data/safetensors.hpp"
+#include "data/models/safetensors.hpp"
 
 #include <cstring>
 #include <fstream>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/error.hpp"
-#include "data/safetensors_writer.hpp"
+#include "data/models/safetensors_writer.hpp"
 #include "tests/support/faulty_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 

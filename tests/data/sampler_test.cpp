@@ -1,4 +1,4 @@
-#include "data/sampler.hpp"
+#include "data/sampling/sampler.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE
-#include "data/shard_builder.hpp"
+#include "data/shards/shard_builder.hpp"
 
 #include <cmath>
 #include <csignal>
@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
-#include "data/digest.hpp"
-#include "data/manifest.hpp"
-#include "data/output_directory.hpp"
-#include "data/token_source.hpp"
+#include "data/files/digest.hpp"
+#include "data/files/output_directory.hpp"
+#include "data/sampling/token_source.hpp"
+#include "data/shards/manifest.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"

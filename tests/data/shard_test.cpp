@@ -1,4 +1,4 @@
-#include "data/shard.hpp"
+#include "data/shards/shard.hpp"
 
 #include <array>
 #include <csignal>

@@ -1,4 +1,4 @@
-#include "data/text_source.hpp"
+#include "data/shards/text_source.hpp"
 
 #include <fstream>
 

@@ -1,4 +1,4 @@
-#include "data/token_source.hpp"
+#include "data/sampling/token_source.hpp"
 
 #include <fstream>
 #include <functional>
@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "core/error.hpp"
-#include "data/digest.hpp"
-#include "data/manifest.hpp"
+#include "data/files/digest.hpp"
+#include "data/shards/manifest.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

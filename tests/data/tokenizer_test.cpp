@@ -1,5 +1,5 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE
-#include "data/tokenizer.hpp"
+#include "data/tokenizers/tokenizer.hpp"
 
 #include <fstream>
 #include <random>
@@ -8,10 +8,10 @@
 #include <sentencepiece_processor.h>
 
 #include "core/error.hpp"
-#include "data/digest.hpp"
-#include "data/files.hpp"
-#include "data/tokenizer_training.hpp"
-#include "data/word_cutter.hpp"
+#include "data/files/digest.hpp"
+#include "data/files/files.hpp"
+#include "data/tokenizers/tokenizer_training.hpp"
+#include "data/tokenizers/word_cutter.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

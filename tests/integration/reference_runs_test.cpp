@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "data/tensor_set.hpp"
+#include "data/models/tensor_set.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule::test;

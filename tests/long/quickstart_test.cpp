@@ -6,7 +6,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "data/token_source.hpp"
+#include "data/sampling/token_source.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;

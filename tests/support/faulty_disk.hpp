@@ -1,7 +1,7 @@
 // A disk whose n-th write-class call goes wrong in a chosen way, and every one after it where the fault is
 // sticky.
 #pragma once
-#include "data/disk.hpp"
+#include "data/files/disk.hpp"
 
 namespace granule::test {
 

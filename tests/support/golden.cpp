@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/ops/linear_cross_entropy.hpp"
-#include "data/float_convert.hpp"
+#include "data/models/float_convert.hpp"
 
 namespace granule::test {
 namespace {

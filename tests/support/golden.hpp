@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "data/safetensors.hpp"
+#include "data/models/safetensors.hpp"
 #include "moe/objective.hpp"
 
 namespace granule::test {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/disk.hpp"
+#include "data/files/disk.hpp"
 
 namespace granule::test {
 

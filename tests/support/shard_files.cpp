@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "core/error.hpp"
-#include "data/shard.hpp"
+#include "data/shards/shard.hpp"
 
 namespace granule::test {
 

@@ -3,8 +3,8 @@
 #include <array>
 #include <random>
 
-#include "data/files.hpp"
-#include "data/tokenizer_training.hpp"
+#include "data/files/files.hpp"
+#include "data/tokenizers/tokenizer_training.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace granule::test {

@@ -1,0 +1,158 @@
+// granule bench: rates against the machine's own ceiling, measured in the same run.
+#include <fstream>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/bench_rates.hpp"
+#include "apps/commands/bench_step.hpp"
+#include "apps/commands/commands.hpp"
+#include "apps/console.hpp"
+#include "core/error.hpp"
+#include "core/parallel.hpp"
+
+namespace granule {
+namespace {
+
+struct BenchArguments {
+  std::filesystem::path config, compare;
+  std::vector<std::string> overrides;
+  bool json = false;
+  std::int64_t steps = 7, repeats = 15;
+};
+
+RunConfig config_of(const BenchArguments& arguments) {
+  RunConfig config = load_run_config(arguments.config, arguments.overrides);
+  if (config.model.vocab_size == 0) {
+    user_error("model.vocab_size is not set", arguments.config.string(),
+               "bench makes its own tokens: set it");
+  }
+  return config;
+}
+
+/// What an earlier run of the same benchmark printed with --json.
+nlohmann::json earlier_result(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  const auto result = nlohmann::json::parse(file, nullptr, false);
+  if (!result.is_object())
+    user_error("not what a benchmark prints with --json", path.string(), "name such a file");
+  return result;
+}
+
+double figure(const nlohmann::json& result, const char* key, const std::filesystem::path& path) {
+  if (!result.contains(key) || !result[key].is_number()) {
+    user_error(fmt::format("there is no {} in it", key), path.string(),
+               "name a result of the same benchmark");
+  }
+  return result[key];
+}
+
+void print_machine(const nlohmann::ordered_json& result) {
+  say("machine, {} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s", result["threads"].get<int>(),
+      result["fma_ceiling_gflops"].get<double>(), result["stream_gbps"].get<double>());
+}
+
+void print_step(const nlohmann::ordered_json& result) {
+  say("{:.0f} tokens/s, {:.3f} s a step: {:.0f} % of the floor of {:.3f} s; peak of tensors {:.2f} GiB",
+      result["tokens_per_second"].get<double>(), result["step_seconds"].get<double>(),
+      100.0 * result["share_of_floor"].get<double>(), result["floor_seconds"].get<double>(),
+      result["peak_bytes"].get<double>() / (1 << 30));
+  print_machine(result);
+  for (const auto& [phase, seconds] : result["seconds_by_phase"].items()) {
+    say("  {:<32} {:8.1f} ms", phase, 1e3 * seconds.get<double>());
+  }
+}
+
+/// Rates differ between machines and moments: shares of the floor of their own runs can be compared.
+void compare_step(const nlohmann::ordered_json& now, const std::filesystem::path& path) {
+  const auto before = earlier_result(path);
+  for (const char* const key : {"tokens_per_second", "share_of_floor"}) {
+    const double then = figure(before, key, path), here = now[key].get<double>();
+    say("{}: {:.4g} then, {:.4g} now, ratio {:.3f}", key, then, here, here / then);
+  }
+}
+
+void print_pieces(const nlohmann::ordered_json& result) {
+  say("{:<34} {:>10} {:>9} {:>8} {:>9}", "", "ms", "GFLOP/s", "GB/s", "of floor");
+  for (const auto& row : result["results"]) {
+    say("{:<34} {:10.3f} {:9.1f} {:8.1f} {:7.0f} %", row["name"].get<std::string>(),
+        1e3 * row["seconds"].get<double>(), row["gflops"].get<double>(), row["gbps"].get<double>(),
+        100.0 * row["share_of_floor"].get<double>());
+  }
+  print_machine(result);
+}
+
+void compare_pieces(const nlohmann::ordered_json& now, const std::filesystem::path& path) {
+  const auto before = earlier_result(path);
+  if (!before.contains("results"))
+    user_error("there are no results in it", path.string(), "name a result of the same benchmark");
+  std::map<std::string, double> then;
+  for (const auto& row : before["results"]) then[row.value("name", "")] = row.value("share_of_floor", 0.0);
+  for (const auto& row : now["results"]) {
+    const auto found = then.find(row["name"].get<std::string>());
+    if (found == then.end() || found->second <= 0.0) continue;
+    say("{:<34} share of floor, now over then: {:.3f}", found->first,
+        row["share_of_floor"].get<double>() / found->second);
+  }
+}
+
+using Print = void (*)(const nlohmann::ordered_json&);
+using Compare = void (*)(const nlohmann::ordered_json&, const std::filesystem::path&);
+
+void show(const BenchArguments& arguments, const nlohmann::ordered_json& result, Print print,
+          Compare compare) {
+  if (arguments.json) print_out(result.dump() + "\n");
+  if (!arguments.json) print(result);
+  if (!arguments.compare.empty()) compare(result, arguments.compare);
+}
+
+void run_step(const BenchArguments& arguments) {
+  const RunConfig config = config_of(arguments);
+  show(arguments, bench_step(config, {.threads = thread_count(config), .steps = arguments.steps}), print_step,
+       compare_step);
+}
+
+void run_pieces(const BenchArguments& arguments,
+                std::vector<BenchPiece> (*make)(Context&, const RunConfig&)) {
+  const RunConfig config = config_of(arguments);
+  Context context({.threads = thread_count(config)});
+  const auto pieces = make(context, config);
+  show(arguments, measure_pieces(context, config.train.dtype, pieces, arguments.repeats), print_pieces,
+       compare_pieces);
+}
+
+CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, BenchArguments& arguments) {
+  CLI::App* command = bench.add_subcommand(name, what);
+  command->add_option("config", arguments.config, "run configuration (TOML): the sizes")
+      ->required()
+      ->type_name("CONFIG");
+  command->add_option("overrides", arguments.overrides, "keys to override, such as train.threads=1")
+      ->type_name("key=value");
+  command->add_flag("--json", arguments.json, "one JSON object on stdout");
+  command->add_option("--compare", arguments.compare, "an earlier --json result: prints the ratios to it")
+      ->type_name("FILE");
+  command->footer(fmt::format("Example:\n  granule bench {} configs/bench.toml --json", name));
+  return command;
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& program) {
+  const auto arguments = std::make_shared<BenchArguments>();
+  CLI::App* bench = program.add_subcommand("bench", "Measure this machine: gemm, ops, step");
+  bench->require_subcommand(1);
+  CLI::App* gemm = add_benchmark(*bench, "gemm", "the matrix products of a step", *arguments);
+  CLI::App* ops = add_benchmark(*bench, "ops", "the operators of a step, forward and backward", *arguments);
+  for (CLI::App* const command : {gemm, ops}) {
+    command->add_option("--repeats", arguments->repeats, "times each is run; the median is reported")
+        ->check(CLI::Range(1, 1000000));
+  }
+  CLI::App* step = add_benchmark(*bench, "step", "whole training steps on random tokens", *arguments);
+  step->add_option("--steps", arguments->steps, "steps measured; their median is reported")
+      ->check(CLI::Range(1, 1000000));
+  gemm->callback([arguments] { run_pieces(*arguments, gemm_pieces); });
+  ops->callback([arguments] { run_pieces(*arguments, operator_pieces); });
+  step->callback([arguments] { run_step(*arguments); });
+}
+
+}  // namespace granule

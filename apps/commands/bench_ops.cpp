@@ -1,0 +1,153 @@
+#include <deque>
+#include <memory>
+
+#include "apps/commands/bench_rates.hpp"
+#include "autograd/functions.hpp"
+#include "core/random.hpp"
+#include "moe/functions.hpp"
+
+namespace granule {
+namespace {
+
+enum class Fused : bool { no, yes };
+
+/// Makes the inputs of operators and turns a recorded use of one into two pieces of work.
+class OperatorBench {
+ public:
+  OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype) {}
+
+  [[nodiscard]] Tensor random(const Shape& shape) {
+    Tensor tensor = Tensor::empty(context_, shape, dtype_);
+    const RandomStream stream(1, seed_++);
+    dispatch_float(dtype_, [&]<class T>() {
+      T* const values = tensor.data<T>();
+      for (std::int64_t i = 0; i < tensor.numel(); ++i)
+        values[i] = static_cast<T>(stream.normal(static_cast<std::uint64_t>(i)));
+    });
+    return tensor;
+  }
+  [[nodiscard]] Param parameter(const Shape& shape) {
+    leaves_->push_back({random(shape), {random(shape), 0.0}});
+    return {&leaves_->back()};
+  }
+
+  /// Forward and backward of `use`, which applies one operator called `phase`. Backward does twice forward's
+  /// operations and moves twice its bytes, unless forward has done its products already (Fused::yes).
+  void add(const std::string& phase, double flops, double bytes, const Tensor& x,
+           std::function<Var(const Var&)> use, Fused fused = Fused::no) {
+    const auto run = [this_context = &context_, leaves = leaves_, x,
+                      use = std::move(use)](const std::string& name) {
+      Profile& profile = this_context->profile();
+      profile.reset();
+      Tape tape;
+      Var y;
+      const Var input = tape.input(x);
+      {
+        const Recording on(&tape);
+        y = use(input);
+      }
+      Tensor seed = Tensor::zeros(*this_context, y.value.shape(), y.value.dtype());
+      tape.backward(std::vector<Var>{y}, std::vector<Tensor>{seed});
+      return profile.seconds().at(name);
+    };
+    pieces_.push_back({phase + " forward", flops, bytes, [=] { return run(phase + ".forward"); }});
+    pieces_.push_back({phase + " backward", fused == Fused::yes ? 0.0 : 2.0 * flops, 2.0 * bytes,
+                       [=] { return run(phase + ".backward"); }});
+  }
+  [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
+
+ private:
+  Context& context_;
+  DType dtype_;
+  std::uint64_t seed_ = 0;
+  std::shared_ptr<std::deque<Leaf>> leaves_ = std::make_shared<std::deque<Leaf>>();
+  std::vector<BenchPiece> pieces_;
+};
+
+struct Sizes {
+  std::int64_t batch, seq, n, d, heads, kv, head_dim, w;
+  explicit Sizes(const RunConfig& c)
+      : batch(c.train.micro_batch_size),
+        seq(c.data.seq_len),
+        n(batch * seq),
+        d(c.model.hidden_size),
+        heads(c.model.num_attention_heads),
+        kv(c.model.num_key_value_heads > 0 ? c.model.num_key_value_heads : heads),
+        head_dim(c.model.head_dim()),
+        w((heads + 2 * kv) * head_dim) {}
+};
+
+double product(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) {
+  return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
+}
+
+void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, double element) {
+  const Sizes s(c);
+  const Param norm = bench.parameter({s.d}), wide = bench.parameter({s.w, s.d});
+  const RopeTable table(context, c.train.dtype, s.head_dim, c.model.rope_theta,
+                        c.model.max_position_embeddings);
+  Tensor positions = Tensor::empty(context, {s.n}, DType::i32);
+  for (std::int64_t i = 0; i < s.n; ++i)
+    positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % s.seq);
+  const Tensor x = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
+  bench.add("rms_norm", product(s.n, s.d, 4), 2.0 * element * product(s.n, s.d), x,
+            [=](const Var& v) { return rms_norm(v, norm, 1e-6); });
+  bench.add("add", product(s.n, s.d), 3.0 * element * product(s.n, s.d), x,
+            [=](const Var& v) { return add(v, Var{x}); });
+  bench.add("linear", 2.0 * product(s.n, s.d, s.w), element * (product(s.n, s.d + s.w) + product(s.d, s.w)),
+            x, [=](const Var& v) { return linear(v, wide); });
+  bench.add("rope", 3.0 * product(s.n, s.w), 2.0 * element * product(s.n, s.w), qkv,
+            [=](const Var& v) { return rope(v, table, positions, s.heads + s.kv); });
+  const Attention op{s.batch, s.seq, s.heads, s.kv, s.head_dim, s.head_dim};
+  bench.add("attention", 2.0 * product(s.n * s.heads, s.head_dim, s.seq), element * product(s.n, s.w + s.d),
+            qkv, [=](const Var& v) { return attention(v, op); });
+  const Tensor gate_up = bench.random({s.n, 2 * c.model.intermediate_size});
+  bench.add("swiglu", 10.0 * product(s.n, c.model.intermediate_size),
+            3.0 * element * product(s.n, c.model.intermediate_size), gate_up,
+            [](const Var& v) { return swiglu(v); });
+  const Param head = bench.parameter({c.model.vocab_size, s.d});
+  Tensor targets = Tensor::empty(context, {s.n}, DType::i32);
+  for (std::int64_t i = 0; i < s.n; ++i)
+    targets.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % c.model.vocab_size);
+  bench.add(
+      "linear_cross_entropy", 6.0 * product(s.n, s.d, c.model.vocab_size),
+      element * product(s.d, s.n + c.model.vocab_size), x,
+      [=](const Var& v) { return linear_cross_entropy(v, head, targets); }, Fused::yes);
+}
+
+void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
+  const Sizes s(c);
+  const std::int64_t e = c.moe.n_routed_experts, k = c.moe.num_experts_per_tok,
+                     f = c.moe.moe_intermediate_size, rows = s.n * k;
+  const Tensor logits = bench.random({s.n, e}), x = bench.random({s.n, s.d}),
+               sent = bench.random({rows, s.d});
+  const Tensor ids = select_top_k(logits, k), counts = count_choices(ids, e, 1);
+  const Routing routing = sort_by_expert(ids, e);
+  const Param w13 = bench.parameter({e, 2 * f, s.d}), w2 = bench.parameter({e, s.d, f});
+  const Tensor weights = bench.random({s.n, k});
+  bench.add("softmax", 5.0 * product(s.n, e), 2.0 * element * product(s.n, e), logits,
+            [](const Var& v) { return softmax(v); });
+  bench.add("gate_weights", product(rows), element * product(s.n, e + k), logits,
+            [=](const Var& v) { return gate_weights(v, ids, false); });
+  bench.add("balance_loss", 2.0 * product(s.n, e), element * product(s.n, e), logits,
+            [=](const Var& v) { return balance_loss(v, counts, k); });
+  bench.add("dispatch", 0.0, element * product(s.n + rows, s.d), x,
+            [=](const Var& v) { return dispatch(v, routing); });
+  bench.add("expert_ffn", 6.0 * product(rows, s.d, f),
+            element * (2.0 * product(rows, s.d) + 3.0 * product(e, s.d, f)), sent,
+            [=](const Var& v) { return expert_ffn(v, w13, w2, routing.offset_E1); });
+  bench.add("combine", 2.0 * product(rows, s.d), element * product(s.n + rows, s.d), sent,
+            [=](const Var& v) { return combine(v, Var{weights}, routing); });
+}
+
+}  // namespace
+
+std::vector<BenchPiece> operator_pieces(Context& context, const RunConfig& config) {
+  OperatorBench bench(context, config.train.dtype);
+  const auto element = static_cast<double>(size_of(config.train.dtype));
+  add_dense(bench, context, config, element);
+  if (config.moe.n_routed_experts > 0) add_mixture(bench, config, element);
+  return bench.take();
+}
+
+}  // namespace granule

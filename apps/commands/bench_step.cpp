@@ -1,0 +1,131 @@
+#include "apps/commands/bench_step.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include <nlohmann/json.hpp>
+
+#include "core/kernels/ceiling.hpp"
+#include "core/random.hpp"
+#include "moe/counts.hpp"
+#include "moe/objective.hpp"
+#include "moe/router_record.hpp"
+#include "optim/adamw.hpp"
+#include "optim/grad_norm.hpp"
+
+namespace granule {
+namespace {
+
+MicroBatch random_batch(Context& context, const RunConfig& config, std::int64_t first) {
+  const std::int64_t rows = config.train.micro_batch_size, seq = config.data.seq_len;
+  const RandomStream random(1, "bench");
+  const auto token = [&](std::int64_t i) {
+    return static_cast<std::int32_t>(
+        random.below(static_cast<std::uint64_t>(config.model.vocab_size), static_cast<std::uint64_t>(i)));
+  };
+  MicroBatch batch{Tensor::empty(context, {rows * seq}, DType::i32),
+                   Tensor::empty(context, {rows * seq}, DType::i32), rows, seq};
+  for (std::int64_t i = 0; i < rows * seq; ++i) {
+    batch.token_N.data<std::int32_t>()[i] = token(first + i);
+    batch.target_N.data<std::int32_t>()[i] = token(first + i + 1);
+  }
+  return batch;
+}
+
+/// A step as the trainer takes it, without records.
+class BenchStep {
+ public:
+  BenchStep(Context& context, const RunConfig& config)
+      : context_(context),
+        config_(config),
+        model_(context, config.model, config.moe, config.train.dtype, Gradients::yes),
+        optimizer_(context, {}, config.train.dtype, model_.parameters().values().numel(),
+                   {{0, model_.parameters().values().numel(), Decay::yes}}),
+        router_(model_.moe_layers(), config.moe.n_routed_experts) {
+    model_.parameters().initialise(0, config.model.initializer_range);
+  }
+
+  double run(std::int64_t n) {
+    const auto start = std::chrono::steady_clock::now();
+    ParameterStore& store = model_.parameters();
+    const std::int64_t micros = config_.train.batch_size / config_.train.micro_batch_size;
+    const StepTotals totals{config_.train.batch_size * config_.data.seq_len, config_.train.batch_size,
+                            micros};
+    const Recompute recompute =
+        config_.train.recompute == RunConfig::Recompute::full ? Recompute::full : Recompute::none;
+    store.begin_step();
+    router_.begin_step();
+    for (std::int64_t i = 0; i < micros; ++i) {
+      const MicroBatch batch = random_batch(context_, config_, (n * micros + i) * totals.target_tokens);
+      static_cast<void>(train_micro_batch(model_, batch, totals, recompute, {.routing = &router_}));
+    }
+    store.finish_gradients();
+    const PhaseTimer timer(context_.profile(), "optimizer");
+    optimizer_.step(store.values(), store.gradients(), 1e-4,
+                    clip_factor(gradient_norm(store.gradients()), 1.0));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  Context& context_;
+  const RunConfig& config_;
+  Model model_;
+  AdamW optimizer_;
+  RouterRecord router_;
+};
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
+                   values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+StepFloor step_floor(const RunConfig& config) {
+  const ModelConfig& m = config.model;
+  const MoeConfig& e = config.moe;
+  const std::int64_t h = m.hidden_size,
+                     kv = (m.num_key_value_heads > 0 ? m.num_key_value_heads : m.num_attention_heads) *
+                          m.head_dim();
+  std::int64_t multiply_adds = m.vocab_size * h;  // of one token, forward
+  for (std::int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
+    multiply_adds += 2 * h * h + 2 * h * kv;
+    multiply_adds += e.is_moe_layer(layer)
+                         ? 3 * h * e.moe_intermediate_size * (e.num_experts_per_tok + e.n_shared_experts) +
+                               h * e.n_routed_experts
+                         : 3 * h * m.intermediate_size;
+    multiply_adds += h * config.data.seq_len;  // Q Kᵀ and P V over half the sequence each
+  }
+  const auto tokens = static_cast<double>(config.train.batch_size * config.data.seq_len);
+  const double per_parameter =
+      7.0 * static_cast<double>(size_of(config.train.dtype));  // w, m, v twice, g once
+  return {6.0 * static_cast<double>(multiply_adds) * tokens,
+          per_parameter * static_cast<double>(count_parameters(m, e).total())};
+}
+
+nlohmann::ordered_json bench_step(const RunConfig& config, const BenchOptions& options) {
+  Context context({.threads = options.threads});
+  const double gflops = fma_ceiling_gflops(context.pool(), config.train.dtype),
+               gbps = stream_gbps(context.pool());
+  BenchStep step(context, config);
+  step.run(0);
+  context.profile().reset();
+  std::vector<double> seconds;
+  for (std::int64_t n = 1; n <= options.steps; ++n) seconds.push_back(step.run(n));
+  const double typical = median(seconds), floor = step_floor(config).seconds(gflops, gbps);
+  nlohmann::ordered_json phases;
+  for (const auto& [phase, total] : context.profile().seconds())
+    phases[phase] = total / static_cast<double>(options.steps);
+  return {{"tokens_per_second", static_cast<double>(config.train.batch_size * config.data.seq_len) / typical},
+          {"step_seconds", typical},
+          {"fma_ceiling_gflops", gflops},
+          {"stream_gbps", gbps},
+          {"floor_seconds", floor},
+          {"share_of_floor", floor / typical},
+          {"threads", options.threads},
+          {"peak_bytes", context.memory().peak_total()},
+          {"seconds_by_phase", phases}};
+}
+
+}  // namespace granule

@@ -1,0 +1,29 @@
+// `granule bench step`: whole training steps against the least time this machine could take for them.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/config/run_config.hpp"
+
+namespace granule {
+
+struct BenchOptions {
+  int threads = 1;
+  std::int64_t steps = 7;  ///< measured ones; one more goes before
+};
+
+/// The least seconds of a step: the operations of every matrix product and of causal attention (forward, and
+/// twice that backward) at the machine's multiply-add ceiling, and AdamW's 28 bytes a parameter (f32; 56 in
+/// f64) at its streaming rate.
+struct StepFloor {
+  double flops = 0.0, optimizer_bytes = 0.0;
+  [[nodiscard]] double seconds(double gflops, double gbps) const {
+    return flops / (gflops * 1e9) + optimizer_bytes / (gbps * 1e9);
+  }
+};
+[[nodiscard]] StepFloor step_floor(const RunConfig& config);
+
+/// {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds, share_of_floor,
+/// threads, peak_bytes, seconds_by_phase} on random tokens.
+[[nodiscard]] nlohmann::ordered_json bench_step(const RunConfig& config, const BenchOptions& options);
+
+}  // namespace granule

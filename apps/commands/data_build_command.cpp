@@ -1,0 +1,100 @@
+// granule data build: text to token shards.
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/data_command.hpp"
+#include "apps/console.hpp"
+#include "apps/progress.hpp"
+#include "core/error.hpp"
+#include "data/shards/shard_builder.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  fs::path tokenizer;
+  std::vector<fs::path> inputs;
+  ShardBuildOptions build;
+  bool compress = false;
+  bool split_lines = false;
+};
+
+nlohmann::ordered_json to_json(const SplitCounts& counts) {
+  return {{"shards", counts.shards},
+          {"documents", counts.documents},
+          {"tokens", counts.tokens},
+          {"bytes", counts.utf8_bytes}};
+}
+
+std::string describe(const TextSource& text, const ShardBuildReport& report, double seconds) {
+  const auto tokens = static_cast<double>(report.train.tokens + report.val.tokens);
+  return fmt::format("{:3.0f} %  {:.1f} of {:.1f} MB  {} documents  {:.2f} Mtokens  {:.1f} MB/s",
+                     100.0 * static_cast<double>(text.bytes_read()) / static_cast<double>(text.bytes_total()),
+                     static_cast<double>(text.bytes_read()) * 1e-6,
+                     static_cast<double>(text.bytes_total()) * 1e-6,
+                     report.train.documents + report.val.documents, tokens * 1e-6,
+                     static_cast<double>(text.bytes_read()) * 1e-6 / std::max(seconds, 1e-3));
+}
+
+void run(Arguments arguments) {
+  arguments.build.layout = arguments.compress ? Hdf5Layout::compressed : Hdf5Layout::contiguous;
+  const auto tokenizer = open_tokenizer(arguments.tokenizer);
+  TextSource text(arguments.inputs, arguments.split_lines ? DocumentUnit::line : DocumentUnit::file);
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  Progress progress;
+  const ShardBuildReport report =
+      build_shards(text, *tokenizer, arguments.build,
+                   [&](const ShardBuildReport& so_far) { progress.show(describe(text, so_far, seconds())); });
+  progress.say(fmt::format("{}  in {:.1f} s", describe(text, report, seconds()), seconds()));
+  progress.say(fmt::format("{}: train {} tokens, val {} tokens", arguments.build.out.string(),
+                           report.train.tokens, report.val.tokens));
+  const nlohmann::ordered_json json{{"out", arguments.build.out.string()},
+                                    {"vocab_size", tokenizer->vocab_size()},
+                                    {"tokenizer_sha256", tokenizer->sha256()},
+                                    {"train", to_json(report.train)},
+                                    {"val", to_json(report.val)}};
+  print_out(json.dump() + "\n");
+}
+
+}  // namespace
+
+void add_data_build_command(CLI::App& data) {
+  CLI::App& command =
+      *data.add_subcommand("build", "Turn text into token shards, a manifest and a copy of the tokenizer");
+  const auto arguments = std::make_shared<Arguments>();
+  command
+      .add_option("--tokenizer", arguments->tokenizer,
+                  "SentencePiece .model, as granule tokenizer train writes")
+      ->required();
+  command
+      .add_option("--input", arguments->inputs,
+                  "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line)")
+      ->required();
+  command.add_option("--out", arguments->build.out, "Directory of the data set, new or empty")->required();
+  command
+      .add_option("--val-fraction", arguments->build.val_fraction,
+                  "Share of the documents held back for validation; of a single document, its tail")
+      ->capture_default_str();
+  command
+      .add_option("--shard-tokens", arguments->build.shard_tokens, "Tokens after which a new shard begins")
+      ->capture_default_str();
+  command.add_flag("--compress", arguments->compress,
+                   "Chunks with gzip and checksums: half the size, slower to read");
+  command.add_flag("--split-lines", arguments->split_lines, "Every line of a text file is a document");
+  command.footer(
+      "Example: granule data build --tokenizer tok.model --input book.txt more/ --out dataset --val-fraction "
+      "0.05");
+  command.callback([arguments] { run(*arguments); });
+}
+
+}  // namespace granule

@@ -1,0 +1,169 @@
+// granule eval: how well a model predicts a data set, and how its experts share the work.
+#include <chrono>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/config/config_reader.hpp"
+#include "apps/config/run_config_keys.hpp"
+#include "apps/console.hpp"
+#include "apps/model_files.hpp"
+#include "apps/progress.hpp"
+#include "apps/training/evaluation.hpp"
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct EvalArguments {
+  fs::path model, data;
+  std::string split = "val";
+  std::vector<std::string> overrides;
+};
+
+constexpr std::int64_t kLongestByDefault = 4096;  // of models that do not say what they were trained with
+
+constexpr const char* kExample =
+    "Example:\n  granule eval runs/tiny --data DATA\n"
+    "  granule eval runs/tiny --data DATA --split train moe.num_experts_per_tok=2 train.dtype=f64";
+
+/// The keys that an evaluation reads, besides those of the shape, which are refused where they are read.
+constexpr std::string_view kKeys[] = {"model.max_position_embeddings",
+                                      "model.rms_norm_eps",
+                                      "model.rope_theta",
+                                      "moe.num_experts_per_tok",
+                                      "moe.norm_topk_prob",
+                                      "moe.seq_aux",
+                                      "data.seq_len",
+                                      "train.micro_batch_size",
+                                      "train.dtype",
+                                      "train.device",
+                                      "train.threads"};
+
+void refuse_keys_without_effect(std::span<const std::string> overrides) {
+  for (const std::string& text : overrides) {
+    const ConfigEntry entry = parse_override(text);
+    for (const ConfigKey& key : config_keys()) {
+      if (key.name != entry.key || key.trait == ConfigKey::Trait::shape) continue;
+      if (std::find(std::begin(kKeys), std::end(kKeys), key.name) != std::end(kKeys)) continue;
+      user_error(fmt::format("{} has no effect on an evaluation", key.name), entry.where,
+                 fmt::format("leave it out; keys that have one: {}", fmt::join(kKeys, ", ")));
+    }
+  }
+}
+
+RunConfig config_of(const ModelFiles& model, std::span<const std::string> overrides) {
+  refuse_keys_without_effect(overrides);
+  ConfigBase base = model.config_base();
+  base.config.train.batch_size = 0;  // there is none: any micro_batch_size divides it
+  base.config.train.threads = 0;     // those of the machine it was trained on say nothing about this one
+  if (base.config.data.seq_len == 0)
+    base.config.data.seq_len = std::min(base.config.model.max_position_embeddings, kLongestByDefault);
+  return override_run_config(overrides, {.base = base});
+}
+
+Json layers_of(const Model& model, const Evaluation& evaluation) {
+  Json layers = Json::array();
+  const auto experts = static_cast<std::size_t>(model.moe().n_routed_experts);
+  std::span<const std::int64_t> counts = evaluation.counts;
+  for (const std::int64_t layer : model.moe_layers()) {
+    const auto of_layer = counts.first(experts);
+    const LoadStatistics load = load_statistics(of_layer);
+    layers.push_back({{"layer", layer},
+                      {"max_over_mean", load.max_over_mean},
+                      {"cv", load.cv},
+                      {"dead", load.dead},
+                      {"counts", of_layer}});
+    counts = counts.subspan(experts);
+  }
+  return layers;
+}
+
+Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Model& model,
+               const RunConfig& config, const Evaluation& evaluation) {
+  const Checkpoint* const checkpoint = files.checkpoint();
+  return {{"model", files.path().string()},
+          {"step", checkpoint != nullptr ? Json(checkpoint->step()) : Json()},
+          {"data", arguments.data.string()},
+          {"split", arguments.split},
+          {"seq_len", config.data.seq_len},
+          {"samples", evaluation.samples},
+          {"tokens", evaluation.tokens},
+          {"ce", evaluation.ce},
+          {"perplexity", evaluation.perplexity},
+          {"bits_per_byte", evaluation.bits_per_byte ? Json(*evaluation.bits_per_byte) : Json()},
+          {"aux", model.moe_layers().empty() ? Json() : Json(evaluation.aux)},
+          {"layers", layers_of(model, evaluation)}};
+}
+
+Evaluation run_evaluation(Context& context, const Model& model, const TokenSource& source,
+                          const RunConfig& config) {
+  Progress progress;
+  const auto start = std::chrono::steady_clock::now();
+  const auto rate = [&](std::int64_t samples) {
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    return static_cast<double>(samples * config.data.seq_len) / seconds.count();
+  };
+  const auto show = [&](std::int64_t done, std::int64_t samples) {
+    progress.show(fmt::format("{} of {} samples  {:.0f} tok/s", done, samples, rate(done)));
+  };
+  Evaluation evaluation = evaluate(context, model, source,
+                                   {.seq_len = config.data.seq_len,
+                                    .micro_batch_size = config.train.micro_batch_size,
+                                    .on_progress = show});
+  progress.say(fmt::format("ce {:.4f}  perplexity {:.2f}  over {} tokens, {:.0f} tok/s", evaluation.ce,
+                           evaluation.perplexity, evaluation.tokens, rate(evaluation.samples)));
+  return evaluation;
+}
+
+void print_load(const Json& report) {
+  for (const Json& layer : report["layers"]) {
+    say("layer {:>3}  load max/mean {:.2f}  cv {:.2f}  dead {}", layer["layer"].get<std::int64_t>(),
+        layer["max_over_mean"].get<double>(), layer["cv"].get<double>(), layer["dead"].get<std::int64_t>());
+  }
+}
+
+void eval(const EvalArguments& arguments) {
+  const ModelFiles files = open_model(arguments.model);
+  const RunConfig config = config_of(files, arguments.overrides);
+  const TokenSource source(arguments.data, arguments.split == "val" ? Split::val : Split::train);
+  source.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256());
+  static_cast<void>(source.samples(config.data.seq_len));  // too short a split shows before the model is read
+  Context context({.threads = thread_count(config)});
+  const auto model = files.load(context, config, config.train.dtype, Gradients::no);
+  const Evaluation evaluation = run_evaluation(context, *model, source, config);
+  if (!std::isfinite(evaluation.ce)) {
+    user_error(fmt::format("the cross-entropy is {}", evaluation.ce), files.path().string(),
+               "the weights hold, or lead to, numbers that are not finite");
+  }
+  const Json report = report_of(arguments, files, *model, config, evaluation);
+  print_load(report);
+  print_out(report.dump() + "\n");
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& program) {
+  const auto arguments = std::make_shared<EvalArguments>();
+  CLI::App& command = *program.add_subcommand("eval", "Measure a model on a data set");
+  command
+      .add_option("model", arguments->model,
+                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
+      ->required()
+      ->type_name("MODEL");
+  command
+      .add_option("overrides", arguments->overrides, "keys to override, such as moe.num_experts_per_tok=2")
+      ->type_name("key=value");
+  command.add_option("--data", arguments->data, "directory of a data set")->required()->type_name("DIR");
+  command.add_option("--split", arguments->split, "train or val")
+      ->check(CLI::IsMember({"train", "val"}))
+      ->capture_default_str();
+  command.footer(kExample);
+  command.callback([arguments] { eval(*arguments); });
+}
+
+}  // namespace granule

@@ -1,0 +1,156 @@
+// granule export: a model as other programs read it.
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/config/hf_config.hpp"
+#include "apps/console.hpp"
+#include "apps/model_files.hpp"
+#include "core/error.hpp"
+#include "data/models/hf_directory.hpp"
+#include "data/tokenizers/tokenizer.hpp"
+#include "distributed/parameter_files.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct ExportArguments {
+  fs::path model, out;
+  std::string format, dtype = "f32";
+  bool no_verify = false;
+};
+
+constexpr const char* kExample =
+    "Example:\n  granule export runs/tiny --format hf --out tiny-hf\n"
+    "f32 keeps the weights of a run exactly; bf16 rounds them to half the size, as published models are.";
+
+void check_format(const std::string& format) {
+  if (format == "hf") return;
+  if (format == "hf-qwen2moe" || format == "gguf")
+    user_error(fmt::format("--format {} is not built yet", format), "command line", "use --format hf");
+  user_error(fmt::format("there is no format '{}'", format), "command line", "use --format hf");
+}
+
+/// The tensors straight from the model's files: nothing is loaded.
+std::vector<TensorToSave> tensors_of(const ModelFiles& files) {
+  ParameterStore store;
+  declare_parameters(store, files.config().model, files.config().moe);
+  check_parameters(store, files.tensors(), files.path().string());
+  std::vector<TensorToSave> tensors;
+  for (const LogicalTensor& parameter : store.logical()) {
+    const TensorView view = files.tensors().get(parameter.name, parameter.shape.dims());
+    tensors.push_back(tensor_of_bytes({parameter.name, view.dtype, view.shape}, view.bytes));
+  }
+  return tensors;
+}
+
+/// config.json, proven to be read as the model it describes.
+json config_document(const HfConfig& config, DType dtype) {
+  json document = to_json(config, dtype == DType::bf16 ? "bfloat16" : "float32");
+  GRANULE_ASSERT(hf_config_from_json(document, "config.json") == config,
+                 "config.json is read otherwise than it is written");
+  return document;
+}
+
+json generation_document(const HfConfig& config) {
+  if (!config.bos_token_id && !config.eos_token_id) return {};
+  json document{{"_from_model_config", true}, {"transformers_version", "4.36.0"}};
+  if (config.bos_token_id) document["bos_token_id"] = *config.bos_token_id;
+  if (config.eos_token_id) document["eos_token_id"] = *config.eos_token_id;
+  return document;
+}
+
+/// What transformers needs beside a tokenizer.model to give the same ids as training had: no BOS, no EOS
+/// added, the text as it is.
+json tokenizer_document(const Tokenizer& tokenizer, std::int64_t positions) {
+  const auto name = [&](std::optional<std::int32_t> id) {
+    return id ? json(tokenizer.token_name(*id)) : json();
+  };
+  return {{"tokenizer_class", "LlamaTokenizer"},
+          {"bos_token", name(tokenizer.bos_id())},
+          {"eos_token", name(tokenizer.eos_id())},
+          {"unk_token", name(tokenizer.unknown_id())},
+          {"pad_token", nullptr},
+          {"add_bos_token", false},
+          {"add_eos_token", false},
+          {"legacy", true},
+          {"clean_up_tokenization_spaces", false},
+          {"model_max_length", positions},
+          {"sp_model_kwargs", json::object()}};
+}
+
+/// Every tokenizer file that is there: of a Hugging Face directory also those this program does not read.
+std::vector<fs::path> tokenizer_files(const ModelFiles& files) {
+  std::vector<fs::path> found;
+  for (const char* const name : {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+                                 "special_tokens_map.json", "added_tokens.json"}) {
+    if (fs::is_regular_file(files.path() / name)) found.push_back(files.path() / name);
+  }
+  return found;
+}
+
+HfConfig hf_config_of(const ModelFiles& files, const Tokenizer* tokenizer) {
+  HfConfig config{files.config().model, files.config().moe};
+  if (files.checkpoint() == nullptr) config = read_hf_config(files.path());
+  if (tokenizer != nullptr) {
+    config.bos_token_id = tokenizer->bos_id();
+    config.eos_token_id = tokenizer->eos_id();
+  }
+  return config;
+}
+
+void export_model(const ExportArguments& arguments) {
+  check_format(arguments.format);
+  const ModelFiles files = open_model(arguments.model);
+  const std::vector<TensorToSave> tensors = tensors_of(files);
+  const std::vector<fs::path> extra = tokenizer_files(files);
+  const bool is_piece_model = fs::is_regular_file(files.path() / "tokenizer.model");
+  const auto tokenizer = is_piece_model ? open_tokenizer(files.path() / "tokenizer.model") : nullptr;
+  const HfConfig hf = hf_config_of(files, tokenizer.get());
+  const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
+  const json config = config_document(hf, dtype), generation = generation_document(hf);
+  HfExport content{config, generation, tensors, dtype};
+  content.extra_files = extra;
+  content.verify = arguments.no_verify ? Verify::no : Verify::yes;
+  json tokenizer_config;
+  if (tokenizer && !fs::is_regular_file(files.path() / "tokenizer_config.json")) {
+    tokenizer_config = tokenizer_document(*tokenizer, hf.model.max_position_embeddings);
+    content.tokenizer_config = &tokenizer_config;
+  }
+  write_hf_directory(arguments.out, content);
+  say("{}: {} tensors in {}, {}{}", arguments.out.string(), tensors.size(), arguments.dtype,
+      arguments.no_verify ? "not verified" : "read back and equal",
+      tokenizer ? "" : "; the model has no tokenizer.model");
+  const nlohmann::ordered_json report{{"out", arguments.out.string()},
+                                      {"format", arguments.format},
+                                      {"dtype", arguments.dtype},
+                                      {"tensors", tensors.size()},
+                                      {"verified", !arguments.no_verify}};
+  print_out(report.dump() + "\n");
+}
+
+}  // namespace
+
+void add_export_command(CLI::App& program) {
+  const auto arguments = std::make_shared<ExportArguments>();
+  CLI::App& command = *program.add_subcommand("export", "Write a model for other programs");
+  command
+      .add_option("model", arguments->model,
+                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
+      ->required()
+      ->type_name("MODEL");
+  command.add_option("--format", arguments->format, "hf: a Hugging Face directory (DeepseekForCausalLM)")
+      ->required()
+      ->type_name("hf");
+  command.add_option("--out", arguments->out, "directory, new or empty")->required()->type_name("PATH");
+  command.add_option("--dtype", arguments->dtype, "f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  command.add_flag("--no-verify", arguments->no_verify, "do not read back what was written");
+  command.footer(kExample);
+  command.callback([arguments] { export_model(*arguments); });
+}
+
+}  // namespace granule

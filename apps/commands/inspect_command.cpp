@@ -1,0 +1,132 @@
+// granule inspect: what a model is, without loading it.
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/console.hpp"
+#include "apps/model_files.hpp"
+#include "distributed/parameter_files.hpp"
+#include "moe/counts.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+struct Group {
+  const char* name;
+  std::int64_t total, activated;
+};
+
+std::vector<Group> groups_of(const ParameterCounts& counts) {
+  return {{"embedding", counts.embedding, counts.embedding},
+          {"attention", counts.attention, counts.attention},
+          {"dense feed-forward", counts.dense_ffn, counts.dense_ffn},
+          {"router", counts.router, counts.router},
+          {"routed experts", counts.routed_experts, counts.routed_activated},
+          {"shared experts", counts.shared_experts, counts.shared_experts},
+          {"norms", counts.norms, counts.norms},
+          {"head", counts.head, counts.head}};
+}
+
+Json parameters_of(const ParameterCounts& counts) {
+  return {{"total", counts.total()},
+          {"activated", counts.activated()},
+          {"embedding", counts.embedding},
+          {"attention", counts.attention},
+          {"dense_ffn", counts.dense_ffn},
+          {"router", counts.router},
+          {"routed_experts", counts.routed_experts},
+          {"routed_activated", counts.routed_activated},
+          {"shared_experts", counts.shared_experts},
+          {"norms", counts.norms},
+          {"head", counts.head}};
+}
+
+Json tensors_of(const ModelFiles& files) {
+  ParameterStore store;
+  declare_parameters(store, files.config().model, files.config().moe);
+  check_parameters(store, files.tensors(), files.path().string());
+  Json tensors = Json::array();
+  for (const LogicalTensor& parameter : store.logical()) {
+    const TensorView view = files.tensors().get(parameter.name, parameter.shape.dims());
+    tensors.push_back(
+        {{"name", parameter.name}, {"shape", view.shape}, {"dtype", std::string(name_of(view.dtype))}});
+  }
+  return tensors;
+}
+
+/// The whole config of a run; of a Hugging Face directory the tables it speaks of.
+nlohmann::json config_of(const ModelFiles& files) {
+  nlohmann::json config = to_json(files.config());
+  if (files.checkpoint() != nullptr) return config;
+  return {{"model", config["model"]}, {"moe", config["moe"]}};
+}
+
+Json describe(const ModelFiles& files) {
+  const RunConfig& config = files.config();
+  const Checkpoint* const checkpoint = files.checkpoint();
+  Json report{{"model", files.path().string()},
+              {"kind", checkpoint != nullptr ? "checkpoint" : "huggingface"},
+              {"step", nullptr},
+              {"tokens", nullptr}};
+  if (checkpoint != nullptr) {
+    report["step"] = checkpoint->step();
+    report["tokens"] = checkpoint->consumed_samples() * config.data.seq_len;
+  }
+  report["parameters"] = parameters_of(count_parameters(config.model, config.moe));
+  report["tokenizer"] = files.tokenizer() ? Json(files.tokenizer()->filename().string()) : Json();
+  report["config"] = config_of(files);
+  report["tensors"] = tensors_of(files);
+  return report;
+}
+
+/// 16375728128 as 16,375,728,128.
+std::string with_commas(std::int64_t value) {
+  if (value < 1000) return fmt::format("{}", value);
+  return fmt::format("{},{:03}", with_commas(value / 1000), value % 1000);
+}
+
+void print_table(const ModelFiles& files, const Json& report) {
+  const RunConfig& config = files.config();
+  const ParameterCounts counts = count_parameters(config.model, config.moe);
+  say("{}", files.path().string());
+  if (files.checkpoint() != nullptr) {
+    say("step {}, {} tokens", files.checkpoint()->step(), with_commas(report["tokens"].get<std::int64_t>()));
+  }
+  say("{} layers of width {}; {} routed experts, {} of them for each token, {} shared; vocabulary {}",
+      config.model.num_hidden_layers, config.model.hidden_size, config.moe.n_routed_experts,
+      config.moe.n_routed_experts > 0 ? config.moe.num_experts_per_tok : 0, config.moe.n_shared_experts,
+      config.model.vocab_size);
+  say("{:<20} {:>18} {:>18}", "parameters", "all", "of a token");
+  for (const Group& group : groups_of(counts)) {
+    if (group.total > 0)
+      say("  {:<18} {:>18} {:>18}", group.name, with_commas(group.total), with_commas(group.activated));
+  }
+  say("  {:<18} {:>18} {:>18}", "in all", with_commas(counts.total()), with_commas(counts.activated()));
+  say("{} tensors, {}", report["tensors"].size(),
+      files.tokenizer() ? files.tokenizer()->filename().string() : "no tokenizer");
+}
+
+void inspect(const fs::path& path) {
+  const ModelFiles files = open_model(path);
+  const Json report = describe(files);
+  print_table(files, report);
+  print_out(report.dump() + "\n");
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& program) {
+  const auto path = std::make_shared<fs::path>();
+  CLI::App& command = *program.add_subcommand("inspect", "Show what a model is: parameters, config, tensors");
+  command
+      .add_option("model", *path,
+                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
+      ->required()
+      ->type_name("MODEL");
+  command.footer("Example:\n  granule inspect runs/tiny | jq .parameters");
+  command.callback([path] { inspect(*path); });
+}
+
+}  // namespace granule

@@ -1,0 +1,87 @@
+// granule tokenizer train: a new vocabulary from text.
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/commands/data_command.hpp"
+#include "apps/console.hpp"
+#include "apps/progress.hpp"
+#include "core/error.hpp"
+#include "data/files/digest.hpp"
+#include "data/files/files.hpp"
+#include "data/tokenizers/tokenizer_training.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::vector<fs::path> inputs;
+  std::int64_t vocab_size = 0;
+  fs::path out;
+};
+
+// Before minutes of training, not after.
+void require_writable(const fs::path& out) {
+  if (out.extension() != ".model")
+    user_error("the name must end in .model", out.string(), "choose such a name for --out");
+  std::error_code error;
+  if (fs::exists(out, error)) user_error("the file already exists", out.string(), "choose another --out");
+  if (!out.has_parent_path()) return;
+  fs::create_directories(out.parent_path(), error);
+  if (error)
+    user_error(fmt::format("cannot create the directory: {}", error.message()), out.string(),
+               "choose another --out");
+}
+
+void run(const Arguments& arguments) {
+  require_writable(arguments.out);
+  TextSource text(arguments.inputs, DocumentUnit::file);
+  const auto start = std::chrono::steady_clock::now();
+  Progress progress;
+  progress.say(fmt::format("training {} pieces on {:.1f} MB of text", arguments.vocab_size,
+                           static_cast<double>(text.bytes_total()) * 1e-6));
+  const std::string model = train_tokenizer(text, arguments.vocab_size, [&] {
+    progress.show(fmt::format("read {:.1f} of {:.1f} MB", static_cast<double>(text.bytes_read()) * 1e-6,
+                              static_cast<double>(text.bytes_total()) * 1e-6));
+  });
+  write_file(arguments.out, model);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  progress.say(
+      fmt::format("{}: {} pieces in {:.1f} s", arguments.out.string(), arguments.vocab_size, seconds));
+  const nlohmann::ordered_json json{{"out", arguments.out.string()},
+                                    {"vocab_size", arguments.vocab_size},
+                                    {"sha256", sha256_of(std::as_bytes(std::span(model)))},
+                                    {"text_bytes", text.bytes_total()}};
+  print_out(json.dump() + "\n");
+}
+
+}  // namespace
+
+void add_tokenizer_command(CLI::App& program) {
+  CLI::App& tokenizer = *program.add_subcommand("tokenizer", "Train tokenizers");
+  CLI::App& command =
+      *tokenizer.add_subcommand("train", "Train a SentencePiece BPE vocabulary with byte fallback");
+  const auto arguments = std::make_shared<Arguments>();
+  command
+      .add_option("--input", arguments->inputs,
+                  "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line)")
+      ->required();
+  command
+      .add_option("--vocab-size", arguments->vocab_size,
+                  "Pieces in all, 256 bytes and 3 special ones included")
+      ->required();
+  command.add_option("--out", arguments->out, "The new file, *.model")->required();
+  command.footer("Example: granule tokenizer train --input book.txt --vocab-size 8192 --out tok.model");
+  command.callback([arguments] { run(*arguments); });
+  require_one_of_its_commands(tokenizer);
+  tokenizer.footer("Example: granule tokenizer train --input book.txt --vocab-size 8192 --out tok.model");
+}
+
+}  // namespace granule

@@ -1,0 +1,157 @@
+// granule train: from a config and data to a run directory.
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/console.hpp"
+#include "apps/model_files.hpp"
+#include "apps/training/trainer.hpp"
+#include "core/error.hpp"
+#include "core/kernels/ceiling.hpp"
+#include "distributed/parameter_files.hpp"
+#include "moe/counts.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainArguments {
+  fs::path config, out, init_from;
+  std::vector<std::string> overrides;
+  bool resume = false, dry_run = false;
+};
+
+constexpr double kCeilingSeconds = 0.05;  // enough for a figure that utilisation is given against
+
+constexpr const char* kExample =
+    "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
+    "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.";
+
+RunData open_data(const RunConfig& config) {
+  if (config.data.path.empty())
+    user_error("no data", "data.path", "name a directory that granule data build wrote");
+  RunData data{TokenSource(config.data.path, Split::train), std::nullopt, find_tokenizer(config.data.path)};
+  if (config.eval.every.amount > 0.0) data.validation.emplace(config.data.path, Split::val);
+  return data;
+}
+
+/// vocab_size from the data where the config leaves it open; shards of another vocabulary are refused.
+void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256) {
+  if (config.model.vocab_size == 0) {
+    const auto size = data.train.summary().vocab_size;
+    if (!size) {
+      user_error("the vocabulary size is known neither from the config nor from the data",
+                 config.data.path.string(), "set model.vocab_size");
+    }
+    config.model.vocab_size = *size;
+  }
+  data.train.require_vocabulary(config.model.vocab_size, tokenizer_sha256);
+  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256);
+}
+
+/// Bytes that a run of this config allocates for its whole length, by category.
+nlohmann::ordered_json resident_bytes(const RunConfig& config) {
+  const std::int64_t parameters = count_parameters(config.model, config.moe).total();
+  const std::int64_t bytes = parameters * size_of(config.train.dtype);
+  return {{"weights", bytes}, {"gradients", bytes}, {"optimizer", 2 * bytes}};
+}
+
+void print_dry_run(const RunConfig& config, const RunSteps& steps) {
+  const ParameterCounts counts = count_parameters(config.model, config.moe);
+  const double flops = training_flops(config.model, config.moe, config.train.batch_size * config.data.seq_len,
+                                      config.data.seq_len);
+  const nlohmann::ordered_json report{
+      {"config", to_json(config)},
+      {"parameters", {{"total", counts.total()}, {"activated", counts.activated()}}},
+      {"steps", steps.total},
+      {"tokens", steps.total * config.train.batch_size * config.data.seq_len},
+      {"flops_per_step", flops},
+      {"flops", flops * static_cast<double>(steps.total)},
+      {"bytes", resident_bytes(config)}};
+  print_out(report.dump(2) + "\n");
+  say("{:.2f} M parameters, {:.2f} M activated; {} steps of {} tokens, {:.2f} GFLOP each",
+      static_cast<double>(counts.total()) / 1e6, static_cast<double>(counts.activated()) / 1e6, steps.total,
+      config.train.batch_size * config.data.seq_len, flops / 1e9);
+}
+
+/// The checkpoint to go on from, if --resume finds one.
+std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) {
+  if (!arguments.resume) return std::nullopt;
+  FoundCheckpoint found = find_newest_valid(arguments.out);
+  warn_of_damage(found.passed_over);
+  // Starting over would bury what might still be saved by hand.
+  if (!found.checkpoint && !found.passed_over.empty()) {
+    user_error("every checkpoint of the run is damaged", arguments.out.string(),
+               "repair one, or move checkpoints/ away to start from the beginning");
+  }
+  return std::move(found.checkpoint);
+}
+
+/// Several ranks are refused: that part is not built.
+void require_one_rank(const Communicator& ranks) {
+  if (ranks.size() == 1) return;
+  user_error(fmt::format("training on {} ranks is not built yet", ranks.size()), "mpirun",
+             "run one rank; train.threads uses the cores");
+}
+
+void train(const TrainArguments& arguments) {
+  const std::unique_ptr<Communicator> ranks = make_communicator();
+  require_one_rank(*ranks);
+  std::optional<ModelFiles> start;
+  ConfigOptions options;
+  if (!arguments.init_from.empty()) {
+    start = open_model(arguments.init_from);
+    // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
+    options.base =
+        ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
+  }
+  RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
+  const RunData data = open_data(config);
+  settle_vocabulary(config, data, start ? start->tokenizer_sha256() : std::string());
+  const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
+  if (arguments.dry_run) return print_dry_run(config, steps);
+  if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
+
+  RunDirectory directory(arguments.out,
+                         arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
+  const std::optional<Checkpoint> checkpoint = checkpoint_to_resume(arguments);
+  Context context({.threads = thread_count(config)});
+  Model model(context, config.model, config.moe, config.train.dtype, Gradients::yes);
+  const double peak_flops = 1e9 * fma_ceiling_gflops(context.pool(), config.train.dtype, kCeilingSeconds);
+  Trainer trainer(context, *ranks, config, model, data, directory, peak_flops);
+  if (checkpoint) {
+    trainer.resume(*checkpoint);
+  } else if (start) {
+    load_parameters(model.parameters(), start->tensors(), start->path().string());
+  } else {
+    model.parameters().initialise(static_cast<std::uint64_t>(config.train.seed),
+                                  config.model.initializer_range);
+  }
+  directory.write_config(to_toml(config));
+  if (data.tokenizer) directory.copy_tokenizer(*data.tokenizer);
+  trainer.run();
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& program) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = program.add_subcommand("train", "Train a model: the main job");
+  command->add_option("config", arguments->config, "run configuration (TOML)")
+      ->required()
+      ->type_name("CONFIG");
+  command->add_option("overrides", arguments->overrides, "keys to override, such as moe.aux_loss_alpha=0.003")
+      ->type_name("key=value");
+  command->add_option("--out", arguments->out, "run directory: new or empty, unless --resume")
+      ->type_name("RUN");
+  command->add_flag("--resume", arguments->resume,
+                    "go on from the newest valid checkpoint in --out, or start");
+  command->add_option("--init-from", arguments->init_from, "start from the weights of this model")
+      ->type_name("MODEL");
+  command->add_flag("--dry-run", arguments->dry_run,
+                    "print the resolved config, parameters, FLOPs and bytes; train nothing");
+  command->footer(kExample);
+  command->callback([arguments] { train(*arguments); });
+}
+
+}  // namespace granule

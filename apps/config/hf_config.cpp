@@ -1,0 +1,192 @@
+#include "apps/config/hf_config.hpp"
+
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/config/run_config_check.hpp"
+#include "apps/config/run_config_keys.hpp"
+#include "apps/config/run_config_pending.hpp"
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kPublished = "deepseek-ai/deepseek-moe-16b-base--";
+constexpr const char* kArchitecture = "DeepseekForCausalLM";
+constexpr std::uintmax_t kMaxFileBytes = 16 << 20;
+
+// The defaults of DeepseekConfig (the published configuration_deepseek.py); what it leaves None is 0 here.
+RunConfig class_defaults() {
+  RunConfig config;
+  config.model.vocab_size = 102400;
+  config.model.hidden_size = 4096;
+  config.model.num_hidden_layers = 30;
+  config.model.num_attention_heads = 32;
+  config.model.num_key_value_heads = 32;
+  config.model.intermediate_size = 11008;
+  config.model.max_position_embeddings = 2048;
+  config.model.initializer_range = 0.02;
+  config.moe.moe_intermediate_size = 1407;
+  config.moe.aux_loss_alpha = 0.001;
+  return config;
+}
+
+bool is_model_key(const ConfigKey& key) {
+  return key.table() == "model" || key.table() == "moe";
+}
+
+bool may_be_null(std::string_view name) {
+  return name == "num_key_value_heads" || name == "n_routed_experts" || name == "n_shared_experts" ||
+         name == "num_experts_per_tok";
+}
+
+void refuse(std::string_view name, const json& value, std::string_view where, std::string_view supported) {
+  user_error(fmt::format("{} = {} is not supported", name,
+                         value.dump(-1, ' ', false, json::error_handler_t::replace)),
+             where, fmt::format("models with {} can be read", supported));
+}
+
+void refuse_other_models(const json& document, std::string_view where) {
+  // Configs saved without the class that wrote them lack model_type; an architecture still tells.
+  if (const auto type = document.find("model_type"); type != document.end() && *type != "deepseek")
+    refuse("model_type", *type, where, "model_type \"deepseek\"");
+  const json architectures = document.value("architectures", json());
+  if (!document.contains("model_type") && !architectures.is_null() &&
+      architectures != json::array({kArchitecture}))
+    refuse("architectures", architectures, where, kArchitecture);
+  const json dropout = document.value("attention_dropout", json());
+  if (!dropout.is_null() && dropout != 0.0)
+    refuse("attention_dropout", dropout, where, "attention_dropout 0");
+  const json quantised = document.value("quantization_config", json());
+  if (!quantised.is_null()) refuse("quantization_config", quantised, where, "unquantised weights");
+  for (const PendingKey& key : pending_keys()) {
+    const auto dot = key.key.find('.');
+    const std::string_view table = key.key.substr(0, dot);
+    const json value = document.value(std::string(key.key.substr(dot + 1)), json());
+    if ((table == "model" || table == "moe") && !value.is_null()) refuse_pending(key.key, value, where);
+  }
+}
+
+bool is_dense(const json& document) {
+  const json experts = document.value("n_routed_experts", json());
+  return experts.is_null() || experts == 0;
+}
+
+// None is false to the published code; a dense model never reads the keys of experts, nor one without dense
+// layers their width. Any other null would stop it, and is refused here like another wrong type.
+bool null_is_default(const RunConfig& defaults, const ConfigKey& key, const json& document) {
+  return key.get(defaults) == json(false) || (key.table() == "moe" && is_dense(document));
+}
+
+// A key of the run's tables by its bare name: the names are the same on both sides.
+void read_key(RunConfig& config, const ConfigKey& key, const json& document, std::string_view where) {
+  const std::string name(key.leaf());
+  if (!document.contains(name)) return;
+  json value = document[name];
+  if (value.is_null() && null_is_default(config, key, document)) return;
+  if (value.is_null() && (may_be_null(name) || name == "intermediate_size")) value = 0;
+  key.set(config, {name, std::move(value), std::string(where), {}, {}});
+}
+
+// None means one for each head. The class's 32 fits larger models only: who left the key out of a smaller one
+// meant the same, as the weights' shapes will confirm.
+void settle_key_value_heads(ModelConfig& model, const json& document) {
+  const bool given = document.contains("num_key_value_heads") && model.num_key_value_heads != 0;
+  if (!given &&
+      (model.num_key_value_heads == 0 || model.num_attention_heads % model.num_key_value_heads != 0))
+    model.num_key_value_heads = model.num_attention_heads;
+}
+
+void check_head_dim(const json& document, const ModelConfig& model, std::string_view where) {
+  const json width = document.value("head_dim", json());
+  if (!width.is_null() && width != model.head_dim()) {
+    refuse("head_dim", width, where,
+           fmt::format("head_dim = hidden_size / num_attention_heads = {}", model.head_dim()));
+  }
+}
+
+std::optional<std::int64_t> token_id(const json& document, const char* name) {
+  json value = document.value(name, json());
+  if (value.is_array() && !value.empty()) value = json(value[0]);
+  if (!value.is_number_integer()) return std::nullopt;
+  return value.get<std::int64_t>();
+}
+
+json id_or_null(std::optional<std::int64_t> id) {
+  return id ? json(*id) : json();
+}
+
+}  // namespace
+
+HfConfig hf_config_from_json(const json& document, std::string_view where) {
+  if (!document.is_object()) user_error("the model's config is no JSON object", where, "restore the file");
+  refuse_other_models(document, where);
+  RunConfig config = class_defaults();
+  for (const ConfigKey& key : config_keys()) {
+    if (is_model_key(key)) read_key(config, key, document, where);
+  }
+  settle_key_value_heads(config.model, document);
+  check_model(config.model, config.moe, [&](std::string_view) { return std::string(where); });
+  check_head_dim(document, config.model, where);
+  return {config.model, config.moe, token_id(document, "bos_token_id"), token_id(document, "eos_token_id")};
+}
+
+HfConfig read_hf_config(const std::filesystem::path& directory) {
+  const auto path = directory / "config.json";
+  std::error_code failure;
+  if (!std::filesystem::is_regular_file(path, failure) ||
+      std::filesystem::file_size(path, failure) > kMaxFileBytes) {
+    user_error("there is no config.json of a model", path.string(),
+               "give a directory with config.json and .safetensors files");
+  }
+  std::ifstream file(path, std::ios::binary);
+  const json document = json::parse(file, nullptr, false);
+  if (document.is_discarded())
+    user_error("the model's config is not JSON", path.string(), "restore the file");
+  return hf_config_from_json(document, path.string());
+}
+
+json to_json(const HfConfig& config, std::string_view torch_dtype) {
+  json document{
+      {"architectures", {kArchitecture}},
+      {"auto_map",
+       {{"AutoConfig", fmt::format("{}configuration_deepseek.DeepseekConfig", kPublished)},
+        {"AutoModel", fmt::format("{}modeling_deepseek.DeepseekModel", kPublished)},
+        {"AutoModelForCausalLM", fmt::format("{}modeling_deepseek.{}", kPublished, kArchitecture)}}},
+      {"model_type", "deepseek"},
+      {"torch_dtype", torch_dtype},
+      {"transformers_version", "4.36.0"},
+      {"hidden_act", "silu"},
+      {"scoring_func", "softmax"},
+      {"attention_dropout", 0.0},
+      {"rope_scaling", nullptr},
+      {"pretraining_tp", 1},
+      {"use_cache", true},
+      {"bos_token_id", id_or_null(config.bos_token_id)},
+      {"eos_token_id", id_or_null(config.eos_token_id)}};
+  RunConfig run;
+  run.model = config.model;
+  run.moe = config.moe;
+  for (const ConfigKey& key : config_keys()) {
+    if (!is_model_key(key)) continue;
+    const json value = key.get(run);
+    // None switches experts off in the published class; a zero there would still build them.
+    const bool none = value == 0 && !value.is_boolean() && may_be_null(key.leaf());
+    document[std::string(key.leaf())] = none ? json() : value;
+  }
+  return document;
+}
+
+ConfigBase config_base_from(const std::filesystem::path& directory) {
+  const HfConfig model = read_hf_config(directory);
+  ConfigBase base;
+  base.config.model = model.model;
+  base.config.moe = model.moe;
+  base.name = (directory / "config.json").string();
+  return base;
+}
+
+}  // namespace granule

@@ -1,0 +1,149 @@
+#include "apps/config/run_config.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "apps/config/run_config_check.hpp"
+#include "apps/config/run_config_keys.hpp"
+#include "core/error.hpp"
+#include "core/parallel.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+using Trait = ConfigKey::Trait;
+
+// The entries of a config, and where each key was last written.
+struct Layers {
+  std::vector<ConfigEntry> entries;
+  std::string source;  // of what no entry says
+
+  [[nodiscard]] const ConfigEntry* find(std::string_view key) const {
+    const auto found =
+        std::find_if(entries.rbegin(), entries.rend(), [&](const auto& e) { return e.key == key; });
+    return found == entries.rend() ? nullptr : &*found;
+  }
+  [[nodiscard]] std::string place_of(std::string_view key) const {
+    const ConfigEntry* entry = find(key);
+    return entry == nullptr ? source : entry->where;
+  }
+};
+
+void add_overrides(Layers& layers, std::span<const std::string> overrides) {
+  std::set<std::string> seen;
+  for (const std::string& text : overrides) {
+    ConfigEntry entry = parse_override(text);
+    if (!seen.insert(entry.key).second) {
+      user_error(fmt::format("{} is given twice", entry.key), entry.where, "give each key once");
+    }
+    layers.entries.push_back(std::move(entry));
+  }
+}
+
+void fill_in_decay_points(RunConfig& config, const Layers& layers) {
+  RunConfig::Schedule& schedule = config.schedule;
+  const bool steps_down = schedule.kind == ScheduleKind::warmup_step_decay;
+  if (!schedule.decay_at.empty() || (!steps_down && schedule.kind != ScheduleKind::wsd)) return;
+  if (const ConfigEntry* entry = layers.find("schedule.decay_at")) {
+    user_error("schedule.decay_at is empty", entry->where,
+               "name the points, or use schedule.kind = \"constant\"");
+  }
+  schedule.decay_at = {{Period::Unit::fraction, 0.8}};
+  if (steps_down) schedule.decay_at.push_back({Period::Unit::fraction, 0.9});
+}
+
+void check_shapes_kept(const RunConfig& config, const ConfigBase& base, const Layers& layers) {
+  for (const ConfigKey& key : config_keys()) {
+    if (key.trait != Trait::shape) continue;
+    const json was = key.get(base.config);
+    const json is = key.get(config);
+    if (was == is) continue;
+    user_error(fmt::format("{} = {} would change the shape of a model that has {} ({})", key.name, is.dump(),
+                           was.dump(), base.name),
+               layers.place_of(key.name), "leave the key out, or train from scratch");
+  }
+}
+
+RunConfig assemble(const Layers& layers, const ConfigOptions& options) {
+  RunConfig config = options.base ? options.base->config : RunConfig{};
+  for (const ConfigEntry& entry : layers.entries) apply_entry(config, entry);
+  if (config.model.num_key_value_heads == 0)
+    config.model.num_key_value_heads = config.model.num_attention_heads;
+  if (config.data.seq_len == 0) config.data.seq_len = config.model.max_position_embeddings;
+  fill_in_decay_points(config, layers);
+  if (options.base) check_shapes_kept(config, *options.base, layers);
+  check_run_config(config, options.ranks, [&](std::string_view key) { return layers.place_of(key); });
+  return config;
+}
+
+}  // namespace
+
+RunConfig load_run_config(const std::filesystem::path& file, std::span<const std::string> overrides,
+                          const ConfigOptions& options) {
+  Layers layers{read_config_file(file), file.string()};
+  add_overrides(layers, overrides);
+  return assemble(layers, options);
+}
+
+RunConfig override_run_config(std::span<const std::string> overrides, const ConfigOptions& options) {
+  Layers layers{{}, options.base ? options.base->name : std::string("command line")};
+  add_overrides(layers, overrides);
+  return assemble(layers, options);
+}
+
+RunConfig run_config_from_json(const json& document, std::string_view where) {
+  Layers layers{{}, std::string(where)};
+  if (!document.is_object()) user_error("the config is no JSON object", where, "restore the file");
+  for (const auto& [table, keys] : document.items()) {
+    if (!keys.is_object())
+      user_error(fmt::format("the config's {} is no table", table), where, "restore the file");
+    for (const auto& [name, value] : keys.items()) {
+      layers.entries.push_back({fmt::format("{}.{}", table, name), value, std::string(where), {}, {}});
+    }
+  }
+  return assemble(layers, {});
+}
+
+int thread_count(const RunConfig& config) {
+  return config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
+}
+
+void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_view checkpoint) {
+  for (const ConfigKey& key : config_keys()) {
+    const json was = key.get(saved);
+    const json is = key.get(now);
+    const bool from_data = key.name == "model.vocab_size" && (was == 0 || is == 0);
+    if (key.trait == Trait::layout || was == is || from_data) continue;
+    user_error(fmt::format("{} = {} now, but {} when the run was saved", key.name, is.dump(), was.dump()),
+               checkpoint, "resume with the saved value, or start a new run with --init-from");
+  }
+}
+
+RunSteps resolve_steps(const RunConfig& config, std::int64_t samples_per_epoch) {
+  RunLength run;
+  run.batch_size = config.train.batch_size;
+  run.tokens_per_step = config.train.batch_size * config.data.seq_len;
+  run.samples_per_epoch = samples_per_epoch;
+  RunSteps steps;
+  steps.total = run.total_steps = steps_in(config.train.steps, run, "train.steps");
+  steps.schedule = {config.schedule.kind,
+                    steps_in(config.schedule.warmup, run, "schedule.warmup"),
+                    {},
+                    config.schedule.decay_by,
+                    config.schedule.min_lr,
+                    steps.total};
+  for (const Period& point : config.schedule.decay_at) {
+    steps.schedule.decay_at.push_back(steps_in(point, run, "schedule.decay_at"));
+  }
+  if (!std::is_sorted(steps.schedule.decay_at.begin(), steps.schedule.decay_at.end())) {
+    user_error("the points of schedule.decay_at do not ascend", "schedule.decay_at",
+               "sort them, in one unit");
+  }
+  steps.checkpoint_every = steps_in(config.checkpoint.every, run, "checkpoint.every");
+  steps.eval_every = steps_in(config.eval.every, run, "eval.every");
+  steps.log_every = steps_in(config.log.every, run, "log.every");
+  return steps;
+}
+
+}  // namespace granule

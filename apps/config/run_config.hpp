@@ -1,0 +1,138 @@
+// Everything that describes a run: one struct a table of the config file. docs/config.md describes every key.
+// Keys of features that are not built yet stand in apps/config/run_config_pending.cpp and have no member
+// here.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/config/period.hpp"
+#include "core/device.hpp"
+#include "core/dtype.hpp"
+#include "moe/config.hpp"
+#include "nn/config.hpp"
+#include "optim/schedule.hpp"
+
+namespace granule {
+
+struct RunConfig {
+  enum class Recompute : std::uint8_t { none, full };
+
+  struct Data {
+    std::filesystem::path path{};  ///< absolute; empty: none given
+    std::int64_t seq_len = 0;      ///< once loaded never 0: max_position_embeddings when absent
+    bool shuffle = true;
+    std::int64_t seed = 0;
+    friend bool operator==(const Data&, const Data&) = default;
+  };
+  struct Optim {  // AdamW
+    double lr = 3e-4;
+    std::array<double, 2> betas{0.9, 0.95};
+    double eps = 1e-8;
+    double weight_decay = 0.1;
+    bool decay_norms = false;  ///< true: norms and biases decay too
+    double grad_clip = 1.0;    ///< largest global gradient norm; 0: off
+    friend bool operator==(const Optim&, const Optim&) = default;
+  };
+  struct Schedule {  // a ScheduleConfig whose lengths are still periods
+    ScheduleKind kind = ScheduleKind::warmup_step_decay;
+    Period warmup;
+    std::vector<Period> decay_at{};  ///< once loaded: empty for cosine and constant only
+    double decay_by = 0.316;
+    double min_lr = 0.0;
+    friend bool operator==(const Schedule&, const Schedule&) = default;
+  };
+  struct Train {
+    Period steps{Period::Unit::steps, 1000};
+    std::int64_t batch_size = 16;       ///< sequences a step, over all ranks
+    std::int64_t micro_batch_size = 1;  ///< sequences
+    std::int64_t seed = 0;
+    Recompute recompute = Recompute::none;
+    DType dtype = DType::f32;
+    DeviceType device = DeviceType::cpu;
+    std::int64_t threads = 0;  ///< of one rank; 0: cores / ranks on this host
+    friend bool operator==(const Train&, const Train&) = default;
+  };
+  struct Checkpoint {
+    Period every{Period::Unit::steps, 500};  ///< zero: only at the end
+    std::int64_t keep = 3;                   ///< newest ones; 0: all
+    friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
+  };
+  struct Eval {
+    Period every;               ///< zero: never
+    std::int64_t batches = 20;  ///< of batch_size sequences of the validation split; 0: the whole split
+    friend bool operator==(const Eval&, const Eval&) = default;
+  };
+  struct Log {
+    Period every{Period::Unit::steps, 1};
+    friend bool operator==(const Log&, const Log&) = default;
+  };
+
+  ModelConfig model;
+  MoeConfig moe;
+  Data data;
+  Optim optim;
+  Schedule schedule;
+  Train train;
+  Checkpoint checkpoint;
+  Eval eval;
+  Log log;
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
+};
+
+/// A layer of values under the user's: a Hugging Face config.json, or the config of a saved model. Nothing
+/// above it may change the shape of a parameter.
+struct ConfigBase {
+  RunConfig config;
+  std::string name;  ///< where it comes from, for messages
+};
+
+struct ConfigOptions {
+  std::int64_t ranks = 1;
+  std::optional<ConfigBase> base{};
+};
+
+/// Reads a config file and key=value overrides, fills in what follows from other keys, and checks all of it.
+/// Throws user errors that name file:line or the override. model.vocab_size stays 0 where the data shall say
+/// it.
+[[nodiscard]] RunConfig load_run_config(const std::filesystem::path& file,
+                                        std::span<const std::string> overrides,
+                                        const ConfigOptions& options = {});
+/// The same without a file, on top of options.base.
+[[nodiscard]] RunConfig override_run_config(std::span<const std::string> overrides,
+                                            const ConfigOptions& options);
+
+/// Threads of this rank: train.threads, or every core this process may use.
+[[nodiscard]] int thread_count(const RunConfig& config);
+
+/// Every key with its value as a TOML document that loads to the same config.
+[[nodiscard]] std::string to_toml(const RunConfig& config);
+/// {"model": {"hidden_size": …}, …}
+[[nodiscard]] nlohmann::json to_json(const RunConfig& config);
+/// Reads what to_json wrote; absent keys get their defaults. `where` names the file in the user error.
+[[nodiscard]] RunConfig run_config_from_json(const nlohmann::json& document, std::string_view where);
+
+/// Throws a user error for the first key that differs and may not on resume. Only train.steps, train.threads,
+/// train.recompute and the parallel, checkpoint, eval and log tables may. A vocabulary left to the data is
+/// not compared.
+void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_view checkpoint);
+
+/// Every period of a run in steps.
+struct RunSteps {
+  std::int64_t total = 0;
+  ScheduleConfig schedule;
+  std::int64_t checkpoint_every = 0;  ///< 0: only at the end
+  std::int64_t eval_every = 0;        ///< 0: never
+  std::int64_t log_every = 1;
+};
+/// samples_per_epoch 0: no data is known, and periods in epochs are a user error.
+[[nodiscard]] RunSteps resolve_steps(const RunConfig& config, std::int64_t samples_per_epoch);
+
+}  // namespace granule

@@ -1,0 +1,125 @@
+#include "apps/config/run_config_check.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "moe/counts.hpp"
+
+namespace granule {
+namespace {
+
+void require(std::int64_t value, std::string_view key, std::string_view reason, const PlaceOf& place) {
+  if (value > 0) return;
+  const auto dot = key.find('.');
+  user_error(fmt::format("{} is missing", key), place(key),
+             fmt::format("set {} in [{}]{}", key.substr(dot + 1), key.substr(0, dot), reason));
+}
+
+void check_attention(const ModelConfig& model, const PlaceOf& place) {
+  const std::int64_t heads = model.num_attention_heads;
+  const std::int64_t kv_heads = model.num_key_value_heads;
+  if (model.hidden_size % heads != 0) {
+    user_error(fmt::format("model.hidden_size = {} does not divide into model.num_attention_heads = {} heads",
+                           model.hidden_size, heads),
+               place("model.num_attention_heads"), "choose a number of heads that divides hidden_size");
+  }
+  if (model.head_dim() % 2 != 0) {
+    user_error(fmt::format("the heads are {} wide (model.hidden_size = {} over {} heads)", model.head_dim(),
+                           model.hidden_size, heads),
+               place("model.num_attention_heads"), "rotary positions turn pairs: choose an even width");
+  }
+  if (kv_heads > heads || heads % kv_heads != 0) {
+    user_error(fmt::format("model.num_attention_heads = {} does not divide by model.num_key_value_heads = {}",
+                           heads, kv_heads),
+               place("model.num_key_value_heads"), "choose a divisor of num_attention_heads");
+  }
+}
+
+std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe) {
+  std::int64_t count = 0;
+  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
+    count += moe.is_moe_layer(layer) ? 1 : 0;
+  return count;
+}
+
+void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place) {
+  require(moe.num_experts_per_tok, "moe.num_experts_per_tok", "", place);
+  require(moe.moe_intermediate_size, "moe.moe_intermediate_size", "", place);
+  if (moe.num_experts_per_tok > moe.n_routed_experts) {
+    user_error(fmt::format("moe.num_experts_per_tok = {} exceeds moe.n_routed_experts = {}",
+                           moe.num_experts_per_tok, moe.n_routed_experts),
+               place("moe.num_experts_per_tok"), "a token can use each routed expert once");
+  }
+  if (moe_layers(model, moe) == 0) {
+    user_error(fmt::format("none of the {} layers is a mixture of experts (moe.first_k_dense_replace = {}, "
+                           "moe.moe_layer_freq = {})",
+                           model.num_hidden_layers, moe.first_k_dense_replace, moe.moe_layer_freq),
+               place("moe.first_k_dense_replace"),
+               "lower them, or set moe.n_routed_experts = 0 for a dense model");
+  }
+}
+
+void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
+  const RunConfig::Train& train = config.train;
+  if (train.batch_size % (train.micro_batch_size * ranks) != 0) {
+    user_error(fmt::format("train.batch_size = {} does not divide by train.micro_batch_size = {} × {} rank{}",
+                           train.batch_size, train.micro_batch_size, ranks, ranks == 1 ? "" : "s"),
+               place("train.batch_size"), "choose a batch_size that is a multiple of it");
+  }
+  if (config.data.seq_len > config.model.max_position_embeddings) {
+    user_error(fmt::format("data.seq_len = {} exceeds model.max_position_embeddings = {}",
+                           config.data.seq_len, config.model.max_position_embeddings),
+               place("data.seq_len"), "shorten the sequences, or raise max_position_embeddings");
+  }
+  if (train.steps.unit == Period::Unit::fraction) {
+    user_error("train.steps is a fraction of the run it defines", place("train.steps"),
+               "give it in steps (500), tokens (\"20Mt\") or epochs (\"1e\")");
+  }
+}
+
+void check_schedule(const RunConfig& config, const PlaceOf& place) {
+  const RunConfig::Schedule& schedule = config.schedule;
+  const bool steps_down = schedule.kind == ScheduleKind::warmup_step_decay;
+  const bool has_minimum = schedule.kind == ScheduleKind::cosine || schedule.kind == ScheduleKind::wsd;
+  const auto without_effect = [&](std::string_view key, std::string_view neutral) {
+    user_error(fmt::format("{} has no effect with this schedule.kind", key), place(key),
+               fmt::format("leave it out, or set it to {}", neutral));
+  };
+  if (has_minimum && schedule.min_lr > config.optim.lr) {
+    user_error(fmt::format("schedule.min_lr = {} exceeds optim.lr = {}", schedule.min_lr, config.optim.lr),
+               place("schedule.min_lr"), "min_lr is a learning rate, not a fraction of one");
+  }
+  if (!has_minimum && schedule.min_lr != 0.0) without_effect("schedule.min_lr", "0");
+  if (!steps_down && schedule.decay_by != RunConfig::Schedule{}.decay_by)
+    without_effect("schedule.decay_by", "0.316");
+  if (schedule.kind == ScheduleKind::wsd && schedule.decay_at.size() != 1) {
+    user_error(fmt::format("schedule.decay_at has {} points", schedule.decay_at.size()),
+               place("schedule.decay_at"), "wsd decays from one point on: give one");
+  }
+  if (!steps_down && schedule.kind != ScheduleKind::wsd && !schedule.decay_at.empty()) {
+    without_effect("schedule.decay_at", "[]");
+  }
+}
+
+}  // namespace
+
+void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place) {
+  require(model.hidden_size, "model.hidden_size", "", place);
+  require(model.num_hidden_layers, "model.num_hidden_layers", "", place);
+  require(model.num_attention_heads, "model.num_attention_heads", "", place);
+  check_attention(model, place);
+  if (moe.n_routed_experts > 0) check_experts(model, moe, place);
+  if (moe.n_routed_experts == 0 || moe_layers(model, moe) < model.num_hidden_layers) {
+    require(model.intermediate_size, "model.intermediate_size", ", the width of the dense layers", place);
+  }
+  static_cast<void>(count_parameters(model, moe));  // refuses what no machine can hold
+}
+
+void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
+  GRANULE_CHECK(ranks >= 1, "config: {} ranks", ranks);
+  check_model(config.model, config.moe, place);
+  check_batch(config, ranks, place);
+  check_schedule(config, place);
+}
+
+}  // namespace granule

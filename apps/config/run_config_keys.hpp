@@ -1,0 +1,36 @@
+// The one list of the keys of a config: how each is read into a RunConfig and got back out of it. Reading,
+// writing, comparing and documenting all walk this list.
+#pragma once
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/config/config_reader.hpp"
+#include "apps/config/run_config.hpp"
+
+namespace granule {
+
+struct ConfigKey {
+  enum class Trait : std::uint8_t {
+    none,
+    shape,   ///< changes the shape or the presence of a parameter: fixed by a model that is loaded
+    layout,  ///< may differ when a run is resumed
+  };
+  std::string_view name;  ///< "model.hidden_size"
+  Trait trait = Trait::none;
+  std::function<nlohmann::json(const RunConfig&)> get;
+  std::function<void(RunConfig&, const ConfigEntry&)> set;  ///< throws a user error for a bad value
+
+  [[nodiscard]] std::string_view table() const { return name.substr(0, name.find('.')); }
+  [[nodiscard]] std::string_view leaf() const { return name.substr(name.find('.') + 1); }
+};
+
+/// In the order of the tables of docs/config.md.
+[[nodiscard]] const std::vector<ConfigKey>& config_keys();
+
+/// Sets the key that the entry names. Unknown and pending keys are user errors.
+void apply_entry(RunConfig& config, const ConfigEntry& entry);
+
+}  // namespace granule

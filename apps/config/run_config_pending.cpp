@@ -1,0 +1,76 @@
+#include "apps/config/run_config_pending.hpp"
+
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+constexpr auto kOnly = PendingKey::Rule::only;
+constexpr auto kNever = PendingKey::Rule::never;
+
+constexpr std::string_view kOneRank = "this version trains on one rank; leave it out";
+constexpr std::string_view kNoSweep = "run granule train once per value, with key=value";
+
+const PendingKey* row_of(std::string_view key) {
+  for (const PendingKey& row : pending_keys()) {
+    if (row.key == key) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const std::vector<PendingKey>& pending_keys() {
+  static const std::vector<PendingKey> rows{
+      {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
+      {"model.rope_scaling", kOnly, "none", "raise model.rope_theta for longer sequences, or leave it out"},
+      {"moe.router", kOnly, "topk", ""},
+      {"moe.scoring_func", kOnly, "softmax", ""},
+      {"moe.routed_scaling_factor", kOnly, 1.0, ""},
+      {"moe.n_group", kOnly, 1, ""},
+      {"moe.topk_group", kOnly, 1, ""},
+      {"moe.device_loss_alpha", kOnly, 0.0, "balance experts with moe.aux_loss_alpha"},
+      {"moe.device_groups", kOnly, 1, ""},
+      {"moe.z_loss_alpha", kOnly, 0.0, ""},
+      {"moe.bias_update_speed", kOnly, 0.0, "balance experts with moe.aux_loss_alpha"},
+      {"moe.capacity_factor", kOnly, 0.0, "experts take every token (dropless); leave it out"},
+      {"data.document_mask", kOnly, false, ""},
+      {"data.mix", kOnly, json::array(), "build one data set of all sources, and give it as data.path"},
+      {"train.recompute", kNever, "moe", "use \"full\" or \"none\""},
+      {"train.dtype", kNever, "bf16", "use \"f32\""},
+      {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\""},
+      {"train.max_skips", kOnly, 0, "a non-finite loss or gradient stops the run; leave it out"},
+      {"train.spike_sigma", kOnly, 0.0, ""},
+      {"parallel.ep", kOnly, 1, kOneRank},
+      {"parallel.zero", kOnly, 0, kOneRank},
+      {"parallel.receive_limit", kOnly, 0, kOneRank},
+      {"parallel.watchdog_seconds", kOnly, 0, kOneRank},
+      {"parallel.offload", kOnly, false, ""},
+      {"checkpoint.async", kOnly, false, ""},
+      {"log.tensorboard", kOnly, false, "read metrics.jsonl"},
+      {"log.profile", kOnly, false, ""},
+      {"sweep.mode", kOnly, json(), kNoSweep},
+      {"sweep.solve", kOnly, json(), kNoSweep},
+      {"sweep.solve_key", kOnly, json(), kNoSweep},
+      {"sweep.seeds", kOnly, json(), kNoSweep},
+  };
+  return rows;
+}
+
+void refuse_pending(std::string_view key, const json& value, std::string_view where) {
+  // A sweep lists other keys by name, so that whatever stands in its table belongs to it.
+  const PendingKey* row = row_of(key.starts_with("sweep.") ? "sweep.mode" : key);
+  if (row == nullptr || (value == row->value) == (row->rule == kOnly)) return;
+  const std::string leave_out = fmt::format("leave it out, or set it to {}", row->value.dump());
+  const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  user_error(fmt::format("{} = {} is not built yet", key, text), where,
+             row->advice.empty() ? std::string_view(leave_out) : row->advice);
+}
+
+bool is_pending_only(std::string_view key) {
+  const PendingKey* row = row_of(key);
+  return row != nullptr && row->rule == kOnly;
+}
+
+}  // namespace granule

@@ -1,0 +1,53 @@
+#include "apps/generation/generation.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+// Scores of a piece of a prompt against all before it are held at once: pieces bound that memory.
+constexpr std::size_t kPiece = 128;
+
+}  // namespace
+
+Decoder::Decoder(Context& context, const Model& model, std::int64_t capacity)
+    : context_(context), model_(model), capacity_(capacity) {
+  GRANULE_CHECK(capacity <= model.config().max_position_embeddings, "decoder: {} tokens, the model has {}",
+                capacity, model.config().max_position_embeddings);
+  caches_ = model.network().make_caches(context, model.dtype(), capacity);
+}
+
+Tensor Decoder::run(std::span<const std::int32_t> tokens) {
+  const std::int64_t count = std::ssize(tokens);
+  Tensor token_N = Tensor::empty(context_, {count}, DType::i32);
+  std::copy(tokens.begin(), tokens.end(), token_N.data<std::int32_t>());
+  const Pass pass{.context = context_,
+                  .batch = 1,
+                  .seq = count,
+                  .position_N = make_positions(context_, 1, count, length_),
+                  .caches = &caches_};
+  const Var x_ND = model_.network().embed(pass, token_N);
+  const Tensor y_ND = model_.network().blocks(pass, x_ND).value;
+  length_ += count;
+  return y_ND;
+}
+
+std::vector<double> Decoder::feed(std::span<const std::int32_t> tokens) {
+  GRANULE_CHECK(!tokens.empty() && length_ + std::ssize(tokens) <= capacity_,
+                "decoder: {} tokens after {}, there is room for {}", tokens.size(), length_, capacity_);
+  Tensor y_ND;
+  for (; !tokens.empty(); tokens = tokens.subspan(std::min(kPiece, tokens.size())))
+    y_ND = run(tokens.first(std::min(kPiece, tokens.size())));
+  const std::int64_t width = y_ND.shape()[1];
+  const Pass pass{.context = context_, .batch = 1, .seq = 1};
+  const Var last{y_ND.slice(y_ND.numel() - width, {1, width})};
+  const Tensor logit_1V = model_.network().logits(pass, last).value;
+  return dispatch_float(logit_1V.dtype(), [&]<class T>() {
+    const auto values = logit_1V.span<const T>();
+    return std::vector<double>(values.begin(), values.end());
+  });
+}
+
+}  // namespace granule

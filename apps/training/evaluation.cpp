@@ -1,0 +1,50 @@
+#include "apps/training/evaluation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace granule {
+namespace {
+
+/// Samples [first, first + count) of the split, in order.
+MicroBatch read_samples(Context& context, const TokenSource& source, std::int64_t first, std::int64_t count,
+                        std::int64_t seq) {
+  MicroBatch batch{Tensor::empty(context, {count * seq}, DType::i32),
+                   Tensor::empty(context, {count * seq}, DType::i32), count, seq};
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(seq) + 1);
+  for (std::int64_t i = 0; i < count; ++i) {
+    source.read_sample(first + i, seq, tokens);
+    std::copy_n(tokens.begin(), seq, batch.token_N.data<std::int32_t>() + i * seq);
+    std::copy_n(tokens.begin() + 1, seq, batch.target_N.data<std::int32_t>() + i * seq);
+  }
+  return batch;
+}
+
+}  // namespace
+
+Evaluation evaluate(Context& context, const Model& model, const TokenSource& source,
+                    const EvaluationOptions& options) {
+  const std::int64_t there = source.samples(options.seq_len), size = options.micro_batch_size;
+  const std::int64_t samples = options.samples > 0 ? std::min(options.samples, there) : there;
+  const StepTotals totals{samples * options.seq_len, samples, (samples + size - 1) / size};
+  RouterRecord record(model.moe_layers(), model.moe().n_routed_experts);
+  LossReport losses;
+  for (std::int64_t first = 0; first < samples; first += size) {
+    const MicroBatch batch =
+        read_samples(context, source, first, std::min(size, samples - first), options.seq_len);
+    losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}));
+    if (options.on_progress) options.on_progress(first + batch.batch, samples);
+  }
+  Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce, .aux = losses.aux()};
+  result.perplexity = std::exp(losses.ce);
+  // The targets of these samples are tokens [1, samples · seq_len + 1).
+  if (const auto bytes = source.utf8_bytes_in(1, totals.target_tokens + 1); bytes && *bytes > 0.0) {
+    result.bits_per_byte =
+        losses.ce * static_cast<double>(totals.target_tokens) / (std::numbers::ln2 * *bytes);
+  }
+  result.counts.assign(record.counts().begin(), record.counts().end());
+  return result;
+}
+
+}  // namespace granule

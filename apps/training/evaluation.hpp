@@ -1,0 +1,33 @@
+// Cross-entropy and load over the first samples of a split: the evaluation inside training and `granule
+// eval`.
+#pragma once
+#include <functional>
+#include <optional>
+
+#include "data/sampling/token_source.hpp"
+#include "moe/objective.hpp"
+#include "moe/router_record.hpp"
+
+namespace granule {
+
+struct EvaluationOptions {
+  std::int64_t seq_len;
+  std::int64_t micro_batch_size;
+  std::int64_t samples = 0;                                                    ///< the first so many; 0: all
+  std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
+};
+
+struct Evaluation {
+  std::int64_t samples = 0, tokens = 0;
+  double ce = 0.0;                        ///< mean over target tokens, nats
+  double aux = 0.0;                       ///< mean over MoE layers and units of the unscaled balance loss
+  double perplexity = 0.0;                ///< exp(ce)
+  std::optional<double> bits_per_byte{};  ///< of the same text, where the shards say how many bytes it has
+  std::vector<std::int64_t> counts{};     ///< tokens of each expert, [moe layer][expert]
+};
+
+/// Throws a user error when the split is shorter than one sample.
+[[nodiscard]] Evaluation evaluate(Context& context, const Model& model, const TokenSource& source,
+                                  const EvaluationOptions& options);
+
+}  // namespace granule

@@ -1,0 +1,150 @@
+#include "apps/training/run_directory.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "core/error.hpp"
+#include "data/files/atomic_file.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void cannot_write(const fs::path& path) {
+  io_error(fmt::format("cannot write: {}", std::strerror(errno)), path.string(),
+           "check permissions and free space");
+}
+
+/// Anything but the lock of a job that never got further.
+bool holds_something(const fs::path& directory) {
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    if (entry.path().filename() != ".lock") return true;
+  }
+  return false;
+}
+
+std::string router_header(const RouterLayout& layout) {
+  const nlohmann::ordered_json header{{"format", "granule-router/1"},
+                                      {"dtype", "int32"},
+                                      {"layers", layout.layers},
+                                      {"experts", layout.experts},
+                                      {"header_bytes", RouterLayout::kHeaderBytes}};
+  std::string text = header.dump();
+  GRANULE_CHECK(text.size() < RouterLayout::kHeaderBytes, "router.bin: a header of {} bytes", text.size());
+  text.resize(RouterLayout::kHeaderBytes - 1, ' ');
+  return text + '\n';
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(const fs::path& path, Open mode)
+    : path_(path), terminal_(isatty(STDERR_FILENO) == 1) {
+  std::error_code failure;
+  if (fs::exists(path_) && !fs::is_directory(path_)) {
+    user_error("is not a directory", path_.string(), "give --out a new or empty directory");
+  }
+  if (mode == Open::fresh && fs::exists(path_) && holds_something(path_)) {
+    user_error("the directory is not empty", path_.string(),
+               "give --out a new or empty directory, or --resume to go on with this run");
+  }
+  fs::create_directories(path_, failure);
+  if (failure)
+    io_error("cannot create the directory: " + failure.message(), path_.string(), "check permissions");
+  lock_ = std::make_unique<RunLock>(path_);
+  log_ = open_for_append("log.txt");
+}
+
+RunDirectory::~RunDirectory() = default;
+
+RunDirectory::File RunDirectory::open_for_append(const char* name) const {
+  const fs::path file = path_ / name;
+  File opened(std::fopen(file.c_str(), "ab"));
+  if (!opened) cannot_write(file);
+  return opened;
+}
+
+void RunDirectory::write_config(const std::string& toml) const {
+  write_file(path_ / "config.toml", toml);
+}
+
+void RunDirectory::copy_tokenizer(const fs::path& tokenizer) const {
+  copy_durably(tokenizer, path_ / tokenizer.filename());
+}
+
+void RunDirectory::cut_metrics(std::int64_t step) const {
+  const fs::path path = path_ / "metrics.jsonl";
+  std::ifstream file(path);
+  std::string kept;
+  for (std::string line;
+       std::getline(file, line) && !file.eof();) {  // a last line without its end was cut short
+    const auto row = nlohmann::json::parse(line, nullptr, false);
+    const bool valid = row.is_object() && row.contains("step") && row["step"].is_number_integer();
+    if (!valid || row["step"].get<std::int64_t>() > step) break;
+    kept += line + '\n';
+  }
+  write_file(path, kept);
+}
+
+void RunDirectory::cut_router(const RouterLayout& layout, std::int64_t step) {
+  const fs::path path = path_ / "router.bin";
+  const std::string header = router_header(layout);
+  std::ifstream file(path, std::ios::binary);
+  std::string found(header.size(), '\0');
+  if (step == 0 || !file) {
+    write_file(path, header);
+  } else if (!file.read(found.data(), static_cast<std::streamsize>(found.size())) || found != header) {
+    user_error("the record of another model", path.string(), "move it away to start a new record");
+  }
+  const auto size = header.size() + static_cast<std::size_t>(step) * layout.record_bytes();
+  if (fs::file_size(path) < size) log("router.bin lost steps in a crash: they read as zero");
+  std::error_code failure;
+  fs::resize_file(path, size, failure);
+  if (failure)
+    io_error("cannot cut back: " + failure.message(), path.string(), "check permissions and free space");
+}
+
+void RunDirectory::open_records(const RouterLayout& layout, std::int64_t step) {
+  cut_metrics(step);
+  metrics_ = open_for_append("metrics.jsonl");
+  if (layout.layers.empty()) return;
+  cut_router(layout, step);
+  router_ = open_for_append("router.bin");
+}
+
+void RunDirectory::write(std::FILE* file, const void* data, std::size_t size, const char* name) const {
+  if (std::fwrite(data, 1, size, file) != size || std::fflush(file) != 0) cannot_write(path_ / name);
+}
+
+void RunDirectory::append_metrics(const nlohmann::ordered_json& row) {
+  const std::string line = row.dump() + '\n';
+  write(metrics_.get(), line.data(), line.size(), "metrics.jsonl");
+}
+
+void RunDirectory::append_counts(std::span<const std::int64_t> counts) {
+  if (!router_) return;
+  const std::vector<std::int32_t> narrow(counts.begin(), counts.end());
+  write(router_.get(), narrow.data(), narrow.size() * sizeof(std::int32_t), "router.bin");
+}
+
+void RunDirectory::sync() {
+  if (metrics_ && ::fdatasync(fileno(metrics_.get())) != 0) cannot_write(path_ / "metrics.jsonl");
+  if (router_ && ::fdatasync(fileno(router_.get())) != 0) cannot_write(path_ / "router.bin");
+}
+
+void RunDirectory::log(const std::string& line) {
+  progress_.say(line);
+  const std::string text = line + '\n';
+  write(log_.get(), text.data(), text.size(), "log.txt");
+}
+
+void RunDirectory::status(const std::string& line) {
+  if (terminal_) progress_.show(line);
+}
+
+}  // namespace granule

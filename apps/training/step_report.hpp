@@ -1,0 +1,29 @@
+// One step as it is reported: a row of metrics.jsonl and a line for people.
+#pragma once
+#include <optional>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/training/evaluation.hpp"
+#include "moe/objective.hpp"
+
+namespace granule {
+
+struct StepReport {
+  std::int64_t step = 0;
+  std::int64_t tokens = 0;  ///< since the start of the run
+  double epoch = 0.0;
+  LossReport losses;
+  double lr = 0.0, grad_norm = 0.0;
+  double seconds = 0.0, tokens_per_second = 0.0, mfu = 0.0;
+  std::int64_t peak_bytes = 0;
+  std::vector<LoadStatistics> load;  ///< of each MoE layer
+  std::optional<Evaluation> evaluation;
+};
+
+[[nodiscard]] nlohmann::ordered_json metrics_row(const StepReport& report);
+/// "step 120/1000  ce 5.432  aux 1.031  …"
+[[nodiscard]] std::string progress_text(const StepReport& report, std::int64_t total_steps);
+
+}  // namespace granule

@@ -1,0 +1,222 @@
+#include "apps/training/trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "distributed/parameter_files.hpp"
+#include "moe/counts.hpp"
+#include "optim/grad_norm.hpp"
+
+namespace granule {
+namespace {
+
+/// Norms and biases keep their size unless the config says otherwise; padding may decay, it is zero.
+std::vector<DecayRange> decay_ranges(const ParameterStore& store, bool decay_norms) {
+  std::vector<DecayRange> ranges;
+  std::int64_t at = 0;
+  const auto extend_to = [&](std::int64_t end, Decay decay) {
+    if (!ranges.empty() && ranges.back().decay == decay) {
+      ranges.back().end = end;
+    } else {
+      ranges.push_back({at, end, decay});
+    }
+    at = end;
+  };
+  for (const LogicalTensor& tensor : store.logical()) {
+    const bool decays = decay_norms || tensor.role == ParameterRole::matrix;
+    extend_to(tensor.offset + tensor.shape.numel(), decays ? Decay::yes : Decay::no);
+  }
+  if (at < store.values().numel()) extend_to(store.values().numel(), Decay::yes);
+  return ranges;
+}
+
+AdamWConfig adamw_config(const RunConfig::Optim& optim) {
+  return {optim.betas[0], optim.betas[1], optim.eps, optim.weight_decay};
+}
+
+LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks, std::int64_t start_sample) {
+  return {.seq_len = config.data.seq_len,
+          .batch_size = config.train.batch_size,
+          .micro_batch_size = config.train.micro_batch_size,
+          .start_sample = start_sample,
+          .rank = ranks.rank(),
+          .world = ranks.size()};
+}
+
+Sampler make_sampler(const RunConfig& config, const TokenSource& source) {
+  return {source.samples(config.data.seq_len),
+          config.data.shuffle ? SampleOrder::shuffled : SampleOrder::sequential,
+          static_cast<std::uint64_t>(config.data.seed)};
+}
+
+/// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak", each category at its own.
+std::string memory_text(const MemoryTable& memory) {
+  const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::string text = "memory:";
+  for (int i = 0; i < kMemoryCategories; ++i) {
+    const auto category = static_cast<MemoryCategory>(i);
+    if (memory.peak(category) > 0)
+      text += fmt::format(" {} {:.1f} MiB,", name_of(category), mib(memory.peak(category)));
+  }
+  return text + fmt::format(" {:.1f} MiB at the peak", mib(memory.peak_total()));
+}
+
+bool due(std::int64_t step, std::int64_t every) {
+  return every > 0 && step % every == 0;
+}
+
+}  // namespace
+
+Trainer::Trainer(Context& context, Communicator& ranks, const RunConfig& config, Model& model,
+                 const RunData& data, RunDirectory& directory, double peak_flops)
+    : context_(context),
+      ranks_(ranks),
+      config_(config),
+      steps_(resolve_steps(config, data.train.samples(config.data.seq_len))),
+      model_(model),
+      data_(data),
+      directory_(directory),
+      peak_flops_(peak_flops),
+      totals_{config.train.batch_size * config.data.seq_len, config.train.batch_size,
+              config.train.batch_size / config.train.micro_batch_size},
+      optimizer_(context, adamw_config(config.optim), model.dtype(), model.parameters().values().numel(),
+                 decay_ranges(model.parameters(), config.optim.decay_norms)),
+      router_(model.moe_layers(), model.moe().n_routed_experts),
+      checkpoints_({.run_directory = directory.path(), .keep = config.checkpoint.keep}) {}
+
+MicroBatch Trainer::next_micro_batch() {
+  const Batch batch = loader_->next();
+  const Shape shape{batch.batch * batch.seq};
+  MicroBatch micro{Tensor::empty(context_, shape, DType::i32), Tensor::empty(context_, shape, DType::i32),
+                   batch.batch, batch.seq};
+  std::copy(batch.inputs.begin(), batch.inputs.end(), micro.token_N.data<std::int32_t>());
+  std::copy(batch.targets.begin(), batch.targets.end(), micro.target_N.data<std::int32_t>());
+  return micro;
+}
+
+StepReport Trainer::step(std::int64_t n) {
+  const auto start = std::chrono::steady_clock::now();
+  ParameterStore& parameters = model_.parameters();
+  StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
+  const Recompute recompute =
+      config_.train.recompute == RunConfig::Recompute::full ? Recompute::full : Recompute::none;
+  parameters.begin_step();
+  router_.begin_step();
+  for (std::int64_t micro = 0; micro < totals_.micro_batches; ++micro) {
+    const MicroBatch batch = next_micro_batch();
+    report.losses.add(train_micro_batch(model_, batch, totals_, recompute, {.routing = &router_}));
+  }
+  parameters.finish_gradients();
+  const PhaseTimer timer(context_.profile(), "optimizer");
+  report.grad_norm = gradient_norm(parameters.gradients());
+  if (!std::isfinite(report.grad_norm) || !std::isfinite(report.losses.ce)) {
+    throw Error(ExitCode::non_finite,
+                fmt::format("step {}: the loss is {} and the gradient norm {}", n, report.losses.ce,
+                            report.grad_norm),
+                directory_.path().string(), "lower optim.lr; the last checkpoint is from before");
+  }
+  optimizer_.step(parameters.values(), parameters.gradients(), report.lr,
+                  clip_factor(report.grad_norm, config_.optim.grad_clip));
+  finish_report(report, start);
+  return report;
+}
+
+void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
+  GRANULE_ASSERT(context_.step_memory().in_use() == 0, "step {} left {} bytes of activations behind",
+                 report.step, context_.step_memory().in_use());
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.tokens = report.step * totals_.target_tokens;
+  report.tokens_per_second = static_cast<double>(totals_.target_tokens) / report.seconds;
+  report.epoch = static_cast<double>(loader_->consumed_samples()) /
+                 static_cast<double>(data_.train.samples(config_.data.seq_len));
+  if (peak_flops_ > 0.0) {
+    const double flops =
+        training_flops(config_.model, config_.moe, totals_.target_tokens, config_.data.seq_len);
+    report.mfu = model_flops_utilisation(flops, report.seconds, peak_flops_);
+  }
+  report.peak_bytes = context_.memory().peak_total();
+  for (std::int64_t i = 0; i < router_.layers(); ++i)
+    report.load.push_back(load_statistics(router_.counts(i)));
+}
+
+void Trainer::record(StepReport& report) {
+  directory_.append_counts(router_.counts());
+  const bool last = report.step == steps_.total;
+  const bool evaluated =
+      data_.validation && steps_.eval_every > 0 && (last || due(report.step, steps_.eval_every));
+  if (evaluated) {
+    report.evaluation = evaluate(context_, model_, *data_.validation,
+                                 {.seq_len = config_.data.seq_len,
+                                  .micro_batch_size = config_.train.micro_batch_size,
+                                  .samples = config_.eval.batches * config_.train.batch_size});
+  }
+  const std::string text = progress_text(report, steps_.total);
+  if (!evaluated && !last && !due(report.step, steps_.log_every)) return directory_.status(text);
+  directory_.append_metrics(metrics_row(report));
+  directory_.log(text);
+}
+
+void Trainer::run() {
+  StopSignals signals;
+  directory_.open_records({model_.moe_layers(), model_.moe().n_routed_experts}, done_);
+  loader_ = std::make_unique<Loader>(data_.train, make_sampler(config_, data_.train),
+                                     loader_options(config_, ranks_, done_ * config_.train.batch_size));
+  SignalRequest request = SignalRequest::none;
+  const std::int64_t first = done_;
+  while (done_ < steps_.total && request != SignalRequest::stop) {
+    StepReport report = step(done_ + 1);
+    record(report);
+    if (done_ == first) directory_.log(memory_text(context_.memory()));
+    done_ = report.step;
+    request = signals.take();
+    if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) save();
+  }
+  if (saved_ != done_) save();
+  if (request == SignalRequest::stop)
+    directory_.log(fmt::format("stopped by a signal after step {}; --resume goes on", done_));
+}
+
+nlohmann::json Trainer::sections() const {
+  nlohmann::json data{{"train_tokens", data_.train.summary().tokens}};
+  if (const auto& sha = data_.train.summary().tokenizer_sha256) data["tokenizer_sha256"] = *sha;
+  return {{"config", to_json(config_)}, {"data", data}, {"optimizer", {{"steps", optimizer_.steps()}}}};
+}
+
+void Trainer::save() {
+  directory_.sync();
+  const ParameterStore& store = model_.parameters();
+  const auto model = parameters_to_save(store);
+  auto optimizer = arena_to_save(store, optimizer_.first_moment(), "exp_avg.");
+  auto second = arena_to_save(store, optimizer_.second_moment(), "exp_avg_sq.");
+  optimizer.insert(optimizer.end(), std::make_move_iterator(second.begin()),
+                   std::make_move_iterator(second.end()));
+  CheckpointContent content{.step = done_,
+                            .consumed_samples = done_ * config_.train.batch_size,
+                            .sections = sections(),
+                            .model = model,
+                            .optimizer = optimizer};
+  if (data_.tokenizer) content.extra_files.push_back(*data_.tokenizer);
+  checkpoints_.save(content);
+  saved_ = done_;
+  directory_.log(fmt::format("saved {}", checkpoint_name(done_)));
+}
+
+void Trainer::resume(const Checkpoint& checkpoint) {
+  const auto& saved = checkpoint.sections();
+  check_resumable(run_config_from_json(saved.at("config"), checkpoint.path().string()), config_,
+                  checkpoint.path().string());
+  if (saved.at("data") != sections().at("data")) {
+    user_error(fmt::format("the data is not what the run was trained on: {} there, {} here",
+                           saved.at("data").dump(), sections().at("data").dump()),
+               checkpoint.path().string(), "give data.path the data of this run");
+  }
+  load_parameters(model_.parameters(), checkpoint.model(), checkpoint.path().string());
+  load_arena(model_.parameters(), optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
+  load_arena(model_.parameters(), optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());
+  optimizer_.set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
+  done_ = saved_ = checkpoint.step();
+}
+
+}  // namespace granule

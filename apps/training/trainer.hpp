@@ -1,0 +1,62 @@
+// The main job: steps, evaluations, checkpoints, records.
+#pragma once
+#include <chrono>
+
+#include "apps/config/run_config.hpp"
+#include "apps/training/run_directory.hpp"
+#include "apps/training/step_report.hpp"
+#include "apps/training/stop_signals.hpp"
+#include "data/sampling/loader.hpp"
+#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoint_writer.hpp"
+#include "distributed/communicator.hpp"
+#include "optim/adamw.hpp"
+
+namespace granule {
+
+/// The data of a run: a training split, a validation split where there is one, a tokenizer where there is
+/// one.
+struct RunData {
+  TokenSource train;
+  std::optional<TokenSource> validation;
+  std::optional<std::filesystem::path> tokenizer;
+};
+
+class Trainer {
+ public:
+  /// `config` is final: vocab_size is set, data and shapes agree. The model's values are set by the caller or
+  /// by resume(). `peak_flops`: of this rank's threads, for the utilisation reported; 0: unknown.
+  Trainer(Context& context, Communicator& ranks, const RunConfig& config, Model& model, const RunData& data,
+          RunDirectory& directory, double peak_flops);
+
+  /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
+  void resume(const Checkpoint& checkpoint);
+  /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
+  void run();
+
+ private:
+  [[nodiscard]] StepReport step(std::int64_t n);
+  [[nodiscard]] MicroBatch next_micro_batch();
+  void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
+  void record(StepReport& report);
+  void save();
+  [[nodiscard]] nlohmann::json sections() const;
+
+  Context& context_;
+  Communicator& ranks_;
+  const RunConfig& config_;
+  RunSteps steps_;
+  Model& model_;
+  const RunData& data_;
+  RunDirectory& directory_;
+  double peak_flops_;
+  StepTotals totals_;
+  AdamW optimizer_;
+  RouterRecord router_;
+  CheckpointWriter checkpoints_;
+  std::unique_ptr<Loader> loader_;
+  std::int64_t done_ = 0;    // steps
+  std::int64_t saved_ = -1;  // step of the newest checkpoint
+};
+
+}  // namespace granule

@@ -1,0 +1,122 @@
+// Writing and verifying Hugging Face directories.
+#include <algorithm>
+#include <cstring>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "data/files/strict_json.hpp"
+#include "data/models/hf_directory.hpp"
+
+namespace granule {
+namespace fs = std::filesystem;
+namespace {
+
+using nlohmann::json;
+
+std::string as_text(const json& value) {
+  return value.dump(2) + "\n";
+}
+
+struct Document {
+  const char* name;
+  const json* content;
+};
+
+std::vector<Document> documents_of(const HfExport& model) {
+  std::vector<Document> documents;
+  if (!model.generation_config.is_null())
+    documents.push_back({"generation_config.json", &model.generation_config});
+  if (model.tokenizer_config != nullptr)
+    documents.push_back({"tokenizer_config.json", model.tokenizer_config});
+  documents.push_back({"config.json", &model.config});
+  return documents;
+}
+
+std::vector<TensorToSave> tensors_as_written(const HfExport& model) {
+  std::vector<TensorToSave> tensors;
+  for (const TensorToSave& tensor : model.tensors) tensors.push_back(converted(tensor, model.dtype));
+  return tensors;
+}
+
+/// Absolute and without symbolic links or a trailing slash, so that it can be the target of a rename.
+fs::path checked_target(const fs::path& directory) {
+  std::error_code error;
+  fs::path target = fs::weakly_canonical(fs::absolute(directory), error);
+  if (error)
+    user_error(fmt::format("unusable: {}", error.message()), directory.string(), "give another directory");
+  if (!target.has_filename()) target = target.parent_path();
+  const bool exists = fs::exists(target, error);
+  if (exists && !(fs::is_directory(target, error) && fs::is_empty(target, error))) {
+    user_error("the directory for the model is not empty", directory.string(),
+               "give a new or an empty directory");
+  }
+  if (!fs::is_directory(parent_of(target), error)) {
+    user_error("the directory to create it in is not there", directory.string(), "create it first");
+  }
+  return target;
+}
+
+void write_contents(const fs::path& directory, const HfExport& model, Disk& disk) {
+  for (const fs::path& file : model.extra_files) copy_durably(file, directory / file.filename(), disk);
+  const WrittenTensors written = write_tensors(directory, "model", tensors_as_written(model),
+                                               model.max_shard_bytes, ShardNames::plain_when_single, disk);
+  if (written.files.size() > 1) {
+    const json index{{"metadata", {{"total_size", written.tensor_bytes}}}, {"weight_map", written.file_of}};
+    write_file(directory / "model.safetensors.index.json", as_text(index), disk);
+  }
+  for (const Document& document : documents_of(model))
+    write_file(directory / document.name, as_text(*document.content), disk);
+}
+
+[[noreturn]] void differs(std::string_view what, const fs::path& where) {
+  io_error(fmt::format("{} reads back otherwise than it was written", what), where.string(),
+           "check the disk and memory of this machine");
+}
+
+void verify_tensor(const HfDirectory& directory, const TensorToSave& tensor) {
+  const auto view = directory.find(tensor.spec.name);
+  const std::string what = fmt::format("tensor '{}'", tensor.spec.name);
+  if (!view || view->dtype != tensor.spec.dtype || view->shape != tensor.spec.shape)
+    differs(what, directory.path());
+  std::size_t offset = 0;
+  for_each_piece(tensor, [&](std::span<const std::byte> piece) {
+    const auto written = view->bytes.subspan(offset, piece.size());
+    if (!std::equal(piece.begin(), piece.end(), written.begin()))
+      differs(what, directory.model().file_of(tensor.spec.name));
+    offset += piece.size();
+  });
+}
+
+}  // namespace
+
+void write_hf_directory(const fs::path& directory, const HfExport& model, Disk& disk) {
+  const fs::path target = checked_target(directory);
+  const fs::path aside = parent_of(target) / fmt::format(".{}.writing", target.filename().string());
+  std::error_code error;
+  if (fs::exists(aside, error)) remove_tree(aside, {}, disk);  // of a writer that was killed
+  try {
+    make_directory(aside, disk);
+    write_contents(aside, model, disk);
+    if (model.verify == Verify::yes) verify_hf_directory(aside, model);
+    rename_durably(aside, target, disk);
+  } catch (...) {
+    try_remove_tree(aside, disk);
+    throw;
+  }
+}
+
+void verify_hf_directory(const fs::path& directory, const HfExport& model) {
+  const HfDirectory written = HfDirectory::open(directory);
+  for (const Document& document : documents_of(model)) {
+    if (load_json_object(directory / document.name) != *document.content) differs(document.name, directory);
+  }
+  for (const fs::path& file : model.extra_files) {
+    if (xxh3_of_file(file) != xxh3_of_file(directory / file.filename())) differs("the copied file", file);
+  }
+  const std::vector<TensorToSave> tensors = tensors_as_written(model);
+  if (written.names().size() != tensors.size()) differs("the list of tensors", directory);
+  for (const TensorToSave& tensor : tensors) verify_tensor(written, tensor);
+}
+
+}  // namespace granule

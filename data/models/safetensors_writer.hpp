@@ -1,0 +1,76 @@
+// Writing safetensors files as a stream: no tensor has to be in memory as a whole, and no second copy of a
+// model is made.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/dtype.hpp"
+#include "data/files/atomic_file.hpp"
+
+namespace granule {
+
+struct TensorSpec {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+
+  [[nodiscard]] std::int64_t bytes() const;  ///< throws on negative extents and overflow
+};
+
+/// A tensor and where its bytes come from.
+struct TensorToSave {
+  TensorSpec spec;
+  /// Fills `out` with the bytes from `offset` on. Called for consecutive pieces of whole elements.
+  std::function<void(std::int64_t offset, std::span<std::byte> out)> read;
+};
+
+/// Bytes that stay where they are until they are saved.
+[[nodiscard]] TensorToSave tensor_of_bytes(TensorSpec spec, std::span<const std::byte> bytes);
+/// A floating-point tensor that is to be saved in another floating-point type, rounded once.
+[[nodiscard]] TensorToSave converted(TensorToSave tensor, DType to);
+/// Calls body(piece) for consecutive pieces of the tensor, read through one staging buffer of a few MiB.
+void for_each_piece(const TensorToSave& tensor, const std::function<void(std::span<const std::byte>)>& body);
+
+using Metadata = std::map<std::string, std::string>;
+
+/// The file appears at its path with finish(); see AtomicFile for failures.
+class SafetensorsWriter {
+ public:
+  /// Names must be distinct; "format" is set to "pt" unless given, since some readers insist on it.
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> specs, Metadata metadata = {},
+                    Disk& disk = Disk::system());
+  /// The tensors in their order, each in one piece or several.
+  void write(const std::string& name, std::span<const std::byte> bytes);
+  WrittenFile finish();
+
+ private:
+  void skip_complete();
+
+  AtomicFile file_;
+  std::vector<TensorSpec> specs_;
+  std::size_t current_ = 0;
+  std::int64_t missing_ = 0;  ///< bytes of the current tensor
+};
+
+enum class ShardNames { numbered, plain_when_single };
+
+struct WrittenTensors {
+  std::vector<WrittenFile> files;
+  std::map<std::string, std::string> file_of;  ///< tensor name to file name
+  std::int64_t tensor_bytes = 0;
+};
+
+/// Writes tensors into `<stem>-00001-of-0000N.safetensors` (or `<stem>.safetensors`), beginning a new file
+/// rather than letting one grow past `max_bytes` of data; a larger tensor has a file to itself.
+WrittenTensors write_tensors(const std::filesystem::path& directory, const std::string& stem,
+                             std::span<const TensorToSave> tensors, std::int64_t max_bytes, ShardNames names,
+                             Disk& disk = Disk::system());
+
+}  // namespace granule

@@ -1,0 +1,90 @@
+#include "data/models/tensor_set.hpp"
+
+#include <algorithm>
+
+#include <fmt/ranges.h>
+
+#include "core/error.hpp"
+#include "data/files/disk.hpp"
+#include "data/models/float_convert.hpp"
+
+namespace granule {
+namespace {
+
+void check_size(const std::string& name, std::span<const std::int64_t> shape, std::size_t size) {
+  std::size_t expected = 1;
+  for (const std::int64_t extent : shape) expected *= static_cast<std::size_t>(extent);
+  GRANULE_CHECK(expected == size, "reading '{}': {} elements for the shape [{}]", name, size,
+                fmt::join(shape, ", "));
+}
+
+}  // namespace
+
+void TensorSet::add(SafetensorsFile file) {
+  for (std::size_t i = 0; i < file.tensors().size(); ++i) {
+    const std::string& name = file.tensors()[i].name;
+    const auto [place, added] = places_.try_emplace(name, Place{files_.size(), i});
+    if (!added) {
+      user_error(fmt::format("tensor '{}' is in two files", name),
+                 fmt::format("{} and {}", files_[place->second.file].path().string(), file.path().string()),
+                 "remove one of them");
+    }
+  }
+  files_.push_back(std::move(file));
+}
+
+std::optional<TensorView> TensorSet::find(const std::string& name) const {
+  const auto place = places_.find(name);
+  if (place == places_.end()) return std::nullopt;
+  return files_[place->second.file].tensors()[place->second.tensor].view;
+}
+
+std::vector<std::string> TensorSet::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, place] : places_) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+const std::filesystem::path& TensorSet::file_of(const std::string& name) const {
+  const auto place = places_.find(name);
+  GRANULE_CHECK(place != places_.end(), "tensor set: no tensor '{}'", name);
+  return files_[place->second.file].path();
+}
+
+TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t> shape) const {
+  const auto view = find(name);
+  if (!view) {
+    const std::string where = files_.empty() ? "no files" : parent_of(files_.front().path()).string();
+    user_error(fmt::format("tensor '{}' of shape [{}] is missing", name, fmt::join(shape, ", ")), where,
+               "check that the files are of this model");
+  }
+  const std::string where = file_of(name).string();
+  if (!std::equal(shape.begin(), shape.end(), view->shape.begin(), view->shape.end())) {
+    user_error(fmt::format("tensor '{}' has shape [{}], expected [{}]", name, fmt::join(view->shape, ", "),
+                           fmt::join(shape, ", ")),
+               where, "check that the files are of this model");
+  }
+  if (!is_floating(view->dtype)) {
+    user_error(
+        fmt::format("tensor '{}' holds {}, expected floating-point numbers", name, name_of(view->dtype)),
+        where, "check that the files are of this model");
+  }
+  return *view;
+}
+
+void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape,
+                          std::span<float> out) const {
+  check_size(name, shape, out.size());
+  const TensorView view = get(name, shape);
+  floats_from_bytes(view.dtype, view.bytes, out);
+}
+
+void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape,
+                          std::span<double> out) const {
+  check_size(name, shape, out.size());
+  const TensorView view = get(name, shape);
+  floats_from_bytes(view.dtype, view.bytes, out);
+}
+
+}  // namespace granule

@@ -1,0 +1,100 @@
+#include "data/sampling/loader.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+std::int64_t micro_batches_per_rank(const LoaderOptions& options) {
+  GRANULE_CHECK(options.world > 0 && options.rank >= 0 && options.rank < options.world,
+                "loader: rank {} of {}", options.rank, options.world);
+  GRANULE_CHECK(options.depth > 0 && options.start_sample >= 0, "loader: depth {}, start {}", options.depth,
+                options.start_sample);
+  const std::int64_t share = options.world * options.micro_batch_size;
+  if (options.batch_size <= 0 || options.micro_batch_size <= 0 || options.batch_size % share != 0) {
+    user_error(fmt::format("a batch of {} sequences cannot be cut into micro-batches of {} on {} rank{}",
+                           options.batch_size, options.micro_batch_size, options.world,
+                           options.world == 1 ? "" : "s"),
+               "train.batch_size", "choose a multiple of ranks x train.micro_batch_size");
+  }
+  return options.batch_size / share;
+}
+
+}  // namespace
+
+Loader::Loader(const TokenSource& source, Sampler sampler, const LoaderOptions& options)
+    : source_(source),
+      sampler_(std::move(sampler)),
+      options_(options),
+      per_step_(micro_batches_per_rank(options)) {
+  GRANULE_CHECK(sampler_.samples_per_epoch() <= source.samples(options.seq_len),
+                "loader: a sampler over {} samples, the source has {}", sampler_.samples_per_epoch(),
+                source.samples(options.seq_len));
+  thread_ = std::thread([this] { read_ahead(); });
+}
+
+Loader::~Loader() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+Batch Loader::load(std::int64_t micro_batch) {
+  const std::int64_t step = micro_batch / per_step_;
+  const std::int64_t within = options_.rank * per_step_ + micro_batch % per_step_;
+  const std::int64_t first =
+      options_.start_sample + step * options_.batch_size + within * options_.micro_batch_size;
+  Batch batch{{}, {}, {}, options_.micro_batch_size, options_.seq_len};
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(options_.seq_len + 1));
+  for (std::int64_t row = 0; row < batch.batch; ++row) {
+    batch.samples.push_back(sampler_(first + row));
+    source_.read_sample(batch.samples.back(), options_.seq_len, tokens);
+    batch.inputs.insert(batch.inputs.end(), tokens.begin(), tokens.end() - 1);
+    batch.targets.insert(batch.targets.end(), tokens.begin() + 1, tokens.end());
+  }
+  return batch;
+}
+
+void Loader::read_ahead() {
+  try {
+    for (std::int64_t micro_batch = 0;; ++micro_batch) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return stop_ || std::ssize(ready_) < options_.depth; });
+        if (stop_) return;
+      }
+      Batch batch = load(micro_batch);
+      const std::lock_guard lock(mutex_);
+      ready_.push_back(std::move(batch));
+      changed_.notify_all();
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    failure_ = std::current_exception();
+  }
+  changed_.notify_all();
+}
+
+Batch Loader::next() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !ready_.empty() || failure_; });
+  if (ready_.empty()) std::rethrow_exception(failure_);
+  Batch batch = std::move(ready_.front());
+  ready_.pop_front();
+  ++taken_;
+  lock.unlock();
+  changed_.notify_all();
+  return batch;
+}
+
+std::int64_t Loader::consumed_samples() const {
+  return options_.start_sample + taken_ / per_step_ * options_.batch_size;
+}
+
+}  // namespace granule

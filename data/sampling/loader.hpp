@@ -1,0 +1,70 @@
+// Reads the micro-batches of a run ahead of the training thread. Which samples a step uses depends on the
+// position in the run only; a layout decides which rank reads which of the step's micro-batches.
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "data/sampling/sampler.hpp"
+#include "data/sampling/token_source.hpp"
+
+namespace granule {
+
+/// One micro-batch: row r of `inputs` and `targets` (batch × seq, row-major) is sample `samples[r]`, the
+/// targets one token later than the inputs.
+struct Batch {
+  std::vector<std::int32_t> inputs, targets;
+  std::vector<std::int64_t> samples;
+  std::int64_t batch = 0;
+  std::int64_t seq = 0;
+};
+
+struct LoaderOptions {
+  std::int64_t seq_len = 0;
+  std::int64_t batch_size = 0;        ///< sequences a step, over all ranks
+  std::int64_t micro_batch_size = 0;  ///< sequences a micro-batch
+  std::int64_t start_sample = 0;      ///< samples consumed before, from consumed_samples()
+  std::int64_t rank = 0;  ///< of `world`: reads the rank-th contiguous block of the step's micro-batches
+  std::int64_t world = 1;
+  std::int64_t depth = 4;  ///< micro-batches read ahead at most
+};
+
+class Loader {
+ public:
+  /// `source` must outlive the loader. Throws a user error when batch_size is not a multiple of
+  /// world × micro_batch_size.
+  Loader(const TokenSource& source, Sampler sampler, const LoaderOptions& options);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The next micro-batch of this rank; the run has no end. Throws what reading it threw.
+  [[nodiscard]] Batch next();
+  [[nodiscard]] std::int64_t micro_batches_per_step() const { return per_step_; }
+  /// Samples of all ranks in the steps whose micro-batches were all handed out, start_sample included: the
+  /// cursor of a checkpoint. What was only read ahead does not count. Called by the thread that calls next().
+  [[nodiscard]] std::int64_t consumed_samples() const;
+
+ private:
+  void read_ahead();
+  [[nodiscard]] Batch load(std::int64_t micro_batch);
+
+  const TokenSource& source_;
+  Sampler sampler_;
+  LoaderOptions options_;
+  std::int64_t per_step_ = 0;
+  std::int64_t taken_ = 0;  // micro-batches handed out
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Batch> ready_;  // the rest is guarded by mutex_
+  std::exception_ptr failure_;
+  bool stop_ = false;
+  std::thread thread_;  // last: starts when everything else is there
+};
+
+}  // namespace granule

@@ -1,0 +1,37 @@
+#include "data/sampling/sampler.hpp"
+
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "core/error.hpp"
+#include "core/random.hpp"
+
+namespace granule {
+
+std::vector<std::uint32_t> epoch_permutation(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
+  GRANULE_CHECK(n > 0 && n <= std::numeric_limits<std::uint32_t>::max(), "a permutation of {} samples", n);
+  const RandomStream random(seed, fmt::format("data/epoch/{}", epoch));
+  std::vector<std::uint32_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), 0U);
+  for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random.below(i + 1, i)]);
+  return order;
+}
+
+Sampler::Sampler(std::int64_t samples, SampleOrder order, std::uint64_t seed)
+    : samples_(samples), order_(order), seed_(seed) {
+  GRANULE_CHECK(samples > 0, "a sampler over {} samples", samples);
+}
+
+std::int64_t Sampler::operator()(std::int64_t index) {
+  GRANULE_CHECK(index >= 0, "sample number {}", index);
+  const std::int64_t position = index % samples_;
+  if (order_ == SampleOrder::sequential) return position;
+  if (const std::int64_t epoch = index / samples_; epoch != epoch_) {
+    permutation_ = epoch_permutation(samples_, seed_, epoch);
+    epoch_ = epoch;
+  }
+  return permutation_[static_cast<std::size_t>(position)];
+}
+
+}  // namespace granule

@@ -1,0 +1,201 @@
+#include "data/sampling/token_source.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+#include "data/files/digest.hpp"
+#include "data/shards/manifest.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+void require_directory(const fs::path& directory) {
+  std::error_code error;
+  const fs::file_status status = fs::status(directory, error);
+  if (!fs::exists(status)) user_error("no such directory", directory.string(), "check data.path");
+  if (!fs::is_directory(status))
+    user_error("not a directory", directory.string(), "data.path is a directory of shards");
+}
+
+void check_digest(const fs::path& path, const ManifestShard& listed) {
+  require_regular_file(path);
+  if (sha256_of_file(path) == listed.sha256) return;
+  user_error("the file differs from what the manifest says (SHA-256)", path.string(),
+             "it was damaged or changed; build the data set again");
+}
+
+void require_counts(const ShardReader& shard, const ManifestShard& listed) {
+  const std::string where = shard.path().string(), advice = "build the data set again";
+  if (shard.tokens() != listed.n_tokens) {
+    user_error(fmt::format("{} tokens, the manifest says {}", shard.tokens(), listed.n_tokens), where,
+               advice);
+  }
+  const std::int64_t documents = std::ssize(shard.document_offsets()) - 1;
+  if (documents >= 0 && documents != listed.n_docs) {
+    user_error(fmt::format("{} documents, the manifest says {}", documents, listed.n_docs), where, advice);
+  }
+}
+
+std::vector<ShardReader> open_listed(const fs::path& directory, const Manifest& manifest, Split split,
+                                     DigestCheck digests) {
+  std::vector<ShardReader> shards;
+  for (const ManifestShard& listed : manifest.shards) {
+    if (listed.split != name_of(split)) continue;
+    const fs::path path = directory / listed.file;
+    if (digests == DigestCheck::verify) check_digest(path, listed);
+    const ShardReader& shard = shards.emplace_back(path);
+    require_counts(shard, listed);
+  }
+  return shards;
+}
+
+std::vector<ShardReader> open_by_name(const fs::path& directory, Split split) {
+  std::vector<fs::path> paths;
+  const std::string prefix = fmt::format("{}-", name_of(split));
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (name.starts_with(prefix) && name.ends_with(".h5")) paths.push_back(entry->path());
+  }
+  if (error)
+    user_error(fmt::format("cannot list the directory: {}", error.message()), directory.string(),
+               "check its permissions");
+  std::ranges::sort(paths);
+  std::vector<ShardReader> shards;
+  for (const fs::path& path : paths) shards.emplace_back(path);
+  return shards;
+}
+
+// Keeps what all shards that say something agree on.
+template <class T>
+void agree(std::optional<T>& common, const std::optional<T>& value, const char* name,
+           const ShardReader& shard) {
+  if (!value) return;
+  if (common && *common != *value) {
+    user_error(fmt::format("{} is {}, the rest of the data set says {}", name, *value, *common),
+               shard.path().string(), "the shards were not built together; build the data set again");
+  }
+  common = value;
+}
+
+}  // namespace
+
+std::string_view name_of(Split split) {
+  return split == Split::train ? "train" : "val";
+}
+
+TokenSource::TokenSource(const fs::path& directory, Split split, DigestCheck digests)
+    : directory_(directory), split_(split) {
+  require_directory(directory);
+  std::error_code error;
+  const bool listed = fs::exists(directory / kManifestFile, error);
+  if (listed) {
+    const Manifest manifest = read_manifest(directory / kManifestFile);
+    if (manifest.vocab_size > 0) summary_.vocab_size = manifest.vocab_size;
+    if (!manifest.tokenizer_sha256.empty()) summary_.tokenizer_sha256 = manifest.tokenizer_sha256;
+    shards_ = open_listed(directory, manifest, split, digests);
+  } else {
+    shards_ = open_by_name(directory, split);
+  }
+  if (shards_.empty()) {
+    user_error(fmt::format("no shards of the {} split", name_of(split)), directory.string(),
+               listed ? "the manifest lists none; see granule data build --val-fraction"
+                      : fmt::format("a data set holds {}-*.h5; see granule data build", name_of(split)));
+  }
+  summarise();
+}
+
+void TokenSource::summarise() {
+  begins_.assign(1, 0);
+  bool documents_known = true, bytes_known = true;
+  std::int64_t documents = 0, bytes = 0;
+  for (const ShardReader& shard : shards_) {
+    begins_.push_back(begins_.back() + shard.tokens());
+    documents_known &= !shard.document_offsets().empty();
+    bytes_known &= !shard.document_bytes().empty() || shard.tokens() == 0;
+    documents += std::max<std::int64_t>(std::ssize(shard.document_offsets()) - 1, 0);
+    for (const std::int64_t n : shard.document_bytes()) bytes += n;
+    const ShardAttributes& said = shard.attributes();
+    agree(summary_.vocab_size, said.vocab_size, "vocab_size", shard);
+    agree(summary_.bos_id, said.bos_id, "bos_id", shard);
+    agree(summary_.eos_id, said.eos_id, "eos_id", shard);
+    agree(summary_.tokenizer_sha256, said.tokenizer_sha256, "tokenizer_sha256", shard);
+  }
+  summary_.tokens = begins_.back();
+  if (documents_known) summary_.documents = documents;
+  if (bytes_known) summary_.utf8_bytes = bytes;
+}
+
+void TokenSource::require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const {
+  const std::string where = directory_.string();
+  if (summary_.vocab_size && *summary_.vocab_size != vocab_size) {
+    user_error(
+        fmt::format("the shards have a vocabulary of {}, the model of {}", *summary_.vocab_size, vocab_size),
+        where, "set model.vocab_size to the data's, or build the data with the model's tokenizer");
+  }
+  const auto& sha256 = summary_.tokenizer_sha256;
+  if (!tokenizer_sha256.empty() && sha256 && !sha256->empty() && *sha256 != tokenizer_sha256) {
+    user_error(fmt::format("the shards were built with tokenizer {}, the run has {}", sha256->substr(0, 12),
+                           tokenizer_sha256.substr(0, 12)),
+               where, "build the data with the run's tokenizer");
+  }
+  for (const ShardReader& shard : shards_) shard.check_ids(vocab_size);
+}
+
+std::int64_t TokenSource::samples(std::int64_t seq_len) const {
+  GRANULE_CHECK(seq_len > 0, "samples of {} tokens", seq_len);
+  if (summary_.tokens < seq_len + 1) {
+    user_error(fmt::format("the {} split has {} tokens, one sample of data.seq_len = {} needs {}",
+                           name_of(split_), summary_.tokens, seq_len, seq_len + 1),
+               directory_.string(), "use more text or a smaller data.seq_len");
+  }
+  return (summary_.tokens - 1) / seq_len;
+}
+
+void TokenSource::read_sample(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const {
+  GRANULE_CHECK(std::ssize(out) == seq_len + 1, "read_sample: {} places for {} tokens", out.size(),
+                seq_len + 1);
+  read(sample * seq_len, out);
+}
+
+void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
+  GRANULE_CHECK(begin >= 0 && begin + std::ssize(out) <= summary_.tokens, "tokens [{}, {}) of {}", begin,
+                begin + std::ssize(out), summary_.tokens);
+  auto shard = static_cast<std::size_t>(std::ranges::upper_bound(begins_, begin) - begins_.begin()) - 1;
+  while (!out.empty()) {
+    const std::int64_t count = std::min<std::int64_t>(std::ssize(out), begins_[shard + 1] - begin);
+    shards_[shard].read(begin - begins_[shard], out.first(static_cast<std::size_t>(count)));
+    out = out.subspan(static_cast<std::size_t>(count));
+    begin += count;
+    ++shard;
+  }
+}
+
+std::optional<double> TokenSource::utf8_bytes_in(std::int64_t begin, std::int64_t end) const {
+  if (!summary_.utf8_bytes) return std::nullopt;
+  double bytes = 0;
+  for (std::size_t s = 0; s < shards_.size(); ++s) {
+    const auto offsets = shards_[s].document_offsets();
+    const auto lengths = shards_[s].document_bytes();
+    for (std::size_t d = 0; d < lengths.size(); ++d) {
+      const std::int64_t first = begins_[s] + offsets[d], last = begins_[s] + offsets[d + 1];
+      const std::int64_t inside = std::min(end, last) - std::max(begin, first);
+      if (inside > 0)
+        bytes += static_cast<double>(lengths[d]) *
+                 (static_cast<double>(inside) / static_cast<double>(last - first));
+    }
+  }
+  return bytes;
+}
+
+std::optional<fs::path> find_tokenizer(const fs::path& directory) {
+  for (const char* const name : {"tokenizer.model", "tokenizer.json"}) {
+    std::error_code error;
+    if (fs::exists(directory / name, error)) return directory / name;
+  }
+  return std::nullopt;
+}
+
+}  // namespace granule

@@ -1,0 +1,69 @@
+// One split of a data set: its shards in name order, concatenated into one row of tokens and cut into
+// samples.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/shards/shard.hpp"
+
+namespace granule {
+
+enum class Split : std::uint8_t { train, val };
+[[nodiscard]] std::string_view name_of(Split split);
+
+/// Digests of a manifest are checked once per job: by the rank that opens the data first.
+enum class DigestCheck : std::uint8_t { verify, skip };
+
+/// What the shards of a split say together; absent where they do not say it.
+struct TokenSourceSummary {
+  std::int64_t tokens = 0;
+  std::optional<std::int64_t> documents;
+  std::optional<std::int64_t> utf8_bytes;  ///< of the documents' text, for bits per byte
+  std::optional<std::int64_t> vocab_size, bos_id, eos_id;
+  std::optional<std::string> tokenizer_sha256;
+};
+
+/// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
+class TokenSource {
+ public:
+  /// Opens the shards that DIR/manifest.json names for the split; without a manifest `<split>-*.h5`.
+  TokenSource(const std::filesystem::path& directory, Split split, DigestCheck digests = DigestCheck::verify);
+
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  [[nodiscard]] const TokenSourceSummary& summary() const { return summary_; }
+  [[nodiscard]] std::span<const ShardReader> shards() const { return shards_; }
+
+  /// Refuses shards made with another vocabulary or tokenizer, and any id outside the vocabulary (reads every
+  /// token once). An empty `tokenizer_sha256` compares the vocabulary only.
+  void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const;
+
+  /// n = ⌊(tokens − 1) / seq_len⌋; throws when that is none.
+  [[nodiscard]] std::int64_t samples(std::int64_t seq_len) const;
+  /// Sample j: the seq_len + 1 tokens from j · seq_len on; `out` has that size.
+  void read_sample(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const;
+  /// Tokens [begin, begin + out.size()), across shards.
+  void read(std::int64_t begin, std::span<std::int32_t> out) const;
+
+  /// UTF-8 bytes of the text in tokens [begin, end); a document cut by the range counts in proportion to its
+  /// tokens. Absent when a shard does not say.
+  [[nodiscard]] std::optional<double> utf8_bytes_in(std::int64_t begin, std::int64_t end) const;
+
+ private:
+  void summarise();
+
+  std::filesystem::path directory_;
+  Split split_;
+  std::vector<ShardReader> shards_;
+  std::vector<std::int64_t> begins_;  // first token of each shard, and the end
+  TokenSourceSummary summary_;
+};
+
+/// DIR/tokenizer.model or DIR/tokenizer.json, whichever is there.
+[[nodiscard]] std::optional<std::filesystem::path> find_tokenizer(const std::filesystem::path& directory);
+
+}  // namespace granule

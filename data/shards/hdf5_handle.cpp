@@ -1,0 +1,40 @@
+#include "data/shards/hdf5_handle.hpp"
+
+#include <utility>
+
+namespace granule::hdf5 {
+namespace {
+
+std::recursive_mutex& library_mutex() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+herr_t keep_innermost(unsigned depth, const H5E_error2_t* entry, void* out) {
+  if (depth == 0 && entry->desc != nullptr) *static_cast<std::string*>(out) = entry->desc;
+  return 0;
+}
+
+}  // namespace
+
+Session::Session() : lock_(library_mutex()) {
+  // After a failed close, HDF5's own exit handler dereferences what is left of the file and crashes.
+  [[maybe_unused]] static const herr_t once = H5dont_atexit();
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+Handle::~Handle() {
+  if (valid()) close_(id_);
+}
+
+herr_t Handle::close() {
+  return valid() ? close_(std::exchange(id_, -1)) : 0;
+}
+
+std::string last_error() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &text);
+  return text.empty() ? "no reason given" : text;
+}
+
+}  // namespace granule::hdf5

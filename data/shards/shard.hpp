@@ -1,0 +1,88 @@
+// Shards: token files in HDF5. Writing follows our own layout (docs/formats.md); reading also takes what
+// other software writes: any file with a rank-1 integer dataset /data.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/files/files.hpp"
+#include "data/shards/hdf5.hpp"
+
+namespace granule {
+
+inline constexpr std::string_view kShardFormat = "granule-shard/1";
+
+/// What a shard says about itself in its root attributes; all of it optional in files of other software.
+struct ShardAttributes {
+  std::optional<std::string> format, tokenizer_sha256, created_by;
+  std::optional<std::int64_t> n_tokens, n_docs, vocab_size, bos_id, eos_id;
+};
+
+/// Collects documents in memory and writes them as one file.
+class ShardWriter {
+ public:
+  struct Vocabulary {
+    std::int64_t vocab_size = 0;
+    std::int64_t bos_id = -1;  ///< -1: the tokenizer has none
+    std::int64_t eos_id = -1;
+    std::string tokenizer_sha256;
+  };
+  ShardWriter(Vocabulary vocabulary, Hdf5Layout layout);
+
+  /// One document: its ids, EOS included, and its length in UTF-8 bytes.
+  void add_document(std::span<const std::int32_t> ids, std::int64_t utf8_bytes);
+  [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(ids_.size()); }
+  [[nodiscard]] std::int64_t documents() const { return static_cast<std::int64_t>(bytes_.size()); }
+  /// Writes what was collected to `path`, which must not exist, and starts again with nothing.
+  void write(const std::filesystem::path& path);
+
+ private:
+  Vocabulary vocabulary_;
+  Hdf5Layout layout_;
+  std::vector<std::uint32_t> ids_;
+  std::vector<std::uint64_t> offsets_{0};
+  std::vector<std::uint32_t> bytes_;
+};
+
+/// One shard opened for reading. Tokens may be read from several threads at once.
+class ShardReader {
+ public:
+  /// Throws a user error that names the file for anything but a well-formed shard.
+  explicit ShardReader(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] std::int64_t tokens() const { return layout_.numel(); }
+  [[nodiscard]] const ShardAttributes& attributes() const { return attributes_; }
+  [[nodiscard]] const Hdf5Dataset& layout() const { return layout_; }
+  [[nodiscard]] bool mapped() const { return mapping_.has_value(); }
+
+  /// n_docs + 1 rising token offsets, first 0, last tokens(); empty when the shard has no /doc_offsets.
+  [[nodiscard]] std::span<const std::int64_t> document_offsets() const { return offsets_; }
+  /// UTF-8 bytes of each document; empty when the shard has no /doc_bytes.
+  [[nodiscard]] std::span<const std::int64_t> document_bytes() const { return bytes_; }
+
+  /// Tokens [begin, begin + out.size()). Ids are those of the file: see check_ids.
+  void read(std::int64_t begin, std::span<std::int32_t> out) const;
+  /// Reads every token and throws a user error for the first id outside [0, vocab_size).
+  void check_ids(std::int64_t vocab_size) const;
+
+ private:
+  void read_attributes();
+  void read_documents();
+  void map_tokens();
+  [[nodiscard]] std::optional<std::int64_t> first_bad_id(std::int64_t vocab_size) const;
+
+  std::filesystem::path path_;
+  std::optional<Hdf5Reader> file_;  // closed once the tokens are mapped
+  Hdf5Dataset layout_;
+  ShardAttributes attributes_;
+  std::vector<std::int64_t> offsets_, bytes_;
+  std::optional<MappedFile> mapping_;
+  std::span<const std::byte> data_;  // of the mapping
+};
+
+}  // namespace granule

@@ -1,0 +1,67 @@
+// Text to token ids and back. One interface; the engine is chosen by the kind of tokenizer file.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/files/utf8.hpp"
+
+namespace granule {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+
+  /// The ids of one document, without BOS or EOS. Remembers words: not for several threads at once.
+  /// Throws a user error when `text` is not UTF-8.
+  [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) = 0;
+  /// The bytes an id stands for inside a text: maybe only part of a character, nothing for BOS and EOS.
+  [[nodiscard]] virtual std::string token_bytes(std::int32_t id) const = 0;
+  /// What the file calls an id: "</s>", "▁the".
+  [[nodiscard]] virtual std::string token_name(std::int32_t id) const = 0;
+  /// Whether a space that starts a document was put there by encode.
+  [[nodiscard]] virtual bool adds_leading_space() const = 0;
+  [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
+  [[nodiscard]] virtual std::optional<std::int32_t> bos_id() const = 0;
+  [[nodiscard]] virtual std::optional<std::int32_t> eos_id() const = 0;
+  [[nodiscard]] virtual std::optional<std::int32_t> unknown_id() const = 0;
+
+  /// The text of a whole document; U+FFFD for bytes that form no character.
+  [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::string& sha256() const { return sha256_; }  ///< of the file
+
+ protected:
+  explicit Tokenizer(const std::filesystem::path& path);
+
+ private:
+  std::filesystem::path path_;
+  std::string sha256_;
+};
+
+enum class TextPosition : std::uint8_t { document_start, inside };
+
+/// Turns ids into text as they are generated: whole characters as soon as they are complete.
+class TextStream {
+ public:
+  TextStream(const Tokenizer& tokenizer, TextPosition position);
+  [[nodiscard]] std::string add(std::int32_t id);
+  [[nodiscard]] std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  Utf8Stream characters_;
+  bool drop_space_;
+};
+
+/// Opens a SentencePiece `.model`. Throws a user error for anything else.
+[[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
+
+}  // namespace granule
