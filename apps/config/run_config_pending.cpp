@@ -40,8 +40,6 @@ const std::vector<PendingKey>& pending_keys() {
       {"train.recompute", kNever, "moe", "use \"full\" or \"none\""},
       {"train.dtype", kNever, "bf16", "use \"f32\""},
       {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\""},
-      {"train.max_skips", kOnly, 0, "a non-finite loss or gradient stops the run; leave it out"},
-      {"train.spike_sigma", kOnly, 0.0, ""},
       {"parallel.ep", kOnly, 1, kOneRank},
       {"parallel.zero", kOnly, 0, kOneRank},
       {"parallel.receive_limit", kOnly, 0, kOneRank},

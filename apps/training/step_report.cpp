@@ -1,6 +1,7 @@
 #include "apps/training/step_report.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <nlohmann/json.hpp>
@@ -36,6 +37,25 @@ void add_load(nlohmann::ordered_json& row, const std::vector<LoadStatistics>& lo
   row["dead_experts_by_layer"] = dead;
 }
 
+/// JSON has no NaN: an absent value is what a reader of the file can plot around.
+void null_non_finite(nlohmann::ordered_json& value) {
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
+  if (!value.is_structured()) return;
+  for (auto& part : value) null_non_finite(part);
+}
+
+const char* skip_text(StepVerdict verdict) {
+  switch (verdict) {
+    case StepVerdict::non_finite:
+      return "  skipped: not finite";
+    case StepVerdict::spike:
+      return "  skipped: a spike";
+    case StepVerdict::apply:
+      break;
+  }
+  return "";
+}
+
 }  // namespace
 
 nlohmann::ordered_json metrics_row(const StepReport& report) {
@@ -48,6 +68,8 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                              {"z", 0.0},
                              {"lr", report.lr},
                              {"grad_norm", report.grad_norm},
+                             {"skipped", report.verdict != StepVerdict::apply},
+                             {"skips", report.skips},
                              {"tokens_per_second", report.tokens_per_second},
                              {"step_seconds", report.seconds},
                              {"mfu", report.mfu},
@@ -61,6 +83,7 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                                    ? nlohmann::ordered_json(*report.evaluation->bits_per_byte)
                                    : nlohmann::ordered_json();
   }
+  null_non_finite(row);
   return row;
 }
 
@@ -72,6 +95,7 @@ std::string progress_text(const StepReport& report, std::int64_t total_steps) {
   }
   text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, report.grad_norm,
                       report.tokens_per_second);
+  text += skip_text(report.verdict);
   if (report.evaluation) {
     text += fmt::format("  val ce {:.4f}", report.evaluation->ce);
     if (report.evaluation->bits_per_byte)

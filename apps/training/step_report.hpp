@@ -7,6 +7,7 @@
 
 #include "apps/training/evaluation.hpp"
 #include "moe/objective.hpp"
+#include "optim/step_guard.hpp"
 
 namespace granule {
 
@@ -16,12 +17,15 @@ struct StepReport {
   double epoch = 0.0;
   LossReport losses;
   double lr = 0.0, grad_norm = 0.0;
+  StepVerdict verdict = StepVerdict::apply;
+  std::int64_t skips = 0;  ///< steps skipped since the start of the run, this one included
   double seconds = 0.0, tokens_per_second = 0.0, mfu = 0.0;
   std::int64_t peak_bytes = 0;
   std::vector<LoadStatistics> load;  ///< of each MoE layer
   std::optional<Evaluation> evaluation;
 };
 
+/// Numbers that are not finite are null.
 [[nodiscard]] nlohmann::ordered_json metrics_row(const StepReport& report);
 /// "step 120/1000  ce 5.432  aux 1.031  …"
 [[nodiscard]] std::string progress_text(const StepReport& report, std::int64_t total_steps);

@@ -1,7 +1,6 @@
 #include "apps/training/trainer.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include <nlohmann/json.hpp>
 
@@ -63,6 +62,18 @@ std::string memory_text(const MemoryTable& memory) {
   return text + fmt::format(" {:.1f} MiB at the peak", mib(memory.peak_total()));
 }
 
+nlohmann::json to_json(const StepGuardState& state) {
+  return {{"skips_in_row", state.skips_in_row},
+          {"skips", state.skips},
+          {"losses", state.losses},
+          {"grad_norms", state.grad_norms}};
+}
+
+StepGuardState guard_state_from(const nlohmann::json& saved) {
+  return {saved.at("skips_in_row").get<std::int64_t>(), saved.at("skips").get<std::int64_t>(),
+          saved.at("losses").get<std::vector<double>>(), saved.at("grad_norms").get<std::vector<double>>()};
+}
+
 bool due(std::int64_t step, std::int64_t every) {
   return every > 0 && step % every == 0;
 }
@@ -83,6 +94,7 @@ Trainer::Trainer(Context& context, Communicator& ranks, const RunConfig& config,
               config.train.batch_size / config.train.micro_batch_size},
       optimizer_(context, adamw_config(config.optim), model.dtype(), model.parameters().values().numel(),
                  decay_ranges(model.parameters(), config.optim.decay_norms)),
+      guard_({config.train.max_skips, config.train.spike_sigma}),
       router_(model.moe_layers(), model.moe().n_routed_experts),
       checkpoints_({.run_directory = directory.path(), .keep = config.checkpoint.keep}) {}
 
@@ -109,18 +121,20 @@ StepReport Trainer::step(std::int64_t n) {
     report.losses.add(train_micro_batch(model_, batch, totals_, recompute, {.routing = &router_}));
   }
   parameters.finish_gradients();
-  const PhaseTimer timer(context_.profile(), "optimizer");
-  report.grad_norm = gradient_norm(parameters.gradients());
-  if (!std::isfinite(report.grad_norm) || !std::isfinite(report.losses.ce)) {
-    throw Error(ExitCode::non_finite,
-                fmt::format("step {}: the loss is {} and the gradient norm {}", n, report.losses.ce,
-                            report.grad_norm),
-                directory_.path().string(), "lower optim.lr; the last checkpoint is from before");
-  }
-  optimizer_.step(parameters.values(), parameters.gradients(), report.lr,
-                  clip_factor(report.grad_norm, config_.optim.grad_clip));
+  update_parameters(report);
   finish_report(report, start);
   return report;
+}
+
+void Trainer::update_parameters(StepReport& report) {
+  const PhaseTimer timer(context_.profile(), "optimizer");
+  const ParameterStore& parameters = model_.parameters();
+  report.grad_norm = gradient_norm(parameters.gradients());
+  report.verdict = guard_.judge(report.losses.ce, report.grad_norm);
+  report.skips = guard_.state().skips;
+  if (report.verdict != StepVerdict::apply) return;
+  optimizer_.step(parameters.values(), parameters.gradients(), report.lr,
+                  clip_factor(report.grad_norm, config_.optim.grad_clip));
 }
 
 void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
@@ -153,7 +167,8 @@ void Trainer::record(StepReport& report) {
                                   .samples = config_.eval.batches * config_.train.batch_size});
   }
   const std::string text = progress_text(report, steps_.total);
-  if (!evaluated && !last && !due(report.step, steps_.log_every)) return directory_.status(text);
+  const bool skipped = report.verdict != StepVerdict::apply;
+  if (!evaluated && !last && !skipped && !due(report.step, steps_.log_every)) return directory_.status(text);
   directory_.append_metrics(metrics_row(report));
   directory_.log(text);
 }
@@ -170,6 +185,7 @@ void Trainer::run() {
     record(report);
     if (done_ == first) directory_.log(memory_text(context_.memory()));
     done_ = report.step;
+    if (guard_.gives_up()) give_up(report);
     request = signals.take();
     if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) save();
   }
@@ -178,10 +194,26 @@ void Trainer::run() {
     directory_.log(fmt::format("stopped by a signal after step {}; --resume goes on", done_));
 }
 
+void Trainer::give_up(const StepReport& last) const {
+  const std::string saved =
+      saved_ < 0 ? "there is no checkpoint" : "the last one is " + checkpoint_name(saved_);
+  throw Error(
+      ExitCode::non_finite,
+      fmt::format("{} steps in a row were skipped (train.max_skips = {}), step {} with a loss of {} and "
+                  "a gradient norm of {}",
+                  guard_.state().skips_in_row, config_.train.max_skips, last.step, last.losses.ce,
+                  last.grad_norm),
+      directory_.path().string(),
+      fmt::format("start again from a checkpoint with --init-from and a lower optim.lr; {}", saved));
+}
+
 nlohmann::json Trainer::sections() const {
   nlohmann::json data{{"train_tokens", data_.train.summary().tokens}};
   if (const auto& sha = data_.train.summary().tokenizer_sha256) data["tokenizer_sha256"] = *sha;
-  return {{"config", to_json(config_)}, {"data", data}, {"optimizer", {{"steps", optimizer_.steps()}}}};
+  return {{"config", to_json(config_)},
+          {"data", data},
+          {"optimizer", {{"steps", optimizer_.steps()}}},
+          {"step_guard", to_json(guard_.state())}};
 }
 
 void Trainer::save() {
@@ -216,6 +248,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   load_arena(model_.parameters(), optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
   load_arena(model_.parameters(), optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());
   optimizer_.set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
+  if (saved.contains("step_guard")) guard_.set_state(guard_state_from(saved.at("step_guard")));
   done_ = saved_ = checkpoint.step();
 }
 

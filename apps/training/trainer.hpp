@@ -11,6 +11,7 @@
 #include "distributed/checkpoint_writer.hpp"
 #include "distributed/communicator.hpp"
 #include "optim/adamw.hpp"
+#include "optim/step_guard.hpp"
 
 namespace granule {
 
@@ -32,14 +33,18 @@ class Trainer {
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
+  /// Throws exit code 77, without saving, when more than train.max_skips steps in a row had to be skipped.
   void run();
 
  private:
   [[nodiscard]] StepReport step(std::int64_t n);
   [[nodiscard]] MicroBatch next_micro_batch();
+  /// Takes the step, unless its loss or gradient says that it must be skipped: then nothing changes.
+  void update_parameters(StepReport& report);
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
   void record(StepReport& report);
   void save();
+  [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
 
   Context& context_;
@@ -52,6 +57,7 @@ class Trainer {
   double peak_flops_;
   StepTotals totals_;
   AdamW optimizer_;
+  StepGuard guard_;
   RouterRecord router_;
   CheckpointWriter checkpoints_;
   std::unique_ptr<Loader> loader_;

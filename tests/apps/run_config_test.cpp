@@ -92,6 +92,8 @@ seed = 7
 recompute = "full"
 dtype = "f64"
 threads = 3
+max_skips = 11
+spike_sigma = 5.5
 [checkpoint]
 every = 1.0
 keep = 0
