@@ -33,8 +33,9 @@ namespace granule {
 [[nodiscard]] inline Var rms_norm(const Var& x_ND, Param w_D, double eps) {
   return apply(RmsNorm{eps}, x_ND, w_D);
 }
-[[nodiscard]] inline Var attention(const Var& qkv, const Attention& op) {
-  return apply(op, qkv);
+/// Every token sees all before it, or from first_key_N on
+[[nodiscard]] inline Var attention(const Var& qkv, const Attention& op, const Tensor& first_key_N = {}) {
+  return apply(op, qkv, first_key_N);
 }
 [[nodiscard]] inline Var linear_cross_entropy(const Var& x, Param w, const Tensor& targets) {
   return apply(LinearCrossEntropy{}, x, w, targets);

@@ -36,32 +36,62 @@ T scale_of(const Attention& a) {
   return static_cast<T>(1.0 / std::sqrt(static_cast<double>(a.qk_dim)));
 }
 
-/// Rows [first, first + rows) of S = Q Kᵀ against `keys` keys, unscaled, into s[rows, keys].
-template <class T>
-void scores(const Attention& a, const Head<T>& h, std::int64_t first, std::int64_t rows, std::int64_t keys,
-            T* s) {
-  gemm_serial<T>(rows, keys, a.qk_dim, {h.q + first * h.q_pitch, h.q_pitch}, {h.k, h.k_pitch, Transpose::yes},
-                 {s, keys});
-}
+/// One block of a sequence's queries, and the keys that any of them sees. Queries and keys are counted from
+/// the sequence's first key.
+struct Block {
+  std::int64_t first, rows;       // queries
+  const std::int32_t* first_key;  // of every query of the sequence; nullptr: 0
+  std::int64_t begin = 0;         // keys [begin, begin + keys)
+  std::int64_t keys = 0;
 
-/// One block of queries: query i of the block sees keys [0, past + first + i].
-template <class T>
-void forward_block(const Attention& a, const Head<T>& h, std::int64_t past, std::int64_t first,
-                   std::int64_t rows, T* p, T* y, std::int64_t y_pitch, T* log_sum,
-                   std::int64_t log_sum_pitch) {
-  const std::int64_t keys = past + first + rows;
-  scores(a, h, first, rows, keys, p);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t visible = past + first + i + 1;
-    const double sum = softmax_row(p + i * keys, visible, scale_of<T>(a));
-    std::fill(p + i * keys + visible, p + (i + 1) * keys, T(0));
-    if (log_sum != nullptr) log_sum[(first + i) * log_sum_pitch] = static_cast<T>(sum);
+  Block(std::int64_t first_query, std::int64_t queries, const std::int32_t* first_keys)
+      : first(first_query), rows(queries), first_key(first_keys), keys(first_query + queries) {
+    if (first_key == nullptr || rows == 0) return;
+    begin = *std::min_element(first_key + first, first_key + first + rows);
+    keys -= begin;
   }
-  gemm_serial<T>(rows, a.v_dim, keys, {p, keys}, {h.v, h.v_pitch}, {y + first * y_pitch, y_pitch});
+  /// Keys [from(i), to(i)) of the block's are those that its query i sees.
+  [[nodiscard]] std::int64_t from(std::int64_t i) const {
+    return first_key == nullptr ? 0 : first_key[first + i] - begin;
+  }
+  [[nodiscard]] std::int64_t to(std::int64_t i) const { return first + i + 1 - begin; }
+  /// Zero for the keys that query i does not see.
+  template <class T>
+  void hide(std::int64_t i, T* row) const {
+    std::fill(row, row + from(i), T(0));
+    std::fill(row + to(i), row + keys, T(0));
+  }
+};
+
+/// The block's part of S = Q Kᵀ, unscaled, into s[rows, keys]; q points at its first query.
+template <class T>
+void scores(const Attention& a, const Head<T>& h, const Block& b, const T* q, T* s) {
+  gemm_serial<T>(b.rows, b.keys, a.qk_dim, {q, h.q_pitch},
+                 {h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes}, {s, b.keys});
+}
+
+/// q, y and log_sum (or nullptr) point at the block's first query.
+template <class T>
+void forward_block(const Attention& a, const Head<T>& h, const Block& b, const T* q, T* p, T* y, T* log_sum) {
+  scores(a, h, b, q, p);
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    T* const row = p + i * b.keys;
+    const double sum = softmax_row(row + b.from(i), b.to(i) - b.from(i), scale_of<T>(a));
+    b.hide(i, row);
+    if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(sum);
+  }
+  gemm_serial<T>(b.rows, a.v_dim, b.keys, {p, b.keys}, {h.v + b.begin * h.v_pitch, h.v_pitch},
+                 {y, a.heads * a.v_dim});
+}
+
+/// Those of one sequence, or nullptr where nothing is masked.
+const std::int32_t* first_keys_of(const Attention& a, const Tensor& first_key, std::int64_t sequence) {
+  return first_key.defined() ? first_key.data<const std::int32_t>() + sequence * a.seq : nullptr;
 }
 
 template <class T>
-void forward_cpu(const Attention& a, const Tensor& qkv, const Tensor& y, const Tensor* log_sum) {
+void forward_cpu(const Attention& a, const Tensor& qkv, const Tensor& first_key, const Tensor& y,
+                 const Tensor* log_sum) {
   ThreadPool& pool = qkv.context().pool();
   const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
   const Tensor scratch =
@@ -70,80 +100,112 @@ void forward_cpu(const Attention& a, const Tensor& qkv, const Tensor& y, const T
     // Later blocks see more keys: they go first, so that no long task is left for the end.
     const std::int64_t block = blocks - 1 - task / (a.batch * a.heads);
     const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
-    const std::int64_t first = block * kQueries, rows = std::min(kQueries, a.seq - first);
-    const std::int64_t row = sequence * a.seq;
+    const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
+    const Block b(first, std::min(kQueries, a.seq - first), first_keys_of(a, first_key, sequence));
+    const Head<T> h = head_of(a, qkv.data<const T>(), sequence, head);
     T* const p = scratch.data<T>() + ThreadPool::thread_index() * kQueries * a.seq;
     T* const sums = log_sum == nullptr ? nullptr : log_sum->data<T>() + row * a.heads + head;
-    forward_block(a, head_of(a, qkv.data<const T>(), sequence, head), 0, first, rows, p,
-                  y.data<T>() + row * out + head * a.v_dim, out, sums, a.heads);
+    forward_block(a, h, b, h.q + first * h.q_pitch, p, y.data<T>() + row * out + head * a.v_dim, sums);
   });
 }
 
-/// What one block of queries of one head contributes in backward.
+/// What the blocks of queries of one head contribute in backward.
 template <class T>
-struct BackwardBlock {
+struct BackwardHead {
   const Attention& a;
+  Head<T> h;
   const T *y, *dy, *log_sum;  // of this sequence and head: row pitches heads·v_dim, heads·v_dim, heads
   T *dq, *dk, *dv;            // row pitch width()
   T *p, *dp;                  // scratch, [kQueries, seq]
 
-  void run(const Head<T>& h, std::int64_t first, std::int64_t rows, double query_beta,
-           double key_beta) const {
-    const std::int64_t keys = first + rows, out = a.heads * a.v_dim, w = a.width();
-    const T* const dy_rows = dy + first * out;
-    scores(a, h, first, rows, keys, p);
-    gemm_serial<T>(rows, keys, a.v_dim, {dy_rows, out}, {h.v, h.v_pitch, Transpose::yes}, {dp, keys});
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const std::int64_t visible = first + i + 1;
-      T* const p_row = p + i * keys;
-      T* const dp_row = dp + i * keys;
-      softmax_row_again(p_row, visible, scale_of<T>(a), log_sum[(first + i) * a.heads]);
-      const T* const y_row = y + (first + i) * out;
-      const T shift = std::inner_product(y_row, y_row + a.v_dim, dy_rows + i * out, T(0));
-      softmax_row_backward(p_row, dp_row, visible, scale_of<T>(a), shift);
-      std::fill(p_row + visible, p_row + keys, T(0));
-      std::fill(dp_row + visible, dp_row + keys, T(0));
-    }
-    gemm_serial<T>(rows, a.qk_dim, keys, {dp, keys}, {h.k, h.k_pitch}, {dq + first * w, w, query_beta});
-    gemm_serial<T>(keys, a.qk_dim, rows, {dp, keys, Transpose::yes}, {h.q + first * h.q_pitch, h.q_pitch},
-                   {dk, w, key_beta});
-    gemm_serial<T>(keys, a.v_dim, rows, {p, keys, Transpose::yes}, {dy_rows, out}, {dv, w, key_beta});
+  void run(const Block& b, double query_beta, double key_beta) const {
+    const std::int64_t out = a.heads * a.v_dim, w = a.width();
+    const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
+    scores(a, h, b, q, p);
+    gemm_serial<T>(b.rows, b.keys, a.v_dim, {dy_rows, out},
+                   {h.v + b.begin * h.v_pitch, h.v_pitch, Transpose::yes}, {dp, b.keys});
+    for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
+    gemm_serial<T>(b.rows, a.qk_dim, b.keys, {dp, b.keys}, {h.k + b.begin * h.k_pitch, h.k_pitch},
+                   {dq + b.first * w, w, query_beta});
+    gemm_serial<T>(b.keys, a.qk_dim, b.rows, {dp, b.keys, Transpose::yes}, {q, h.q_pitch},
+                   {dk + b.begin * w, w, key_beta});
+    gemm_serial<T>(b.keys, a.v_dim, b.rows, {p, b.keys, Transpose::yes}, {dy_rows, out},
+                   {dv + b.begin * w, w, key_beta});
+  }
+
+  /// Row i of the block: P from its scores into p, dS from dP into dp.
+  void score_gradient(const Block& b, std::int64_t i) const {
+    T *const p_row = p + i * b.keys, *const dp_row = dp + i * b.keys;
+    const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
+    softmax_row_again(p_row + from, visible, scale_of<T>(a), log_sum[query * a.heads]);
+    const T* const y_row = y + query * a.heads * a.v_dim;
+    const T shift = std::inner_product(y_row, y_row + a.v_dim, dy + query * a.heads * a.v_dim, T(0));
+    softmax_row_backward(p_row + from, dp_row + from, visible, scale_of<T>(a), shift);
+    b.hide(i, p_row);
+    b.hide(i, dp_row);
   }
 };
+
+/// Zero into the gradients of one head's keys and values.
+template <class T>
+void clear_keys(const Attention& a, T* dk, T* dv) {
+  for (std::int64_t i = 0; i < a.seq; ++i) {
+    std::fill_n(dk + i * a.width(), a.qk_dim, T(0));
+    std::fill_n(dv + i * a.width(), a.v_dim, T(0));
+  }
+}
+
+/// All query heads of one key-value head of one sequence: the gradients of its keys and values are sums over
+/// them.
+template <class T>
+void backward_group(const Attention& a, const Attention::Saved& saved, const Tensor& dy, const Grad& dqkv,
+                    std::int64_t sequence, std::int64_t kv, T* scratch) {
+  const std::int64_t out = a.heads * a.v_dim, group = a.heads / a.kv_heads, row = sequence * a.seq;
+  const std::int32_t* const first_keys = first_keys_of(a, saved.first_key, sequence);
+  T* const gradient = dqkv.dst.data<T>() + row * a.width();
+  T *const dk = gradient + (a.heads + kv) * a.qk_dim, *const dv = gradient +
+                                                                  (a.heads + a.kv_heads) * a.qk_dim +
+                                                                  kv * a.v_dim;
+  double key_beta = dqkv.beta;
+  if (first_keys != nullptr && key_beta == 0.0) {  // no block sees every key
+    clear_keys(a, dk, dv);
+    key_beta = 1.0;
+  }
+  for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
+    const BackwardHead<T> block{a,
+                                head_of(a, saved.qkv.data<const T>(), sequence, head),
+                                saved.y.data<const T>() + row * out + head * a.v_dim,
+                                dy.data<const T>() + row * out + head * a.v_dim,
+                                saved.log_sum.data<const T>() + row * a.heads + head,
+                                gradient + head * a.qk_dim,
+                                dk,
+                                dv,
+                                scratch,
+                                scratch + kQueries * a.seq};
+    // Without a mask the last block sees every key, so it goes first: it alone carries the destination's
+    // beta.
+    for (std::int64_t first = (a.seq - 1) / kQueries * kQueries; first >= 0; first -= kQueries) {
+      block.run({first, std::min(kQueries, a.seq - first), first_keys}, dqkv.beta,
+                std::exchange(key_beta, 1.0));
+    }
+  }
+}
 
 template <class T>
 void backward_cpu(const Attention& a, const Attention::Saved& saved, const Tensor& dy, const Grad& dqkv) {
   ThreadPool& pool = dy.context().pool();
-  const std::int64_t w = a.width(), out = a.heads * a.v_dim, group = a.heads / a.kv_heads;
-  const std::int64_t plane = kQueries * a.seq;
+  const std::int64_t planes = 2 * kQueries * a.seq;
   const Tensor scratch =
-      Tensor::empty(dy.context(), {pool.size(), 2 * plane}, dy.dtype(), MemoryCategory::scratch);
+      Tensor::empty(dy.context(), {pool.size(), planes}, dy.dtype(), MemoryCategory::scratch);
   pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-    const std::int64_t sequence = task / a.kv_heads, kv = task % a.kv_heads, row = sequence * a.seq;
-    T* const p = scratch.data<T>() + ThreadPool::thread_index() * 2 * plane;
-    T* const gradient = dqkv.dst.data<T>() + row * w;
-    double key_beta = dqkv.beta;
-    for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
-      const Head<T> h = head_of(a, saved.qkv.data<const T>(), sequence, head);
-      const BackwardBlock<T> block{a,
-                                   saved.y.data<const T>() + row * out + head * a.v_dim,
-                                   dy.data<const T>() + row * out + head * a.v_dim,
-                                   saved.log_sum.data<const T>() + row * a.heads + head,
-                                   gradient + head * a.qk_dim,
-                                   gradient + (a.heads + kv) * a.qk_dim,
-                                   gradient + (a.heads + a.kv_heads) * a.qk_dim + kv * a.v_dim,
-                                   p,
-                                   p + plane};
-      // The last block sees every key, so it goes first: it alone carries the destination's beta.
-      for (std::int64_t first = (a.seq - 1) / kQueries * kQueries; first >= 0; first -= kQueries) {
-        block.run(h, first, std::min(kQueries, a.seq - first), dqkv.beta, std::exchange(key_beta, 1.0));
-      }
-    }
+    backward_group(a, saved, dy, dqkv, task / a.kv_heads, task % a.kv_heads,
+                   scratch.data<T>() + ThreadPool::thread_index() * planes);
   });
 }
 
-void forward_dispatch(const Attention& a, const Tensor& qkv, const Tensor& y, const Tensor* log_sum) {
-  dispatch_float(qkv.dtype(), [&]<class T>() { forward_cpu<T>(a, qkv, y, log_sum); });
+void forward_dispatch(const Attention& a, const Tensor& qkv, const Tensor& first_key, const Tensor& y,
+                      const Tensor* log_sum) {
+  dispatch_float(qkv.dtype(), [&]<class T>() { forward_cpu<T>(a, qkv, first_key, y, log_sum); });
 }
 void backward_dispatch(const Attention& a, const Attention::Saved& saved, const Tensor& dy,
                        const Grad& dqkv) {
@@ -158,20 +220,31 @@ void check(const Attention& a, const Tensor& qkv) {
                 a.seq, a.batch * a.seq, a.width());
 }
 
+void check_first_keys(const Attention& a, const Tensor& first_key) {
+  GRANULE_CHECK(first_key.shape() == Shape{a.batch * a.seq}, "attention: {} first keys for {} tokens",
+                first_key.shape().str(), a.batch * a.seq);
+  const auto* const keys = first_key.data<const std::int32_t>();
+  for (std::int64_t i = 0; i < a.batch * a.seq; ++i) {
+    GRANULE_CHECK(keys[i] >= 0 && keys[i] <= i % a.seq, "attention: token {} of a sequence sees from {} on",
+                  i % a.seq, keys[i]);
+  }
+}
+
 }  // namespace
 
-constinit KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor*)>
+constinit KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor&, const Tensor*)>
     Attention::forward_kernel{"attention", forward_dispatch};
 constinit KernelSlot<void(const Attention&, const Attention::Saved&, const Tensor&, const Grad&)>
     Attention::backward_kernel{"attention backward", backward_dispatch};
 
-Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW) const {
+Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW, const Tensor& first_key_N) const {
   check(*this, qkv_NW);
+  if (first_key_N.defined()) check_first_keys(*this, first_key_N);
   Tensor y = qkv_NW.empty_like({batch * seq, heads * v_dim});
   Tensor log_sum;
   if (saved != nullptr) log_sum = qkv_NW.empty_like({batch * seq, heads});
-  forward_kernel(qkv_NW.device(), *this, qkv_NW, y, saved != nullptr ? &log_sum : nullptr);
-  if (saved != nullptr) *saved = {qkv_NW, y, log_sum};
+  forward_kernel(qkv_NW.device(), *this, qkv_NW, first_key_N, y, saved != nullptr ? &log_sum : nullptr);
+  if (saved != nullptr) *saved = {qkv_NW, y, log_sum, first_key_N};
   return y;
 }
 
@@ -203,8 +276,8 @@ Tensor attend_with_cache(const Attention& attention, const Tensor& qkv_NW, KvCac
       const std::int64_t kv = head / (a.heads / a.kv_heads);
       const Head<T> h{
           rows + head * a.qk_dim, keys + kv * a.qk_dim, values + kv * a.v_dim, w, key_width, value_width};
-      forward_block<T>(a, h, past, 0, a.seq, scratch.data<T>() + head * a.seq * total,
-                       y.data<T>() + head * a.v_dim, a.heads * a.v_dim, nullptr, 0);
+      forward_block<T>(a, h, {past, a.seq, nullptr}, h.q, scratch.data<T>() + head * a.seq * total,
+                       y.data<T>() + head * a.v_dim, nullptr);
     });
   });
   cache.length = total;

@@ -11,6 +11,9 @@ namespace granule {
 ///   dV = Pᵀ dY,   dS = P ∘ (dY Vᵀ − rowsum(dY ∘ Y)) / √qk_dim,   dQ = dS K,   dK = dSᵀ Q
 /// N = batch · seq tokens, sequence by sequence. A row of qkv_NW holds the heads' queries, then the keys,
 /// then the values: W = (heads + kv_heads) · qk_dim + kv_heads · v_dim. Output y_NO with O = heads · v_dim.
+/// Token i of a sequence sees its tokens first_key_i … i: all before it unless first_key_N (int32, from 0,
+/// counted in the sequence) says where its own document begins. Keys that no query of a block sees cost
+/// nothing.
 /// Backward recomputes P from the saved log of its row sums (Dao et al., FlashAttention, 2022).
 struct Attention {
   std::int64_t batch, seq;
@@ -19,13 +22,15 @@ struct Attention {
 
   static constexpr std::string_view kName = "attention";
   struct Saved {
-    Tensor qkv, y, log_sum;  // log_sum_NH
+    Tensor qkv, y, log_sum, first_key;  // log_sum_NH; first_key_N undefined without a mask
   };
-  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& qkv_NW) const;
+  /// Throws where first_key_i is not in [0, i].
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& qkv_NW, const Tensor& first_key_N = {}) const;
   void backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const;
 
-  /// (attention, qkv, y, log_sum or nullptr)
-  static KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor*)> forward_kernel;
+  /// (attention, qkv, first_key or undefined, y, log_sum or nullptr)
+  static KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor&, const Tensor*)>
+      forward_kernel;
   /// (attention, saved, dy, dqkv)
   static KernelSlot<void(const Attention&, const Saved&, const Tensor&, const Grad&)> backward_kernel;
 
