@@ -33,6 +33,7 @@ Loader::Loader(const TokenSource& source, Sampler sampler, const LoaderOptions& 
   GRANULE_CHECK(sampler_.samples_per_epoch() <= source.samples(options.seq_len),
                 "loader: a sampler over {} samples, the source has {}", sampler_.samples_per_epoch(),
                 source.samples(options.seq_len));
+  if (options_.mask == DocumentMask::yes) source_.require_documents();
   thread_ = std::thread([this] { read_ahead(); });
 }
 
@@ -50,13 +51,17 @@ Batch Loader::load(std::int64_t micro_batch) {
   const std::int64_t within = options_.rank * per_step_ + micro_batch % per_step_;
   const std::int64_t first =
       options_.start_sample + step * options_.batch_size + within * options_.micro_batch_size;
-  Batch batch{{}, {}, {}, options_.micro_batch_size, options_.seq_len};
+  Batch batch{.batch = options_.micro_batch_size, .seq = options_.seq_len};
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(options_.seq_len + 1));
   for (std::int64_t row = 0; row < batch.batch; ++row) {
     batch.samples.push_back(sampler_(first + row));
     source_.read_sample(batch.samples.back(), options_.seq_len, tokens);
     batch.inputs.insert(batch.inputs.end(), tokens.begin(), tokens.end() - 1);
     batch.targets.insert(batch.targets.end(), tokens.begin() + 1, tokens.end());
+    if (options_.mask == DocumentMask::no) continue;
+    batch.first_keys.resize(batch.inputs.size());
+    source_.read_first_keys(batch.samples.back(), options_.seq_len,
+                            std::span(batch.first_keys).subspan(static_cast<std::size_t>(row * batch.seq)));
   }
   return batch;
 }

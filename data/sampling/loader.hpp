@@ -15,10 +15,11 @@
 namespace granule {
 
 /// One micro-batch: row r of `inputs` and `targets` (batch × seq, row-major) is sample `samples[r]`, the
-/// targets one token later than the inputs.
+/// targets one token later than the inputs. first_keys: where in its row the document of each input begins;
+/// empty without a document mask.
 struct Batch {
-  std::vector<std::int32_t> inputs, targets;
-  std::vector<std::int64_t> samples;
+  std::vector<std::int32_t> inputs{}, targets{}, first_keys{};
+  std::vector<std::int64_t> samples{};
   std::int64_t batch = 0;
   std::int64_t seq = 0;
 };
@@ -30,13 +31,14 @@ struct LoaderOptions {
   std::int64_t start_sample = 0;      ///< samples consumed before, from consumed_samples()
   std::int64_t rank = 0;  ///< of `world`: reads the rank-th contiguous block of the step's micro-batches
   std::int64_t world = 1;
+  DocumentMask mask = DocumentMask::no;
   std::int64_t depth = 4;  ///< micro-batches read ahead at most
 };
 
 class Loader {
  public:
   /// `source` must outlive the loader. Throws a user error when batch_size is not a multiple of
-  /// world × micro_batch_size.
+  /// world × micro_batch_size, and when documents are to be masked that the shards do not tell.
   Loader(const TokenSource& source, Sampler sampler, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;

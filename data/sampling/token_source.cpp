@@ -160,10 +160,42 @@ void TokenSource::read_sample(std::int64_t sample, std::int64_t seq_len, std::sp
   read(sample * seq_len, out);
 }
 
+void TokenSource::require_documents() const {
+  for (const ShardReader& shard : shards_) {
+    if (!shard.document_offsets().empty() || shard.tokens() == 0) continue;
+    user_error("the shard does not say where its documents begin (no /doc_offsets)", shard.path().string(),
+               "build or import the data set again, or set data.document_mask = false");
+  }
+}
+
+void TokenSource::read_first_keys(std::int64_t sample, std::int64_t seq_len,
+                                  std::span<std::int32_t> out) const {
+  GRANULE_CHECK(std::ssize(out) == seq_len, "read_first_keys: {} places for {} tokens", out.size(), seq_len);
+  const std::int64_t begin = sample * seq_len, end = begin + seq_len;
+  GRANULE_CHECK(begin >= 0 && end <= summary_.tokens, "tokens [{}, {}) of {}", begin, end, summary_.tokens);
+  std::size_t shard = shard_of(begin);
+  for (std::int64_t at = begin; at < end; ++shard) {
+    const auto offsets = shards_[shard].document_offsets();
+    GRANULE_CHECK(!offsets.empty() || shards_[shard].tokens() == 0, "{}: no documents",
+                  shards_[shard].path().string());
+    auto next = std::ranges::upper_bound(offsets, at - begins_[shard]);  // where the next document begins
+    for (; at < std::min(end, begins_[shard + 1]); ++next) {
+      const std::int64_t last = std::min(end, begins_[shard] + *next);
+      const std::int64_t first = std::max<std::int64_t>(0, begins_[shard] + *(next - 1) - begin);
+      std::fill(out.begin() + (at - begin), out.begin() + (last - begin), static_cast<std::int32_t>(first));
+      at = last;
+    }
+  }
+}
+
+std::size_t TokenSource::shard_of(std::int64_t token) const {
+  return static_cast<std::size_t>(std::ranges::upper_bound(begins_, token) - begins_.begin()) - 1;
+}
+
 void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
   GRANULE_CHECK(begin >= 0 && begin + std::ssize(out) <= summary_.tokens, "tokens [{}, {}) of {}", begin,
                 begin + std::ssize(out), summary_.tokens);
-  auto shard = static_cast<std::size_t>(std::ranges::upper_bound(begins_, begin) - begins_.begin()) - 1;
+  std::size_t shard = shard_of(begin);
   while (!out.empty()) {
     const std::int64_t count = std::min<std::int64_t>(std::ssize(out), begins_[shard + 1] - begin);
     shards_[shard].read(begin - begins_[shard], out.first(static_cast<std::size_t>(count)));

@@ -14,6 +14,9 @@
 namespace granule {
 
 enum class Split : std::uint8_t { train, val };
+
+/// DocumentMask::yes: a token sees its own document only.
+enum class DocumentMask : bool { no, yes };
 [[nodiscard]] std::string_view name_of(Split split);
 
 /// Digests of a manifest are checked once per job: by the rank that opens the data first.
@@ -49,12 +52,19 @@ class TokenSource {
   /// Tokens [begin, begin + out.size()), across shards.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;
 
+  /// Refuses shards that do not say where their documents begin (no /doc_offsets), by name.
+  void require_documents() const;
+  /// For each of the first seq_len tokens of sample j, where in the sample its own document begins: 0 when
+  /// that was earlier. A shard begins with a document. `out` has seq_len places.
+  void read_first_keys(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const;
+
   /// UTF-8 bytes of the text in tokens [begin, end); a document cut by the range counts in proportion to its
   /// tokens. Absent when a shard does not say.
   [[nodiscard]] std::optional<double> utf8_bytes_in(std::int64_t begin, std::int64_t end) const;
 
  private:
   void summarise();
+  [[nodiscard]] std::size_t shard_of(std::int64_t token) const;
 
   std::filesystem::path directory_;
   Split split_;

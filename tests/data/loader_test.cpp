@@ -48,6 +48,24 @@ TEST_CASE("inputs are the sample's first tokens, targets its last") {
   }
 }
 
+TEST_CASE("with a document mask every row has its first keys, without one there are none") {
+  SmallSet set;
+  LoaderOptions opts = options(4, 2);
+  Loader plain(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);
+  CHECK(plain.next().first_keys.empty());
+  opts.mask = DocumentMask::yes;
+  Loader masked(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);
+  for (int micro = 0; micro < 10; ++micro) {
+    const Batch batch = masked.next();
+    REQUIRE(batch.first_keys.size() == 16);
+    for (std::size_t row = 0; row < 2; ++row) {
+      std::vector<std::int32_t> keys(8);
+      set.source.read_first_keys(batch.samples[row], 8, keys);
+      CHECK(std::equal(keys.begin(), keys.end(), batch.first_keys.begin() + static_cast<long>(row) * 8));
+    }
+  }
+}
+
 std::vector<std::int64_t> samples_of(const SmallSet& set, const LoaderOptions& opts,
                                      std::int64_t micro_batches) {
   Loader loader(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);

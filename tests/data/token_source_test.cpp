@@ -73,6 +73,49 @@ TEST_CASE("a split is its shards in name order, one row of tokens cut into sampl
   CHECK(TokenSource(dir.path(), Split::val).summary().tokens == 20);
 }
 
+TEST_CASE("the first keys of a sample say where in it the document of each token begins") {
+  const TempDir dir;
+  write_data_set(dir.path());  // documents begin at tokens 0, 20, 40, and 60, where the second shard begins
+  const TokenSource source(dir.path(), Split::train);
+  const auto first_keys = [&](std::int64_t sample, std::int64_t seq_len) {
+    std::vector<std::int32_t> keys(static_cast<std::size_t>(seq_len), -1);
+    source.read_first_keys(sample, seq_len, keys);
+    return keys;
+  };
+  // Tokens [54, 72): six of a document that began before, then those of a document of the next shard.
+  std::vector<std::int32_t> expected(18, 6);
+  std::fill(expected.begin(), expected.begin() + 6, 0);
+  CHECK(first_keys(3, 18) == expected);
+  CHECK(first_keys(1, 20) == std::vector<std::int32_t>(20, 0));  // exactly a document
+  CHECK(first_keys(4, 20) == std::vector<std::int32_t>(20, 0));  // the middle of one
+  const auto all = first_keys(0, 99);
+  for (std::int64_t i = 0; i < 99; ++i)
+    CHECK(all[static_cast<std::size_t>(i)] == std::min(i / 20 * 20, std::int64_t{60}));
+}
+
+TEST_CASE("documents without a token and shards without one do not move first keys") {
+  const TempDir dir;
+  write_shard(dir / "train-0.h5", {{1, 2}, {}, {}, {3, 4, 5}, {}}, 50);
+  write_shard(dir / "train-1.h5", {}, 50);
+  write_shard(dir / "train-2.h5", {{}, {6, 7}, {8}}, 50);
+  const TokenSource source(dir.path(), Split::train);
+  REQUIRE(source.summary().tokens == 8);
+  std::vector<std::int32_t> keys(7);
+  source.read_first_keys(0, 7, keys);
+  CHECK(keys == std::vector<std::int32_t>{0, 0, 2, 2, 2, 5, 5});
+}
+
+TEST_CASE("shards that do not say where documents begin are named when that is asked for") {
+  const TempDir dir;
+  write_data_set(dir.path());
+  CHECK_NOTHROW(TokenSource(dir.path(), Split::train).require_documents());
+  fs::remove(dir / "manifest.json");
+  fs::copy(fs::path(GRANULE_TEST_DATA) / "shards" / "u16.h5", dir / "train-00002.h5");
+  const TokenSource source(dir.path(), Split::train);
+  CHECK_THAT(user_error_of([&] { source.require_documents(); }),
+             Catch::Contains("no /doc_offsets") && Catch::Contains("train-00002.h5"));
+}
+
 TEST_CASE("bytes of a range count whole documents, and cut ones in proportion") {
   const TempDir dir;
   write_data_set(dir.path());
