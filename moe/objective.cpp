@@ -26,6 +26,7 @@ Pass make_pass(Context& context, const MicroBatch& batch, std::vector<LayerLoss>
           .batch = batch.batch,
           .seq = batch.seq,
           .position_N = make_positions(context, batch.batch, batch.seq),
+          .first_key_N = batch.first_key_N,
           .losses = &losses,
           .routing = observers.routing,
           .units = observers.units};

@@ -21,6 +21,7 @@ struct StepTotals {
 struct MicroBatch {
   Tensor token_N, target_N;  ///< int32, sequence by sequence
   std::int64_t batch, seq;
+  Tensor first_key_N{};  ///< int32: see Pass; undefined: no document mask
 };
 
 /// Contributions to a step's reported losses; add them up over the micro-batches.

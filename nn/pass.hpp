@@ -38,7 +38,8 @@ enum class Recompute : std::uint8_t { none, full };
 struct Pass {
   Context& context;
   std::int64_t batch, seq;
-  Tensor position_N;  ///< int32: the place of each token in its row
+  Tensor position_N;     ///< int32: the place of each token in its row
+  Tensor first_key_N{};  ///< int32: the first place of its row that each token sees; undefined: the first
   Recompute recompute = Recompute::none;
   std::vector<LayerLoss>* losses = nullptr;  ///< where layers leave their losses; nullptr: nobody wants them
   RoutingObserver* routing = nullptr;

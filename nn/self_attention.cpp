@@ -28,7 +28,9 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& prefix, s
 
 Var SelfAttention::attend(const Pass& pass, const Var& qkv) const {
   const Attention op{pass.batch, pass.seq, heads_, kv_heads_, head_dim_, head_dim_};
-  if (pass.caches == nullptr) return attention(qkv, op);
+  if (pass.caches == nullptr) return attention(qkv, op, pass.first_key_N);
+  GRANULE_CHECK(!pass.first_key_N.defined(),
+                "attention: a cache holds one document, there is nothing to mask");
   GRANULE_CHECK(current_tape() == nullptr, "attention: a key-value cache is for inference, not for training");
   return {attend_with_cache(op, qkv.value, (*pass.caches)[static_cast<std::size_t>(layer_)])};
 }

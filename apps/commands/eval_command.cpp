@@ -39,6 +39,7 @@ constexpr std::string_view kKeys[] = {"model.max_position_embeddings",
                                       "moe.norm_topk_prob",
                                       "moe.seq_aux",
                                       "data.seq_len",
+                                      "data.document_mask",
                                       "train.micro_batch_size",
                                       "train.dtype",
                                       "train.device",
@@ -91,6 +92,7 @@ Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Mo
           {"data", arguments.data.string()},
           {"split", arguments.split},
           {"seq_len", config.data.seq_len},
+          {"document_mask", config.data.document_mask},
           {"samples", evaluation.samples},
           {"tokens", evaluation.tokens},
           {"ce", evaluation.ce},
@@ -114,6 +116,7 @@ Evaluation run_evaluation(Context& context, const Model& model, const TokenSourc
   Evaluation evaluation = evaluate(context, model, source,
                                    {.seq_len = config.data.seq_len,
                                     .micro_batch_size = config.train.micro_batch_size,
+                                    .mask = DocumentMask{config.data.document_mask},
                                     .on_progress = show});
   progress.say(fmt::format("ce {:.4f}  perplexity {:.2f}  over {} tokens, {:.0f} tok/s", evaluation.ce,
                            evaluation.perplexity, evaluation.tokens, rate(evaluation.samples)));
@@ -132,6 +135,7 @@ void eval(const EvalArguments& arguments) {
   const RunConfig config = config_of(files, arguments.overrides);
   const TokenSource source(arguments.data, arguments.split == "val" ? Split::val : Split::train);
   source.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256());
+  if (config.data.document_mask) source.require_documents();
   static_cast<void>(source.samples(config.data.seq_len));  // too short a split shows before the model is read
   Context context({.threads = thread_count(config)});
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);

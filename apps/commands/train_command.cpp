@@ -32,6 +32,10 @@ RunData open_data(const RunConfig& config) {
     user_error("no data", "data.path", "name a directory that granule data build wrote");
   RunData data{TokenSource(config.data.path, Split::train), std::nullopt, find_tokenizer(config.data.path)};
   if (config.eval.every.amount > 0.0) data.validation.emplace(config.data.path, Split::val);
+  if (config.data.document_mask) {
+    data.train.require_documents();
+    if (data.validation) data.validation->require_documents();
+  }
   return data;
 }
 

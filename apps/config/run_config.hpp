@@ -30,6 +30,7 @@ struct RunConfig {
     std::int64_t seq_len = 0;      ///< once loaded never 0: max_position_embeddings when absent
     bool shuffle = true;
     std::int64_t seed = 0;
+    bool document_mask = false;  ///< attention stays inside documents
     friend bool operator==(const Data&, const Data&) = default;
   };
   struct Optim {  // AdamW

@@ -9,14 +9,22 @@ namespace {
 
 /// Samples [first, first + count) of the split, in order.
 MicroBatch read_samples(Context& context, const TokenSource& source, std::int64_t first, std::int64_t count,
-                        std::int64_t seq) {
+                        const EvaluationOptions& options) {
+  const std::int64_t seq = options.seq_len;
+  const auto row = [seq](const Tensor& tensor_N, std::int64_t i) {
+    return tensor_N.span<std::int32_t>().subspan(static_cast<std::size_t>(i * seq),
+                                                 static_cast<std::size_t>(seq));
+  };
   MicroBatch batch{Tensor::empty(context, {count * seq}, DType::i32),
                    Tensor::empty(context, {count * seq}, DType::i32), count, seq};
+  if (options.mask == DocumentMask::yes)
+    batch.first_key_N = Tensor::empty(context, {count * seq}, DType::i32);
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(seq) + 1);
   for (std::int64_t i = 0; i < count; ++i) {
     source.read_sample(first + i, seq, tokens);
-    std::copy_n(tokens.begin(), seq, batch.token_N.data<std::int32_t>() + i * seq);
-    std::copy_n(tokens.begin() + 1, seq, batch.target_N.data<std::int32_t>() + i * seq);
+    std::copy_n(tokens.begin(), seq, row(batch.token_N, i).begin());
+    std::copy_n(tokens.begin() + 1, seq, row(batch.target_N, i).begin());
+    if (batch.first_key_N.defined()) source.read_first_keys(first + i, seq, row(batch.first_key_N, i));
   }
   return batch;
 }
@@ -25,14 +33,14 @@ MicroBatch read_samples(Context& context, const TokenSource& source, std::int64_
 
 Evaluation evaluate(Context& context, const Model& model, const TokenSource& source,
                     const EvaluationOptions& options) {
+  if (options.mask == DocumentMask::yes) source.require_documents();
   const std::int64_t there = source.samples(options.seq_len), size = options.micro_batch_size;
   const std::int64_t samples = options.samples > 0 ? std::min(options.samples, there) : there;
   const StepTotals totals{samples * options.seq_len, samples, (samples + size - 1) / size};
   RouterRecord record(model.moe_layers(), model.moe().n_routed_experts);
   LossReport losses;
   for (std::int64_t first = 0; first < samples; first += size) {
-    const MicroBatch batch =
-        read_samples(context, source, first, std::min(size, samples - first), options.seq_len);
+    const MicroBatch batch = read_samples(context, source, first, std::min(size, samples - first), options);
     losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}));
     if (options.on_progress) options.on_progress(first + batch.batch, samples);
   }

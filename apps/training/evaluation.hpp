@@ -13,7 +13,8 @@ namespace granule {
 struct EvaluationOptions {
   std::int64_t seq_len;
   std::int64_t micro_batch_size;
-  std::int64_t samples = 0;                                                    ///< the first so many; 0: all
+  std::int64_t samples = 0;  ///< the first so many; 0: all
+  DocumentMask mask = DocumentMask::no;
   std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
 };
 
@@ -26,7 +27,8 @@ struct Evaluation {
   std::vector<std::int64_t> counts{};     ///< tokens of each expert, [moe layer][expert]
 };
 
-/// Throws a user error when the split is shorter than one sample.
+/// Throws a user error when the split is shorter than one sample, or documents are to be masked that its
+/// shards do not tell.
 [[nodiscard]] Evaluation evaluate(Context& context, const Model& model, const TokenSource& source,
                                   const EvaluationOptions& options);
 

@@ -41,7 +41,8 @@ LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks,
           .micro_batch_size = config.train.micro_batch_size,
           .start_sample = start_sample,
           .rank = ranks.rank(),
-          .world = ranks.size()};
+          .world = ranks.size(),
+          .mask = DocumentMask{config.data.document_mask}};
 }
 
 Sampler make_sampler(const RunConfig& config, const TokenSource& source) {
@@ -105,6 +106,10 @@ MicroBatch Trainer::next_micro_batch() {
                    batch.batch, batch.seq};
   std::copy(batch.inputs.begin(), batch.inputs.end(), micro.token_N.data<std::int32_t>());
   std::copy(batch.targets.begin(), batch.targets.end(), micro.target_N.data<std::int32_t>());
+  if (!batch.first_keys.empty()) {
+    micro.first_key_N = Tensor::empty(context_, shape, DType::i32);
+    std::copy(batch.first_keys.begin(), batch.first_keys.end(), micro.first_key_N.data<std::int32_t>());
+  }
   return micro;
 }
 
@@ -164,7 +169,8 @@ void Trainer::record(StepReport& report) {
     report.evaluation = evaluate(context_, model_, *data_.validation,
                                  {.seq_len = config_.data.seq_len,
                                   .micro_batch_size = config_.train.micro_batch_size,
-                                  .samples = config_.eval.batches * config_.train.batch_size});
+                                  .samples = config_.eval.batches * config_.train.batch_size,
+                                  .mask = DocumentMask{config_.data.document_mask}});
   }
   const std::string text = progress_text(report, steps_.total);
   const bool skipped = report.verdict != StepVerdict::apply;

@@ -72,6 +72,7 @@ path = "some \"odd\"\tname/\u00e9\u007f"
 seq_len = 17
 shuffle = false
 seed = 9223372036854775807
+document_mask = true
 [optim]
 lr = 0.1
 betas = [0.8, 0.999]

@@ -71,6 +71,46 @@ TEST_CASE("threads and recomputation change no bit of a run") {
   CHECK(shop.metrics("one") == shop.metrics("three"));
 }
 
+TEST_CASE("a run with a document mask repeats, evaluates as it trains, and differs from one without") {
+  const Workshop shop;
+  // Three documents of 90 tokens in 17 samples of 16: some rows hold a border.
+  const std::string mask = "data.document_mask=true";
+  REQUIRE(shop.train("open").exit_code == 0);
+  REQUIRE(shop.train("masked", {mask, "eval.batches=0"}).exit_code == 0);
+  REQUIRE(
+      shop.train("again", {mask, "eval.batches=0", "train.threads=3", "train.recompute=full"}).exit_code ==
+      0);
+  CHECK(shop.tensors("masked", 40) == shop.tensors("again", 40));
+  CHECK(shop.tensors("masked", 40) != shop.tensors("open", 40));
+  fs::remove_all(shop.directory / "again/checkpoints/step-00000040");
+  REQUIRE(shop.train("again", {mask, "eval.batches=0", "--resume"}).exit_code == 0);
+  CHECK(shop.tensors("masked", 40) == shop.tensors("again", 40));
+  CHECK(shop.train("again", {"--resume"}).err.find("data.document_mask = false now, but true") !=
+        std::string::npos);
+
+  const auto eval = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"eval", shop.path("masked"), "--data", shop.path("data")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return nlohmann::json::parse(run_program(arguments).out);
+  };
+  const auto own = eval({}), open = eval({"data.document_mask=false"});
+  CHECK(own["document_mask"] == true);
+  CHECK(own["ce"] == shop.metrics("masked").back()["val_ce"]);
+  CHECK(open["document_mask"] == false);
+  CHECK(open["ce"] != own["ce"]);
+}
+
+TEST_CASE("a document mask over shards that do not tell their documents is refused before anything is made") {
+  const Workshop shop;
+  fs::copy(fs::path(GRANULE_TEST_DATA) / "shards" / "u16.h5", shop.directory / "data/train-00001.h5");
+  REQUIRE(shop.train("open", {"train.steps=1", "model.vocab_size=59"}).exit_code == 0);
+  const ProgramResult result = shop.train("fresh", {"data.document_mask=true"});
+  INFO(result.err);
+  CHECK(result.exit_code == 2);
+  CHECK(result.err.find("no /doc_offsets) (" + shop.path("data/train-00001.h5")) != std::string::npos);
+  CHECK(!fs::exists(shop.directory / "fresh"));
+}
+
 TEST_CASE("a signal saves and stops with success, and the run goes on from there") {
   const Workshop shop;
   const auto arguments = [&](const char* out) {
