@@ -75,6 +75,7 @@ struct RunConfig {
   };
   struct Log {
     Period every{Period::Unit::steps, 1};
+    bool tensorboard = false;
     friend bool operator==(const Log&, const Log&) = default;
   };
 

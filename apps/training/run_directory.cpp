@@ -109,9 +109,11 @@ void RunDirectory::cut_router(const RouterLayout& layout, std::int64_t step) {
     io_error("cannot cut back: " + failure.message(), path.string(), "check permissions and free space");
 }
 
-void RunDirectory::open_records(const RouterLayout& layout, std::int64_t step) {
+void RunDirectory::open_records(const RouterLayout& layout, std::int64_t step, TensorBoard tensorboard) {
   cut_metrics(step);
   metrics_ = open_for_append("metrics.jsonl");
+  layers_ = layout.layers;
+  if (tensorboard == TensorBoard::yes) events_ = std::make_unique<EventFile>(path_ / "tensorboard", step + 1);
   if (layout.layers.empty()) return;
   cut_router(layout, step);
   router_ = open_for_append("router.bin");
@@ -124,6 +126,7 @@ void RunDirectory::write(std::FILE* file, const void* data, std::size_t size, co
 void RunDirectory::append_metrics(const nlohmann::ordered_json& row) {
   const std::string line = row.dump() + '\n';
   write(metrics_.get(), line.data(), line.size(), "metrics.jsonl");
+  if (events_) events_->append(row.at("step").get<std::int64_t>(), scalars_of(row, layers_));
 }
 
 void RunDirectory::append_counts(std::span<const std::int64_t> counts) {
@@ -135,6 +138,7 @@ void RunDirectory::append_counts(std::span<const std::int64_t> counts) {
 void RunDirectory::sync() {
   if (metrics_ && ::fdatasync(fileno(metrics_.get())) != 0) cannot_write(path_ / "metrics.jsonl");
   if (router_ && ::fdatasync(fileno(router_.get())) != 0) cannot_write(path_ / "router.bin");
+  if (events_) events_->sync();
 }
 
 void RunDirectory::log(const std::string& line) {

@@ -1,4 +1,5 @@
-// The files of a run beside its checkpoints: config.toml, metrics.jsonl, router.bin, log.txt, the tokenizer.
+// The files of a run beside its checkpoints: config.toml, metrics.jsonl, router.bin, log.txt, the tokenizer,
+// TensorBoard's event files.
 #pragma once
 #include <cstdio>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/progress.hpp"
+#include "apps/training/event_file.hpp"
 #include "distributed/run_lock.hpp"
 
 namespace granule {
@@ -36,8 +38,10 @@ class RunDirectory {
   void write_config(const std::string& toml) const;
   void copy_tokenizer(const std::filesystem::path& tokenizer) const;
 
-  /// Opens metrics.jsonl and router.bin to go on after `step`: what later steps left behind is cut off.
-  void open_records(const RouterLayout& layout, std::int64_t step);
+  enum class TensorBoard : bool { no, yes };
+  /// Opens metrics.jsonl and router.bin to go on after `step`: what later steps left behind is cut off. With
+  /// TensorBoard::yes every row of metrics is written to an event file too.
+  void open_records(const RouterLayout& layout, std::int64_t step, TensorBoard tensorboard);
   void append_metrics(const nlohmann::ordered_json& row);
   /// Counts of one step, [layer][expert].
   void append_counts(std::span<const std::int64_t> counts);
@@ -61,6 +65,8 @@ class RunDirectory {
   std::filesystem::path path_;
   std::unique_ptr<RunLock> lock_;
   File metrics_, router_, log_;
+  std::vector<std::int64_t> layers_;
+  std::unique_ptr<EventFile> events_;
   Progress progress_;
   bool terminal_;
 };

@@ -181,7 +181,9 @@ void Trainer::record(StepReport& report) {
 
 void Trainer::run() {
   StopSignals signals;
-  directory_.open_records({model_.moe_layers(), model_.moe().n_routed_experts}, done_);
+  directory_.open_records(
+      {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
+      config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
   loader_ = std::make_unique<Loader>(data_.train, make_sampler(config_, data_.train),
                                      loader_options(config_, ranks_, done_ * config_.train.batch_size));
   SignalRequest request = SignalRequest::none;

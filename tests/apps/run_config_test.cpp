@@ -103,6 +103,7 @@ every = "4096t"
 batches = 0
 [log]
 every = 3
+tensorboard = true
 )");
   return config;
 }
