@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
+#include "data/files/json_field.hpp"
 #include "data/files/strict_json.hpp"
 #include "data/shards/shard.hpp"
 
@@ -14,37 +15,6 @@ namespace granule {
 namespace {
 
 using Json = nlohmann::json;
-
-// One object of the manifest and how messages call it.
-struct Node {
-  const Json& json;
-  std::string file;
-  std::string name;  // "", or "shards[3]."
-
-  [[noreturn]] void refuse(const std::string& key, const std::string& wanted) const {
-    user_error(fmt::format("{}{} {}", name, key, wanted), file,
-               "the manifest is damaged; build the data set again");
-  }
-  [[nodiscard]] const Json& at(const std::string& key) const {
-    const auto found = json.find(key);
-    if (found == json.end()) refuse(key, "is missing");
-    return *found;
-  }
-  [[nodiscard]] std::string text(const std::string& key) const {
-    const Json& value = at(key);
-    if (!value.is_string()) refuse(key, "is not a string");
-    return value.get<std::string>();
-  }
-  [[nodiscard]] std::int64_t count(const std::string& key) const {
-    const Json& value = at(key);
-    if (!value.is_number_integer() ||
-        (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX) ||
-        value.get<std::int64_t>() < 0) {
-      refuse(key, "is not a count");
-    }
-    return value.get<std::int64_t>();
-  }
-};
 
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." &&
@@ -60,13 +30,12 @@ bool is_known_format(const std::string& format) {
   return format.starts_with("granule-") && format.ends_with("/1");
 }
 
-ManifestShard read_shard(const Node& node) {
-  if (!node.json.is_object()) node.refuse("", "is not an object");
-  ManifestShard shard{node.text("file"), node.text("split"), node.count("n_tokens"), node.count("n_docs"),
-                      node.text("sha256")};
-  if (!is_plain_name(shard.file)) node.refuse("file", "is not a plain file name");
-  if (shard.split != "train" && shard.split != "val") node.refuse("split", "is neither train nor val");
-  if (!is_sha256(shard.sha256)) node.refuse("sha256", "is not 64 lower-case hexadecimal digits");
+ManifestShard read_shard(const JsonField& node) {
+  ManifestShard shard{node.at("file").text(), node.at("split").text(), node.at("n_tokens").count(),
+                      node.at("n_docs").count(), node.at("sha256").text()};
+  if (!is_plain_name(shard.file)) node.at("file").refuse("is not a plain file name");
+  if (shard.split != "train" && shard.split != "val") node.at("split").refuse("is neither train nor val");
+  if (!is_sha256(shard.sha256)) node.at("sha256").refuse("is not 64 lower-case hexadecimal digits");
   return shard;
 }
 
@@ -74,19 +43,20 @@ ManifestShard read_shard(const Node& node) {
 
 Manifest read_manifest(const std::filesystem::path& path) {
   const Json json = load_json_object(path);
-  const Node root{json, path.string(), ""};
-  if (!is_known_format(root.text("format"))) {
-    user_error(fmt::format("the manifest's format is {}", root.text("format")), path.string(),
+  const JsonField root(json, path.string(), "the manifest is damaged; build the data set again");
+  const std::string format = root.at("format").text();
+  if (!is_known_format(format)) {
+    user_error(fmt::format("the manifest's format is {}", format), path.string(),
                fmt::format("this version reads {}", kShardFormat));
   }
-  Manifest manifest{root.count("vocab_size"), root.text("tokenizer_sha256"), {}};
-  const Json& shards = root.at("shards");
-  if (!shards.is_array()) root.refuse("shards", "is not a list");
+  Manifest manifest{root.at("vocab_size").count(), root.at("tokenizer_sha256").text(), {}};
+  const JsonField shards = root.at("shards");
   std::set<std::string> seen;
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    manifest.shards.push_back(read_shard({shards[i], path.string(), fmt::format("shards[{}].", i)}));
+  for (std::size_t i = 0; i < shards.list_size(); ++i) {
+    manifest.shards.push_back(read_shard(shards.element(i)));
     if (!seen.insert(manifest.shards.back().file).second)
-      root.refuse(manifest.shards.back().file, "is listed twice");
+      shards.element(i).refuse(
+          fmt::format("names a file again: {} is listed twice", manifest.shards.back().file));
   }
   std::ranges::sort(manifest.shards, {}, &ManifestShard::file);
   return manifest;
