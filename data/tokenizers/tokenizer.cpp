@@ -1,6 +1,7 @@
 #include "data/tokenizers/tokenizer.hpp"
 
 #include "core/error.hpp"
+#include "data/bpe/json_tokenizer.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"
 #include "data/tokenizers/sentencepiece_tokenizer.hpp"
@@ -33,13 +34,19 @@ std::string TextStream::finish() {
   return characters_.finish();
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path) {
+std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path, std::string_view eos) {
   require_regular_file(path);
-  if (path.extension() == ".json") {
-    user_error("tokenizer.json files are not read yet", path.string(),
-               "use a SentencePiece .model, such as granule tokenizer train writes");
-  }
+  if (path.extension() == ".json") return open_json_tokenizer(path, eos);
+  if (!eos.empty()) user_error("a SentencePiece model has its own EOS", path.string(), "leave out --eos");
   return open_sentencepiece(path);
+}
+
+std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path) {
+  std::vector<std::filesystem::path> files{path};
+  const std::filesystem::path config = path.parent_path() / kTokenizerConfigFile;
+  std::error_code error;
+  if (path.extension() == ".json" && std::filesystem::is_regular_file(config, error)) files.push_back(config);
+  return files;
 }
 
 }  // namespace granule

@@ -13,6 +13,9 @@
 
 namespace granule {
 
+/// Where Hugging Face's convention puts what a tokenizer.json leaves open.
+inline constexpr std::string_view kTokenizerConfigFile = "tokenizer_config.json";
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -32,6 +35,10 @@ class Tokenizer {
   [[nodiscard]] virtual std::optional<std::int32_t> bos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> eos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> unknown_id() const = 0;
+
+  /// A tokenizer_config.json without which a copy of the file would not open with the same BOS and EOS; empty
+  /// when the file says all.
+  [[nodiscard]] virtual std::string config_beside() const { return {}; }
 
   /// The text of a whole document; U+FFFD for bytes that form no character.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const;
@@ -61,7 +68,14 @@ class TextStream {
   bool drop_space_;
 };
 
-/// Opens a SentencePiece `.model`. Throws a user error for anything else.
-[[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
+/// Opens a SentencePiece `.model` or the tokenizer.json of a byte-level BPE (any name that ends in .json).
+/// `eos` is the token that ends documents, for a tokenizer.json that leaves that open. Throws a user error
+/// for anything else.
+[[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path,
+                                                        std::string_view eos = {});
+
+/// The files a copy of this tokenizer consists of: itself, and with a tokenizer.json the
+/// tokenizer_config.json beside it, if there is one.
+[[nodiscard]] std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
 }  // namespace granule

@@ -9,6 +9,7 @@ find_package(HDF5 1.10 REQUIRED COMPONENTS C)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy libhwy-contrib)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(libcrypto REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
 set(MPI_CXX_SKIP_MPICXX ON)  # the removed C++ bindings would want their own library
 find_package(MPI REQUIRED COMPONENTS CXX)

@@ -200,7 +200,6 @@ TEST_CASE("files that are no tokenizer are refused") {
   const TempDir dir;
   std::ofstream(dir / "empty.model");
   std::ofstream(dir / "text.model") << "this is not a model";
-  std::ofstream(dir / "tokenizer.json") << "{}";
   write_file(dir / "cut.model", read_file(model_path()).substr(0, 3000));
   const auto error = [&](const char* name) {
     return user_error_of([&] { static_cast<void>(open_tokenizer(dir / name)); });
@@ -209,7 +208,6 @@ TEST_CASE("files that are no tokenizer are refused") {
   CHECK_THAT(error("text.model"), Catch::Contains("not a SentencePiece model"));
   CHECK_THAT(error("cut.model"), Catch::Contains("SentencePiece model"));
   CHECK_THAT(error("absent.model"), Catch::Contains("No such file"));
-  CHECK_THAT(error("tokenizer.json"), Catch::Contains("tokenizer.json files are not read yet"));
   CHECK_THAT(error("."), Catch::Contains("not a regular file"));
 }
 

@@ -1,0 +1,147 @@
+#include "data/bpe/json_tokenizer.hpp"
+
+#include <memory>
+#include <unordered_map>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+#include <xxhash.h>
+
+#include "core/error.hpp"
+#include "data/bpe/added_tokens.hpp"
+#include "data/bpe/byte_alphabet.hpp"
+#include "data/bpe/document_ends.hpp"
+#include "data/bpe/pre_tokenizer.hpp"
+#include "data/bpe/vocabulary.hpp"
+#include "data/files/strict_json.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::size_t kMaxCachedWords = std::size_t{1} << 18;
+constexpr std::size_t kMaxCachedBytes = 128;  // longer words hardly come twice
+
+struct HashText {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return XXH3_64bits(text.data(), text.size()); }
+};
+
+// Sequences of nothing are nothing, however deep.
+void require_no_normalizer(const JsonField& field) {
+  const std::string type = field.at("type").text();
+  if (type != "Sequence")
+    field.at("type").refuse(fmt::format("is {}, which changes text; it is not known here", type));
+  const JsonField all = field.at("normalizers");
+  for (std::size_t i = 0; i < all.list_size(); ++i) require_no_normalizer(all.element(i));
+}
+
+void require_byte_level_decoder(const JsonField& field) {
+  const std::string type = field.at("type").text();
+  if (type != "Sequence" && type != "ByteLevel")
+    field.at("type").refuse(fmt::format("is {}, only ByteLevel is read", type));
+  if (type == "ByteLevel") return;
+  const JsonField all = field.at("decoders");
+  for (std::size_t i = 0; i < all.list_size(); ++i) require_byte_level_decoder(all.element(i));
+}
+
+void require_known_settings(const JsonField& file) {
+  if (file.has("normalizer")) require_no_normalizer(file.at("normalizer"));
+  if (file.has("decoder")) require_byte_level_decoder(file.at("decoder"));
+  if (file.has("truncation")) file.at("truncation").refuse("is set, which would cut documents off");
+  if (file.has("padding")) file.at("padding").refuse("is set, which would lengthen documents");
+  if (!file.has("pre_tokenizer")) file.refuse("has no pre_tokenizer, so it is not byte-level BPE");
+}
+
+JsonField field_of(const Json& json, const fs::path& path) {
+  return {json, path.string(),
+          "byte-level BPE is read (GPT-2, DeepSeek, Llama 3); for others use their SentencePiece .model"};
+}
+
+AddedTokens added_tokens_of(const JsonField& file) {
+  return file.has("added_tokens") ? AddedTokens(file.at("added_tokens")) : AddedTokens();
+}
+
+class JsonTokenizer final : public Tokenizer {
+ public:
+  JsonTokenizer(const fs::path& path, const JsonField& file, std::string_view eos)
+      : Tokenizer(path),
+        added_(added_tokens_of(file)),
+        vocabulary_(file.at("model"), added_.all()),
+        pre_tokenizer_(file.at("pre_tokenizer")),
+        ends_(find_document_ends(path, eos, vocabulary_, added_.all())),
+        silent_(static_cast<std::size_t>(vocabulary_.size())) {
+    for (const AddedToken& token : added_.all())
+      silent_[static_cast<std::size_t>(token.id)] = token.special == Special::yes;
+  }
+
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) override;
+  [[nodiscard]] std::string token_bytes(std::int32_t id) const override;
+  [[nodiscard]] std::string token_name(std::int32_t id) const override {
+    require_id(id);
+    return vocabulary_.token(id);
+  }
+  [[nodiscard]] bool adds_leading_space() const override { return pre_tokenizer_.adds_space(); }
+  [[nodiscard]] std::int64_t vocab_size() const override { return vocabulary_.size(); }
+  [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return ends_.bos; }
+  [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return ends_.eos; }
+  [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return vocabulary_.unknown_id(); }
+  [[nodiscard]] std::string config_beside() const override { return ends_.config; }
+
+ private:
+  void require_id(std::int32_t id) const {
+    GRANULE_CHECK(id >= 0 && id < vocab_size(), "id {} of a vocabulary of {}", id, vocab_size());
+  }
+  void append_word(std::string_view word, std::vector<std::int32_t>& ids);
+
+  AddedTokens added_;
+  Vocabulary vocabulary_;
+  PreTokenizer pre_tokenizer_;
+  DocumentEnds ends_;
+  std::vector<bool> silent_;  // by id
+  std::unordered_map<std::string, std::vector<std::int32_t>, HashText, std::equal_to<>> words_;
+};
+
+void JsonTokenizer::append_word(std::string_view word, std::vector<std::int32_t>& ids) {
+  if (const auto known = words_.find(word); known != words_.end()) {
+    ids.insert(ids.end(), known->second.begin(), known->second.end());
+    return;
+  }
+  const std::size_t first = ids.size();
+  vocabulary_.encode_word(word, ids);
+  if (word.size() > kMaxCachedBytes) return;
+  if (words_.size() == kMaxCachedWords) words_.clear();
+  words_.emplace(word, std::vector(ids.begin() + static_cast<std::ptrdiff_t>(first), ids.end()));
+}
+
+std::vector<std::int32_t> JsonTokenizer::encode(std::string_view text) {
+  if (const auto bad = first_invalid_utf8(text))
+    user_error("the text is not UTF-8", fmt::format("byte {}", *bad), "convert it to UTF-8");
+  std::vector<std::int32_t> ids;
+  ids.reserve(text.size() / 3);
+  const PreTokenizer::TakeWord word = [&](std::string_view bytes) { append_word(bytes, ids); };
+  added_.split(
+      text, [&](std::string_view part) { pre_tokenizer_.split(part, word); },
+      [&](const AddedToken& token) { ids.push_back(token.id); });
+  return ids;
+}
+
+std::string JsonTokenizer::token_bytes(std::int32_t id) const {
+  require_id(id);
+  if (silent_[static_cast<std::size_t>(id)]) return {};
+  const std::string& token = vocabulary_.token(id);
+  return bytes_of_token(token).value_or(token);
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> open_json_tokenizer(const fs::path& path, std::string_view eos) {
+  const Json json = load_json_object(path);
+  const JsonField file = field_of(json, path);
+  require_known_settings(file);
+  return std::make_unique<JsonTokenizer>(path, file, eos);
+}
+
+}  // namespace granule

@@ -1,0 +1,151 @@
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "data/bpe/split_pattern.hpp"
+
+namespace granule {
+namespace {
+
+constexpr std::string_view kDigits = "0123456789";
+constexpr std::string_view kHexDigits = "0123456789abcdefABCDEF";
+constexpr std::string_view kGroups[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:"};
+
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+// Rewrites one expression from left to right.
+class Translator {
+ public:
+  Translator(std::string_view pattern, const JsonField& field) : rest_(pattern), field_(field) {}
+
+  std::string translate() {
+    while (!rest_.empty()) {
+      if (rest_.front() == '\\') {
+        escape();
+      } else if (in_class_) {
+        class_character();
+      } else {
+        character();
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  [[noreturn]] void refuse(std::string_view what) const {
+    field_.refuse(fmt::format("has {}, which may mean something else here than where it was made", what));
+  }
+  void copy(std::size_t bytes) {
+    out_ += rest_.substr(0, bytes);
+    rest_.remove_prefix(std::min(bytes, rest_.size()));
+  }
+  void replace(std::size_t bytes, std::string_view text) {
+    out_ += text;
+    rest_.remove_prefix(bytes);
+  }
+
+  void class_character() {
+    if (rest_.front() == '[') refuse("a [ inside of brackets");
+    if (rest_.starts_with("&&")) refuse("&& inside of brackets");
+    if (rest_.front() == ']') in_class_ = false;
+    copy(1);
+  }
+
+  void open_class() {
+    in_class_ = true;
+    copy(rest_.starts_with("[^") ? 2 : 1);
+    if (rest_.starts_with(']')) refuse("a ] that begins the brackets");
+  }
+
+  void character() {
+    const char c = rest_.front();
+    if (c == '[') return open_class();
+    if (rest_.starts_with("(?")) return group();
+    if (rest_.starts_with("(*")) refuse("(*");
+    // There a repetition of the repetition, here one that never gives back.
+    if (rest_.starts_with("}+")) refuse("}+");
+    if (rest_.starts_with("{,")) refuse("{,");
+    copy(1);
+  }
+
+  void group() {
+    for (const std::string_view known : kGroups) {
+      if (rest_.starts_with(known)) return copy(known.size());
+    }
+    refuse(rest_.substr(0, 4));
+  }
+
+  void escape() {
+    if (rest_.size() < 2) return copy(1);  // malformed, which compiling it will say
+    const char c = rest_[1];
+    switch (c) {
+      case 's':
+        return replace(2, "\\p{White_Space}");  // its own \s has U+180E as well
+      case 'S':
+        return replace(2, "\\P{White_Space}");
+      case 'v':
+        return replace(2, "\\x{0b}");
+      case 'h':
+        return replace(2, in_class_ ? "0-9a-fA-F" : "[0-9a-fA-F]");
+      case 'p':
+      case 'P':
+        return property();
+      case 'x':
+        return code_point_in_hex();
+      case 'u':
+        return four_digits();
+      default:
+        break;
+    }
+    constexpr std::string_view kSame = "dDntrfae", kSameOutside = "Az";
+    const bool same = kSame.find(c) != std::string_view::npos ||
+                      (!in_class_ && kSameOutside.find(c) != std::string_view::npos);
+    if (!same && (is_letter(c) || kDigits.find(c) != std::string_view::npos)) refuse(rest_.substr(0, 2));
+    copy(2);
+  }
+
+  // \x{1F40B}, or \x41; from 80 on the short form is a byte there, not a character.
+  void code_point_in_hex() {
+    if (rest_.starts_with("\\x{")) return copy(3);
+    const std::string_view digits = rest_.substr(2, 2);
+    const bool ascii = digits.size() == 2 && digits.find_first_not_of(kHexDigits) == std::string_view::npos &&
+                       digits.front() < '8';
+    if (!ascii) refuse(rest_.substr(0, 4));
+    copy(4);
+  }
+  void four_digits() {
+    const std::string_view digits = rest_.substr(2, 4);
+    if (digits.size() != 4 || digits.find_first_not_of(kHexDigits) != std::string_view::npos) refuse("\\u");
+    replace(6, fmt::format("\\x{{{}}}", digits));
+  }
+
+  // A script is the characters' own script there; PCRE2 takes the name alone for the scripts they occur in.
+  void property() {
+    const std::size_t close = rest_.find('}');
+    if (!rest_.substr(2).starts_with('{') || close == std::string_view::npos) return copy(2);
+    const std::string_view name = rest_.substr(3, close - 3);
+    const bool negated = name.starts_with('^');
+    const std::string_view bare = name.substr(negated ? 1 : 0);
+    const std::string as_script = fmt::format("\\p{{sc:{}}}", bare);
+    if (bare.size() > 2 && is_pcre2(as_script)) {
+      return replace(close + 1, fmt::format("\\{}{{{}sc:{}}}", rest_[1], negated ? "^" : "", bare));
+    }
+    copy(close + 1);
+  }
+
+  std::string_view rest_;
+  const JsonField& field_;
+  std::string out_;
+  bool in_class_ = false;
+};
+
+}  // namespace
+
+std::string pcre2_from_oniguruma(std::string_view pattern, const JsonField& field) {
+  return Translator(pattern, field).translate();
+}
+
+}  // namespace granule

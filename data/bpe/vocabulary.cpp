@@ -1,0 +1,136 @@
+#include "data/bpe/vocabulary.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "data/bpe/byte_alphabet.hpp"
+
+namespace granule {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::int64_t kMaxTokens = std::int64_t{1} << 24;
+
+bool in_utf8(std::size_t byte) {
+  return byte < 0xC0 || (byte >= 0xC2 && byte <= 0xF4);
+}
+
+void refuse_unless_empty(const JsonField& model, const std::string& key) {
+  if (model.has(key) && !model.at(key).text().empty())
+    model.at(key).refuse(fmt::format("is \"{}\", which is not known here", model.at(key).text()));
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(const JsonField& model, const std::vector<AddedToken>& added) {
+  require_bpe(model);
+  read_tokens(model);
+  find_bytes(model.at("vocab"));
+  read_merges(model.at("merges"));
+  read_added(model, added);
+}
+
+void Vocabulary::require_bpe(const JsonField& model) {
+  // Files from before the key was written are known by their merges.
+  const std::string type = model.has("type") ? model.at("type").text() : "BPE";
+  if (type != "BPE") model.at("type").refuse(fmt::format("is {}, only BPE is read", type));
+  refuse_unless_empty(model, "continuing_subword_prefix");
+  refuse_unless_empty(model, "end_of_word_suffix");
+  if (model.has("dropout") && model.at("dropout").json() != 0)
+    model.at("dropout").refuse("makes ids random, which is not known here");
+  whole_words_first_ = model.has("ignore_merges") && model.at("ignore_merges").flag();
+}
+
+std::optional<std::int32_t> Vocabulary::find(std::string_view token) const {
+  const auto found = ids_.find(token);
+  return found == ids_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void Vocabulary::put(const std::string& token, std::int64_t id, const JsonField& field) {
+  if (id >= kMaxTokens) field.refuse(fmt::format("gives {} the id {}, which is too large", token, id));
+  const auto place = static_cast<std::size_t>(id);
+  if (place >= tokens_.size()) tokens_.resize(place + 1);
+  if (!tokens_[place].empty())
+    field.refuse(fmt::format("gives the id {} to {} and to {}", id, tokens_[place], token));
+  tokens_[place] = token;
+  ids_.emplace(token, static_cast<std::int32_t>(id));
+}
+
+void Vocabulary::read_tokens(const JsonField& model) {
+  const JsonField vocabulary = model.at("vocab");
+  vocabulary.require_object();
+  ids_.reserve(vocabulary.json().size());
+  for (const auto& [token, id] : vocabulary.json().items()) {
+    if (!id.is_number_unsigned()) vocabulary.refuse(fmt::format("gives {} no id", token));
+    if (token.empty()) vocabulary.refuse("has an empty token");
+    put(token, id.get<std::int64_t>(), vocabulary);
+  }
+  if (model.has("unk_token")) unknown_id_ = find(model.at("unk_token").text());
+}
+
+void Vocabulary::find_bytes(const JsonField& vocabulary) {
+  for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
+    const auto id = find(byte_characters().at(byte));
+    if (!id && in_utf8(byte)) {
+      vocabulary.refuse(
+          fmt::format("has no token for the byte {:02X} (\"{}\"), so that not every text could be encoded",
+                      byte, byte_characters().at(byte)));
+    }
+    byte_ids_.at(byte) = id.value_or(-1);
+  }
+}
+
+void Vocabulary::add_merge(const std::string& left, const std::string& right, std::size_t rank,
+                           const JsonField& merges) {
+  const auto first = find(left), second = find(right), merged = find(left + right);
+  if (!first || !second || !merged) {
+    merges.element(rank).refuse(fmt::format("merges {} and {}, but {} is not in the vocabulary", left, right,
+                                            !first    ? left
+                                            : !second ? right
+                                                      : left + right));
+  }
+  merges_.add(*first, *second, static_cast<std::int32_t>(rank), *merged);
+}
+
+void Vocabulary::read_merges(const JsonField& merges) {
+  for (std::size_t rank = 0; rank < merges.list_size(); ++rank) {
+    const Json& pair = merges.json()[rank];
+    if (pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_string()) {
+      add_merge(pair[0].get<std::string>(), pair[1].get<std::string>(), rank, merges);
+      continue;
+    }
+    const std::string text = pair.is_string() ? pair.get<std::string>() : "";
+    const std::size_t space = text.find(' ');
+    if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+      merges.element(rank).refuse("is not two tokens");
+    add_merge(text.substr(0, space), text.substr(space + 1), rank, merges);
+  }
+}
+
+void Vocabulary::read_added(const JsonField& model, const std::vector<AddedToken>& added) {
+  for (const AddedToken& token : added) {
+    const auto known = find(token.content);
+    if (known && *known != token.id) {
+      model.at("vocab").refuse(
+          fmt::format("gives {} the id {}, added_tokens gives it {}", token.content, *known, token.id));
+    }
+    if (!known) put(token.content, token.id, model.at("vocab"));
+  }
+}
+
+void Vocabulary::encode_word(std::string_view word, std::vector<std::int32_t>& ids) {
+  if (whole_words_first_) {
+    std::string token;
+    for (const char byte : word) token += byte_characters().at(static_cast<unsigned char>(byte));
+    if (const auto id = find(token)) {
+      ids.push_back(*id);
+      return;
+    }
+  }
+  symbols_.clear();
+  for (const char byte : word) symbols_.push_back(byte_ids_.at(static_cast<unsigned char>(byte)));
+  merges_.apply(symbols_, ids);
+}
+
+}  // namespace granule

@@ -1,0 +1,57 @@
+// The model of a tokenizer.json: every token with its id, and the merges. Words to ids, without a memory.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "data/bpe/added_tokens.hpp"
+#include "data/bpe/merges.hpp"
+#include "data/files/json_field.hpp"
+
+namespace granule {
+
+class Vocabulary {
+ public:
+  /// `model` is the object under that key. Throws a user error for a model that is not byte-level BPE, merges
+  /// that name no tokens, a byte without a token, and added tokens that contradict the model.
+  Vocabulary(const JsonField& model, const std::vector<AddedToken>& added);
+
+  /// 1 + the largest id.
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
+  /// As the file spells it; empty for an id that it leaves out.
+  [[nodiscard]] const std::string& token(std::int32_t id) const {
+    return tokens_.at(static_cast<std::size_t>(id));
+  }
+  [[nodiscard]] std::optional<std::int32_t> find(std::string_view token) const;
+  [[nodiscard]] std::optional<std::int32_t> unknown_id() const { return unknown_id_; }
+  /// Appends the tokens of one word, any bytes.
+  void encode_word(std::string_view word, std::vector<std::int32_t>& ids);
+
+ private:
+  void require_bpe(const JsonField& model);
+  void read_tokens(const JsonField& model);
+  void read_merges(const JsonField& merges);
+  void read_added(const JsonField& model, const std::vector<AddedToken>& added);
+  void put(const std::string& token, std::int64_t id, const JsonField& field);
+  void add_merge(const std::string& left, const std::string& right, std::size_t rank,
+                 const JsonField& merges);
+  void find_bytes(const JsonField& vocabulary);
+
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  std::vector<std::string> tokens_;
+  std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>> ids_;
+  std::array<std::int32_t, 256> byte_ids_{};
+  Merges merges_;
+  bool whole_words_first_ = false;  // ignore_merges
+  std::optional<std::int32_t> unknown_id_;
+  std::vector<std::int32_t> symbols_;  // of the word at hand
+};
+
+}  // namespace granule

