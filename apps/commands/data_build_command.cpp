@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 
 struct Arguments {
   fs::path tokenizer;
+  std::string eos;
   std::vector<fs::path> inputs;
   ShardBuildOptions build;
   bool compress = false;
@@ -45,7 +46,7 @@ std::string describe(const TextSource& text, const ShardBuildReport& report, dou
 
 void run(Arguments arguments) {
   arguments.build.layout = arguments.compress ? Hdf5Layout::compressed : Hdf5Layout::contiguous;
-  const auto tokenizer = open_tokenizer(arguments.tokenizer);
+  const auto tokenizer = open_tokenizer(arguments.tokenizer, arguments.eos);
   TextSource text(arguments.inputs, arguments.split_lines ? DocumentUnit::line : DocumentUnit::file);
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] {
@@ -74,8 +75,11 @@ void add_data_build_command(CLI::App& data) {
   const auto arguments = std::make_shared<Arguments>();
   command
       .add_option("--tokenizer", arguments->tokenizer,
-                  "SentencePiece .model, as granule tokenizer train writes")
+                  "SentencePiece .model, as granule tokenizer train writes, or the tokenizer.json of a "
+                  "byte-level BPE")
       ->required();
+  command.add_option("--eos", arguments->eos,
+                     "Token that ends documents, where a tokenizer.json leaves it open");
   command
       .add_option("--input", arguments->inputs,
                   "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line)")

@@ -156,6 +156,16 @@ void print_table(const Json& json) {
   if (first.contains("first_text")) say("{} begins: {}", cell(first, "file"), first["first_text"].dump());
 }
 
+// Shards can be looked at without their tokenizer.
+std::unique_ptr<Tokenizer> open_or_report(const fs::path& path, std::vector<std::string>& problems) {
+  try {
+    return open_tokenizer(path);
+  } catch (const Error& error) {
+    problems.emplace_back(error.what());
+    return nullptr;
+  }
+}
+
 Inspection inspect(const fs::path& path) {
   std::error_code error;
   const bool is_set = fs::is_directory(path, error);
@@ -163,11 +173,10 @@ Inspection inspect(const fs::path& path) {
   const fs::path directory = is_set ? path : path.parent_path();
   const std::vector<Listed> shards = is_set ? shards_in(path) : std::vector<Listed>{{path, "", ""}};
   const auto tokenizer_path = find_tokenizer(directory);
-  std::unique_ptr<Tokenizer> tokenizer;
-  if (tokenizer_path && tokenizer_path->extension() == ".model") tokenizer = open_tokenizer(*tokenizer_path);
+  Inspection result{{{"path", path.string()}}, {}};
+  const auto tokenizer = tokenizer_path ? open_or_report(*tokenizer_path, result.problems) : nullptr;
   std::optional<std::int64_t> vocab_size;
   if (tokenizer) vocab_size = tokenizer->vocab_size();
-  Inspection result{{{"path", path.string()}}, {}};
   result.json["tokenizer"] = tokenizer_path ? Json(tokenizer_path->filename().string()) : Json(nullptr);
   result.json["tokenizer_sha256"] = tokenizer ? Json(tokenizer->sha256()) : Json(nullptr);
   Json described = Json::array();

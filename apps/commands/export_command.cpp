@@ -62,13 +62,14 @@ json generation_document(const HfConfig& config) {
   return document;
 }
 
-/// What transformers needs beside a tokenizer.model to give the same ids as training had: no BOS, no EOS
+/// What transformers needs beside a tokenizer file to give the same ids as training had: no BOS, no EOS
 /// added, the text as it is.
 json tokenizer_document(const Tokenizer& tokenizer, std::int64_t positions) {
+  const bool is_json = tokenizer.path().extension() == ".json";
   const auto name = [&](std::optional<std::int32_t> id) {
     return id ? json(tokenizer.token_name(*id)) : json();
   };
-  return {{"tokenizer_class", "LlamaTokenizer"},
+  return {{"tokenizer_class", is_json ? "PreTrainedTokenizerFast" : "LlamaTokenizer"},
           {"bos_token", name(tokenizer.bos_id())},
           {"eos_token", name(tokenizer.eos_id())},
           {"unk_token", name(tokenizer.unknown_id())},
@@ -91,6 +92,14 @@ std::vector<fs::path> tokenizer_files(const ModelFiles& files) {
   return found;
 }
 
+/// The tokenizer, where the export has to say what it is. A Hugging Face directory says it itself about a
+/// tokenizer.json, and may hold one that this program does not read.
+std::unique_ptr<Tokenizer> tokenizer_to_describe(const ModelFiles& files) {
+  const auto& path = files.tokenizer();
+  const bool says_itself = files.checkpoint() == nullptr && path && path->extension() == ".json";
+  return path && !says_itself ? open_tokenizer(*path) : nullptr;
+}
+
 HfConfig hf_config_of(const ModelFiles& files, const Tokenizer* tokenizer) {
   HfConfig config{files.config().model, files.config().moe};
   if (files.checkpoint() == nullptr) config = read_hf_config(files.path());
@@ -106,8 +115,7 @@ void export_model(const ExportArguments& arguments) {
   const ModelFiles files = open_model(arguments.model);
   const std::vector<TensorToSave> tensors = tensors_of(files);
   const std::vector<fs::path> extra = tokenizer_files(files);
-  const bool is_piece_model = fs::is_regular_file(files.path() / "tokenizer.model");
-  const auto tokenizer = is_piece_model ? open_tokenizer(files.path() / "tokenizer.model") : nullptr;
+  const auto tokenizer = tokenizer_to_describe(files);
   const HfConfig hf = hf_config_of(files, tokenizer.get());
   const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
   const json config = config_document(hf, dtype), generation = generation_document(hf);
@@ -122,7 +130,7 @@ void export_model(const ExportArguments& arguments) {
   write_hf_directory(arguments.out, content);
   say("{}: {} tensors in {}, {}{}", arguments.out.string(), tensors.size(), arguments.dtype,
       arguments.no_verify ? "not verified" : "read back and equal",
-      tokenizer ? "" : "; the model has no tokenizer.model");
+      files.tokenizer() ? "" : "; the model has no tokenizer");
   const nlohmann::ordered_json report{{"out", arguments.out.string()},
                                       {"format", arguments.format},
                                       {"dtype", arguments.dtype},

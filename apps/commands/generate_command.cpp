@@ -43,7 +43,7 @@ void check(const GenerateArguments& arguments) {
 std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& files) {
   if (!files.tokenizer()) {
     user_error("the model has no tokenizer", files.path().string(),
-               "put the tokenizer.model of its training data beside the weights");
+               "put the tokenizer.model or tokenizer.json of its training data beside the weights");
   }
   auto tokenizer = open_tokenizer(*files.tokenizer());
   const std::int64_t pieces = tokenizer->vocab_size(), entries = files.config().model.vocab_size;

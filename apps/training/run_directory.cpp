@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"
+#include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
 namespace {
@@ -74,7 +75,7 @@ void RunDirectory::write_config(const std::string& toml) const {
 }
 
 void RunDirectory::copy_tokenizer(const fs::path& tokenizer) const {
-  copy_durably(tokenizer, path_ / tokenizer.filename());
+  for (const fs::path& file : tokenizer_files(tokenizer)) copy_durably(file, path_ / file.filename());
 }
 
 void RunDirectory::cut_metrics(std::int64_t step) const {

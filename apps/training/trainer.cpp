@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/tokenizers/tokenizer.hpp"
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
 #include "optim/grad_norm.hpp"
@@ -237,7 +238,7 @@ void Trainer::save() {
                             .sections = sections(),
                             .model = model,
                             .optimizer = optimizer};
-  if (data_.tokenizer) content.extra_files.push_back(*data_.tokenizer);
+  if (data_.tokenizer) content.extra_files = tokenizer_files(*data_.tokenizer);
   checkpoints_.save(content);
   saved_ = done_;
   directory_.log(fmt::format("saved {}", checkpoint_name(done_)));

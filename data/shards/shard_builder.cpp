@@ -23,7 +23,7 @@ constexpr std::int64_t kMaxShards = 100'000;  // five digits: more would not sor
 ShardWriter::Vocabulary vocabulary_of(const Tokenizer& tokenizer) {
   if (!tokenizer.eos_id()) {
     user_error("the tokenizer has no EOS", tokenizer.path().string(),
-               "documents end with one: use another tokenizer");
+               "documents end with one: name it with --eos TOKEN, or use another tokenizer");
   }
   return {tokenizer.vocab_size(), tokenizer.bos_id().value_or(-1), *tokenizer.eos_id(), tokenizer.sha256()};
 }
@@ -120,6 +120,8 @@ class Builder {
       user_error("the tokenizer changed while it was used", tokenizer_.path().string(), "build again");
     }
     write_file(directory_ / ("tokenizer" + tokenizer_.path().extension().string()), content);
+    const std::string config = tokenizer_.config_beside();
+    if (!config.empty()) write_file(directory_ / kTokenizerConfigFile, config);
   }
 
   Tokenizer& tokenizer_;

@@ -152,7 +152,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
     arguments.insert(arguments.end(), more.begin(), more.end());
     return error_of(dir, arguments);
   };
-  CHECK_THAT(error("t.json", "book.txt", "set"), Contains("tokenizer.json files are not read yet"));
+  CHECK_THAT(error("t.json", "book.txt", "set"), Contains("the file has no pre_tokenizer"));
   CHECK_THAT(error("x.model", "book.txt", "set"), Contains("not a SentencePiece model (x.model)"));
   CHECK_THAT(error("absent.model", "book.txt", "set"), Contains("absent.model"));
   CHECK_THAT(error("t.model", "absent.txt", "set"), Contains("absent.txt"));
@@ -166,6 +166,14 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   CHECK_THAT(error("t.model", "book.txt", "set", {"--val-fraction", "x"}), Contains("--val-fraction"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--shard-tokens", "-5"}), Contains("--shard-tokens"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--shards", "5"}), Contains("--shards"));
+  CHECK_THAT(error("t.model", "book.txt", "set", {"--eos", "</s>"}), Contains("has its own EOS (t.model)"));
+  put(dir / "two.json", [] {
+    auto json = nlohmann::json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json"));
+    json["added_tokens"].push_back({{"id", 660}, {"content", "</s>"}, {"special", true}});
+    return json.dump();
+  }());
+  CHECK_THAT(error("two.json", "book.txt", "set"), Contains("could both end documents (two.json)"));
+  CHECK_THAT(error("two.json", "book.txt", "set", {"--eos", "<x>"}), Contains("<x> is not in the tokenizer"));
   CHECK_THAT(error_of(dir, {"data", "build"}), Contains("required"));
   CHECK_FALSE(fs::exists(dir / "set"));
   CHECK_FALSE(fs::exists(dir / "set.partial"));

@@ -56,3 +56,39 @@ TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export tha
   const json again = json::parse(must_run({"eval", at("again"), "--data", at("data")}).out);
   CHECK(again["ce"] == ce);  // the same weights, the same order of sums
 }
+
+TEST_CASE("an existing tokenizer.json goes all the way from text to an export, with the EOS it was given") {
+  const TempDir temp;
+  const auto at = [&](const char* name) { return (temp / name).string(); };
+  auto tokenizer = json::parse(text_of(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json"));
+  tokenizer["added_tokens"].push_back({{"id", 660}, {"content", "</s>"}, {"special", true}});
+  write_text(temp / "tokenizer.json", tokenizer.dump());
+  write_text(temp / "book.txt", prose(11, 1500));
+  const std::vector<std::string> build{"data",           "build",        "--tokenizer", at("tokenizer.json"),
+                                       "--input",        at("book.txt"), "--out",       at("data"),
+                                       "--val-fraction", "0.1"};
+  const ProgramResult open = run_program(build);  // two tokens that usually are EOS
+  CHECK(open.exit_code == 2);
+  CHECK_THAT(open.err, Catch::Contains("</s> could both end documents") && Catch::Contains("--eos TOKEN"));
+  CHECK_FALSE(fs::exists(temp / "data"));
+  auto with_eos = build;
+  with_eos.insert(with_eos.end(), {"--eos", "</s>"});
+  must_run(with_eos);
+  const json data = json::parse(must_run({"data", "inspect", at("data")}).out);
+  CHECK(data["tokenizer"] == "tokenizer.json");
+  CHECK(data["shards"][0]["attributes"]["eos_id"] == 660);
+  CHECK(data["shards"][0]["attributes"]["tokenizer_sha256"] == data["tokenizer_sha256"]);
+  CHECK(prose(11, 1500).starts_with(data["shards"][0]["first_text"].get<std::string>()));
+
+  const std::string config = std::string(GRANULE_SOURCE_DIR) + "/configs/tiny.toml";
+  must_run({"train", config, "data.path=" + at("data"), "train.steps=20", "--out", at("run")});
+  CHECK(text_of(temp / "run/tokenizer.json") == text_of(temp / "tokenizer.json"));
+  CHECK(must_run({"generate", at("run"), "--prompt", "the old", "--max-tokens", "10"}).out.size() > 1);
+  must_run({"export", at("run"), "--format", "hf", "--out", at("hf")});
+  CHECK(text_of(temp / "hf/tokenizer.json") == text_of(temp / "tokenizer.json"));
+  CHECK(json::parse(text_of(temp / "hf/tokenizer_config.json"))["eos_token"] == "</s>");
+  CHECK(json::parse(text_of(temp / "hf/config.json"))["eos_token_id"] == 660);
+  CHECK(must_run({"generate", at("hf"), "--prompt", "the old", "--max-tokens", "10"}).out ==
+        must_run({"generate", at("run"), "--prompt", "the old", "--max-tokens", "10"}).out);
+  must_run({"eval", at("hf"), "--data", at("data")});
+}

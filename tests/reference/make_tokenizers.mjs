@@ -89,20 +89,23 @@ async function encodeAll(json, texts) {
   return { ids, decoded };
 }
 
-const rows = (values) => '[\n' + values.map((value) => JSON.stringify(value)).join(',\n') + '\n]';
+// In ASCII: control characters, and ends of lines that only Unicode knows, would not survive every editor.
+const ascii = (value) => JSON.stringify(value).replace(/[\u007f-\uffff]/g,
+  (unit) => '\\u' + unit.charCodeAt(0).toString(16).padStart(4, '0'));
+const rows = (values) => '[\n' + values.map(ascii).join(',\n') + '\n]';
 
 async function writeVariants() {
   const base = baseTokenizer();
-  fs.writeFileSync(path.join(OUT, 'base.json'), JSON.stringify(base) + '\n');
+  fs.writeFileSync(path.join(OUT, 'base.json'), ascii(base) + '\n');
   const texts = [...PIECES, ...makeTexts(PIECES, 40)];
   const variants = [];
   for (const { name, patch, model } of VARIANTS) {
     const json = { ...base, ...patch, model: { ...base.model, ...model } };
-    variants.push(`{"name": ${JSON.stringify(name)}, "patch": ${JSON.stringify(patch)}, "model": ${
-      JSON.stringify(model ?? {})},\n"ids": ${rows((await encodeAll(json, texts)).ids)}}`);
+    const { ids } = await encodeAll(json, texts);
+    variants.push({ name, patch, model: model ?? {}, ids });
   }
   fs.writeFileSync(path.join(OUT, 'variants.json'),
-    `{"texts": ${rows(texts)},\n"variants": [\n${variants.join(',\n')}\n]}\n`);
+    `{"texts": ${rows(texts)},\n"variants": ${rows(variants)}}\n`);
 }
 
 async function writeDeepSeek() {
@@ -115,7 +118,7 @@ async function writeDeepSeek() {
   const sha256 = crypto.createHash('sha256').update(bytes).digest('hex');
   fs.writeFileSync(path.join(OUT, 'deepseek.json'),
     `{"tokenizer_sha256": "${sha256}",\n"book_tokens": ${book.length}, "book_sha256": "${digest}",\n` +
-    `"texts": ${rows(texts)},\n"ids": ${rows(ids)},\n"decoded": ${rows(decoded)}}\n`);
+    `"texts": ${rows(texts)},\n"ids": ${ascii(ids)},\n"decoded": ${ascii(decoded)}}\n`);
 }
 
 await writeVariants();
