@@ -3,36 +3,20 @@
 #include "autograd/functions.hpp"
 
 namespace granule {
+namespace {
 
-Block::Block(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& config,
-             const MakeFeedForward& make_feed_forward)
-    : eps_(config.rms_norm_eps),
-      input_norm_(
-          store.declare(prefix + ".input_layernorm.weight", {config.hidden_size}, ParameterRole::norm)),
-      post_norm_(store.declare(prefix + ".post_attention_layernorm.weight", {config.hidden_size},
-                               ParameterRole::norm)),
-      attention_(store, prefix + ".self_attn", layer, config),
-      feed_forward_(make_feed_forward(store, prefix + ".mlp", layer)) {}
+/// Part of a layer: its input to its output, its losses left in the pass.
+using Part = std::function<Var(const Pass&, const Var& x_ND)>;
 
-Var Block::run(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
-  const Var normed = rms_norm(x_ND, input_norm_, eps_);
-  const Var attended = attention_(pass, rope_table, normed);
-  const Var u = add(x_ND, attended);
-  const Var u_normed = rms_norm(u, post_norm_, eps_);
-  const Var fed = feed_forward_(pass, u_normed);
-  return add(u, fed);
-}
-
-Var Block::run_recomputed(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
-  // Outputs of the region: the layer's, then its losses. What the losses are is noted in the first run.
+Var run_recomputed(const Part& part, const Pass& pass, const Var& x_ND) {
+  // Outputs of the region: the part's, then its losses. What the losses are is noted in the first run.
   std::vector<LayerLoss> noted;
-  const Region region = [this, pass, &rope_table, first = &noted](Kept& kept,
-                                                                  const std::vector<Var>& inputs) {
+  const Region region = [part, pass, first = &noted](Kept& kept, const std::vector<Var>& inputs) {
     std::vector<LayerLoss> losses;
     Pass inner = pass;
     inner.kept = &kept;
     inner.losses = &losses;
-    std::vector<Var> outputs{run(inner, rope_table, inputs[0])};
+    std::vector<Var> outputs{part(inner, inputs[0])};
     for (const LayerLoss& loss : losses) outputs.push_back(loss.value);
     if (!kept.replaying()) *first = losses;
     return outputs;
@@ -44,9 +28,40 @@ Var Block::run_recomputed(const Pass& pass, const RopeTable& rope_table, const V
   return outputs[0];
 }
 
+}  // namespace
+
+Block::Block(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& config,
+             const MakeFeedForward& make_feed_forward)
+    : eps_(config.rms_norm_eps),
+      input_norm_(
+          store.declare(prefix + ".input_layernorm.weight", {config.hidden_size}, ParameterRole::norm)),
+      post_norm_(store.declare(prefix + ".post_attention_layernorm.weight", {config.hidden_size},
+                               ParameterRole::norm)),
+      attention_(store, prefix + ".self_attn", layer, config),
+      feed_forward_(make_feed_forward(store, prefix + ".mlp", layer)) {}
+
+Var Block::attend(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
+  const Var normed = rms_norm(x_ND, input_norm_, eps_);
+  const Var attended = attention_(pass, rope_table, normed);
+  return add(x_ND, attended);
+}
+
+Var Block::feed(const Pass& pass, const Var& u_ND) const {
+  const Var normed = rms_norm(u_ND, post_norm_, eps_);
+  const Var fed = feed_forward_(pass, normed);
+  return add(u_ND, fed);
+}
+
 Var Block::operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
-  const bool again = pass.recompute == Recompute::full && current_tape() != nullptr;
-  return again ? run_recomputed(pass, rope_table, x_ND) : run(pass, rope_table, x_ND);
+  const auto feed_part = [this](const Pass& inner, const Var& u_ND) { return feed(inner, u_ND); };
+  const auto whole = [this, &rope_table](const Pass& inner, const Var& inner_x_ND) {
+    const Var u = attend(inner, rope_table, inner_x_ND);
+    return feed(inner, u);
+  };
+  if (current_tape() == nullptr || pass.recompute == Recompute::none) return whole(pass, x_ND);
+  if (pass.recompute == Recompute::full) return run_recomputed(whole, pass, x_ND);
+  const Var u = attend(pass, rope_table, x_ND);
+  return run_recomputed(feed_part, pass, u);
 }
 
 }  // namespace granule

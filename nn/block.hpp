@@ -15,12 +15,12 @@ class Block {
  public:
   Block(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& config,
         const MakeFeedForward& make_feed_forward);
-  /// Runs the layer, recomputed in backward where the pass asks for it.
+  /// Runs the layer; what of it the pass wants recomputed runs again in backward.
   [[nodiscard]] Var operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const;
 
  private:
-  [[nodiscard]] Var run(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const;
-  [[nodiscard]] Var run_recomputed(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const;
+  [[nodiscard]] Var attend(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const;  // u
+  [[nodiscard]] Var feed(const Pass& pass, const Var& u_ND) const;                                 // y
 
   double eps_;
   Param input_norm_, post_norm_;

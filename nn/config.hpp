@@ -1,4 +1,5 @@
-// The shape of a language model. Field names are those of the Hugging Face config.json of `deepseek` models.
+// The shape of a language model, and what of it runs twice. Field names are those of the Hugging Face
+// config.json of `deepseek` models.
 #pragma once
 #include <cstdint>
 
@@ -21,5 +22,10 @@ struct ModelConfig {
   [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
+
+/// What backward computes again instead of keeping its activations: nothing, each block's part behind
+/// attention (norm, feed-forward network or experts, residual), or whole blocks. No choice changes a bit of
+/// any result.
+enum class Recompute : std::uint8_t { none, feed_forward, full };
 
 }  // namespace granule

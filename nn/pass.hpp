@@ -4,6 +4,7 @@
 
 #include "autograd/recompute.hpp"
 #include "core/ops/attention.hpp"
+#include "nn/config.hpp"
 
 namespace granule {
 
@@ -32,8 +33,6 @@ class UnitObserver {
   virtual void enter(std::int64_t unit, Direction direction) = 0;
   virtual void leave(std::int64_t unit, Direction direction) = 0;
 };
-
-enum class Recompute : std::uint8_t { none, full };
 
 struct Pass {
   Context& context;

@@ -51,13 +51,12 @@ class BenchStep {
     const std::int64_t micros = config_.train.batch_size / config_.train.micro_batch_size;
     const StepTotals totals{config_.train.batch_size * config_.data.seq_len, config_.train.batch_size,
                             micros};
-    const Recompute recompute =
-        config_.train.recompute == RunConfig::Recompute::full ? Recompute::full : Recompute::none;
     store.begin_step();
     router_.begin_step();
     for (std::int64_t i = 0; i < micros; ++i) {
       const MicroBatch batch = random_batch(context_, config_, (n * micros + i) * totals.target_tokens);
-      static_cast<void>(train_micro_batch(model_, batch, totals, recompute, {.routing = &router_}));
+      static_cast<void>(
+          train_micro_batch(model_, batch, totals, config_.train.recompute, {.routing = &router_}));
     }
     store.finish_gradients();
     const PhaseTimer timer(context_.profile(), "optimizer");

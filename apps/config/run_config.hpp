@@ -23,8 +23,6 @@
 namespace granule {
 
 struct RunConfig {
-  enum class Recompute : std::uint8_t { none, full };
-
   struct Data {
     std::filesystem::path path{};  ///< absolute; empty: none given
     std::int64_t seq_len = 0;      ///< once loaded never 0: max_position_embeddings when absent

@@ -118,13 +118,12 @@ StepReport Trainer::step(std::int64_t n) {
   const auto start = std::chrono::steady_clock::now();
   ParameterStore& parameters = model_.parameters();
   StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
-  const Recompute recompute =
-      config_.train.recompute == RunConfig::Recompute::full ? Recompute::full : Recompute::none;
   parameters.begin_step();
   router_.begin_step();
   for (std::int64_t micro = 0; micro < totals_.micro_batches; ++micro) {
     const MicroBatch batch = next_micro_batch();
-    report.losses.add(train_micro_batch(model_, batch, totals_, recompute, {.routing = &router_}));
+    report.losses.add(
+        train_micro_batch(model_, batch, totals_, config_.train.recompute, {.routing = &router_}));
   }
   parameters.finish_gradients();
   update_parameters(report);

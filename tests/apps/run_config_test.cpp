@@ -90,7 +90,7 @@ steps = "1.5e"
 batch_size = 12
 micro_batch_size = 3
 seed = 7
-recompute = "full"
+recompute = "moe"
 dtype = "f64"
 threads = 3
 max_skips = 11
@@ -234,7 +234,7 @@ TEST_CASE("only lengths, layout and output may differ on resume") {
   RunConfig now = saved;
   now.train.steps = {Period::Unit::steps, 5};
   now.train.threads = 9;
-  now.train.recompute = RunConfig::Recompute::none;
+  now.train.recompute = granule::Recompute::none;
   now.checkpoint.keep = 1;
   now.eval.batches = 3;
   now.log.every = {Period::Unit::steps, 100};

@@ -102,7 +102,8 @@ TEST_CASE("with a document mask, threads and recomputation change no bit") {
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Trained one = train_packed(dtype, 1, Recompute::none);
     for (const Trained& other :
-         {train_packed(dtype, 3, Recompute::none), train_packed(dtype, 2, Recompute::full)}) {
+         {train_packed(dtype, 3, Recompute::none), train_packed(dtype, 2, Recompute::full),
+          train_packed(dtype, 2, Recompute::feed_forward)}) {
       CHECK(one.report.ce == other.report.ce);
       CHECK(one.gradients == other.gradients);
     }
