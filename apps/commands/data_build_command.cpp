@@ -81,8 +81,10 @@ void add_data_build_command(CLI::App& data) {
   command.add_option("--eos", arguments->eos,
                      "Token that ends documents, where a tokenizer.json leaves it open");
   command
-      .add_option("--input", arguments->inputs,
-                  "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line)")
+      .add_option(
+          "--input", arguments->inputs,
+          "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line), also compressed "
+          "(.gz, .zst)")
       ->required();
   command.add_option("--out", arguments->build.out, "Directory of the data set, new or empty")->required();
   command

@@ -70,8 +70,10 @@ void add_tokenizer_command(CLI::App& program) {
       *tokenizer.add_subcommand("train", "Train a SentencePiece BPE vocabulary with byte fallback");
   const auto arguments = std::make_shared<Arguments>();
   command
-      .add_option("--input", arguments->inputs,
-                  "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line)")
+      .add_option(
+          "--input", arguments->inputs,
+          "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line), also compressed "
+          "(.gz, .zst)")
       ->required();
   command
       .add_option("--vocab-size", arguments->vocab_size,

@@ -16,7 +16,8 @@ using Json = nlohmann::json;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_text_file(const fs::path& path) {
-  return path.extension() == ".txt" || path.extension() == ".jsonl";
+  const fs::path extension = uncompressed_name(path).extension();
+  return extension == ".txt" || extension == ".jsonl";
 }
 
 std::vector<fs::path> files_below(const fs::path& directory) {
@@ -30,15 +31,10 @@ std::vector<fs::path> files_below(const fs::path& directory) {
     user_error(fmt::format("cannot list the directory: {}", error.message()), directory.string(),
                "check its permissions");
   }
-  if (files.empty()) user_error("no .txt or .jsonl files", directory.string(), "name the files");
+  if (files.empty())
+    user_error("no .txt or .jsonl files, compressed or not", directory.string(), "name the files");
   std::ranges::sort(files);
   return files;
-}
-
-// Compressed files read as garbage, so they are refused by what they start with.
-void refuse_compressed(std::string_view bytes, const fs::path& path) {
-  const bool compressed = bytes.starts_with("\x1f\x8b") || bytes.starts_with("\x28\xb5\x2f\xfd");
-  if (compressed) user_error("compressed input is not read yet", path.string(), "decompress it first");
 }
 
 void require_utf8(std::string_view text, const fs::path& path, std::int64_t first_line) {
@@ -90,25 +86,44 @@ std::string TextSource::describe() const {
 
 std::int64_t TextSource::bytes_read() const {
   if (!current_) return bytes_of_finished_files_;
-  return bytes_of_finished_files_ + static_cast<std::int64_t>(current_->bytes().size() - rest_.size());
+  const std::int64_t of_current = compressed_
+                                      ? compressed_->consumed()
+                                      : static_cast<std::int64_t>(current_->bytes().size() - rest_.size());
+  return bytes_of_finished_files_ + of_current;
 }
 
 bool TextSource::open_next_file() {
   if (current_) bytes_of_finished_files_ += static_cast<std::int64_t>(current_->bytes().size());
+  compressed_.reset();
   current_.reset();
   if (next_file_ == files_.size()) return false;
   path_ = files_[next_file_++].path;
   const auto bytes = current_.emplace(path_).bytes();
-  rest_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  refuse_compressed(rest_, path_);
+  is_jsonl_ = uncompressed_name(path_).extension() == ".jsonl";
+  compressed_ = Decompressor::of(bytes, path_);
+  if (compressed_) {
+    buffer_.clear();
+    rest_ = {};
+    read_more();
+  } else {
+    rest_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
   if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
   line_ = 0;
   return true;
 }
 
+bool TextSource::read_more() {
+  if (!compressed_) return false;
+  buffer_.erase(0, buffer_.size() - rest_.size());
+  const bool more = compressed_->read(buffer_);
+  rest_ = buffer_;
+  return more;
+}
+
 std::optional<Document> TextSource::next() {
   do {
-    while (!rest_.empty()) {
+    while (!rest_.empty() || read_more()) {
       if (auto document = next_in_file()) return document;
     }
   } while (open_next_file());
@@ -116,7 +131,9 @@ std::optional<Document> TextSource::next() {
 }
 
 std::string_view TextSource::take_line() {
-  const std::size_t end = rest_.find('\n');
+  std::size_t end = rest_.find('\n');
+  for (std::size_t seen = rest_.size(); end == std::string_view::npos && read_more(); seen = rest_.size())
+    end = rest_.find('\n', seen);
   std::string_view line = rest_.substr(0, end);
   rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
   ++line_;
@@ -126,13 +143,15 @@ std::string_view TextSource::take_line() {
 
 // One document, or none when what was taken is empty.
 std::optional<Document> TextSource::next_in_file() {
-  if (path_.extension() != ".jsonl" && unit_ == DocumentUnit::file) {
+  if (!is_jsonl_ && unit_ == DocumentUnit::file) {
+    while (read_more()) {
+    }
     require_utf8(rest_, path_, 1);
     return Document{std::exchange(rest_, {}), path_.string()};
   }
   const std::string_view line = take_line();
   const std::string where = fmt::format("{}:{}", path_.string(), line_);
-  if (path_.extension() != ".jsonl") {
+  if (!is_jsonl_) {
     require_utf8(line, path_, line_);
     return line.empty() ? std::nullopt : std::optional(Document{line, where});
   }

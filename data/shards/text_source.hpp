@@ -1,13 +1,16 @@
-// Documents from text files and JSON Lines, one after the other, in an order that depends on names only.
+// Documents from text files and JSON Lines, compressed or not, one after the other, in an order that depends
+// on names only.
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/files/files.hpp"
+#include "data/shards/decompressor.hpp"
 
 namespace granule {
 
@@ -23,16 +26,17 @@ struct Document {
 
 class TextSource {
  public:
-  /// Files are taken as given, those of a directory (*.txt and *.jsonl, also in its folders) in name order.
-  /// `.jsonl` holds one object with a string `text` a line; every other file is text.
+  /// Files are taken as given, those of a directory (*.txt and *.jsonl, also with .gz or .zst behind, also in
+  /// its folders) in name order. `.jsonl` holds one object with a string `text` a line; every other file is
+  /// text. What begins like gzip or Zstandard is decompressed, whatever its name.
   /// Throws a user error for what is missing or not a file, and for a directory without such files.
   TextSource(const std::vector<std::filesystem::path>& inputs, DocumentUnit unit);
 
   /// The next document that is not empty; none at the end. Throws a user error that names file and line for
-  /// text that is not UTF-8 and for malformed JSON.
+  /// text that is not UTF-8 and for malformed JSON, and the file for damaged compression.
   [[nodiscard]] std::optional<Document> next();
 
-  [[nodiscard]] std::int64_t bytes_total() const { return bytes_total_; }  ///< of the files
+  [[nodiscard]] std::int64_t bytes_total() const { return bytes_total_; }  ///< of the files, as they are
   [[nodiscard]] std::int64_t bytes_read() const;
   /// The inputs in words, for messages.
   [[nodiscard]] std::string describe() const;
@@ -45,6 +49,8 @@ class TextSource {
   [[nodiscard]] bool open_next_file();
   [[nodiscard]] std::optional<Document> next_in_file();
   [[nodiscard]] std::string_view take_line();
+  /// Puts more of a compressed file behind `rest_`, whose text moves; false at its end.
+  bool read_more();
 
   DocumentUnit unit_;
   std::vector<File> files_;
@@ -54,9 +60,12 @@ class TextSource {
 
   std::optional<MappedFile> current_;
   std::filesystem::path path_;  // of the current file
-  std::string_view rest_;       // what is left of it
-  std::int64_t line_ = 0;       // the last line taken
-  std::string text_;            // of the last JSON document
+  bool is_jsonl_ = false;
+  std::unique_ptr<Decompressor> compressed_;  // of the current file, if it is
+  std::string buffer_;                        // what it gave last
+  std::string_view rest_;                     // what is left of the file, or of the buffer
+  std::int64_t line_ = 0;                     // the last line taken
+  std::string text_;                          // of the last JSON document
 };
 
 }  // namespace granule

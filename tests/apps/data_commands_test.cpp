@@ -111,6 +111,24 @@ TEST_CASE("data build takes lines as documents and directories as input") {
   CHECK(report["train"]["bytes"] == 9 + 7 + 8 + 7);
 }
 
+TEST_CASE("data build makes the same of compressed text as of plain text") {
+  const TempDir dir;
+  const fs::path files = fs::path(GRANULE_TEST_DATA) / "compressed";
+  const auto shard_of = [&](const char* input) {
+    const std::string out = std::string("set-") + input;
+    const auto built =
+        run_in(dir, {"data", "build", "--tokenizer", test::small_tokenizer().string(), "--input",
+                     (files / input).string(), "--out", out, "--val-fraction", "0.2"});
+    INFO(built.err);
+    REQUIRE(built.exit_code == 0);
+    CHECK_THAT(built.err, Contains("100 %"));
+    return nlohmann::json::parse(built.out)["train"].dump() + read_file(dir / (out + "/train-00000.h5"));
+  };
+  const std::string plain = shard_of("lines.jsonl");
+  CHECK(shard_of("parts.jsonl.gz") == plain);
+  CHECK(shard_of("parts.jsonl.zst") == plain);
+}
+
 TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit code 2 and write nothing") {
   const TempDir dir;
   put(dir / "book.txt", test::prose(1, 100));
@@ -158,8 +176,13 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   CHECK_THAT(error("t.model", "absent.txt", "set"), Contains("absent.txt"));
   CHECK_THAT(error("t.model", std::string(300, 'x'), "set"), Contains("File name too long"));
   CHECK_THAT(error("t.model", "book.txt", std::string(300, 'x')), Contains("File name too long"));
-  CHECK_THAT(error("t.model", "nothing", "set"), Contains("no .txt or .jsonl files (nothing)"));
+  CHECK_THAT(error("t.model", "nothing", "set"),
+             Contains("no .txt or .jsonl files, compressed or not (nothing)"));
   CHECK_THAT(error("t.model", "bad.jsonl", "set"), Contains("the object has no \"text\" (bad.jsonl:2)"));
+  const std::string gz = read_file(fs::path(GRANULE_TEST_DATA) / "compressed/whole.jsonl.gz");
+  put(dir / "cut.jsonl.gz", gz.substr(0, gz.size() - 9));
+  CHECK_THAT(error("t.model", "cut.jsonl.gz", "set"),
+             Contains("the compressed file ends too early (cut.jsonl.gz): get the file again"));
   CHECK_THAT(error("t.model", "book.txt", "full"), Contains("the directory is not empty"));
   CHECK_THAT(error("t.model", "book.txt", "book.txt"), Contains("not a directory"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--val-fraction", "1"}), Contains("--val-fraction"));

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include <catch2/catch.hpp>
+#include <hdf5.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -182,6 +183,33 @@ TEST_CASE("an empty shard is written and read") {
   CHECK(shard.tokens() == 0);
   CHECK(shard.document_offsets().size() == 1);
   CHECK_NOTHROW(shard.check_ids(1));
+}
+
+TEST_CASE("a compressed shard has chunks of 16 Ki tokens, shuffled, gzip 4, with Fletcher checksums") {
+  const TempDir dir;
+  ShardWriter writer({50, 1, 2, ""}, Hdf5Layout::compressed);
+  writer.add_document(std::vector<std::int32_t>(40'000, 7), 1);
+  writer.write(dir / "a.h5");
+  const hid_t file = H5Fopen((dir / "a.h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
+  const hid_t data = H5Dopen2(file, "data", H5P_DEFAULT), creation = H5Dget_create_plist(data);
+  hsize_t chunk = 0;
+  CHECK(H5Pget_chunk(creation, 1, &chunk) == 1);
+  CHECK(chunk == 16384);
+  REQUIRE(H5Pget_nfilters(creation) == 3);
+  std::vector<H5Z_filter_t> filters;
+  unsigned level = 0;
+  for (unsigned i = 0; i < 3; ++i) {
+    unsigned flags = 0, configuration = 0;
+    std::size_t count = 1;
+    unsigned value = 0;
+    filters.push_back(H5Pget_filter2(creation, i, &flags, &count, &value, 0, nullptr, &configuration));
+    if (filters.back() == H5Z_FILTER_DEFLATE) level = value;
+  }
+  CHECK(filters == std::vector<H5Z_filter_t>{H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE, H5Z_FILTER_FLETCHER32});
+  CHECK(level == 4);
+  H5Pclose(creation);
+  H5Dclose(data);
+  H5Fclose(file);
 }
 
 TEST_CASE("a flipped bit in a compressed shard of ours is noticed") {

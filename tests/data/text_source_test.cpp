@@ -58,6 +58,7 @@ TEST_CASE("files come as named, those of a directory in name order, empty ones n
   put(dir / "set/empty.txt", "");
   put(dir / "set/c.jsonl", "{\"text\": \"C\"}\n");
   put(dir / "set/notes.md", "not read");
+  put(dir / "set/notes.md.gz", "not read");
   put(dir / "x.md", "X");
   CHECK(read_all({dir / "x.md", dir / "set"}, DocumentUnit::file) ==
         Documents{{"X", "x.md"}, {"Z", "z.txt"}, {"A", "a.txt"}, {"B", "b.txt"}, {"C", "c.jsonl:1"}});
@@ -83,8 +84,13 @@ TEST_CASE("text that cannot be used is refused with its file and line") {
       {"x.jsonl", "{\"text\": 3}", "\"text\" is not a string"},
       {"x.jsonl", std::string("{\"text\": \"a\"}\0{}", 16), "not JSON"},
       {"x.jsonl", std::string(1'000'000, '['), "not JSON"},
-      {"x.txt", "\x1f\x8b\x08", "compressed input is not read yet"},
-      {"x.txt", "\x28\xb5\x2f\xfd", "compressed input is not read yet"},
+      {"x.txt", "\x1f\x8b\x08", "the compressed file ends too early"},
+      {"x.txt", "\x28\xb5\x2f\xfd", "the compressed file ends too early"},
+      {"x.txt.gz", "plain text", "not a gzip file"},
+      {"x.txt.gz", "", "not a gzip file"},
+      {"x.jsonl.zst", "plain text", "not a Zstandard file"},
+      {"x.gz", "\x1f\x8b\x08\xff", "the compressed file is damaged"},
+      {"x.zst", "\x28\xb5\x2f\xfd\x08\x58\x11\x11\x11\x11\x11\x11", "the compressed file is damaged"},
   }));
   const TempDir dir;
   put(dir / file, text);
