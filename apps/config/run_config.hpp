@@ -74,6 +74,7 @@ struct RunConfig {
   struct Log {
     Period every{Period::Unit::steps, 1};
     bool tensorboard = false;
+    bool profile = false;
     friend bool operator==(const Log&, const Log&) = default;
   };
 

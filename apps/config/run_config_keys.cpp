@@ -201,6 +201,7 @@ void add_output_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("eval.batches", GRANULE_AT(eval.batches), kCount, Trait::layout));
   keys.push_back(period("log.every", GRANULE_AT(log.every), Zero::refused, Trait::layout));
   keys.push_back(boolean("log.tensorboard", GRANULE_AT(log.tensorboard), Trait::layout));
+  keys.push_back(boolean("log.profile", GRANULE_AT(log.profile), Trait::layout));
 }
 
 #undef GRANULE_AT

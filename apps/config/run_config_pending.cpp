@@ -44,7 +44,6 @@ const std::vector<PendingKey>& pending_keys() {
       {"parallel.watchdog_seconds", kOnly, 0, kOneRank},
       {"parallel.offload", kOnly, false, ""},
       {"checkpoint.async", kOnly, false, ""},
-      {"log.profile", kOnly, false, ""},
       {"sweep.mode", kOnly, json(), kNoSweep},
       {"sweep.solve", kOnly, json(), kNoSweep},
       {"sweep.solve_key", kOnly, json(), kNoSweep},

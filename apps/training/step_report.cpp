@@ -76,6 +76,7 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                              {"peak_bytes", report.peak_bytes}};
   add_load(row, report.load);
   row["aux_by_layer"] = report.losses.aux_by_layer;
+  if (report.seconds_by_phase) row["seconds_by_phase"] = *report.seconds_by_phase;
   if (report.evaluation) {
     row["val_ce"] = report.evaluation->ce;
     row["val_perplexity"] = report.evaluation->perplexity;

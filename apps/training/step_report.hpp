@@ -1,5 +1,6 @@
 // One step as it is reported: a row of metrics.jsonl and a line for people.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,7 +22,8 @@ struct StepReport {
   std::int64_t skips = 0;  ///< steps skipped since the start of the run, this one included
   double seconds = 0.0, tokens_per_second = 0.0, mfu = 0.0;
   std::int64_t peak_bytes = 0;
-  std::vector<LoadStatistics> load;  ///< of each MoE layer
+  std::optional<std::map<std::string, double, std::less<>>> seconds_by_phase;  ///< where they are wanted
+  std::vector<LoadStatistics> load;                                            ///< of each MoE layer
   std::optional<Evaluation> evaluation;
 };
 

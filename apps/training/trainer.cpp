@@ -101,6 +101,7 @@ Trainer::Trainer(Context& context, Communicator& ranks, const RunConfig& config,
       checkpoints_({.run_directory = directory.path(), .keep = config.checkpoint.keep}) {}
 
 MicroBatch Trainer::next_micro_batch() {
+  const PhaseTimer timer(context_.profile(), "data");
   const Batch batch = loader_->next();
   const Shape shape{batch.batch * batch.seq};
   MicroBatch micro{Tensor::empty(context_, shape, DType::i32), Tensor::empty(context_, shape, DType::i32),
@@ -116,6 +117,7 @@ MicroBatch Trainer::next_micro_batch() {
 
 StepReport Trainer::step(std::int64_t n) {
   const auto start = std::chrono::steady_clock::now();
+  context_.profile().reset();
   ParameterStore& parameters = model_.parameters();
   StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
   parameters.begin_step();
@@ -156,6 +158,7 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
     report.mfu = model_flops_utilisation(flops, report.seconds, peak_flops_);
   }
   report.peak_bytes = context_.memory().peak_total();
+  if (config_.log.profile) report.seconds_by_phase = context_.profile().seconds();
   for (std::int64_t i = 0; i < router_.layers(); ++i)
     report.load.push_back(load_statistics(router_.counts(i)));
 }

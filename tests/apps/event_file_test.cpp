@@ -40,6 +40,9 @@ Points expected_of(const fs::path& metrics) {
     const auto step = row.at("step").get<std::int64_t>();
     for (const auto& [key, value] : row.items()) {
       if (value.is_number() && key != "step") points[key].emplace_back(step, value.get<float>());
+      if (value.is_object())
+        for (const auto& [part, inner] : value.items())
+          points[key + "/" + part].emplace_back(step, inner.get<float>());
       if (!value.is_array()) continue;
       REQUIRE(value.size() == 1);  // the workshop's mixture is layer 1
       const std::string tag = key.substr(0, key.find("_by_layer"));
@@ -121,12 +124,13 @@ TEST_CASE("a run that is asked for event files writes every number of metrics.js
   const Workshop shop;
   REQUIRE(shop.train("plain").exit_code == 0);
   CHECK_FALSE(fs::exists(shop.directory / "plain/tensorboard"));
-  REQUIRE(shop.train("run", {"log.tensorboard=true"}).exit_code == 0);
+  REQUIRE(shop.train("run", {"log.tensorboard=true", "log.profile=true"}).exit_code == 0);
   const fs::path events = shop.directory / "run/tensorboard", metrics = shop.directory / "run/metrics.jsonl";
   const Points points = read_events(events);
   CHECK(points.at("ce").size() == 40);
   CHECK(points.at("val_ce").size() == 4);
   CHECK(points.at("load_cv/layer_1").size() == 40);
+  CHECK(points.at("seconds_by_phase/forward").size() == 40);
   CHECK(points == expected_of(metrics));
   // As after a crash behind step 40 whose last checkpoint did not make it.
   fs::remove_all(shop.checkpoint("run", 40));

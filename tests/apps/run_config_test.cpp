@@ -104,6 +104,7 @@ batches = 0
 [log]
 every = 3
 tensorboard = true
+profile = true
 )");
   return config;
 }

@@ -2,6 +2,8 @@
 #include <cmath>
 #include <csignal>
 #include <cstring>
+#include <map>
+#include <sstream>
 
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
@@ -112,6 +114,27 @@ TEST_CASE("a document mask over shards that do not tell their documents is refus
   CHECK(result.exit_code == 2);
   CHECK(result.err.find("no /doc_offsets) (" + shop.path("data/train-00001.h5")) != std::string::npos);
   CHECK(!fs::exists(shop.directory / "fresh"));
+}
+
+TEST_CASE("log.profile says where the seconds of a step went") {
+  const Workshop shop;
+  REQUIRE(shop.train("plain", {"train.steps=8"}).exit_code == 0);
+  CHECK(text_of(shop.directory / "plain/metrics.jsonl").find("seconds_by_phase") == std::string::npos);
+  REQUIRE(shop.train("run", {"train.steps=8", "log.profile=true", "log.every=2"}).exit_code == 0);
+  std::istringstream rows(text_of(shop.directory / "run/metrics.jsonl"));
+  int count = 0;
+  for (std::string line; std::getline(rows, line); ++count) {
+    const auto row = nlohmann::json::parse(line);
+    const auto phases = row.at("seconds_by_phase").get<std::map<std::string, double>>();
+    double sum = 0.0;
+    for (const char* const phase : {"data", "forward", "backward", "optimizer"}) sum += phases.at(phase);
+    // Phases are of this step alone and do not overlap; the rest of a step is counting and reporting.
+    CHECK(sum <= row.at("step_seconds").get<double>());
+    CHECK(sum > 0.0);
+    CHECK(phases.at("expert_ffn.forward") <= phases.at("forward"));
+    CHECK(phases.at("expert_ffn.backward") <= phases.at("backward"));
+  }
+  CHECK(count == 4);
 }
 
 TEST_CASE("a signal saves and stops with success, and the run goes on from there") {

@@ -71,7 +71,8 @@ std::vector<nlohmann::json> Workshop::metrics(const char* run) const {
   std::vector<nlohmann::json> rows;
   for (std::string line; std::getline(file, line);) {
     rows.push_back(nlohmann::json::parse(line));
-    for (const char* key : {"tokens_per_second", "step_seconds", "mfu", "peak_bytes"}) rows.back().erase(key);
+    for (const char* key : {"tokens_per_second", "step_seconds", "mfu", "peak_bytes", "seconds_by_phase"})
+      rows.back().erase(key);
   }
   return rows;
 }
