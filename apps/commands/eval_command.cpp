@@ -102,7 +102,7 @@ Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Mo
           {"layers", layers_of(model, evaluation)}};
 }
 
-Evaluation run_evaluation(Context& context, const Model& model, const TokenSource& source,
+Evaluation run_evaluation(Context& context, const Model& model, const DataMix& data,
                           const RunConfig& config) {
   Progress progress;
   const auto start = std::chrono::steady_clock::now();
@@ -113,7 +113,7 @@ Evaluation run_evaluation(Context& context, const Model& model, const TokenSourc
   const auto show = [&](std::int64_t done, std::int64_t samples) {
     progress.show(fmt::format("{} of {} samples  {:.0f} tok/s", done, samples, rate(done)));
   };
-  Evaluation evaluation = evaluate(context, model, source,
+  Evaluation evaluation = evaluate(context, model, data,
                                    {.seq_len = config.data.seq_len,
                                     .micro_batch_size = config.train.micro_batch_size,
                                     .mask = DocumentMask{config.data.document_mask},
@@ -133,13 +133,13 @@ void print_load(const Json& report) {
 void eval(const EvalArguments& arguments) {
   const ModelFiles files = open_model(arguments.model);
   const RunConfig config = config_of(files, arguments.overrides);
-  const TokenSource source(arguments.data, arguments.split == "val" ? Split::val : Split::train);
-  source.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256());
-  if (config.data.document_mask) source.require_documents();
-  static_cast<void>(source.samples(config.data.seq_len));  // too short a split shows before the model is read
+  const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
+  data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256());
+  if (config.data.document_mask) data.require_documents();
+  static_cast<void>(data.samples(config.data.seq_len));  // too short a split shows before the model is read
   Context context({.threads = thread_count(config)});
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
-  const Evaluation evaluation = run_evaluation(context, *model, source, config);
+  const Evaluation evaluation = run_evaluation(context, *model, data, config);
   if (!std::isfinite(evaluation.ce)) {
     user_error(fmt::format("the cross-entropy is {}", evaluation.ce), files.path().string(),
                "the weights hold, or lead to, numbers that are not finite");

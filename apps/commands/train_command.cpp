@@ -27,25 +27,13 @@ constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
     "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.";
 
-RunData open_data(const RunConfig& config) {
-  if (config.data.path.empty())
-    user_error("no data", "data.path", "name a directory that granule data build wrote");
-  RunData data{TokenSource(config.data.path, Split::train), std::nullopt, find_tokenizer(config.data.path)};
-  if (config.eval.every.amount > 0.0) data.validation.emplace(config.data.path, Split::val);
-  if (config.data.document_mask) {
-    data.train.require_documents();
-    if (data.validation) data.validation->require_documents();
-  }
-  return data;
-}
-
 /// vocab_size from the data where the config leaves it open; shards of another vocabulary are refused.
 void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256) {
   if (config.model.vocab_size == 0) {
     const auto size = data.train.summary().vocab_size;
     if (!size) {
       user_error("the vocabulary size is known neither from the config nor from the data",
-                 config.data.path.string(), "set model.vocab_size");
+                 data.train.source(0).directory().string(), "set model.vocab_size");
     }
     config.model.vocab_size = *size;
   }
@@ -110,7 +98,7 @@ void train(const TrainArguments& arguments) {
         ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
   }
   RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
-  const RunData data = open_data(config);
+  const RunData data = open_run_data(config);
   settle_vocabulary(config, data, start ? start->tokenizer_sha256() : std::string());
   const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
   if (arguments.dry_run) return print_dry_run(config, steps);

@@ -105,6 +105,11 @@ RunConfig run_config_from_json(const json& document, std::string_view where) {
   return assemble(layers, {});
 }
 
+std::vector<DataMix::Part> RunConfig::Data::sources() const {
+  if (!mix.empty() || path.empty()) return mix;
+  return {{path}};
+}
+
 int thread_count(const RunConfig& config) {
   return config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
 }

@@ -16,6 +16,7 @@
 #include "apps/config/period.hpp"
 #include "core/device.hpp"
 #include "core/dtype.hpp"
+#include "data/sampling/data_mix.hpp"
 #include "moe/config.hpp"
 #include "nn/config.hpp"
 #include "optim/schedule.hpp"
@@ -28,7 +29,11 @@ struct RunConfig {
     std::int64_t seq_len = 0;      ///< once loaded never 0: max_position_embeddings when absent
     bool shuffle = true;
     std::int64_t seed = 0;
-    bool document_mask = false;  ///< attention stays inside documents
+    bool document_mask = false;        ///< attention stays inside documents
+    std::vector<DataMix::Part> mix{};  ///< instead of path: several sources, with absolute paths
+
+    /// What is trained on: the mix, or the path alone; empty where neither is given.
+    [[nodiscard]] std::vector<DataMix::Part> sources() const;
     friend bool operator==(const Data&, const Data&) = default;
   };
   struct Optim {  // AdamW

@@ -77,6 +77,39 @@ void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& pla
   }
 }
 
+/// Sources of their own length have no epoch in common.
+void check_no_epochs(const RunConfig& config, const PlaceOf& place) {
+  std::vector<std::pair<std::string_view, Period>> periods{{"train.steps", config.train.steps},
+                                                           {"schedule.warmup", config.schedule.warmup},
+                                                           {"checkpoint.every", config.checkpoint.every},
+                                                           {"eval.every", config.eval.every},
+                                                           {"log.every", config.log.every}};
+  for (const Period& point : config.schedule.decay_at) periods.emplace_back("schedule.decay_at", point);
+  for (const auto& [key, period] : periods) {
+    if (period.unit != Period::Unit::epochs) continue;
+    user_error(fmt::format("{} is given in epochs, and the sources of data.mix have none in common", key),
+               place(key), "give it in steps (500) or tokens (\"20Mt\")");
+  }
+}
+
+void check_mix(const RunConfig& config, const PlaceOf& place) {
+  const std::vector<DataMix::Part>& mix = config.data.mix;
+  if (mix.empty()) return;
+  if (!config.data.path.empty()) {
+    user_error("data.path and data.mix are both given", place("data.mix"),
+               "name the data in one of them; data.path=\"\" takes a path back");
+  }
+  double sum = 0.0;
+  for (const DataMix::Part& part : mix) sum += part.weight;
+  for (const DataMix::Part& part : mix) {
+    if (part.weight / sum >= Mixture::kSmallestShare) continue;
+    user_error(
+        fmt::format("data.mix gives {} a weight of {} of {}", part.directory.string(), part.weight, sum),
+        place("data.mix"), "give it a millionth of the sum at least, or leave it out");
+  }
+  check_no_epochs(config, place);
+}
+
 void check_schedule(const RunConfig& config, const PlaceOf& place) {
   const RunConfig::Schedule& schedule = config.schedule;
   const bool steps_down = schedule.kind == ScheduleKind::warmup_step_decay;
@@ -119,6 +152,7 @@ void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf
   GRANULE_CHECK(ranks >= 1, "config: {} ranks", ranks);
   check_model(config.model, config.moe, place);
   check_batch(config, ranks, place);
+  check_mix(config, place);
   check_schedule(config, place);
 }
 

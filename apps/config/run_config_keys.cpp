@@ -149,6 +149,7 @@ void add_data_and_optim_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(boolean("data.shuffle", GRANULE_AT(data.shuffle)));
   keys.push_back(integer("data.seed", GRANULE_AT(data.seed), kSeed));
   keys.push_back(boolean("data.document_mask", GRANULE_AT(data.document_mask)));
+  keys.push_back(mix_key());
   keys.push_back(
       {"optim.name", Trait::none, [](const RunConfig&) { return json("adamw"); },
        [](RunConfig&, const ConfigEntry& entry) { static_cast<void>(choice_of(entry, {"adamw"})); }});

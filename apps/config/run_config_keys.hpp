@@ -30,6 +30,9 @@ struct ConfigKey {
 /// In the order of the tables of docs/config.md.
 [[nodiscard]] const std::vector<ConfigKey>& config_keys();
 
+/// Those whose value is a table or a list of tables.
+[[nodiscard]] ConfigKey mix_key();
+
 /// Sets the key that the entry names. Unknown and pending keys are user errors.
 void apply_entry(RunConfig& config, const ConfigEntry& entry);
 

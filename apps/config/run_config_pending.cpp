@@ -35,7 +35,6 @@ const std::vector<PendingKey>& pending_keys() {
       {"moe.z_loss_alpha", kOnly, 0.0, ""},
       {"moe.bias_update_speed", kOnly, 0.0, "balance experts with moe.aux_loss_alpha"},
       {"moe.capacity_factor", kOnly, 0.0, "experts take every token (dropless); leave it out"},
-      {"data.mix", kOnly, json::array(), "build one data set of all sources, and give it as data.path"},
       {"train.dtype", kNever, "bf16", "use \"f32\""},
       {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\""},
       {"parallel.ep", kOnly, 1, kOneRank},

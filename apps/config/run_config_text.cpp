@@ -16,6 +16,12 @@ std::string toml_value(const json& value) {
     for (const json& element : value) list += (list.empty() ? "" : ", ") + toml_value(element);
     return "[" + list + "]";
   }
+  if (value.is_object()) {
+    std::string table;
+    for (const auto& [key, field] : value.items())
+      table += fmt::format("{}{} = {}", table.empty() ? "" : ", ", key, toml_value(field));
+    return "{" + table + "}";
+  }
   if (value.is_number_float()) {
     const std::string text = fmt::format("{}", value.get<double>());  // the shortest that reads back the same
     return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;

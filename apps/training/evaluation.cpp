@@ -7,9 +7,9 @@
 namespace granule {
 namespace {
 
-/// Samples [first, first + count) of the split, in order.
-MicroBatch read_samples(Context& context, const TokenSource& source, std::int64_t first, std::int64_t count,
-                        const EvaluationOptions& options) {
+/// Samples at positions [first, first + count).
+MicroBatch read_samples(Context& context, const DataMix& data, MixSampler& sampler, std::int64_t first,
+                        std::int64_t count, const EvaluationOptions& options) {
   const std::int64_t seq = options.seq_len;
   const auto row = [seq](const Tensor& tensor_N, std::int64_t i) {
     return tensor_N.span<std::int32_t>().subspan(static_cast<std::size_t>(i * seq),
@@ -21,33 +21,36 @@ MicroBatch read_samples(Context& context, const TokenSource& source, std::int64_
     batch.first_key_N = Tensor::empty(context, {count * seq}, DType::i32);
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(seq) + 1);
   for (std::int64_t i = 0; i < count; ++i) {
-    source.read_sample(first + i, seq, tokens);
+    const SampleId id = sampler(first + i);
+    const TokenSource& source = data.source(id.source);
+    source.read_sample(id.sample, seq, tokens);
     std::copy_n(tokens.begin(), seq, row(batch.token_N, i).begin());
     std::copy_n(tokens.begin() + 1, seq, row(batch.target_N, i).begin());
-    if (batch.first_key_N.defined()) source.read_first_keys(first + i, seq, row(batch.first_key_N, i));
+    if (batch.first_key_N.defined()) source.read_first_keys(id.sample, seq, row(batch.first_key_N, i));
   }
   return batch;
 }
 
 }  // namespace
 
-Evaluation evaluate(Context& context, const Model& model, const TokenSource& source,
+Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
                     const EvaluationOptions& options) {
-  if (options.mask == DocumentMask::yes) source.require_documents();
-  const std::int64_t there = source.samples(options.seq_len), size = options.micro_batch_size;
+  if (options.mask == DocumentMask::yes) data.require_documents();
+  const std::int64_t there = data.samples_before_a_repeat(options.seq_len), size = options.micro_batch_size;
   const std::int64_t samples = options.samples > 0 ? std::min(options.samples, there) : there;
   const StepTotals totals{samples * options.seq_len, samples, (samples + size - 1) / size};
   RouterRecord record(model.moe_layers(), model.moe().n_routed_experts);
+  MixSampler sampler = data.sampler(options.seq_len, SampleOrder::sequential, 0);
   LossReport losses;
   for (std::int64_t first = 0; first < samples; first += size) {
-    const MicroBatch batch = read_samples(context, source, first, std::min(size, samples - first), options);
+    const MicroBatch batch =
+        read_samples(context, data, sampler, first, std::min(size, samples - first), options);
     losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}));
     if (options.on_progress) options.on_progress(first + batch.batch, samples);
   }
   Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce, .aux = losses.aux()};
   result.perplexity = std::exp(losses.ce);
-  // The targets of these samples are tokens [1, samples · seq_len + 1).
-  if (const auto bytes = source.utf8_bytes_in(1, totals.target_tokens + 1); bytes && *bytes > 0.0) {
+  if (const auto bytes = data.target_bytes(samples, options.seq_len); bytes && *bytes > 0.0) {
     result.bits_per_byte =
         losses.ce * static_cast<double>(totals.target_tokens) / (std::numbers::ln2 * *bytes);
   }

@@ -1,10 +1,10 @@
-// Cross-entropy and load over the first samples of a split: the evaluation inside training and `granule
+// Cross-entropy and load over the first samples of the data: the evaluation inside training and `granule
 // eval`.
 #pragma once
 #include <functional>
 #include <optional>
 
-#include "data/sampling/token_source.hpp"
+#include "data/sampling/data_mix.hpp"
 #include "moe/objective.hpp"
 #include "moe/router_record.hpp"
 
@@ -13,7 +13,7 @@ namespace granule {
 struct EvaluationOptions {
   std::int64_t seq_len;
   std::int64_t micro_batch_size;
-  std::int64_t samples = 0;  ///< the first so many; 0: all
+  std::int64_t samples = 0;  ///< the first so many; 0: all, of several sources until one would begin again
   DocumentMask mask = DocumentMask::no;
   std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
 };
@@ -27,9 +27,9 @@ struct Evaluation {
   std::vector<std::int64_t> counts{};     ///< tokens of each expert, [moe layer][expert]
 };
 
-/// Throws a user error when the split is shorter than one sample, or documents are to be masked that its
-/// shards do not tell.
-[[nodiscard]] Evaluation evaluate(Context& context, const Model& model, const TokenSource& source,
+/// Sources are mixed as in training, each in sequence; no sample is used twice. Throws a user error when a
+/// split is shorter than one sample, or documents are to be masked that its shards do not tell.
+[[nodiscard]] Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
                                   const EvaluationOptions& options);
 
 }  // namespace granule

@@ -46,12 +46,6 @@ LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks,
           .mask = DocumentMask{config.data.document_mask}};
 }
 
-Sampler make_sampler(const RunConfig& config, const TokenSource& source) {
-  return {source.samples(config.data.seq_len),
-          config.data.shuffle ? SampleOrder::shuffled : SampleOrder::sequential,
-          static_cast<std::uint64_t>(config.data.seed)};
-}
-
 /// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak", each category at its own.
 std::string memory_text(const MemoryTable& memory) {
   const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
@@ -187,7 +181,7 @@ void Trainer::run() {
   directory_.open_records(
       {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
       config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
-  loader_ = std::make_unique<Loader>(data_.train, make_sampler(config_, data_.train),
+  loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
                                      loader_options(config_, ranks_, done_ * config_.train.batch_size));
   SignalRequest request = SignalRequest::none;
   const std::int64_t first = done_;
@@ -219,10 +213,8 @@ void Trainer::give_up(const StepReport& last) const {
 }
 
 nlohmann::json Trainer::sections() const {
-  nlohmann::json data{{"train_tokens", data_.train.summary().tokens}};
-  if (const auto& sha = data_.train.summary().tokenizer_sha256) data["tokenizer_sha256"] = *sha;
   return {{"config", to_json(config_)},
-          {"data", data},
+          {"data", data_.identity},
           {"optimizer", {{"steps", optimizer_.steps()}}},
           {"step_guard", to_json(guard_.state())}};
 }
@@ -250,11 +242,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   const auto& saved = checkpoint.sections();
   check_resumable(run_config_from_json(saved.at("config"), checkpoint.path().string()), config_,
                   checkpoint.path().string());
-  if (saved.at("data") != sections().at("data")) {
-    user_error(fmt::format("the data is not what the run was trained on: {} there, {} here",
-                           saved.at("data").dump(), sections().at("data").dump()),
-               checkpoint.path().string(), "give data.path the data of this run");
-  }
+  require_same_data(saved.at("data"), data_, checkpoint.path().string());
   load_parameters(model_.parameters(), checkpoint.model(), checkpoint.path().string());
   load_arena(model_.parameters(), optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
   load_arena(model_.parameters(), optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());

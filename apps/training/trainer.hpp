@@ -2,7 +2,7 @@
 #pragma once
 #include <chrono>
 
-#include "apps/config/run_config.hpp"
+#include "apps/training/run_data.hpp"
 #include "apps/training/run_directory.hpp"
 #include "apps/training/step_report.hpp"
 #include "apps/training/stop_signals.hpp"
@@ -14,14 +14,6 @@
 #include "optim/step_guard.hpp"
 
 namespace granule {
-
-/// The data of a run: a training split, a validation split where there is one, a tokenizer where there is
-/// one.
-struct RunData {
-  TokenSource train;
-  std::optional<TokenSource> validation;
-  std::optional<std::filesystem::path> tokenizer;
-};
 
 class Trainer {
  public:

@@ -25,15 +25,19 @@ std::int64_t micro_batches_per_rank(const LoaderOptions& options) {
 
 }  // namespace
 
-Loader::Loader(const TokenSource& source, Sampler sampler, const LoaderOptions& options)
-    : source_(source),
+Loader::Loader(const DataMix& data, MixSampler sampler, const LoaderOptions& options)
+    : data_(data),
       sampler_(std::move(sampler)),
       options_(options),
       per_step_(micro_batches_per_rank(options)) {
-  GRANULE_CHECK(sampler_.samples_per_epoch() <= source.samples(options.seq_len),
-                "loader: a sampler over {} samples, the source has {}", sampler_.samples_per_epoch(),
-                source.samples(options.seq_len));
-  if (options_.mask == DocumentMask::yes) source_.require_documents();
+  GRANULE_CHECK(sampler_.sources().size() == data_.sources().size(),
+                "loader: a sampler over {} sources of {}", sampler_.sources().size(), data_.sources().size());
+  for (std::size_t i = 0; i < data_.sources().size(); ++i) {
+    const std::int64_t there = data_.sources()[i].samples(options.seq_len);
+    const std::int64_t asked = sampler_.sources()[i].samples_per_epoch();
+    GRANULE_CHECK(asked <= there, "loader: a sampler over {} samples, source {} has {}", asked, i, there);
+  }
+  if (options_.mask == DocumentMask::yes) data_.require_documents();
   thread_ = std::thread([this] { read_ahead(); });
 }
 
@@ -54,14 +58,15 @@ Batch Loader::load(std::int64_t micro_batch) {
   Batch batch{.batch = options_.micro_batch_size, .seq = options_.seq_len};
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(options_.seq_len + 1));
   for (std::int64_t row = 0; row < batch.batch; ++row) {
-    batch.samples.push_back(sampler_(first + row));
-    source_.read_sample(batch.samples.back(), options_.seq_len, tokens);
+    const SampleId id = batch.samples.emplace_back(sampler_(first + row));
+    const TokenSource& source = data_.source(id.source);
+    source.read_sample(id.sample, options_.seq_len, tokens);
     batch.inputs.insert(batch.inputs.end(), tokens.begin(), tokens.end() - 1);
     batch.targets.insert(batch.targets.end(), tokens.begin() + 1, tokens.end());
     if (options_.mask == DocumentMask::no) continue;
     batch.first_keys.resize(batch.inputs.size());
-    source_.read_first_keys(batch.samples.back(), options_.seq_len,
-                            std::span(batch.first_keys).subspan(static_cast<std::size_t>(row * batch.seq)));
+    source.read_first_keys(id.sample, options_.seq_len,
+                           std::span(batch.first_keys).subspan(static_cast<std::size_t>(row * batch.seq)));
   }
   return batch;
 }

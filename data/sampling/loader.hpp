@@ -9,8 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "data/sampling/sampler.hpp"
-#include "data/sampling/token_source.hpp"
+#include "data/sampling/data_mix.hpp"
 
 namespace granule {
 
@@ -19,7 +18,7 @@ namespace granule {
 /// empty without a document mask.
 struct Batch {
   std::vector<std::int32_t> inputs{}, targets{}, first_keys{};
-  std::vector<std::int64_t> samples{};
+  std::vector<SampleId> samples{};
   std::int64_t batch = 0;
   std::int64_t seq = 0;
 };
@@ -37,9 +36,9 @@ struct LoaderOptions {
 
 class Loader {
  public:
-  /// `source` must outlive the loader. Throws a user error when batch_size is not a multiple of
+  /// `data` must outlive the loader. Throws a user error when batch_size is not a multiple of
   /// world × micro_batch_size, and when documents are to be masked that the shards do not tell.
-  Loader(const TokenSource& source, Sampler sampler, const LoaderOptions& options);
+  Loader(const DataMix& data, MixSampler sampler, const LoaderOptions& options);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -55,8 +54,8 @@ class Loader {
   void read_ahead();
   [[nodiscard]] Batch load(std::int64_t micro_batch);
 
-  const TokenSource& source_;
-  Sampler sampler_;
+  const DataMix& data_;
+  MixSampler sampler_;
   LoaderOptions options_;
   std::int64_t per_step_ = 0;
   std::int64_t taken_ = 0;  // micro-batches handed out

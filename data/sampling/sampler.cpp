@@ -9,17 +9,19 @@
 
 namespace granule {
 
-std::vector<std::uint32_t> epoch_permutation(std::int64_t n, std::uint64_t seed, std::int64_t epoch) {
+std::vector<std::uint32_t> epoch_permutation(std::int64_t n, std::uint64_t seed, std::int64_t source,
+                                             std::int64_t epoch) {
   GRANULE_CHECK(n > 0 && n <= std::numeric_limits<std::uint32_t>::max(), "a permutation of {} samples", n);
-  const RandomStream random(seed, fmt::format("data/epoch/{}", epoch));
+  const std::string of_source = source == 0 ? std::string() : fmt::format("/{}", source);
+  const RandomStream random(seed, fmt::format("data{}/epoch/{}", of_source, epoch));
   std::vector<std::uint32_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0U);
   for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random.below(i + 1, i)]);
   return order;
 }
 
-Sampler::Sampler(std::int64_t samples, SampleOrder order, std::uint64_t seed)
-    : samples_(samples), order_(order), seed_(seed) {
+Sampler::Sampler(std::int64_t samples, SampleOrder order, std::uint64_t seed, std::int64_t source)
+    : samples_(samples), order_(order), seed_(seed), source_(source) {
   GRANULE_CHECK(samples > 0, "a sampler over {} samples", samples);
 }
 
@@ -28,10 +30,23 @@ std::int64_t Sampler::operator()(std::int64_t index) {
   const std::int64_t position = index % samples_;
   if (order_ == SampleOrder::sequential) return position;
   if (const std::int64_t epoch = index / samples_; epoch != epoch_) {
-    permutation_ = epoch_permutation(samples_, seed_, epoch);
+    permutation_ = epoch_permutation(samples_, seed_, source_, epoch);
     epoch_ = epoch;
   }
   return permutation_[static_cast<std::size_t>(position)];
+}
+
+MixSampler::MixSampler(Mixture mixture, std::span<const std::int64_t> samples, SampleOrder order,
+                       std::uint64_t seed)
+    : mixture_(std::move(mixture)) {
+  GRANULE_CHECK(std::ssize(samples) == mixture_.sources(), "a sampler over {} sources, {} are mixed",
+                samples.size(), mixture_.sources());
+  for (const std::int64_t n : samples) sources_.emplace_back(n, order, seed, std::ssize(sources_));
+}
+
+SampleId MixSampler::operator()(std::int64_t index) {
+  const Mixture::Place place = mixture_.place(index);
+  return {place.source, sources_[static_cast<std::size_t>(place.source)](place.index)};
 }
 
 }  // namespace granule

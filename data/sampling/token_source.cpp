@@ -1,6 +1,7 @@
 #include "data/sampling/token_source.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
@@ -68,22 +69,49 @@ std::vector<ShardReader> open_by_name(const fs::path& directory, Split split) {
   return shards;
 }
 
-// Keeps what all shards that say something agree on.
+// Keeps what all that say something agree on.
 template <class T>
-void agree(std::optional<T>& common, const std::optional<T>& value, const char* name,
-           const ShardReader& shard) {
+void agree(std::optional<T>& common, const std::optional<T>& value, const char* name, const fs::path& where) {
   if (!value) return;
   if (common && *common != *value) {
-    user_error(fmt::format("{} is {}, the rest of the data set says {}", name, *value, *common),
-               shard.path().string(), "the shards were not built together; build the data set again");
+    user_error(fmt::format("{} is {}, the rest of the data says {}", name, *value, *common), where.string(),
+               "build all of the data with one tokenizer");
   }
   common = value;
+}
+
+void add_known(std::optional<std::int64_t>& sum, const std::optional<std::int64_t>& more) {
+  sum = sum && more ? std::optional(*sum + *more) : std::nullopt;
+}
+
+TokenSourceSummary summary_of(const ShardReader& shard) {
+  const ShardAttributes& said = shard.attributes();
+  TokenSourceSummary summary{.tokens = shard.tokens(),
+                             .vocab_size = said.vocab_size,
+                             .bos_id = said.bos_id,
+                             .eos_id = said.eos_id,
+                             .tokenizer_sha256 = said.tokenizer_sha256};
+  const auto offsets = shard.document_offsets(), bytes = shard.document_bytes();
+  if (!offsets.empty()) summary.documents = std::ssize(offsets) - 1;
+  if (!bytes.empty() || shard.tokens() == 0)
+    summary.utf8_bytes = std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0});
+  return summary;
 }
 
 }  // namespace
 
 std::string_view name_of(Split split) {
   return split == Split::train ? "train" : "val";
+}
+
+void TokenSourceSummary::add(const TokenSourceSummary& more, const fs::path& where) {
+  tokens += more.tokens;
+  add_known(documents, more.documents);
+  add_known(utf8_bytes, more.utf8_bytes);
+  agree(vocab_size, more.vocab_size, "vocab_size", where);
+  agree(bos_id, more.bos_id, "bos_id", where);
+  agree(eos_id, more.eos_id, "eos_id", where);
+  agree(tokenizer_sha256, more.tokenizer_sha256, "tokenizer_sha256", where);
 }
 
 TokenSource::TokenSource(const fs::path& directory, Split split, DigestCheck digests)
@@ -96,6 +124,8 @@ TokenSource::TokenSource(const fs::path& directory, Split split, DigestCheck dig
     if (manifest.vocab_size > 0) summary_.vocab_size = manifest.vocab_size;
     if (!manifest.tokenizer_sha256.empty()) summary_.tokenizer_sha256 = manifest.tokenizer_sha256;
     shards_ = open_listed(directory, manifest, split, digests);
+    for (const ManifestShard& shard : manifest.shards)
+      if (shard.split == name_of(split)) sha256_.push_back(shard.sha256);
   } else {
     shards_ = open_by_name(directory, split);
   }
@@ -108,24 +138,18 @@ TokenSource::TokenSource(const fs::path& directory, Split split, DigestCheck dig
 }
 
 void TokenSource::summarise() {
-  begins_.assign(1, 0);
-  bool documents_known = true, bytes_known = true;
-  std::int64_t documents = 0, bytes = 0;
+  summary_.documents = summary_.utf8_bytes = begins_.emplace_back(0);
   for (const ShardReader& shard : shards_) {
     begins_.push_back(begins_.back() + shard.tokens());
-    documents_known &= !shard.document_offsets().empty();
-    bytes_known &= !shard.document_bytes().empty() || shard.tokens() == 0;
-    documents += std::max<std::int64_t>(std::ssize(shard.document_offsets()) - 1, 0);
-    for (const std::int64_t n : shard.document_bytes()) bytes += n;
-    const ShardAttributes& said = shard.attributes();
-    agree(summary_.vocab_size, said.vocab_size, "vocab_size", shard);
-    agree(summary_.bos_id, said.bos_id, "bos_id", shard);
-    agree(summary_.eos_id, said.eos_id, "eos_id", shard);
-    agree(summary_.tokenizer_sha256, said.tokenizer_sha256, "tokenizer_sha256", shard);
+    summary_.add(summary_of(shard), shard.path());
   }
-  summary_.tokens = begins_.back();
-  if (documents_known) summary_.documents = documents;
-  if (bytes_known) summary_.utf8_bytes = bytes;
+}
+
+std::string TokenSource::digest() const {
+  std::string all;
+  for (std::size_t i = 0; i < shards_.size(); ++i)
+    all += sha256_.empty() ? sha256_of_file(shards_[i].path()) : sha256_[i];
+  return sha256_of(std::as_bytes(std::span(all)));
 }
 
 void TokenSource::require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const {
@@ -173,7 +197,7 @@ void TokenSource::read_first_keys(std::int64_t sample, std::int64_t seq_len,
   GRANULE_CHECK(std::ssize(out) == seq_len, "read_first_keys: {} places for {} tokens", out.size(), seq_len);
   const std::int64_t begin = sample * seq_len, end = begin + seq_len;
   GRANULE_CHECK(begin >= 0 && end <= summary_.tokens, "tokens [{}, {}) of {}", begin, end, summary_.tokens);
-  std::size_t shard = shard_of(begin);
+  std::size_t shard = position_of(begin).shard;
   for (std::int64_t at = begin; at < end; ++shard) {
     const auto offsets = shards_[shard].document_offsets();
     GRANULE_CHECK(!offsets.empty() || shards_[shard].tokens() == 0, "{}: no documents",
@@ -188,14 +212,15 @@ void TokenSource::read_first_keys(std::int64_t sample, std::int64_t seq_len,
   }
 }
 
-std::size_t TokenSource::shard_of(std::int64_t token) const {
-  return static_cast<std::size_t>(std::ranges::upper_bound(begins_, token) - begins_.begin()) - 1;
+TokenSource::Position TokenSource::position_of(std::int64_t token) const {
+  const auto shard = static_cast<std::size_t>(std::ranges::upper_bound(begins_, token) - begins_.begin()) - 1;
+  return {shard, token - begins_[shard]};
 }
 
 void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
   GRANULE_CHECK(begin >= 0 && begin + std::ssize(out) <= summary_.tokens, "tokens [{}, {}) of {}", begin,
                 begin + std::ssize(out), summary_.tokens);
-  std::size_t shard = shard_of(begin);
+  std::size_t shard = position_of(begin).shard;
   while (!out.empty()) {
     const std::int64_t count = std::min<std::int64_t>(std::ssize(out), begins_[shard + 1] - begin);
     shards_[shard].read(begin - begins_[shard], out.first(static_cast<std::size_t>(count)));

@@ -29,6 +29,10 @@ struct TokenSourceSummary {
   std::optional<std::int64_t> utf8_bytes;  ///< of the documents' text, for bits per byte
   std::optional<std::int64_t> vocab_size, bos_id, eos_id;
   std::optional<std::string> tokenizer_sha256;
+
+  /// Adds what more of the same data says, read from `where`: counts add up, and are known only where both
+  /// are; the rest must agree, else it throws a user error.
+  void add(const TokenSourceSummary& more, const std::filesystem::path& where);
 };
 
 /// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
@@ -40,6 +44,8 @@ class TokenSource {
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   [[nodiscard]] const TokenSourceSummary& summary() const { return summary_; }
   [[nodiscard]] std::span<const ShardReader> shards() const { return shards_; }
+  /// SHA-256 over those of the shards in their order, wherever they lie. Reads shards that no manifest lists.
+  [[nodiscard]] std::string digest() const;
 
   /// Refuses shards made with another vocabulary or tokenizer, and any id outside the vocabulary (reads every
   /// token once). An empty `tokenizer_sha256` compares the vocabulary only.
@@ -51,6 +57,13 @@ class TokenSource {
   void read_sample(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const;
   /// Tokens [begin, begin + out.size()), across shards.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;
+
+  /// The shard that holds a token of the row, and its place there.
+  struct Position {
+    std::size_t shard;
+    std::int64_t token;
+  };
+  [[nodiscard]] Position position_of(std::int64_t token) const;
 
   /// Refuses shards that do not say where their documents begin (no /doc_offsets), by name.
   void require_documents() const;
@@ -64,12 +77,12 @@ class TokenSource {
 
  private:
   void summarise();
-  [[nodiscard]] std::size_t shard_of(std::int64_t token) const;
 
   std::filesystem::path directory_;
   Split split_;
   std::vector<ShardReader> shards_;
   std::vector<std::int64_t> begins_;  // first token of each shard, and the end
+  std::vector<std::string> sha256_;   // of each shard, from the manifest; empty: not listed
   TokenSourceSummary summary_;
 };
 

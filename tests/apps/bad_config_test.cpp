@@ -162,6 +162,39 @@ TEST_CASE("values of the wrong type or out of range are refused with what is rig
   });
 }
 
+TEST_CASE("a mix that is none is refused with the source that is wrong") {
+  const auto mix = [](const std::string& list, std::vector<std::string> message) {
+    message.emplace_back("run.toml:12");
+    return in_file("[data]\nmix = " + list + "\n", std::move(message));
+  };
+  const std::string sound_mix = "mix = [{path = \"a\", weight = 1}, {path = \"b\", weight = 2}]\n";
+  check_rows({
+      mix("\"a\"", {"data.mix = \"a\" is not a list, [{path = …, weight = …}, …]"}),
+      mix("[\"a\"]", {"data.mix[0] = \"a\" is not a table, {path = …, weight = …}"}),
+      mix("[{path = \"a\", weight = 1}, {path = \"b\"}]", {"data.mix[1].weight is missing"}),
+      mix("[{weight = 1}]", {"data.mix[0].path is missing"}),
+      mix("[{path = \"a\", weigth = 1}]", {"unknown key 'data.mix[0].weigth'", "path = …, weight = …"}),
+      mix("[{path = 3, weight = 1}]", {"data.mix[0].path = 3 is not a text"}),
+      mix("[{path = \"\", weight = 1}]", {"data.mix[0].path = \"\" is not the path of a directory"}),
+      mix("[{path = \"a\", weight = \"1\"}]", {"data.mix[0].weight = \"1\" is not a number"}),
+      mix("[{path = \"a\", weight = 0}]", {"data.mix[0].weight = 0 is out of range", "more than 0"}),
+      mix("[{path = \"a\", weight = -1}]", {"data.mix[0].weight = -1 is out of range"}),
+      mix("[{path = \"a\", weight = nan}]", {"data.mix[0].weight = nan is not a finite number"}),
+      mix("[{path = \"a\", weight = 1}, {path = \"./a\", weight = 1}]", {"/a is listed twice in data.mix"}),
+      mix("[{path = \"a\", weight = 1}, {path = \"b\", weight = 1e-7}]",
+          {"data.mix gives ", "/b a weight of 1e-07 of 1.0000001", "millionth"}),
+      in_file("[data]\npath = \"a\"\n" + sound_mix, {"data.path and data.mix are both given", "run.toml:13"}),
+      in_file(
+          "[data]\n" + sound_mix + "[train]\nsteps = \"2e\"\n",
+          {"train.steps is given in epochs, and the sources of data.mix have none in common", "run.toml:14"}),
+      in_file("[data]\n" + sound_mix + "[schedule]\ndecay_at = [\"1e\", \"2e\"]\n",
+              {"schedule.decay_at is given in epochs", "run.toml:14"}),
+      in_file("[data]\n" + sound_mix + "[eval]\nevery = \"1e\"\n", {"eval.every is given in epochs"}),
+      in_file("[data]\n" + sound_mix + "[checkpoint]\nevery = \"1e\"\n",
+              {"checkpoint.every is given in epochs"}),
+  });
+}
+
 TEST_CASE("keys that contradict each other are refused with both values") {
   const auto model = [](std::string text, std::vector<std::string> message) {
     std::string name = text;
@@ -220,7 +253,6 @@ TEST_CASE("features that are not built yet are refused by name, their neutral va
       {"moe.z_loss_alpha=0.001", "0.0"},
       {"moe.bias_update_speed=0.001", "0"},
       {"moe.capacity_factor=1.25", "0.0"},
-      {"data.mix=[{path=\"a\", weight=1}]", "[]"},
       {"train.dtype=bf16", "f32"},
       {"train.device=cuda", "cpu"},
       {"parallel.ep=2", "1"},

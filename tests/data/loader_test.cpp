@@ -19,9 +19,10 @@ class SmallSet {
   TempDir dir_;
 
  public:
-  TokenSource source = (test::write_shard(dir_ / "train-0.h5", test::patterned_documents(3, 13, 50), 50),
-                        test::write_shard(dir_ / "train-1.h5", test::patterned_documents(3, 14, 50), 50),
-                        TokenSource(dir_.path(), Split::train));
+  DataMix data = (test::write_shard(dir_ / "train-0.h5", test::patterned_documents(3, 13, 50), 50),
+                  test::write_shard(dir_ / "train-1.h5", test::patterned_documents(3, 14, 50), 50),
+                  DataMix(dir_.path(), Split::train));
+  const TokenSource& source = data.source(0);
 };
 
 LoaderOptions options(std::int64_t batch, std::int64_t micro, std::int64_t rank = 0, std::int64_t world = 1) {
@@ -32,14 +33,14 @@ LoaderOptions options(std::int64_t batch, std::int64_t micro, std::int64_t rank 
 TEST_CASE("inputs are the sample's first tokens, targets its last") {
   SmallSet set;
   REQUIRE(set.source.summary().tokens == 81);
-  Loader loader(set.source, Sampler(10, SampleOrder::sequential, 0), options(4, 2));
+  Loader loader(set.data, set.data.sampler(8, SampleOrder::sequential, 0), options(4, 2));
   for (std::int64_t micro = 0; micro < 12; ++micro) {
     const Batch batch = loader.next();
     REQUIRE(batch.batch == 2);
     REQUIRE(batch.inputs.size() == 16);
     for (std::int64_t row = 0; row < 2; ++row) {
       const std::int64_t sample = (2 * micro + row) % 10;
-      CHECK(batch.samples[static_cast<std::size_t>(row)] == sample);
+      CHECK(batch.samples[static_cast<std::size_t>(row)] == SampleId{0, sample});
       std::vector<std::int32_t> tokens(9);
       set.source.read_sample(sample, 8, tokens);
       CHECK(std::equal(tokens.begin(), tokens.end() - 1, batch.inputs.begin() + row * 8));
@@ -51,25 +52,24 @@ TEST_CASE("inputs are the sample's first tokens, targets its last") {
 TEST_CASE("with a document mask every row has its first keys, without one there are none") {
   SmallSet set;
   LoaderOptions opts = options(4, 2);
-  Loader plain(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);
+  Loader plain(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), opts);
   CHECK(plain.next().first_keys.empty());
   opts.mask = DocumentMask::yes;
-  Loader masked(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);
+  Loader masked(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), opts);
   for (int micro = 0; micro < 10; ++micro) {
     const Batch batch = masked.next();
     REQUIRE(batch.first_keys.size() == 16);
     for (std::size_t row = 0; row < 2; ++row) {
       std::vector<std::int32_t> keys(8);
-      set.source.read_first_keys(batch.samples[row], 8, keys);
+      set.source.read_first_keys(batch.samples[row].sample, 8, keys);
       CHECK(std::equal(keys.begin(), keys.end(), batch.first_keys.begin() + static_cast<long>(row) * 8));
     }
   }
 }
 
-std::vector<std::int64_t> samples_of(const SmallSet& set, const LoaderOptions& opts,
-                                     std::int64_t micro_batches) {
-  Loader loader(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);
-  std::vector<std::int64_t> samples;
+std::vector<SampleId> samples_of(const SmallSet& set, const LoaderOptions& opts, std::int64_t micro_batches) {
+  Loader loader(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), opts);
+  std::vector<SampleId> samples;
   for (std::int64_t i = 0; i < micro_batches; ++i) {
     const Batch batch = loader.next();
     samples.insert(samples.end(), batch.samples.begin(), batch.samples.end());
@@ -83,11 +83,11 @@ TEST_CASE("a layout only decides which rank reads which samples of a step") {
   CHECK(samples_of(set, options(8, 2), 24) == alone);
   const std::int64_t world = GENERATE(2, 4);
   const std::int64_t per_step = 8 / (world * 2);
-  std::vector<std::vector<std::int64_t>> ranks;
+  std::vector<std::vector<SampleId>> ranks;
   for (std::int64_t rank = 0; rank < world; ++rank) {
     ranks.push_back(samples_of(set, options(8, 2, rank, world), 6 * per_step));
   }
-  std::vector<std::int64_t> together;
+  std::vector<SampleId> together;
   for (std::int64_t step = 0; step < 6; ++step) {
     for (const auto& samples : ranks) {
       const auto first = samples.begin() + step * per_step * 2;
@@ -101,7 +101,7 @@ TEST_CASE("a resumed loader goes on where whole steps were consumed, not where i
   SmallSet set;
   const auto straight = samples_of(set, options(4, 2), 20);
   LoaderOptions opts = options(4, 2);
-  Loader first(set.source, Sampler(10, SampleOrder::shuffled, 5), opts);
+  Loader first(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), opts);
   for (int i = 0; i < 7; ++i) static_cast<void>(first.next());
   CHECK(first.consumed_samples() == 12);  // 7 micro-batches of 2 are three steps of 4 and a half
   opts.start_sample = first.consumed_samples();
@@ -110,14 +110,14 @@ TEST_CASE("a resumed loader goes on where whole steps were consumed, not where i
 
 TEST_CASE("a batch that ranks and micro-batches cannot share is refused") {
   SmallSet set;
-  const Sampler sampler(10, SampleOrder::sequential, 0);
+  const MixSampler sampler = set.data.sampler(8, SampleOrder::sequential, 0);
   CHECK_THAT(
-      user_error_of([&] { Loader(set.source, sampler, options(6, 4)); }),
+      user_error_of([&] { Loader(set.data, sampler, options(6, 4)); }),
       Catch::Contains(
           "a batch of 6 sequences cannot be cut into micro-batches of 4 on 1 rank (train.batch_size)"));
-  CHECK_THAT(user_error_of([&] { Loader(set.source, sampler, options(6, 3, 0, 4)); }),
+  CHECK_THAT(user_error_of([&] { Loader(set.data, sampler, options(6, 3, 0, 4)); }),
              Catch::Contains("on 4 ranks"));
-  CHECK_THAT(user_error_of([&] { Loader(set.source, sampler, options(0, 1)); }),
+  CHECK_THAT(user_error_of([&] { Loader(set.data, sampler, options(0, 1)); }),
              Catch::Contains("a batch of 0"));
 }
 
@@ -125,8 +125,8 @@ TEST_CASE("an error while reading ahead reaches the caller of next, after what w
   const TempDir dir;
   std::filesystem::copy_file(std::filesystem::path(GRANULE_TEST_DATA) / "shards" / "bad_late_checksum.h5",
                              dir / "train-0.h5");
-  const TokenSource source(dir.path(), Split::train);
-  Loader loader(source, Sampler(10, SampleOrder::sequential, 0), options(1, 1));
+  const DataMix data(dir.path(), Split::train);
+  Loader loader(data, data.sampler(8, SampleOrder::sequential, 0), options(1, 1));
   for (int i = 0; i < 3; ++i) CHECK_NOTHROW(loader.next());
   for (int i = 0; i < 2; ++i) {
     CHECK_THAT(user_error_of([&] { static_cast<void>(loader.next()); }),
@@ -137,7 +137,7 @@ TEST_CASE("an error while reading ahead reaches the caller of next, after what w
 TEST_CASE("a loader can be given up at any moment") {
   SmallSet set;
   for (int taken = 0; taken < 20; ++taken) {
-    Loader loader(set.source, Sampler(10, SampleOrder::shuffled, 5), options(4, 2));
+    Loader loader(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), options(4, 2));
     for (int i = 0; i < taken; ++i) static_cast<void>(loader.next());
     if (taken % 3 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -145,7 +145,7 @@ TEST_CASE("a loader can be given up at any moment") {
 
 TEST_CASE("loaders of several ranks read one source at once") {
   SmallSet set;
-  std::vector<std::vector<std::int64_t>> seen(4);
+  std::vector<std::vector<SampleId>> seen(4);
   std::vector<std::thread> ranks;
   for (std::size_t rank = 0; rank < seen.size(); ++rank) {
     ranks.emplace_back(

@@ -38,16 +38,16 @@ TEST_CASE("shuffled, a position reads the same sample whatever was asked before"
 }
 
 TEST_CASE("the order of an epoch is fixed for good: resumed runs of later versions must read the same") {
-  CHECK(epoch_permutation(10, 1234, 0) == std::vector<std::uint32_t>{4, 9, 8, 5, 7, 2, 3, 6, 0, 1});
-  CHECK(epoch_permutation(10, 1234, 1) == std::vector<std::uint32_t>{2, 1, 6, 8, 5, 3, 9, 7, 0, 4});
-  CHECK(epoch_permutation(1, 1234, 0) == std::vector<std::uint32_t>{0});
+  CHECK(epoch_permutation(10, 1234, 0, 0) == std::vector<std::uint32_t>{4, 9, 8, 5, 7, 2, 3, 6, 0, 1});
+  CHECK(epoch_permutation(10, 1234, 0, 1) == std::vector<std::uint32_t>{2, 1, 6, 8, 5, 3, 9, 7, 0, 4});
+  CHECK(epoch_permutation(1, 1234, 0, 0) == std::vector<std::uint32_t>{0});
 }
 
 TEST_CASE("every sample is as likely as another in every place") {
   // 4000 permutations of 5: each (sample, place) is seen 800 times on average with standard deviation 25.3.
   std::array<std::array<int, 5>, 5> seen{};
   for (std::int64_t epoch = 0; epoch < 4000; ++epoch) {
-    const auto order = epoch_permutation(5, 99, epoch);
+    const auto order = epoch_permutation(5, 99, 0, epoch);
     for (std::size_t place = 0; place < 5; ++place) ++seen[order[place]][place];
   }
   for (const auto& row : seen) {

@@ -175,7 +175,7 @@ TEST_CASE("a malformed manifest is refused with the key that is wrong") {
       {"\"train\"", "\"test\"", "shards[0].split is neither train nor val"},
       {"\"sha256\": \"", "\"sha256\": \"0", "shards[0].sha256 is not 64"},
       {"train-00001", "train-00000", "train-00000.h5 is listed twice"},
-      {"\"vocab_size\": 50", "\"vocab_size\": 51", "vocab_size is 50, the rest of the data set says 51"},
+      {"\"vocab_size\": 50", "\"vocab_size\": 51", "vocab_size is 50, the rest of the data says 51"},
   }));
   const std::string error =
       error_after([&](const fs::path& d) { replace_in(d / "manifest.json", from, to); });

@@ -1,0 +1,77 @@
+// The keys whose value is a table or a list of tables.
+#include <algorithm>
+
+#include "apps/config/run_config_keys.hpp"
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+
+/// The fields of one table, each an entry of its own: "data.mix[1].weight".
+class Fields {
+ public:
+  /// Every name of the table must be one of `names`, and each of these must be there.
+  Fields(const ConfigEntry& key, std::string name, const json& table, std::vector<std::string_view> names)
+      : key_(key), name_(std::move(name)), table_(table) {
+    std::string form;
+    for (const std::string_view field : names)
+      form += fmt::format("{}{} = …", form.empty() ? "" : ", ", field);
+    if (!table.is_object()) wrong_type(entry("", table), fmt::format("a table, {{{}}}", form));
+    for (const auto& [field, value] : table.items()) {
+      if (std::find(names.begin(), names.end(), field) == names.end())
+        user_error(fmt::format("unknown key '{}.{}'", name_, field), key.where,
+                   fmt::format("its keys are {{{}}}", form));
+    }
+    for (const std::string_view field : names) {
+      if (!table.contains(field))
+        user_error(fmt::format("{}.{} is missing", name_, field), key.where,
+                   fmt::format("write {{{}}}", form));
+    }
+  }
+  [[nodiscard]] ConfigEntry operator[](std::string_view field) const {
+    return entry(fmt::format(".{}", field), table_.at(std::string(field)));
+  }
+
+ private:
+  [[nodiscard]] ConfigEntry entry(const std::string& field, const json& value) const {
+    return {name_ + field, value, key_.where, {}, key_.base};
+  }
+  const ConfigEntry& key_;
+  std::string name_;
+  const json& table_;
+};
+
+void read_mix(RunConfig& config, const ConfigEntry& entry) {
+  if (!entry.value.is_array()) wrong_type(entry, "a list, [{path = …, weight = …}, …]");
+  std::vector<DataMix::Part> mix;
+  for (std::size_t i = 0; i < entry.value.size(); ++i) {
+    const Fields fields(entry, fmt::format("{}[{}]", entry.key, i), entry.value[i], {"path", "weight"});
+    DataMix::Part part{path_of(fields["path"]),
+                       number_of(fields["weight"], {0.0, 1e30, NumberRange::End::excluded})};
+    if (part.directory.empty()) wrong_type(fields["path"], "the path of a directory");
+    const auto same = [&](const DataMix::Part& other) { return other.directory == part.directory; };
+    if (std::any_of(mix.begin(), mix.end(), same)) {
+      user_error(fmt::format("{} is listed twice in {}", part.directory.string(), entry.key), entry.where,
+                 "list each source once, with its weight");
+    }
+    mix.push_back(std::move(part));
+  }
+  config.data.mix = std::move(mix);
+}
+
+json mix_of(const RunConfig& config) {
+  json list = json::array();
+  for (const DataMix::Part& part : config.data.mix)
+    list.push_back({{"path", part.directory.string()}, {"weight", part.weight}});
+  return list;
+}
+
+}  // namespace
+
+ConfigKey mix_key() {
+  return {"data.mix", ConfigKey::Trait::none, mix_of, read_mix};
+}
+
+}  // namespace granule

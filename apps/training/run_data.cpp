@@ -1,0 +1,64 @@
+#include "apps/training/run_data.hpp"
+
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+
+json identity_of(const DataMix& train) {
+  json identity{{"sources", json::array()}};
+  for (const TokenSource& source : train.sources())
+    identity["sources"].push_back({{"tokens", source.summary().tokens}, {"sha256", source.digest()}});
+  if (const auto& sha256 = train.summary().tokenizer_sha256) identity["tokenizer_sha256"] = *sha256;
+  return identity;
+}
+
+std::optional<std::filesystem::path> tokenizer_of(const DataMix& data) {
+  for (const TokenSource& source : data.sources()) {
+    if (auto tokenizer = find_tokenizer(source.directory())) return tokenizer;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+RunData open_run_data(const RunConfig& config) {
+  const std::vector<DataMix::Part> sources = config.data.sources();
+  if (sources.empty())
+    user_error("no data", "data.path",
+               "name a directory that granule data build wrote, or several in data.mix");
+  RunData data{DataMix(sources, Split::train)};
+  if (config.eval.every.amount > 0.0) data.validation.emplace(sources, Split::val);
+  if (config.data.document_mask) {
+    data.train.require_documents();
+    if (data.validation) data.validation->require_documents();
+  }
+  data.tokenizer = tokenizer_of(data.train);
+  data.identity = identity_of(data.train);
+  return data;
+}
+
+MixSampler sampler_of(const RunConfig& config, const DataMix& train) {
+  return train.sampler(config.data.seq_len,
+                       config.data.shuffle ? SampleOrder::shuffled : SampleOrder::sequential,
+                       static_cast<std::uint64_t>(config.data.seed));
+}
+
+void require_same_data(const json& saved, const RunData& data, const std::string& checkpoint) {
+  if (saved == data.identity) return;
+  const json was = saved.value("sources", json::array());
+  for (std::size_t i = 0; i < data.train.sources().size(); ++i) {
+    const TokenSource& source = data.train.sources()[i];
+    const json then = i < was.size() ? was[i] : json();
+    if (then == data.identity["sources"][i]) continue;
+    user_error(fmt::format("the data is not what the run was trained on: {} now, {} then",
+                           data.identity["sources"][i].dump(), then.dump()),
+               source.directory().string(), "put the run's own data back; the checkpoint is " + checkpoint);
+  }
+  user_error("the data is not what the run was trained on: another tokenizer, or fewer sources", checkpoint,
+             "give data.path or data.mix the data of this run");
+}
+
+}  // namespace granule

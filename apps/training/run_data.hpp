@@ -1,0 +1,32 @@
+// The data of a run as its config names it, and what the run remembers of it.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/config/run_config.hpp"
+#include "data/sampling/data_mix.hpp"
+
+namespace granule {
+
+/// A training split, a validation split where the run evaluates, a tokenizer where there is one.
+struct RunData {
+  DataMix train;
+  std::optional<DataMix> validation{};
+  std::optional<std::filesystem::path> tokenizer{};
+  nlohmann::json identity{};  ///< of the training data: tokens and SHA-256 of every source, the tokenizer's
+};
+
+/// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
+[[nodiscard]] RunData open_run_data(const RunConfig& config);
+
+/// Which samples a run of this config reads.
+[[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train);
+
+/// Throws a user error that names the source when the data is not what `saved`, the identity that a
+/// checkpoint holds, describes.
+void require_same_data(const nlohmann::json& saved, const RunData& data, const std::string& checkpoint);
+
+}  // namespace granule
