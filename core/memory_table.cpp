@@ -6,7 +6,7 @@ namespace granule {
 
 std::string_view name_of(MemoryCategory category) {
   static constexpr std::array<std::string_view, kMemoryCategories> kNames{
-      "weights", "gradients", "optimizer", "communication", "activations", "scratch"};
+      "weights", "gradients", "optimizer", "communication", "activations", "scratch", "statistics"};
   return kNames[static_cast<std::size_t>(category)];
 }
 

@@ -13,9 +13,10 @@ enum class MemoryCategory : std::uint8_t {
   optimizer,
   communication,
   activations,
-  scratch
+  scratch,
+  statistics
 };
-inline constexpr int kMemoryCategories = 6;
+inline constexpr int kMemoryCategories = 7;
 [[nodiscard]] std::string_view name_of(MemoryCategory category);
 
 class MemoryTable {

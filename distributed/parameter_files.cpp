@@ -13,7 +13,7 @@ bool is_known_extra(const ParameterStore& store, const std::string& name) {
 
 void refuse_strangers(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
   for (const std::string& name : tensors.names()) {
-    if (store.has(name) || is_known_extra(store, name)) continue;
+    if (store.has(name) || store.has_state(name) || is_known_extra(store, name)) continue;
     user_error(fmt::format("tensor {} belongs to no parameter of this model", name), source,
                "check that config.json describes these weights");
   }
@@ -31,6 +31,7 @@ void check_parameters(const ParameterStore& store, const TensorSet& tensors, con
   refuse_strangers(store, tensors, source);
   for (const LogicalTensor& logical : store.logical())
     static_cast<void>(tensors.get(logical.name, logical.shape.dims()));
+  for (const State& state : store.states()) static_cast<void>(tensors.get(state.name, state.shape.dims()));
 }
 
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source) {
@@ -38,10 +39,18 @@ void load_parameters(ParameterStore& store, const TensorSet& tensors, const std:
   for (const LogicalTensor& logical : store.logical()) {
     read_slice(tensors, logical.name, logical, store.value_of(logical));
   }
+  for (const State& state : store.states())
+    tensors.read_into(state.name, state.shape.dims(), state.value.span<float>());
 }
 
 std::vector<TensorToSave> parameters_to_save(const ParameterStore& store) {
-  return arena_to_save(store, store.values(), "");
+  std::vector<TensorToSave> saved = arena_to_save(store, store.values(), "");
+  for (const State& state : store.states()) {
+    const auto dims = state.shape.dims();
+    saved.push_back(tensor_of_bytes({state.name, DType::f32, {dims.begin(), dims.end()}},
+                                    {state.value.raw(), static_cast<std::size_t>(state.value.bytes())}));
+  }
+  return saved;
 }
 
 std::vector<TensorToSave> arena_to_save(const ParameterStore& store, const Tensor& arena,

@@ -12,10 +12,10 @@ namespace granule {
 /// Throws a user error for a tensor that is missing, has another shape or is not of numbers, or belongs to no
 /// parameter (`source` names where the tensors are from). The store need not be materialised.
 void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source);
-/// Checks, then fills every parameter, converting the dtype.
+/// Checks, then fills every parameter and state, converting the dtype.
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source);
 
-/// Views of every parameter, in declaration order; the store must outlive them.
+/// Views of every parameter, then of every state, in declaration order; the store must outlive them.
 [[nodiscard]] std::vector<TensorToSave> parameters_to_save(const ParameterStore& store);
 
 /// The same for a flat tensor laid out as the store's arena (an optimizer moment), names prefixed.

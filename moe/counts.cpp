@@ -52,7 +52,7 @@ ParameterCounts count_parameters(const ModelConfig& model, const MoeConfig& moe)
   counts.norms = product({2 * layers + 1, hidden});
   counts.dense_ffn = product({layers - sparse, 3, hidden, model.intermediate_size});
   counts.shared_experts = product({sparse, 3, hidden, moe.n_shared_experts, moe.moe_intermediate_size});
-  counts.router = product({sparse, moe.n_routed_experts, hidden});
+  counts.router = moe.router == RouterKind::hash ? 0 : product({sparse, moe.n_routed_experts, hidden});
   counts.routed_experts = product({sparse, 3, hidden, moe.n_routed_experts, moe.moe_intermediate_size});
   counts.routed_activated = product({sparse, 3, hidden, moe.num_experts_per_tok, moe.moe_intermediate_size});
   return counts;

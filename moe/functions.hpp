@@ -2,21 +2,37 @@
 #pragma once
 #include "autograd/apply.hpp"
 #include "core/ops/softmax.hpp"
+#include "moe/ops/balance_branch.hpp"
 #include "moe/ops/balance_loss.hpp"
 #include "moe/ops/expert_ffn.hpp"
 #include "moe/ops/gate_weights.hpp"
+#include "moe/ops/normalise_rows.hpp"
 #include "moe/ops/permute.hpp"
+#include "moe/ops/router_z.hpp"
+#include "moe/ops/sigmoid.hpp"
 
 namespace granule {
 
 inline Var softmax(const Var& x) {
   return apply(Softmax{}, x);
 }
-inline Var gate_weights(const Var& scores, const Tensor& ids, bool normalise) {
-  return apply(GateWeights{normalise}, scores, ids);
+inline Var sigmoid(const Var& x) {
+  return apply(Sigmoid{}, x);
 }
-inline Var balance_loss(const Var& scores, const Tensor& counts, std::int64_t choices) {
-  return apply(BalanceLoss{choices}, scores, counts);
+inline Var normalise_rows(const Var& scores) {
+  return apply(NormaliseRows{}, scores);
+}
+inline Var gate_weights(const Var& scores, const Tensor& ids, GateWeights op) {
+  return apply(op, scores, ids);
+}
+inline Var balance_branch(const Var& logits, const Tensor& x, const Tensor& share) {
+  return apply(BalanceBranch{share}, logits, x);
+}
+inline Var balance_loss(const Var& scores, const Tensor& counts, const Tensor& valid, BalanceLoss op) {
+  return apply(op, scores, counts, valid);
+}
+inline Var router_z(const Var& logits, const Tensor& valid) {
+  return apply(RouterZ{}, logits, valid);
 }
 inline Var dispatch(const Var& x, const Routing& routing) {
   return apply(Dispatch{}, x, routing);

@@ -1,12 +1,29 @@
 #include "moe/objective.hpp"
 
+#include <algorithm>
+#include <numeric>
+
 namespace granule {
 namespace {
 
 /// Share of the step's units that are here.
-double unit_share(const MoeConfig& moe, const StepTotals& totals, std::int64_t units) {
-  return static_cast<double>(units) /
-         static_cast<double>(moe.seq_aux ? totals.sequences : totals.micro_batches);
+double unit_share(const MoeConfig& moe, const StepTotals& totals, LossKind kind, std::int64_t units) {
+  std::int64_t all = totals.sequences;
+  if (kind == LossKind::balance && !moe.seq_aux) all = totals.micro_batches;
+  if (kind == LossKind::z) all = totals.target_tokens;
+  return static_cast<double>(units) / static_cast<double>(all);
+}
+
+double alpha_of(const MoeConfig& moe, LossKind kind) {
+  switch (kind) {
+    case LossKind::balance:
+      return moe.aux_loss_alpha;
+    case LossKind::device:
+      return moe.device_loss_alpha;
+    case LossKind::z:
+      return moe.z_loss_alpha;
+  }
+  GRANULE_ASSERT(false, "a loss of no kind");
 }
 
 LossReport report_of(const Model& model, double ce_sum, const std::vector<LayerLoss>& losses,
@@ -14,22 +31,43 @@ LossReport report_of(const Model& model, double ce_sum, const std::vector<LayerL
   LossReport report;
   report.ce = ce_sum * cross_entropy_weight(totals);
   for (const LayerLoss& loss : losses) {
-    report.aux_by_layer.push_back(loss.value.value.item<double>() *
-                                  unit_share(model.moe(), totals, loss.units));
+    const double part =
+        loss.value.value.item<double>() * unit_share(model.moe(), totals, loss.kind, loss.units);
+    if (loss.kind == LossKind::device) report.device_aux_by_layer.push_back(part);
+    if (loss.kind == LossKind::z) report.z_by_layer.push_back(part);
+    if (loss.kind != LossKind::balance) continue;
+    report.aux_by_layer.push_back(part);
+    report.alpha_by_layer.push_back(loss_weight(model.moe(), totals, loss.kind, loss.units));
   }
   return report;
 }
 
 Pass make_pass(Context& context, const MicroBatch& batch, std::vector<LayerLoss>& losses,
-               const StepObservers& observers) {
+               const StepObservers& observers, Capacity capacity) {
   return {.context = context,
           .batch = batch.batch,
           .seq = batch.seq,
           .position_N = make_positions(context, batch.batch, batch.seq),
           .first_key_N = batch.first_key_N,
+          .token_N = batch.token_N,
+          .valid_N = batch.valid_N,
+          .capacity = capacity,
           .losses = &losses,
           .routing = observers.routing,
           .units = observers.units};
+}
+
+double sum(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+double mean(const std::vector<double>& values) {
+  return values.empty() ? 0.0 : sum(values) / static_cast<double>(values.size());
+}
+
+void add_up(std::vector<double>& total, const std::vector<double>& part) {
+  total.resize(std::max(total.size(), part.size()));
+  for (std::size_t i = 0; i < part.size(); ++i) total[i] += part[i];
 }
 
 Tensor scalar(Context& context, double value) {
@@ -44,27 +82,35 @@ double cross_entropy_weight(const StepTotals& totals) {
   return 1.0 / static_cast<double>(totals.target_tokens);
 }
 
-double balance_weight(const MoeConfig& moe, const StepTotals& totals, std::int64_t units) {
-  return moe.aux_loss_alpha * unit_share(moe, totals, units);
+double loss_weight(const MoeConfig& moe, const StepTotals& totals, LossKind kind, std::int64_t units) {
+  return alpha_of(moe, kind) * unit_share(moe, totals, kind, units);
 }
 
 void LossReport::add(const LossReport& other) {
   ce += other.ce;
-  aux_by_layer.resize(std::max(aux_by_layer.size(), other.aux_by_layer.size()));
-  for (std::size_t i = 0; i < other.aux_by_layer.size(); ++i) aux_by_layer[i] += other.aux_by_layer[i];
+  add_up(aux_by_layer, other.aux_by_layer);
+  add_up(device_aux_by_layer, other.device_aux_by_layer);
+  add_up(z_by_layer, other.z_by_layer);
+  add_up(alpha_by_layer, other.alpha_by_layer);
 }
 
 double LossReport::aux() const {
-  double sum = 0.0;
-  for (const double layer : aux_by_layer) sum += layer;
-  return aux_by_layer.empty() ? 0.0 : sum / static_cast<double>(aux_by_layer.size());
+  return mean(aux_by_layer);
+}
+
+double LossReport::device_aux() const {
+  return mean(device_aux_by_layer);
+}
+
+double LossReport::z() const {
+  return sum(z_by_layer);
 }
 
 LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals,
                              Recompute recompute, const StepObservers& observers) {
   Context& context = batch.token_N.context();
   std::vector<LayerLoss> losses;
-  Pass pass = make_pass(context, batch, losses, observers);
+  Pass pass = make_pass(context, batch, losses, observers, Capacity::limited);
   pass.recompute = recompute;
   Tape tape;
   std::vector<Var> outputs;
@@ -75,8 +121,10 @@ LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTo
   }
   std::vector<Tensor> seeds{scalar(context, cross_entropy_weight(totals))};
   for (const LayerLoss& loss : losses) {
+    const double weight = loss_weight(model.moe(), totals, loss.kind, loss.units);
+    if (weight == 0.0) continue;  // switched off: nothing to send back
     outputs.push_back(loss.value);
-    seeds.push_back(scalar(context, balance_weight(model.moe(), totals, loss.units)));
+    seeds.push_back(scalar(context, weight));
   }
   LossReport report = report_of(model, outputs.front().value.item<double>(), losses, totals);
   const PhaseTimer timer(context.profile(), "backward");
@@ -85,9 +133,9 @@ LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTo
 }
 
 LossReport evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
-                                const StepTotals& totals, const StepObservers& observers) {
+                                const StepTotals& totals, const StepObservers& observers, Capacity capacity) {
   std::vector<LayerLoss> losses;
-  const Pass pass = make_pass(context, batch, losses, observers);
+  const Pass pass = make_pass(context, batch, losses, observers, capacity);
   const Var ce = model.network().loss_sum(pass, batch.token_N, batch.target_N);
   return report_of(model, ce.value.item<double>(), losses, totals);
 }

@@ -12,24 +12,34 @@ struct StepTotals {
   std::int64_t micro_batches;
 };
 
-/// Objective = Σ CE / target_tokens + Σ over MoE layers of aux_loss_alpha · mean over all units of L. A unit
-/// is a sequence (seq_aux) or a micro-batch. The weight of a term is dObjective / d(term).
+/// Objective = Σ CE / target_tokens
+///   + Σ over MoE layers of [aux_loss_alpha · mean over units of L + device_loss_alpha · mean over sequences
+///     of L_dev + z_loss_alpha · mean over tokens of z].
+/// A unit is a sequence (seq_aux) or a micro-batch. The weight of a term is dObjective / d(term).
 [[nodiscard]] double cross_entropy_weight(const StepTotals& totals);
-/// Of the mean of L over `units` units.
-[[nodiscard]] double balance_weight(const MoeConfig& moe, const StepTotals& totals, std::int64_t units);
+/// Of the mean of a layer's loss over `units` of the step's units of its kind.
+[[nodiscard]] double loss_weight(const MoeConfig& moe, const StepTotals& totals, LossKind kind,
+                                 std::int64_t units);
 
 struct MicroBatch {
   Tensor token_N, target_N;  ///< int32, sequence by sequence
   std::int64_t batch, seq;
   Tensor first_key_N{};  ///< int32: see Pass; undefined: no document mask
+  Tensor valid_N{};      ///< int32: 0 marks padding; undefined: there is none
 };
 
-/// Contributions to a step's reported losses; add them up over the micro-batches.
+/// Contributions to a step's reported losses; add them up over the micro-batches. All are unscaled, by
+/// mixture-of-experts layer in order; empty where a layer has no such loss.
 struct LossReport {
-  double ce = 0.0;                   ///< Σ CE / target_tokens
-  std::vector<double> aux_by_layer;  ///< mean over units of unscaled L, of each MoE layer
+  double ce = 0.0;                            ///< Σ CE / target_tokens
+  std::vector<double> aux_by_layer{};         ///< mean over units of L; 1 = balanced
+  std::vector<double> device_aux_by_layer{};  ///< mean over sequences of L_dev
+  std::vector<double> z_by_layer{};           ///< mean over tokens of z
+  std::vector<double> alpha_by_layer{};       ///< what L was weighted with: aux_loss_alpha of a whole step
   void add(const LossReport& other);
-  [[nodiscard]] double aux() const;  ///< mean over MoE layers; 0 without any
+  [[nodiscard]] double aux() const;         ///< mean over MoE layers; 0 without any
+  [[nodiscard]] double device_aux() const;  ///< the same
+  [[nodiscard]] double z() const;           ///< sum over MoE layers
 };
 
 struct StepObservers {
@@ -40,8 +50,9 @@ struct StepObservers {
 /// Forward and backward of one micro-batch: adds its part to the gradients in model.parameters().
 [[nodiscard]] LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals,
                                            Recompute recompute, const StepObservers& observers);
-/// Forward alone.
+/// Forward alone. Experts take every token unless capacity is limited.
 [[nodiscard]] LossReport evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
-                                              const StepTotals& totals, const StepObservers& observers);
+                                              const StepTotals& totals, const StepObservers& observers,
+                                              Capacity capacity = Capacity::unlimited);
 
 }  // namespace granule

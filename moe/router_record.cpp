@@ -20,10 +20,18 @@ LoadStatistics load_statistics(std::span<const std::int64_t> counts) {
 RouterRecord::RouterRecord(std::vector<std::int64_t> layers, std::int64_t experts)
     : layers_(std::move(layers)),
       experts_(experts),
-      counts_(layers_.size() * static_cast<std::size_t>(experts)) {}
+      counts_(layers_.size() * static_cast<std::size_t>(experts)),
+      rows_(layers_.size()) {}
+
+void RouterRecord::measure_balance(Context& context, DType dtype, std::int64_t hidden) {
+  for (std::size_t i = 0; i < layers_.size(); ++i)
+    balance_.push_back(Tensor::zeros(context, {experts_, hidden}, dtype, MemoryCategory::statistics));
+}
 
 void RouterRecord::begin_step() {
   std::fill(counts_.begin(), counts_.end(), 0);
+  std::fill(rows_.begin(), rows_.end(), Row{});
+  for (const Tensor& gradient : balance_) fill_zero(gradient);
 }
 
 std::span<const std::int64_t> RouterRecord::counts(std::int64_t i) const {
@@ -31,12 +39,43 @@ std::span<const std::int64_t> RouterRecord::counts(std::int64_t i) const {
                                     static_cast<std::size_t>(experts_));
 }
 
-void RouterRecord::on_routing(std::int64_t layer, const Tensor& counts_E, const Tensor&) {
+double RouterRecord::entropy(std::int64_t i) const {
+  const Row& row = rows_[static_cast<std::size_t>(i)];
+  return row.tokens > 0 ? row.entropy / static_cast<double>(row.tokens) : 0.0;
+}
+
+std::size_t RouterRecord::index_of(std::int64_t layer) const {
   const auto found = std::find(layers_.begin(), layers_.end(), layer);
   GRANULE_CHECK(found != layers_.end(), "router record: layer {} is no mixture of experts", layer);
-  const auto row = static_cast<std::size_t>((found - layers_.begin()) * experts_);
-  const auto counts = counts_E.span<const std::int64_t>();
-  for (std::size_t e = 0; e < counts.size(); ++e) counts_[row + e] += counts[e];
+  return static_cast<std::size_t>(found - layers_.begin());
+}
+
+void RouterRecord::on_routing(const RoutingNote& note) {
+  const std::size_t i = index_of(note.layer);
+  const auto counts = note.count_E.span<const std::int64_t>();
+  for (std::size_t e = 0; e < counts.size(); ++e)
+    counts_[i * static_cast<std::size_t>(experts_) + e] += counts[e];
+  rows_[i].tokens += note.tokens;
+  rows_[i].dropped += note.dropped;
+  rows_[i].entropy += note.entropy;
+}
+
+Tensor RouterRecord::balance_gradient(std::int64_t layer) {
+  return balance_.empty() ? Tensor{} : balance_[index_of(layer)];
+}
+
+double RouterRecord::balance_over_ce(std::int64_t i, const Tensor& gradient_ED) const {
+  if (balance_.empty()) return 0.0;
+  double balance = 0.0, ce = 0.0;
+  dispatch_float(gradient_ED.dtype(), [&]<class T>() {
+    const auto all = gradient_ED.span<const T>();
+    const auto part = balance_[static_cast<std::size_t>(i)].span<const T>();
+    for (std::size_t j = 0; j < all.size(); ++j) {
+      balance += std::pow(static_cast<double>(part[j]), 2);
+      ce += std::pow(static_cast<double>(all[j]) - static_cast<double>(part[j]), 2);
+    }
+  });
+  return balance == 0.0 ? 0.0 : std::sqrt(balance / ce);
 }
 
 }  // namespace granule

@@ -23,7 +23,7 @@ Var run_recomputed(const Part& part, const Pass& pass, const Var& x_ND) {
   };
   const std::vector<Var> outputs = recompute(region, {x_ND});
   for (std::size_t i = 0; i < noted.size() && pass.losses != nullptr; ++i) {
-    pass.losses->push_back({noted[i].layer, outputs[i + 1], noted[i].units});
+    pass.losses->push_back({noted[i].kind, noted[i].layer, outputs[i + 1], noted[i].units});
   }
   return outputs[0];
 }

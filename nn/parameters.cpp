@@ -1,5 +1,7 @@
 #include "nn/parameters.hpp"
 
+#include <algorithm>
+
 #include "core/random.hpp"
 
 namespace granule {
@@ -58,11 +60,31 @@ Param ParameterStore::declare(const std::string& name, const Shape& shape, Param
   return declare(BlockSpec{shape, {{name, shape}}, role});
 }
 
+const State* ParameterStore::declare_state(const std::string& name, const Shape& shape) {
+  GRANULE_CHECK(!values_.defined(), "parameters: declared after materialise");
+  GRANULE_CHECK(!has(name) && !has_state(name), "parameters: {} is declared twice", name);
+  states_.push_back({name, shape, {}});
+  return &states_.back();
+}
+
+const State& ParameterStore::state(const std::string& name) const {
+  const auto found =
+      std::find_if(states_.begin(), states_.end(), [&](const State& s) { return s.name == name; });
+  GRANULE_CHECK(found != states_.end(), "parameters: there is no state {}", name);
+  return *found;
+}
+
+bool ParameterStore::has_state(const std::string& name) const {
+  return std::any_of(states_.begin(), states_.end(), [&](const State& s) { return s.name == name; });
+}
+
 void ParameterStore::materialise(Context& context, DType dtype, Gradients gradients) {
   GRANULE_CHECK(!values_.defined(), "parameters: materialised twice");
   values_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::weights);
   if (gradients == Gradients::yes)
     gradients_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::gradients);
+  for (State& state : states_)
+    state.value = Tensor::zeros(context, state.shape, DType::f32, MemoryCategory::weights);
   for (Block& block : blocks_) {
     block.leaf.value = values_.slice(block.offset, block.shape);
     if (gradients == Gradients::yes) block.leaf.grad.dst = gradients_.slice(block.offset, block.shape);
@@ -71,6 +93,7 @@ void ParameterStore::materialise(Context& context, DType dtype, Gradients gradie
 
 void ParameterStore::initialise(std::uint64_t seed, double initializer_range) {
   for (const LogicalTensor& tensor : logical_) fill(value_of(tensor), tensor, seed, initializer_range);
+  for (const State& state : states_) fill_zero(state.value);
 }
 
 void ParameterStore::begin_step() {

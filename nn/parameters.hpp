@@ -40,12 +40,23 @@ struct BlockSpec {
   ParameterGroup group = ParameterGroup::dense;
 };
 
+/// What a model keeps beside its parameters: float32 whatever the compute dtype, zero at first, no gradient.
+/// It is saved and loaded with them and not counted among them (a router's selection bias).
+struct State {
+  std::string name;
+  Shape shape;
+  Tensor value;
+};
+
 class ParameterStore {
  public:
   /// Throws when the parts do not fill the block or a name is taken. Only before materialise.
   Param declare(const BlockSpec& spec);
   /// A block of one part.
   Param declare(const std::string& name, const Shape& shape, ParameterRole role = ParameterRole::matrix);
+
+  /// The handle stays valid; its value is there after materialise.
+  const State* declare_state(const std::string& name, const Shape& shape);
 
   /// Allocates the arenas, padding zeroed. Values are undefined until initialise() or a load.
   void materialise(Context& context, DType dtype, Gradients gradients);
@@ -66,7 +77,11 @@ class ParameterStore {
   [[nodiscard]] Tensor gradient_of(const LogicalTensor& tensor) const {
     return gradients_.slice(tensor.offset, tensor.shape);
   }
-  [[nodiscard]] bool has(const std::string& name) const { return by_name_.contains(name); }
+  [[nodiscard]] const std::deque<State>& states() const { return states_; }
+  [[nodiscard]] bool has(const std::string& name) const { return by_name_.contains(name); }  ///< a parameter
+  [[nodiscard]] bool has_state(const std::string& name) const;
+  /// Throws when there is none of that name.
+  [[nodiscard]] const State& state(const std::string& name) const;
   /// Throws when there is none of that name.
   [[nodiscard]] const LogicalTensor& find(const std::string& name) const;
   [[nodiscard]] std::int64_t count() const { return count_; }  ///< parameters, padding not counted
@@ -79,7 +94,8 @@ class ParameterStore {
   };
   void append_parts(const BlockSpec& spec, std::int64_t offset);
 
-  std::deque<Block> blocks_;  // a deque keeps the addresses that Params hold
+  std::deque<Block> blocks_;  // deques keep the addresses that handles hold
+  std::deque<State> states_;
   std::vector<LogicalTensor> logical_;
   std::unordered_map<std::string, std::size_t> by_name_;
   std::int64_t arena_size_ = 0;

@@ -8,19 +8,35 @@
 
 namespace granule {
 
-/// A training loss that a layer leaves behind, unscaled: a float64 scalar, the mean over `units` units.
+enum class LossKind : std::uint8_t { balance, device, z };
+
+/// A training loss that a layer leaves behind, unscaled: a float64 scalar, the mean over `units` units
+/// (sequences, micro-batches or tokens, by its kind).
 struct LayerLoss {
+  LossKind kind;
   std::int64_t layer;
   Var value;
   std::int64_t units;
 };
 
-/// Told what a mixture-of-experts layer chose: once a forward pass, not again when it is recomputed.
+/// What a mixture-of-experts layer chose in a forward pass.
+struct RoutingNote {
+  std::int64_t layer;
+  Tensor count_E;            ///< int64: tokens that chose each expert, before any was dropped
+  std::int64_t tokens = 0;   ///< padding not counted
+  std::int64_t dropped = 0;  ///< choices that an expert's capacity refused
+  double entropy = 0.0;      ///< of the tokens' scores, nats, summed over tokens
+  Tensor score_NE;           ///< the router's; undefined where it has none
+};
+
+/// Told what every router chose: once a forward pass, not again when it is recomputed.
 class RoutingObserver {
  public:
   virtual ~RoutingObserver() = default;
-  /// counts: tokens sent to each expert, int64 [experts]; scores: the router's, [tokens, experts].
-  virtual void on_routing(std::int64_t layer, const Tensor& counts_E, const Tensor& scores_NE) = 0;
+  virtual void on_routing(const RoutingNote& note) = 0;
+  /// Where the part of the router's weight gradient goes that the balance losses make, to be added to;
+  /// undefined: nobody asks.
+  [[nodiscard]] virtual Tensor balance_gradient(std::int64_t /*layer*/) { return {}; }
 };
 
 enum class Direction : std::uint8_t { forward, backward };
@@ -34,11 +50,17 @@ class UnitObserver {
   virtual void leave(std::int64_t unit, Direction direction) = 0;
 };
 
+/// Whether experts drop tokens beyond their capacity: in training, and where an evaluation asks for it.
+enum class Capacity : std::uint8_t { unlimited, limited };
+
 struct Pass {
   Context& context;
   std::int64_t batch, seq;
   Tensor position_N;     ///< int32: the place of each token in its row
   Tensor first_key_N{};  ///< int32: the first place of its row that each token sees; undefined: the first
+  Tensor token_N{};      ///< int32: the tokens themselves, for routers that go by them
+  Tensor valid_N{};      ///< int32: 0 marks padding; undefined: there is none
+  Capacity capacity = Capacity::unlimited;
   Recompute recompute = Recompute::none;
   std::vector<LayerLoss>* losses = nullptr;  ///< where layers leave their losses; nullptr: nobody wants them
   RoutingObserver* routing = nullptr;

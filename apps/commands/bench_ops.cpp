@@ -5,6 +5,7 @@
 #include "autograd/functions.hpp"
 #include "core/random.hpp"
 #include "moe/functions.hpp"
+#include "moe/selection.hpp"
 
 namespace granule {
 namespace {
@@ -121,16 +122,16 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
                      f = c.moe.moe_intermediate_size, rows = s.n * k;
   const Tensor logits = bench.random({s.n, e}), x = bench.random({s.n, s.d}),
                sent = bench.random({rows, s.d});
-  const Tensor ids = select_top_k(logits, k), counts = count_choices(ids, e, 1);
+  const Tensor ids = select_experts(logits, {}, selection_rule(c.moe)), counts = count_choices(ids, e, 1);
   const Routing routing = sort_by_expert(ids, e);
   const Param w13 = bench.parameter({e, 2 * f, s.d}), w2 = bench.parameter({e, s.d, f});
   const Tensor weights = bench.random({s.n, k});
   bench.add("softmax", 5.0 * product(s.n, e), 2.0 * element * product(s.n, e), logits,
             [](const Var& v) { return softmax(v); });
   bench.add("gate_weights", product(rows), element * product(s.n, e + k), logits,
-            [=](const Var& v) { return gate_weights(v, ids, false); });
+            [=](const Var& v) { return gate_weights(v, ids, {.normalise = true}); });
   bench.add("balance_loss", 2.0 * product(s.n, e), element * product(s.n, e), logits,
-            [=](const Var& v) { return balance_loss(v, counts, k); });
+            [=](const Var& v) { return balance_loss(v, counts, {}, {.choices = k}); });
   bench.add("dispatch", 0.0, element * product(s.n + rows, s.d), x,
             [=](const Var& v) { return dispatch(v, routing); });
   bench.add("expert_ffn", 6.0 * product(rows, s.d, f),

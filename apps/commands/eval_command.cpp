@@ -37,6 +37,10 @@ constexpr std::string_view kKeys[] = {"model.max_position_embeddings",
                                       "model.rope_theta",
                                       "moe.num_experts_per_tok",
                                       "moe.norm_topk_prob",
+                                      "moe.routed_scaling_factor",
+                                      "moe.n_group",
+                                      "moe.topk_group",
+                                      "moe.capacity_factor",
                                       "moe.seq_aux",
                                       "data.seq_len",
                                       "data.document_mask",
@@ -60,8 +64,9 @@ void refuse_keys_without_effect(std::span<const std::string> overrides) {
 RunConfig config_of(const ModelFiles& model, std::span<const std::string> overrides) {
   refuse_keys_without_effect(overrides);
   ConfigBase base = model.config_base();
-  base.config.train.batch_size = 0;  // there is none: any micro_batch_size divides it
-  base.config.train.threads = 0;     // those of the machine it was trained on say nothing about this one
+  base.config.train.batch_size = 0;       // there is none: any micro_batch_size divides it
+  base.config.moe.capacity_factor = 0.0;  // dropless, however it was trained, unless asked for
+  base.config.train.threads = 0;          // those of the machine it was trained on say nothing about this one
   if (base.config.data.seq_len == 0)
     base.config.data.seq_len = std::min(base.config.model.max_position_embeddings, kLongestByDefault);
   return override_run_config(overrides, {.base = base});
@@ -71,6 +76,7 @@ Json layers_of(const Model& model, const Evaluation& evaluation) {
   Json layers = Json::array();
   const auto experts = static_cast<std::size_t>(model.moe().n_routed_experts);
   std::span<const std::int64_t> counts = evaluation.counts;
+  auto dropped = evaluation.dropped.begin();
   for (const std::int64_t layer : model.moe_layers()) {
     const auto of_layer = counts.first(experts);
     const LoadStatistics load = load_statistics(of_layer);
@@ -78,6 +84,7 @@ Json layers_of(const Model& model, const Evaluation& evaluation) {
                       {"max_over_mean", load.max_over_mean},
                       {"cv", load.cv},
                       {"dead", load.dead},
+                      {"dropped", *dropped++},
                       {"counts", of_layer}});
     counts = counts.subspan(experts);
   }
@@ -117,6 +124,7 @@ Evaluation run_evaluation(Context& context, const Model& model, const DataMix& d
                                    {.seq_len = config.data.seq_len,
                                     .micro_batch_size = config.train.micro_batch_size,
                                     .mask = DocumentMask{config.data.document_mask},
+                                    .capacity = Capacity::limited,
                                     .on_progress = show});
   progress.say(fmt::format("ce {:.4f}  perplexity {:.2f}  over {} tokens, {:.0f} tok/s", evaluation.ce,
                            evaluation.perplexity, evaluation.tokens, rate(evaluation.samples)));

@@ -160,7 +160,6 @@ json to_json(const HfConfig& config, std::string_view torch_dtype) {
       {"torch_dtype", torch_dtype},
       {"transformers_version", "4.36.0"},
       {"hidden_act", "silu"},
-      {"scoring_func", "softmax"},
       {"attention_dropout", 0.0},
       {"rope_scaling", nullptr},
       {"pretraining_tp", 1},

@@ -53,6 +53,13 @@ void fill_in_decay_points(RunConfig& config, const Layers& layers) {
   if (steps_down) schedule.decay_at.push_back({Period::Unit::fraction, 0.9});
 }
 
+// A hash router takes the run's seed unless it has one, and its choices cannot be balanced.
+void fill_in_hash_router(RunConfig& config) {
+  if (config.moe.router != RouterKind::hash) return;
+  if (config.moe.hash_seed < 0) config.moe.hash_seed = config.train.seed;
+  if (config.moe.aux_loss_alpha == MoeConfig{}.aux_loss_alpha) config.moe.aux_loss_alpha = 0.0;
+}
+
 void check_shapes_kept(const RunConfig& config, const ConfigBase& base, const Layers& layers) {
   for (const ConfigKey& key : config_keys()) {
     if (key.trait != Trait::shape) continue;
@@ -71,6 +78,7 @@ RunConfig assemble(const Layers& layers, const ConfigOptions& options) {
   if (config.model.num_key_value_heads == 0)
     config.model.num_key_value_heads = config.model.num_attention_heads;
   if (config.data.seq_len == 0) config.data.seq_len = config.model.max_position_embeddings;
+  fill_in_hash_router(config);
   fill_in_decay_points(config, layers);
   if (options.base) check_shapes_kept(config, *options.base, layers);
   check_run_config(config, options.ranks, [&](std::string_view key) { return layers.place_of(key); });

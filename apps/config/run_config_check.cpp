@@ -59,6 +59,63 @@ void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf
   }
 }
 
+/// Of `whole` things in equal groups.
+void check_groups(std::int64_t groups, std::string_view key, const MoeConfig& moe, const PlaceOf& place) {
+  if (moe.n_routed_experts % groups == 0) return;
+  user_error(fmt::format("moe.n_routed_experts = {} does not divide into {} = {} groups",
+                         moe.n_routed_experts, key, groups),
+             place(key), "choose a divisor of n_routed_experts");
+}
+
+void check_group_limit(const MoeConfig& moe, const PlaceOf& place) {
+  check_groups(moe.n_group, "moe.n_group", moe, place);
+  if (moe.topk_group > moe.n_group) {
+    user_error(fmt::format("moe.topk_group = {} exceeds moe.n_group = {}", moe.topk_group, moe.n_group),
+               place("moe.topk_group"), "a token uses at most every group");
+  }
+  const std::int64_t left = moe.n_routed_experts / moe.n_group * moe.topk_group;
+  if (moe.num_experts_per_tok > left) {
+    user_error(fmt::format("moe.num_experts_per_tok = {}, but moe.topk_group = {} of moe.n_group = {} groups "
+                           "leave {} experts to choose from",
+                           moe.num_experts_per_tok, moe.topk_group, moe.n_group, left),
+               place("moe.topk_group"), "raise topk_group, or choose fewer experts");
+  }
+}
+
+void check_losses(const MoeConfig& moe, const PlaceOf& place) {
+  check_groups(moe.device_groups, "moe.device_groups", moe, place);
+  if (moe.device_loss_alpha > 0.0 && moe.device_groups == 1) {
+    user_error("moe.device_loss_alpha has no effect with one device group", place("moe.device_loss_alpha"),
+               "set moe.device_groups, or leave it out");
+  }
+}
+
+/// Its choices follow from the tokens: nothing is learned that could be scored, limited or balanced.
+void check_hash_router(const MoeConfig& moe, const PlaceOf& place) {
+  const MoeConfig neutral;
+  const auto without_effect = [&](bool set, std::string_view key) {
+    if (!set) return;
+    user_error(fmt::format("{} has no effect with moe.router = \"hash\"", key), place(key), "leave it out");
+  };
+  without_effect(moe.scoring_func != neutral.scoring_func, "moe.scoring_func");
+  without_effect(moe.norm_topk_prob, "moe.norm_topk_prob");
+  without_effect(moe.n_group != 1, "moe.n_group");
+  without_effect(moe.aux_loss_alpha != 0.0, "moe.aux_loss_alpha");
+  without_effect(moe.device_loss_alpha != 0.0, "moe.device_loss_alpha");
+  without_effect(moe.z_loss_alpha != 0.0, "moe.z_loss_alpha");
+  without_effect(moe.bias_update_speed != 0.0, "moe.bias_update_speed");
+}
+
+void check_router(const MoeConfig& moe, const PlaceOf& place) {
+  if (moe.router == RouterKind::hash) return check_hash_router(moe, place);
+  check_group_limit(moe, place);
+  check_losses(moe, place);
+  if (moe.hash_seed >= 0) {
+    user_error("moe.hash_seed has no effect without moe.router = \"hash\"", place("moe.hash_seed"),
+               "leave it out");
+  }
+}
+
 void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
   const RunConfig::Train& train = config.train;
   if (train.batch_size % (train.micro_batch_size * ranks) != 0) {
@@ -141,7 +198,10 @@ void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& 
   require(model.num_hidden_layers, "model.num_hidden_layers", "", place);
   require(model.num_attention_heads, "model.num_attention_heads", "", place);
   check_attention(model, place);
-  if (moe.n_routed_experts > 0) check_experts(model, moe, place);
+  if (moe.n_routed_experts > 0) {
+    check_experts(model, moe, place);
+    check_router(moe, place);
+  }
   if (moe.n_routed_experts == 0 || moe_layers(model, moe) < model.num_hidden_layers) {
     require(model.intermediate_size, "model.intermediate_size", ", the width of the dense layers", place);
   }

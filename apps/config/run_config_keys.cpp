@@ -19,6 +19,7 @@ constexpr IntegerRange kWidth{0, 1 << 20};
 constexpr IntegerRange kPositiveWidth{1, 1 << 20};
 constexpr IntegerRange kLayers{1, 10'000};
 constexpr IntegerRange kExperts{0, 65'535};
+constexpr IntegerRange kGroups{1, 65'535};
 constexpr IntegerRange kSequence{0, 1 << 24};
 constexpr IntegerRange kSeed{0};
 constexpr NumberRange kNotNegative{0.0, 1e6};
@@ -128,6 +129,32 @@ void add_model_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(number("model.initializer_range", GRANULE_AT(model.initializer_range), kNotNegative));
 }
 
+void add_router_keys(std::vector<ConfigKey>& keys) {
+  keys.push_back(choice("moe.router", GRANULE_AT(moe.router),
+                        std::vector<std::pair<std::string_view, RouterKind>>{{"topk", RouterKind::topk},
+                                                                             {"hash", RouterKind::hash}},
+                        Trait::shape));
+  keys.push_back(integer("moe.hash_seed", GRANULE_AT(moe.hash_seed), {-1}));
+  keys.push_back(choice("moe.scoring_func", GRANULE_AT(moe.scoring_func),
+                        std::vector<std::pair<std::string_view, ScoringFunction>>{
+                            {"softmax", ScoringFunction::softmax}, {"sigmoid", ScoringFunction::sigmoid}},
+                        Trait::shape));
+  keys.push_back(boolean("moe.norm_topk_prob", GRANULE_AT(moe.norm_topk_prob)));
+  keys.push_back(number("moe.routed_scaling_factor", GRANULE_AT(moe.routed_scaling_factor), kAboveZero));
+  keys.push_back(integer("moe.n_group", GRANULE_AT(moe.n_group), kGroups));
+  keys.push_back(integer("moe.topk_group", GRANULE_AT(moe.topk_group), kGroups));
+}
+
+void add_balance_keys(std::vector<ConfigKey>& keys) {
+  keys.push_back(boolean("moe.seq_aux", GRANULE_AT(moe.seq_aux)));
+  keys.push_back(number("moe.aux_loss_alpha", GRANULE_AT(moe.aux_loss_alpha), kNotNegative));
+  keys.push_back(number("moe.device_loss_alpha", GRANULE_AT(moe.device_loss_alpha), kNotNegative));
+  keys.push_back(integer("moe.device_groups", GRANULE_AT(moe.device_groups), kGroups));
+  keys.push_back(number("moe.z_loss_alpha", GRANULE_AT(moe.z_loss_alpha), kNotNegative));
+  keys.push_back(number("moe.bias_update_speed", GRANULE_AT(moe.bias_update_speed), kNotNegative));
+  keys.push_back(number("moe.capacity_factor", GRANULE_AT(moe.capacity_factor), kNotNegative));
+}
+
 void add_moe_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("moe.n_routed_experts", GRANULE_AT(moe.n_routed_experts), kExperts, Trait::shape));
   keys.push_back(integer("moe.num_experts_per_tok", GRANULE_AT(moe.num_experts_per_tok), kExperts));
@@ -137,9 +164,6 @@ void add_moe_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       integer("moe.first_k_dense_replace", GRANULE_AT(moe.first_k_dense_replace), {0, 10'000}, Trait::shape));
   keys.push_back(integer("moe.moe_layer_freq", GRANULE_AT(moe.moe_layer_freq), kLayers, Trait::shape));
-  keys.push_back(boolean("moe.norm_topk_prob", GRANULE_AT(moe.norm_topk_prob)));
-  keys.push_back(boolean("moe.seq_aux", GRANULE_AT(moe.seq_aux)));
-  keys.push_back(number("moe.aux_loss_alpha", GRANULE_AT(moe.aux_loss_alpha), kNotNegative));
 }
 
 void add_data_and_optim_keys(std::vector<ConfigKey>& keys) {
@@ -230,6 +254,8 @@ const std::vector<ConfigKey>& config_keys() {
     std::vector<ConfigKey> all;
     add_model_keys(all);
     add_moe_keys(all);
+    add_router_keys(all);
+    add_balance_keys(all);
     add_data_and_optim_keys(all);
     add_schedule_keys(all);
     add_train_keys(all);

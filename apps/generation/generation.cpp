@@ -27,6 +27,7 @@ Tensor Decoder::run(std::span<const std::int32_t> tokens) {
                   .batch = 1,
                   .seq = count,
                   .position_N = make_positions(context_, 1, count, length_),
+                  .token_N = token_N,
                   .caches = &caches_};
   const Var x_ND = model_.network().embed(pass, token_N);
   const Tensor y_ND = model_.network().blocks(pass, x_ND).value;

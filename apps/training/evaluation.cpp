@@ -45,7 +45,7 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
   for (std::int64_t first = 0; first < samples; first += size) {
     const MicroBatch batch =
         read_samples(context, data, sampler, first, std::min(size, samples - first), options);
-    losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}));
+    losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}, options.capacity));
     if (options.on_progress) options.on_progress(first + batch.batch, samples);
   }
   Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce, .aux = losses.aux()};
@@ -55,6 +55,7 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
         losses.ce * static_cast<double>(totals.target_tokens) / (std::numbers::ln2 * *bytes);
   }
   result.counts.assign(record.counts().begin(), record.counts().end());
+  for (std::int64_t i = 0; i < record.layers(); ++i) result.dropped.push_back(record.dropped(i));
   return result;
 }
 

@@ -15,6 +15,7 @@ struct EvaluationOptions {
   std::int64_t micro_batch_size;
   std::int64_t samples = 0;  ///< the first so many; 0: all, of several sources until one would begin again
   DocumentMask mask = DocumentMask::no;
+  Capacity capacity = Capacity::unlimited;
   std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
 };
 
@@ -25,6 +26,7 @@ struct Evaluation {
   double perplexity = 0.0;                ///< exp(ce)
   std::optional<double> bits_per_byte{};  ///< of the same text, where the shards say how many bytes it has
   std::vector<std::int64_t> counts{};     ///< tokens of each expert, [moe layer][expert]
+  std::vector<std::int64_t> dropped{};    ///< choices refused, [moe layer]
 };
 
 /// Sources are mixed as in training, each in sequence; no sample is used twice. Throws a user error when a

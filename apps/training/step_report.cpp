@@ -1,41 +1,11 @@
 #include "apps/training/step_report.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include <nlohmann/json.hpp>
 
 namespace granule {
 namespace {
-
-template <class Get>
-auto by_layer(const std::vector<LoadStatistics>& load, Get get) {
-  std::vector<decltype(get(load[0]))> values;
-  for (const LoadStatistics& layer : load) values.push_back(get(layer));
-  return values;
-}
-
-double mean(const std::vector<double>& values) {
-  return values.empty()
-             ? 0.0
-             : std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
-
-/// The run's figure is the worst layer's maximum, the mean spread, and all dead experts.
-void add_load(nlohmann::ordered_json& row, const std::vector<LoadStatistics>& load) {
-  const auto max_over_mean = by_layer(load, [](const LoadStatistics& s) { return s.max_over_mean; });
-  const auto cv = by_layer(load, [](const LoadStatistics& s) { return s.cv; });
-  const auto dead = by_layer(load, [](const LoadStatistics& s) { return s.dead; });
-  row["load_max_over_mean"] =
-      load.empty() ? 0.0 : *std::max_element(max_over_mean.begin(), max_over_mean.end());
-  row["load_cv"] = mean(cv);
-  row["dead_experts"] = std::accumulate(dead.begin(), dead.end(), std::int64_t{0});
-  row["dropped"] = 0;  // dropless: no token is ever refused by its expert
-  row["load_max_over_mean_by_layer"] = max_over_mean;
-  row["load_cv_by_layer"] = cv;
-  row["dead_experts_by_layer"] = dead;
-}
 
 /// JSON has no NaN: an absent value is what a reader of the file can plot around.
 void null_non_finite(nlohmann::ordered_json& value) {
@@ -64,8 +34,8 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                              {"epoch", report.epoch},
                              {"ce", report.losses.ce},
                              {"aux", report.losses.aux()},
-                             {"device_aux", 0.0},
-                             {"z", 0.0},
+                             {"device_aux", report.losses.device_aux()},
+                             {"z", report.losses.z()},
                              {"lr", report.lr},
                              {"grad_norm", report.grad_norm},
                              {"skipped", report.verdict != StepVerdict::apply},
@@ -74,8 +44,11 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                              {"step_seconds", report.seconds},
                              {"mfu", report.mfu},
                              {"peak_bytes", report.peak_bytes}};
-  add_load(row, report.load);
+  add_routers(row, report.routers);
   row["aux_by_layer"] = report.losses.aux_by_layer;
+  row["device_aux_by_layer"] = report.losses.device_aux_by_layer;
+  row["z_by_layer"] = report.losses.z_by_layer;
+  row["effective_alpha_by_layer"] = report.losses.alpha_by_layer;
   if (report.seconds_by_phase) row["seconds_by_phase"] = *report.seconds_by_phase;
   if (report.evaluation) {
     row["val_ce"] = report.evaluation->ce;
@@ -90,10 +63,8 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
 
 std::string progress_text(const StepReport& report, std::int64_t total_steps) {
   std::string text = fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, report.losses.ce);
-  if (!report.load.empty()) {
-    const auto cv = by_layer(report.load, [](const LoadStatistics& s) { return s.cv; });
-    text += fmt::format("  aux {:.4f}  load cv {:.2f}", report.losses.aux(), mean(cv));
-  }
+  if (!report.routers.empty())
+    text += fmt::format("  aux {:.4f}  load cv {:.2f}", report.losses.aux(), mean_load_cv(report.routers));
   text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, report.grad_norm,
                       report.tokens_per_second);
   text += skip_text(report.verdict);

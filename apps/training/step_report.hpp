@@ -7,6 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/training/evaluation.hpp"
+#include "apps/training/router_report.hpp"
 #include "moe/objective.hpp"
 #include "optim/step_guard.hpp"
 
@@ -23,7 +24,7 @@ struct StepReport {
   double seconds = 0.0, tokens_per_second = 0.0, mfu = 0.0;
   std::int64_t peak_bytes = 0;
   std::optional<std::map<std::string, double, std::less<>>> seconds_by_phase;  ///< where they are wanted
-  std::vector<LoadStatistics> load;                                            ///< of each MoE layer
+  std::vector<RouterReport> routers;                                           ///< of each MoE layer
   std::optional<Evaluation> evaluation;
 };
 

@@ -6,6 +6,7 @@
 
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/parameter_files.hpp"
+#include "moe/bias_balance.hpp"
 #include "moe/counts.hpp"
 #include "optim/grad_norm.hpp"
 
@@ -92,7 +93,9 @@ Trainer::Trainer(Context& context, Communicator& ranks, const RunConfig& config,
                  decay_ranges(model.parameters(), config.optim.decay_norms)),
       guard_({config.train.max_skips, config.train.spike_sigma}),
       router_(model.moe_layers(), model.moe().n_routed_experts),
-      checkpoints_({.run_directory = directory.path(), .keep = config.checkpoint.keep}) {}
+      checkpoints_({.run_directory = directory.path(), .keep = config.checkpoint.keep}) {
+  router_.measure_balance(context, model.dtype(), model.config().hidden_size);
+}
 
 MicroBatch Trainer::next_micro_batch() {
   const PhaseTimer timer(context_.profile(), "data");
@@ -136,6 +139,7 @@ void Trainer::update_parameters(StepReport& report) {
   if (report.verdict != StepVerdict::apply) return;
   optimizer_.step(parameters.values(), parameters.gradients(), report.lr,
                   clip_factor(report.grad_norm, config_.optim.grad_clip));
+  update_selection_bias(model_, router_);
 }
 
 void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
@@ -153,8 +157,7 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
   }
   report.peak_bytes = context_.memory().peak_total();
   if (config_.log.profile) report.seconds_by_phase = context_.profile().seconds();
-  for (std::int64_t i = 0; i < router_.layers(); ++i)
-    report.load.push_back(load_statistics(router_.counts(i)));
+  report.routers = router_reports(model_, router_);
 }
 
 void Trainer::record(StepReport& report) {

@@ -1,24 +1,29 @@
-// The expert-level balance loss (paper eq. 12–14), unscaled.
+// The balance losses over experts (paper eq. 12–14) and devices (eq. 15–17), unscaled.
 #pragma once
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// Of each unit u, a run of T = N / U rows:   f_ue = E / (K T) · count_ue,   P_ue = mean_t s_te,   L_u = Σ_e
-/// f_ue P_ue y = mean_u L_u, float64 [1]; 1 where the load is balanced.   ds_te = dy f_ue / (T U). A unit is
-/// a sequence (the paper's T) or a whole micro-batch (the reference's "token-level" form). Counts are
-/// constants: the gradient flows through P alone. N tokens, E experts: score_NE; count_UE int64, of K choices
-/// a token, counted in this unit alone (a plain argument).
+/// Of each unit u, a run of N / U rows of which T are tokens:
+///   f_ue = E / (K T) · count_ue,   P_ue = mean_t s_te,   L_u = Σ_e f̄_ue P_ue,   y = mean_u L_u, float64 [1]
+/// where f̄ is f, or over devices the mean of f over the experts of e's device: Σ_d f'_d P'_d of the paper. 1
+/// where the load is balanced; 0 for a unit without a token.   ds_te = dy f̄_ue / (T U). A unit is a sequence
+/// (the paper's T) or a whole micro-batch (the reference's "token-level" form). Counts are constants: the
+/// gradient flows through P alone. N rows, E experts: score_NE; count_UE int64, of K choices a token, counted
+/// in this unit alone, and valid_N int32 (0 marks padding; undefined: none), both plain arguments.
 struct BalanceLoss {
-  std::int64_t choices;  ///< K
+  std::int64_t choices;      ///< K
+  std::int64_t devices = 0;  ///< groups of consecutive experts; 0: every expert by itself
 
   static constexpr std::string_view kName = "balance_loss";
   struct Saved {
-    Tensor fraction_UE;  // f, float64
-    std::int64_t tokens = 0;
+    Tensor weight_UE;  // ds_te / dy, float64
+    Tensor valid_N;
+    std::int64_t rows = 0;
     DType dtype = DType::f32;
   };
-  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& score_NE, const Tensor& count_UE) const;
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& score_NE, const Tensor& count_UE,
+                               const Tensor& valid_N) const;
   void backward(const Saved& saved, const Tensor& dy, Grad dscore_NE) const;
 };
 

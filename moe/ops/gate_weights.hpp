@@ -4,13 +4,15 @@
 
 namespace granule {
 
-/// w_nk = s_n,id(n,k), divided by Σ_k w_nk + 1e-20 where `normalise` is set and K > 1: with one expert the
-/// division would be by itself and leave the router without a gradient (reference §1.6).
-///   ds_n,id(n,k) = dw_nk, or (dw_nk − ⟨w_n, dw_n⟩) / (Σ s + 1e-20) when normalised; 0 for experts not
+/// w_nk = c s_n,id(n,k), divided by Σ_k s_n,id(n,k) + 1e-20 where `normalise` is set and K > 1: with one
+/// expert the division would be by itself and leave the router without a gradient (reference §1.6). The
+/// factor c multiplies after the normalisation.
+///   ds_n,id(n,k) = c dw_nk, or (c dw_nk − ⟨w_n, dw_n⟩) / (Σ s + 1e-20) when normalised; 0 for experts not
 ///   chosen.
 /// N tokens, K choices, E experts: score_NE, id_NK int32 (a plain argument, distinct within a row), w_NK.
 struct GateWeights {
   bool normalise = false;
+  double factor = 1.0;  ///< c: routed_scaling_factor
 
   static constexpr std::string_view kName = "gate_weights";
   struct Saved {

@@ -30,12 +30,22 @@ void sum_copies(const Tensor& rows, const Tensor* weight, const Routing& routing
       T* const to = out.dst.data<T>() + n * d;
       if (out.beta == 0.0) std::fill_n(to, d, T(0));
       for (std::int64_t j = n * k; j < (n + 1) * k; ++j) {
+        if (place[j] < 0) continue;
         const T* const row = from + place[j] * d;
         const T factor = w == nullptr ? T(1) : w[j];
         for (std::int64_t i = 0; i < d; ++i) to[i] += factor * row[i];
       }
     }
   });
+}
+
+/// One copy's share of Combine's backward: returns ⟨x, dy⟩.
+template <class T>
+T combine_backward_row(const T* x, const T* dy, T w, T* dx, double beta, std::int64_t d) {
+  T dot = 0;
+  for (std::int64_t i = 0; i < d; ++i) dot += x[i] * dy[i];
+  for (std::int64_t i = 0; dx != nullptr && i < d; ++i) dx[i] = beta == 0.0 ? w * dy[i] : dx[i] + w * dy[i];
+  return dot;
 }
 
 template <class T>
@@ -47,13 +57,10 @@ void combine_backward(const Combine::Saved& saved, const Tensor& dy, const Grad&
   parallel_chunks(dy.context().pool(), saved.routing.tokens, kRows,
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t j = begin * k; j < end * k; ++j) {
-                      const T* const dy_row = g + j / k * d;
-                      const T* const x_row = x + place[j] * d;
-                      T* const dx_row = dx ? dx.dst.data<T>() + place[j] * d : nullptr;
-                      T dot = 0;
-                      for (std::int64_t i = 0; i < d; ++i) dot += x_row[i] * dy_row[i];
-                      for (std::int64_t i = 0; dx_row != nullptr && i < d; ++i) {
-                        dx_row[i] = dx.beta == 0.0 ? w[j] * dy_row[i] : dx_row[i] + w[j] * dy_row[i];
+                      T dot = 0;  // of a dropped copy
+                      if (const std::int64_t row = place[j] * d; row >= 0) {
+                        T* const dx_row = dx ? dx.dst.data<T>() + row : nullptr;
+                        dot = combine_backward_row(x + row, g + j / k * d, w[j], dx_row, dx.beta, d);
                       }
                       if (dw) dw.dst.data<T>()[j] = dw.beta == 0.0 ? dot : dw.dst.data<T>()[j] + dot;
                     }

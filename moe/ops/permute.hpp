@@ -4,8 +4,7 @@
 
 namespace granule {
 
-/// y_r = x_token(r).   dx_n = Σ_k dy_row(n,k), in the order of k.   x_ND → y_RD, R = N·K rows sorted by
-/// expert.
+/// y_r = x_token(r).   dx_n = Σ_k dy_row(n,k), in the order of k.   x_ND → y_RD, R rows sorted by expert.
 struct Dispatch {
   static constexpr std::string_view kName = "dispatch";
   struct Saved {
@@ -16,6 +15,7 @@ struct Dispatch {
 };
 
 /// y_n = Σ_k w_nk x_row(n,k), in the order of k.   dx_row(n,k) = w_nk dy_n,   dw_nk = ⟨x_row(n,k), dy_n⟩.
+/// A copy that was dropped adds nothing, and its weight gets no gradient.
 struct Combine {
   static constexpr std::string_view kName = "combine";
   struct Saved {

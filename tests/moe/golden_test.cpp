@@ -9,6 +9,7 @@
 
 #include "moe/router_record.hpp"
 #include "moe/routing.hpp"
+#include "moe/selection.hpp"
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
 
@@ -120,11 +121,11 @@ struct ChoiceRecorder final : RoutingObserver {
   std::vector<std::vector<double>> scores;
   std::int64_t k;
   explicit ChoiceRecorder(std::int64_t choices) : k(choices) {}
-  void on_routing(std::int64_t, const Tensor&, const Tensor& scores_NE) override {
-    const Tensor chosen = select_top_k(scores_NE, k);
+  void on_routing(const RoutingNote& note) override {
+    const Tensor chosen = select_experts(note.score_NE, {}, {.k = k});
     const auto span = chosen.span<const std::int32_t>();
     ids.emplace_back(span.begin(), span.end());
-    scores.push_back(numbers_of(scores_NE));
+    scores.push_back(numbers_of(note.score_NE));
   }
 };
 

@@ -5,10 +5,14 @@
 
 #include <catch2/catch.hpp>
 
+#include "moe/ops/balance_branch.hpp"
 #include "moe/ops/balance_loss.hpp"
 #include "moe/ops/expert_ffn.hpp"
 #include "moe/ops/gate_weights.hpp"
+#include "moe/ops/normalise_rows.hpp"
 #include "moe/ops/permute.hpp"
+#include "moe/ops/router_z.hpp"
+#include "moe/ops/sigmoid.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;
@@ -56,6 +60,7 @@ struct GateCase {
   std::int64_t tokens, experts, k;
   bool normalise;
   Ids ids;
+  double factor = 1.0;
 };
 
 Numbers gated(const GateCase& c, const Numbers& s) {
@@ -65,7 +70,8 @@ Numbers gated(const GateCase& c, const Numbers& s) {
     for (std::int64_t j = 0; j < c.k; ++j) sum += s[size(t * c.experts + c.ids[size(t * c.k + j)])];
     const bool divide = c.normalise && c.k > 1;
     for (std::int64_t j = 0; j < c.k; ++j) {
-      w.push_back(s[size(t * c.experts + c.ids[size(t * c.k + j)])] / (divide ? sum + 1e-20 : 1.0));
+      w.push_back(c.factor * s[size(t * c.experts + c.ids[size(t * c.k + j)])] /
+                  (divide ? sum + 1e-20 : 1.0));
     }
   }
   return w;
@@ -104,40 +110,169 @@ TEST_CASE("gate weights keep an operator's promises, normalised or not") {
                                     {"all experts, normalised", 2, 2, 2, true, {1, 0, 0, 1}},
                                     {"top-1, where normalising has no effect", 3, 4, 1, true, {2, 0, 2}},
                                     {"no token", 0, 4, 2, true, {}},
-                                    {"one expert", 2, 1, 1, false, {0, 0}}};
+                                    {"one expert", 2, 1, 1, false, {0, 0}},
+                                    {"scaled", 2, 3, 2, false, {0, 2, 2, 1}, 16.0},
+                                    {"normalised, then scaled", 2, 3, 2, true, {0, 2, 2, 1}, 2.5}};
   for (const GateCase& c : cases) {
     check_op(
-        {"gate_weights " + c.name}, GateWeights{c.normalise},
+        {"gate_weights " + c.name}, GateWeights{c.normalise, c.factor},
         [&](const std::vector<Numbers>& in) { return gated(c, in[0]); },
         variable({c.tokens, c.experts}, probabilities(c.tokens * c.experts, 5)),
         plain_ids({c.tokens, c.k}, c.ids));
   }
 }
 
-TEST_CASE("the balance loss keeps an operator's promises, by sequence and by micro-batch") {
-  // 4 tokens, 3 experts, top-2: the first unit chose (0,1) (0,1), the second (0,2) (1,2).
-  const auto check = [](const std::string& name, std::int64_t units,
-                        const std::vector<std::int64_t>& counts) {
+namespace {
+
+struct BalanceCase {
+  std::string name;
+  std::int64_t units;
+  std::vector<std::int64_t> counts;  // [units][experts]
+  std::int64_t devices = 0;
+  Ids valid{};  // empty: all
+};
+constexpr std::int64_t kTokens = 4, kExperts = 4, kChoices = 2;
+
+/// The paper's sums, device by device where there are devices (eq. 15-17).
+double balance_of(const BalanceCase& c, const Numbers& s) {
+  double mean = 0.0;
+  const std::int64_t per_unit = kTokens / c.units, groups = c.devices > 0 ? c.devices : kExperts;
+  for (std::int64_t u = 0; u < c.units; ++u) {
+    Numbers p(size(kExperts), 0.0);
+    double tokens = 0.0;
+    for (std::int64_t t = u * per_unit; t < (u + 1) * per_unit; ++t) {
+      if (!c.valid.empty() && c.valid[size(t)] == 0) continue;
+      tokens += 1.0;
+      for (std::int64_t e = 0; e < kExperts; ++e) p[size(e)] += s[size(t * kExperts + e)];
+    }
+    for (std::int64_t d = 0; tokens > 0.0 && d < groups; ++d) {
+      double f = 0.0, share = 0.0;
+      for (std::int64_t e = d * kExperts / groups; e < (d + 1) * kExperts / groups; ++e) {
+        f += double(kExperts) / (double(kChoices) * tokens) * double(c.counts[size(u * kExperts + e)]);
+        share += p[size(e)] / tokens;
+      }
+      mean += f / (double(kExperts) / double(groups)) * share / double(c.units);
+    }
+  }
+  return mean;
+}
+
+auto plain_valid(const Ids& valid) {
+  return plain([=](Context& context, DType) {
+    return valid.empty() ? Tensor{} : ids_of(context, {std::ssize(valid)}, valid);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("the balance loss keeps an operator's promises: units, devices, padding") {
+  const std::vector<BalanceCase> cases{
+      {"by sequence", 2, {2, 2, 0, 0, 1, 1, 2, 0}},
+      {"by micro-batch", 1, {3, 3, 2, 0}},
+      {"by device and sequence", 2, {2, 2, 0, 0, 1, 1, 2, 0}, 2},
+      {"one device", 1, {3, 3, 2, 0}, 1},
+      {"padding in one unit, nothing else in the other", 2, {1, 1, 0, 0, 0, 0, 0, 0}, 0, {1, 0, 0, 0}},
+      {"devices and padding", 2, {1, 1, 0, 0, 2, 0, 1, 1}, 2, {0, 1, 1, 1}}};
+  for (const BalanceCase& c : cases) {
     check_op(
-        {"balance_loss " + name}, BalanceLoss{2},
-        [&](const std::vector<Numbers>& in) {
-          const std::int64_t per_unit = 4 / units;
-          double mean = 0.0;
-          for (std::int64_t u = 0; u < units; ++u) {
-            for (std::int64_t e = 0; e < 3; ++e) {
-              double p = 0.0;
-              for (std::int64_t t = 0; t < per_unit; ++t)
-                p += in[0][size((u * per_unit + t) * 3 + e)] / double(per_unit);
-              const double f = 3.0 / (2.0 * double(per_unit)) * double(counts[size(u * 3 + e)]);
-              mean += f * p / double(units);
-            }
-          }
-          return Numbers{mean};
-        },
-        variable({4, 3}, probabilities(12, 6)), plain_counts(units, 3, counts));
+        {"balance_loss " + c.name}, BalanceLoss{kChoices, c.devices},
+        [&](const std::vector<Numbers>& in) { return Numbers{balance_of(c, in[0])}; },
+        variable({kTokens, kExperts}, probabilities(kTokens * kExperts, 6)),
+        plain_counts(c.units, kExperts, c.counts), plain_valid(c.valid));
+  }
+}
+
+TEST_CASE("the device loss of a case worked by hand") {
+  // One sequence of 2 tokens, 4 experts on 2 devices, top-1, both tokens to expert 1: f = 4/(1·2) · (0 2 0 0)
+  // = (0 4 0 0), f' = (2, 0). s = (0.1 0.6 0.2 0.1; 0.3 0.4 0.2 0.1): P = (0.2 0.5 0.2 0.1), P' = (0.7, 0.3).
+  // L = 2 · 0.7 + 0 · 0.3 = 1.4. dL/ds_te = f'_device(e) / T = (1 1 0 0; 1 1 0 0).
+  Context context;
+  const Tensor scores =
+      tensor_of(context, {2, 4}, DType::f64, Numbers{0.1, 0.6, 0.2, 0.1, 0.3, 0.4, 0.2, 0.1});
+  Tensor counts = Tensor::zeros(context, {1, 4}, DType::i64);
+  counts.data<std::int64_t>()[1] = 2;
+  BalanceLoss::Saved saved;
+  const BalanceLoss op{.choices = 1, .devices = 2};
+  CHECK(op.forward(&saved, scores, counts, {}).item<double>() == Approx(1.4).epsilon(1e-15));
+  const Tensor ds = scores.empty_like(scores.shape());
+  op.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {ds, 0.0});
+  CHECK(values_of(ds) == Numbers{1, 1, 0, 0, 1, 1, 0, 0});
+}
+
+TEST_CASE("sigmoid scores and their shares keep an operator's promises") {
+  const auto shares = [](std::int64_t n, std::int64_t e, const Numbers& s) {
+    Numbers p;
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double sum = std::accumulate(s.begin() + i * e, s.begin() + (i + 1) * e, 0.0);
+      for (std::int64_t j = 0; j < e; ++j) p.push_back(s[size(i * e + j)] / sum);
+    }
+    return p;
   };
-  check("by sequence", 2, {2, 2, 0, 1, 1, 2});
-  check("by micro-batch", 1, {3, 3, 2});
+  for (const auto& [n, e] : std::vector<std::pair<std::int64_t, std::int64_t>>{{3, 5}, {1, 1}, {0, 4}}) {
+    const auto name = fmt::format("{} x {}", n, e);
+    check_op(
+        {"sigmoid " + name}, Sigmoid{},
+        [](const std::vector<Numbers>& in) {
+          Numbers y;
+          for (const double x : in[0]) y.push_back(1.0 / (1.0 + std::exp(-x)));
+          return y;
+        },
+        variable({n, e}, 3.0));
+    check_op(
+        {"normalise_rows " + name}, NormaliseRows{},
+        [&, n = n, e = e](const std::vector<Numbers>& in) { return shares(n, e, in[0]); },
+        variable({n, e}, probabilities(n * e, 8)));
+  }
+}
+
+TEST_CASE("the z-loss keeps an operator's promises, with padding and without") {
+  for (const Ids& valid : {Ids{}, Ids{1, 0, 1}, Ids{0, 0, 0}}) {
+    check_op(
+        {fmt::format("router_z {}", fmt::join(valid, " "))}, RouterZ{},
+        [&](const std::vector<Numbers>& in) {
+          double sum = 0.0, tokens = 0.0;
+          for (std::int64_t t = 0; t < 3; ++t) {
+            if (!valid.empty() && valid[size(t)] == 0) continue;
+            double exps = 0.0;
+            for (std::int64_t e = 0; e < 4; ++e) exps += std::exp(in[0][size(t * 4 + e)]);
+            sum += std::pow(std::log(exps), 2);
+            tokens += 1.0;
+          }
+          return Numbers{tokens > 0.0 ? sum / tokens : 0.0};
+        },
+        variable({3, 4}, 2.0), plain_valid(valid));
+  }
+}
+
+TEST_CASE("the z-loss of a case worked by hand") {
+  // One token, logits (log 3, 0): exps 3 + 1, z = log 4, L = log² 4. dL/dl = 2 log 4 · (3/4, 1/4).
+  Context context;
+  const Tensor logits = tensor_of(context, {1, 2}, DType::f64, Numbers{std::log(3.0), 0.0});
+  RouterZ::Saved saved;
+  CHECK(RouterZ{}.forward(&saved, logits, {}).item<double>() == Approx(1.9218120556728056).epsilon(1e-15));
+  const Tensor dl = logits.empty_like(logits.shape());
+  RouterZ{}.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {dl, 0.0});
+  CHECK(values_of(dl)[0] == Approx(1.5 * std::log(4.0)).epsilon(1e-14));
+  CHECK(values_of(dl)[1] == Approx(0.5 * std::log(4.0)).epsilon(1e-14));
+}
+
+TEST_CASE("the balance branch passes numbers and gradients on, and adds up the router's share") {
+  const auto rows = plain([](Context& context, DType dtype) {
+    return tensor_of(context, {3, 5}, dtype, normal_values(15, 9));
+  });
+  check_op(
+      {"balance_branch"}, BalanceBranch{}, [](const std::vector<Numbers>& in) { return in[0]; },
+      variable({3, 2}), rows);
+  Context context;
+  const Tensor logits = tensor_of(context, {2, 2}, DType::f64, Numbers{1, 2, 3, 4});
+  const Tensor x = tensor_of(context, {2, 3}, DType::f64, Numbers{1, 0, 2, 0, 1, 3});
+  const Tensor share = tensor_of(context, {2, 3}, DType::f64, Numbers{10, 10, 10, 20, 20, 20});
+  BalanceBranch::Saved saved;
+  const BalanceBranch op{share};
+  static_cast<void>(op.forward(&saved, logits, x));
+  op.backward(saved, tensor_of(context, {2, 2}, DType::f64, Numbers{1, 2, 3, 4}), {});
+  // dyᵀ x = (1·(1 0 2) + 3·(0 1 3); 2·(1 0 2) + 4·(0 1 3)) = (1 3 11; 2 4 16), added.
+  CHECK(values_of(share) == Numbers{11, 13, 21, 22, 24, 36});
 }
 
 TEST_CASE("the balance loss of a case worked by hand") {
@@ -148,7 +283,7 @@ TEST_CASE("the balance loss of a case worked by hand") {
   Tensor counts = Tensor::zeros(context, {1, 2}, DType::i64);
   counts.data<std::int64_t>()[0] = 2;
   BalanceLoss::Saved saved;
-  const Tensor loss = BalanceLoss{1}.forward(&saved, scores, counts);
+  const Tensor loss = BalanceLoss{1}.forward(&saved, scores, counts, {});
   CHECK(loss.item<double>() == Approx(1.6).epsilon(1e-15));
   const Tensor ds = scores.empty_like(scores.shape());
   BalanceLoss{1}.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {ds, 0.0});
@@ -162,25 +297,27 @@ TEST_CASE("a balanced load has a balance loss of 1") {
       tensor_of(context, {tokens, experts}, DType::f64, Numbers(size(tokens * experts), 0.25));
   Tensor counts = Tensor::empty(context, {2, experts}, DType::i64);
   for (auto& count : counts.span<std::int64_t>()) count = 2;  // 4 tokens, top-2, over 4 experts
-  CHECK(BalanceLoss{2}.forward(nullptr, scores, counts).item<double>() == Approx(1.0).epsilon(1e-15));
+  CHECK(BalanceLoss{2}.forward(nullptr, scores, counts, {}).item<double>() == Approx(1.0).epsilon(1e-15));
 }
 
-TEST_CASE("dispatch and combine keep an operator's promises: mixed, one-hot, idle experts, no token") {
+TEST_CASE("dispatch and combine keep an operator's promises: mixed, one-hot, idle, dropped, none") {
   struct Case {
     std::string name;
     std::int64_t tokens, k, experts;
     Ids ids;
   };
-  const std::vector<Case> cases{{"mixed", 4, 2, 3, {2, 0, 1, 2, 0, 1, 2, 1}},
-                                {"all to one expert", 3, 1, 4, {2, 2, 2}},
-                                {"idle experts", 2, 2, 6, {5, 0, 0, 5}},
-                                {"no token", 0, 2, 3, {}}};
+  const std::vector<Case> cases{
+      {"mixed", 4, 2, 3, {2, 0, 1, 2, 0, 1, 2, 1}}, {"all to one expert", 3, 1, 4, {2, 2, 2}},
+      {"idle experts", 2, 2, 6, {5, 0, 0, 5}},      {"dropped copies", 4, 2, 3, {2, -1, -1, -1, 0, 1, -1, 2}},
+      {"everything dropped", 2, 1, 2, {-1, -1}},    {"no token", 0, 2, 3, {}}};
   const std::int64_t d = 5;
   for (const Case& c : cases) {
     const auto routing = plain_routing(c.tokens, c.k, c.experts, c.ids);
     // Rows sorted by expert, ties in the order of tokens.
-    std::vector<std::size_t> copies(c.ids.size());
-    std::iota(copies.begin(), copies.end(), 0U);
+    std::vector<std::size_t> copies;
+    for (std::size_t i = 0; i < c.ids.size(); ++i) {
+      if (c.ids[i] >= 0) copies.push_back(i);
+    }
     std::stable_sort(copies.begin(), copies.end(), [&](auto a, auto b) { return c.ids[a] < c.ids[b]; });
     check_op(
         {"dispatch " + c.name}, Dispatch{},
@@ -204,7 +341,7 @@ TEST_CASE("dispatch and combine keep an operator's promises: mixed, one-hot, idl
           }
           return y;
         },
-        variable({c.tokens * c.k, d}), variable({c.tokens, c.k}), routing);
+        variable({std::ssize(copies), d}), variable({c.tokens, c.k}), routing);
   }
 }
 

@@ -1,0 +1,29 @@
+// What a step's report says of each router.
+#pragma once
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "moe/model.hpp"
+#include "moe/router_record.hpp"
+
+namespace granule {
+
+struct RouterReport {
+  LoadStatistics load;
+  std::int64_t dropped = 0;      ///< choices that an expert's capacity refused
+  double entropy = 0.0;          ///< mean over tokens, nats
+  double balance_over_ce = 0.0;  ///< norms of the two gradients on the router's weights
+};
+
+/// Of every mixture-of-experts layer, after the gradients of a step are complete.
+[[nodiscard]] std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record);
+
+/// The run's figures (the worst layer's maximum, means of what has a mean, sums of what is counted), then
+/// each layer's.
+void add_routers(nlohmann::ordered_json& row, const std::vector<RouterReport>& routers);
+
+/// Mean coefficient of variation of the load over layers, the one figure of a progress line.
+[[nodiscard]] double mean_load_cv(const std::vector<RouterReport>& routers);
+
+}  // namespace granule

@@ -1,0 +1,21 @@
+// The z-loss of a router (ST-MoE, Zoph et al. 2022), unscaled: it keeps the logits small.
+#pragma once
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// y = mean over valid tokens of z_n² with z_n = log Σ_e exp l_ne, float64 [1]; 0 without a valid token.
+///   dl_ne = dy · 2 z_n softmax(l_n)_e / T, 0 where not valid. logit_NE; T valid tokens; valid_N int32, a
+/// plain argument: 0 marks padding, undefined: all are valid.
+struct RouterZ {
+  static constexpr std::string_view kName = "router_z";
+  struct Saved {
+    Tensor logit_NE, valid_N;
+    Tensor z_N;  // float64
+    std::int64_t tokens = 0;
+  };
+  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& logit_NE, const Tensor& valid_N) const;
+  void backward(const Saved& saved, const Tensor& dy, const Grad& dlogit_NE) const;
+};
+
+}  // namespace granule

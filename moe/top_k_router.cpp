@@ -1,0 +1,71 @@
+#include "moe/top_k_router.hpp"
+
+#include "autograd/functions.hpp"
+#include "moe/functions.hpp"
+#include "moe/valid_tokens.hpp"
+
+namespace granule {
+namespace {
+
+/// int64 [units, experts] summed over units: [1, experts].
+Tensor sum_units(const Tensor& count_UE) {
+  const std::int64_t units = count_UE.shape()[0], experts = count_UE.shape()[1];
+  Tensor total = Tensor::zeros(count_UE.context(), {1, experts}, DType::i64);
+  for (std::int64_t i = 0; i < units * experts; ++i)
+    total.data<std::int64_t>()[i % experts] += count_UE.data<const std::int64_t>()[i];
+  return total;
+}
+
+}  // namespace
+
+TopKRouter::TopKRouter(ParameterStore& store, const std::string& prefix, std::int64_t layer,
+                       const ModelConfig& model, const MoeConfig& moe)
+    : layer_(layer),
+      config_(moe),
+      rule_(selection_rule(moe)),
+      gate_(store.declare(prefix + ".gate.weight", {moe.n_routed_experts, model.hidden_size})) {
+  if (moe.has_selection_bias())
+    bias_ = store.declare_state(prefix + ".gate.e_score_correction_bias", {moe.n_routed_experts});
+}
+
+Var TopKRouter::score(const Var& logit_NE) const {
+  return config_.scoring_func == ScoringFunction::sigmoid ? sigmoid(logit_NE) : softmax(logit_NE);
+}
+
+void TopKRouter::leave_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
+                              const Tensor& id_NK) const {
+  if (pass.losses == nullptr) return;
+  const std::int64_t experts = config_.n_routed_experts, k = config_.num_experts_per_tok;
+  // The losses balance what the scores want, so they count a choice without the bias (and without capacity).
+  const Tensor count_BE = decided_once(pass, [&] {
+    const Tensor ids = bias_ != nullptr ? select_experts(score_NE, {}, rule_) : id_NK;
+    return count_choices(ids, experts, pass.batch, pass.valid_N);
+  });
+  const Tensor share = pass.routing != nullptr ? pass.routing->balance_gradient(layer_) : Tensor{};
+  const Var branch = balance_branch(logit_NE, x_ND.value, share);
+  const Var scores = score(branch);
+  const Var p = config_.scoring_func == ScoringFunction::sigmoid ? normalise_rows(scores) : scores;
+  const Tensor count_UE = config_.seq_aux ? count_BE : sum_units(count_BE);
+  const Var balance = balance_loss(p, count_UE, pass.valid_N, {.choices = k});
+  pass.losses->push_back({LossKind::balance, layer_, balance, config_.seq_aux ? pass.batch : 1});
+  if (config_.device_groups > 1) {
+    const Var device =
+        balance_loss(p, count_BE, pass.valid_N, {.choices = k, .devices = config_.device_groups});
+    pass.losses->push_back({LossKind::device, layer_, device, pass.batch});
+  }
+  const Var z = router_z(branch, pass.valid_N);
+  pass.losses->push_back({LossKind::z, layer_, z, count_valid(pass.valid_N, x_ND.value.shape()[0])});
+}
+
+Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
+  const Var logits = linear(x_ND, gate_);
+  const Var scores = score(logits);
+  const Tensor ids = decided_once(pass, [&] { return select_experts(scores.value, bias(), rule_); });
+  leave_losses(pass, x_ND, logits, scores.value, ids);
+  const Tensor sent = decided_once(pass, [&] { return carry_out(pass, config_, layer_, ids, scores.value); });
+  const Var weights = gate_weights(
+      scores, ids, {.normalise = config_.norm_topk_prob, .factor = config_.routed_scaling_factor});
+  return {sent, weights};
+}
+
+}  // namespace granule

@@ -1,0 +1,33 @@
+// The learned router: scores, the K best experts of each token, their weights, and the losses that keep the
+// load even.
+#pragma once
+#include "moe/router.hpp"
+#include "moe/selection.hpp"
+
+namespace granule {
+
+/// s = softmax or sigmoid of x W_gᵀ; the experts are chosen by s + b within the groups that the rule leaves,
+/// weighted by s alone. b, where there is one, has no gradient: apps move it after each step
+/// (moe/bias_balance.hpp). Scores and logits have the compute dtype, float32 or float64.
+class TopKRouter {
+ public:
+  /// Declares {prefix}.gate.weight and, with a selection bias, the state
+  /// {prefix}.gate.e_score_correction_bias.
+  TopKRouter(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& model,
+             const MoeConfig& moe);
+  [[nodiscard]] Routes operator()(const Pass& pass, const Var& x_ND) const;
+
+ private:
+  [[nodiscard]] Var score(const Var& logit_NE) const;
+  [[nodiscard]] Tensor bias() const { return bias_ != nullptr ? bias_->value : Tensor{}; }
+  void leave_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
+                    const Tensor& id_NK) const;
+
+  std::int64_t layer_;
+  MoeConfig config_;
+  SelectionRule rule_;
+  Param gate_;
+  const State* bias_ = nullptr;
+};
+
+}  // namespace granule

@@ -1,0 +1,17 @@
+// The kinds of mixtures a configuration can ask for, one of each, small enough for a test.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "moe/moe_layer.hpp"
+#include "tests/support/small_model.hpp"
+
+namespace granule::test {
+
+struct RouterVariant {
+  std::string name;
+  MoeConfig moe;
+};
+[[nodiscard]] std::vector<RouterVariant> router_variants();
+
+}  // namespace granule::test
