@@ -1,5 +1,7 @@
 #include "distributed/parameter_files.hpp"
 
+#include <algorithm>
+
 #include "core/error.hpp"
 
 namespace granule {
@@ -19,6 +21,14 @@ void refuse_strangers(const ParameterStore& store, const TensorSet& tensors, con
   }
 }
 
+/// A model from before its states were kept has none of them, and starts them at zero; some of them are some
+/// too few.
+bool has_any_state(const ParameterStore& store, const TensorSet& tensors) {
+  const auto& states = store.states();
+  return std::any_of(states.begin(), states.end(),
+                     [&](const State& state) { return tensors.find(state.name).has_value(); });
+}
+
 void read_slice(const TensorSet& tensors, const std::string& name, const LogicalTensor& logical,
                 const Tensor& slice) {
   dispatch_float(slice.dtype(),
@@ -31,6 +41,7 @@ void check_parameters(const ParameterStore& store, const TensorSet& tensors, con
   refuse_strangers(store, tensors, source);
   for (const LogicalTensor& logical : store.logical())
     static_cast<void>(tensors.get(logical.name, logical.shape.dims()));
+  if (!has_any_state(store, tensors)) return;
   for (const State& state : store.states()) static_cast<void>(tensors.get(state.name, state.shape.dims()));
 }
 
@@ -39,8 +50,11 @@ void load_parameters(ParameterStore& store, const TensorSet& tensors, const std:
   for (const LogicalTensor& logical : store.logical()) {
     read_slice(tensors, logical.name, logical, store.value_of(logical));
   }
-  for (const State& state : store.states())
-    tensors.read_into(state.name, state.shape.dims(), state.value.span<float>());
+  const bool saved = has_any_state(store, tensors);
+  for (const State& state : store.states()) {
+    fill_zero(state.value);
+    if (saved) tensors.read_into(state.name, state.shape.dims(), state.value.span<float>());
+  }
 }
 
 std::vector<TensorToSave> parameters_to_save(const ParameterStore& store) {

@@ -10,7 +10,8 @@
 namespace granule {
 
 /// Throws a user error for a tensor that is missing, has another shape or is not of numbers, or belongs to no
-/// parameter (`source` names where the tensors are from). The store need not be materialised.
+/// parameter (`source` names where the tensors are from). States may be missing all together: they are zero
+/// then. The store need not be materialised.
 void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source);
 /// Checks, then fills every parameter and state, converting the dtype.
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source);

@@ -33,15 +33,23 @@ void check_format(const std::string& format) {
   user_error(fmt::format("there is no format '{}'", format), "command line", "use --format hf");
 }
 
+struct SavedTensors {
+  std::vector<TensorToSave> parameters, states;
+};
 /// The tensors straight from the model's files: nothing is loaded.
-std::vector<TensorToSave> tensors_of(const ModelFiles& files) {
+SavedTensors tensors_of(const ModelFiles& files) {
   ParameterStore store;
   declare_parameters(store, files.config().model, files.config().moe);
   check_parameters(store, files.tensors(), files.path().string());
-  std::vector<TensorToSave> tensors;
-  for (const LogicalTensor& parameter : store.logical()) {
-    const TensorView view = files.tensors().get(parameter.name, parameter.shape.dims());
-    tensors.push_back(tensor_of_bytes({parameter.name, view.dtype, view.shape}, view.bytes));
+  const auto saved = [&](const std::string& name, const Shape& shape) {
+    const TensorView view = files.tensors().get(name, shape.dims());
+    return tensor_of_bytes({name, view.dtype, view.shape}, view.bytes);
+  };
+  SavedTensors tensors;
+  for (const LogicalTensor& parameter : store.logical())
+    tensors.parameters.push_back(saved(parameter.name, parameter.shape));
+  for (const State& state : store.states()) {
+    if (files.tensors().find(state.name)) tensors.states.push_back(saved(state.name, state.shape));
   }
   return tensors;
 }
@@ -113,13 +121,14 @@ HfConfig hf_config_of(const ModelFiles& files, const Tokenizer* tokenizer) {
 void export_model(const ExportArguments& arguments) {
   check_format(arguments.format);
   const ModelFiles files = open_model(arguments.model);
-  const std::vector<TensorToSave> tensors = tensors_of(files);
+  const SavedTensors tensors = tensors_of(files);
   const std::vector<fs::path> extra = tokenizer_files(files);
   const auto tokenizer = tokenizer_to_describe(files);
   const HfConfig hf = hf_config_of(files, tokenizer.get());
   const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
   const json config = config_document(hf, dtype), generation = generation_document(hf);
-  HfExport content{config, generation, tensors, dtype};
+  HfExport content{config, generation, tensors.parameters, dtype};
+  content.states = tensors.states;
   content.extra_files = extra;
   content.verify = arguments.no_verify ? Verify::no : Verify::yes;
   json tokenizer_config;
@@ -128,13 +137,14 @@ void export_model(const ExportArguments& arguments) {
     content.tokenizer_config = &tokenizer_config;
   }
   write_hf_directory(arguments.out, content);
-  say("{}: {} tensors in {}, {}{}", arguments.out.string(), tensors.size(), arguments.dtype,
+  say("{}: {} tensors in {}, {}{}", arguments.out.string(),
+      (tensors.parameters.size() + tensors.states.size()), arguments.dtype,
       arguments.no_verify ? "not verified" : "read back and equal",
       files.tokenizer() ? "" : "; the model has no tokenizer");
   const nlohmann::ordered_json report{{"out", arguments.out.string()},
                                       {"format", arguments.format},
                                       {"dtype", arguments.dtype},
-                                      {"tensors", tensors.size()},
+                                      {"tensors", (tensors.parameters.size() + tensors.states.size())},
                                       {"verified", !arguments.no_verify}};
   print_out(report.dump() + "\n");
 }

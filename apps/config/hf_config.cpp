@@ -16,6 +16,8 @@ using nlohmann::json;
 
 constexpr std::string_view kPublished = "deepseek-ai/deepseek-moe-16b-base--";
 constexpr const char* kArchitecture = "DeepseekForCausalLM";
+constexpr const char* kOwnType = "granule";
+constexpr const char* kOwnArchitecture = "GranuleForCausalLM";
 constexpr std::uintmax_t kMaxFileBytes = 16 << 20;
 
 // The defaults of DeepseekConfig (the published configuration_deepseek.py); what it leaves None is 0 here.
@@ -38,6 +40,24 @@ bool is_model_key(const ConfigKey& key) {
   return key.table() == "model" || key.table() == "moe";
 }
 
+/// Whether the published class computes this model; of what it does not know it would compute something else
+/// without a word.
+bool is_published(const MoeConfig& moe) {
+  const MoeConfig neutral;
+  return moe.n_routed_experts == 0 ||
+         (moe.router == neutral.router && moe.scoring_func == neutral.scoring_func && moe.n_group == 1 &&
+          moe.routed_scaling_factor == 1.0 && !moe.has_selection_bias());
+}
+
+/// Keys of this program's routers that the published class does not have.
+bool is_own_key(std::string_view name) {
+  constexpr std::string_view kOwn[] = {"router",         "hash_seed",    "routed_scaling_factor",
+                                       "n_group",        "topk_group",   "device_loss_alpha",
+                                       "device_groups",  "z_loss_alpha", "bias_update_speed",
+                                       "capacity_factor"};
+  return std::find(std::begin(kOwn), std::end(kOwn), name) != std::end(kOwn);
+}
+
 bool may_be_null(std::string_view name) {
   return name == "num_key_value_heads" || name == "n_routed_experts" || name == "n_shared_experts" ||
          name == "num_experts_per_tok";
@@ -51,11 +71,12 @@ void refuse(std::string_view name, const json& value, std::string_view where, st
 
 void refuse_other_models(const json& document, std::string_view where) {
   // Configs saved without the class that wrote them lack model_type; an architecture still tells.
-  if (const auto type = document.find("model_type"); type != document.end() && *type != "deepseek")
+  if (const auto type = document.find("model_type");
+      type != document.end() && *type != "deepseek" && *type != kOwnType)
     refuse("model_type", *type, where, "model_type \"deepseek\"");
   const json architectures = document.value("architectures", json());
   if (!document.contains("model_type") && !architectures.is_null() &&
-      architectures != json::array({kArchitecture}))
+      architectures != json::array({kArchitecture}) && architectures != json::array({kOwnArchitecture}))
     refuse("architectures", architectures, where, kArchitecture);
   const json dropout = document.value("attention_dropout", json());
   if (!dropout.is_null() && dropout != 0.0)
@@ -78,7 +99,8 @@ bool is_dense(const json& document) {
 // None is false to the published code; a dense model never reads the keys of experts, nor one without dense
 // layers their width. Any other null would stop it, and is refused here like another wrong type.
 bool null_is_default(const RunConfig& defaults, const ConfigKey& key, const json& document) {
-  return key.get(defaults) == json(false) || (key.table() == "moe" && is_dense(document));
+  return is_own_key(key.leaf()) || key.get(defaults) == json(false) ||
+         (key.table() == "moe" && is_dense(document));
 }
 
 // A key of the run's tables by its bare name: the names are the same on both sides.
@@ -119,6 +141,17 @@ json id_or_null(std::optional<std::int64_t> id) {
   return id ? json(*id) : json();
 }
 
+/// Who computes the model. Where nobody but this program does, no other shall take it for what it knows.
+json class_of(const MoeConfig& moe) {
+  if (!is_published(moe)) return {{"architectures", {kOwnArchitecture}}, {"model_type", kOwnType}};
+  return {{"architectures", {kArchitecture}},
+          {"auto_map",
+           {{"AutoConfig", fmt::format("{}configuration_deepseek.DeepseekConfig", kPublished)},
+            {"AutoModel", fmt::format("{}modeling_deepseek.DeepseekModel", kPublished)},
+            {"AutoModelForCausalLM", fmt::format("{}modeling_deepseek.{}", kPublished, kArchitecture)}}},
+          {"model_type", "deepseek"}};
+}
+
 }  // namespace
 
 HfConfig hf_config_from_json(const json& document, std::string_view where) {
@@ -150,28 +183,23 @@ HfConfig read_hf_config(const std::filesystem::path& directory) {
 }
 
 json to_json(const HfConfig& config, std::string_view torch_dtype) {
-  json document{
-      {"architectures", {kArchitecture}},
-      {"auto_map",
-       {{"AutoConfig", fmt::format("{}configuration_deepseek.DeepseekConfig", kPublished)},
-        {"AutoModel", fmt::format("{}modeling_deepseek.DeepseekModel", kPublished)},
-        {"AutoModelForCausalLM", fmt::format("{}modeling_deepseek.{}", kPublished, kArchitecture)}}},
-      {"model_type", "deepseek"},
-      {"torch_dtype", torch_dtype},
-      {"transformers_version", "4.36.0"},
-      {"hidden_act", "silu"},
-      {"attention_dropout", 0.0},
-      {"rope_scaling", nullptr},
-      {"pretraining_tp", 1},
-      {"use_cache", true},
-      {"bos_token_id", id_or_null(config.bos_token_id)},
-      {"eos_token_id", id_or_null(config.eos_token_id)}};
+  json document = class_of(config.moe);
+  document.update({{"torch_dtype", torch_dtype},
+                   {"transformers_version", "4.36.0"},
+                   {"hidden_act", "silu"},
+                   {"attention_dropout", 0.0},
+                   {"rope_scaling", nullptr},
+                   {"pretraining_tp", 1},
+                   {"use_cache", true},
+                   {"bos_token_id", id_or_null(config.bos_token_id)},
+                   {"eos_token_id", id_or_null(config.eos_token_id)}});
   RunConfig run;
   run.model = config.model;
   run.moe = config.moe;
   for (const ConfigKey& key : config_keys()) {
     if (!is_model_key(key)) continue;
     const json value = key.get(run);
+    if (is_own_key(key.leaf()) && value == key.get(RunConfig{})) continue;
     // None switches experts off in the published class; a zero there would still build them.
     const bool none = value == 0 && !value.is_boolean() && may_be_null(key.leaf());
     document[std::string(key.leaf())] = none ? json() : value;

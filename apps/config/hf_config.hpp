@@ -29,7 +29,9 @@ struct HfConfig {
 /// Reads DIR/config.json.
 [[nodiscard]] HfConfig read_hf_config(const std::filesystem::path& directory);
 
-/// Every key of the class, with the auto_map of the published model. torch_dtype: "float32", "bfloat16",
+/// Every key of the class, with the auto_map of the published model; a model that the class does not compute
+/// (other routers, a selection bias) gets model_type "granule" and no auto_map, so that nobody runs it as
+/// what it is not. torch_dtype: "float32", "bfloat16",
 /// "float16".
 [[nodiscard]] nlohmann::json to_json(const HfConfig& config, std::string_view torch_dtype);
 

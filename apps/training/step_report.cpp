@@ -45,10 +45,14 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                              {"mfu", report.mfu},
                              {"peak_bytes", report.peak_bytes}};
   add_routers(row, report.routers);
-  row["aux_by_layer"] = report.losses.aux_by_layer;
-  row["device_aux_by_layer"] = report.losses.device_aux_by_layer;
-  row["z_by_layer"] = report.losses.z_by_layer;
-  row["effective_alpha_by_layer"] = report.losses.alpha_by_layer;
+  const auto of_each_layer = [&](std::vector<double> values) {
+    values.resize(report.routers.size());  // a loss that a layer does not have is 0
+    return values;
+  };
+  row["aux_by_layer"] = of_each_layer(report.losses.aux_by_layer);
+  row["device_aux_by_layer"] = of_each_layer(report.losses.device_aux_by_layer);
+  row["z_by_layer"] = of_each_layer(report.losses.z_by_layer);
+  row["effective_alpha_by_layer"] = of_each_layer(report.losses.alpha_by_layer);
   if (report.seconds_by_phase) row["seconds_by_phase"] = *report.seconds_by_phase;
   if (report.evaluation) {
     row["val_ce"] = report.evaluation->ce;

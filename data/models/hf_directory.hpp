@@ -53,11 +53,12 @@ struct HfExport {
   const nlohmann::json& config;             ///< config.json
   const nlohmann::json& generation_config;  ///< generation_config.json; null leaves the file out
   std::span<const TensorToSave> tensors;    ///< floating-point, in the order in which they fill the shards
-  DType dtype = DType::bf16;                ///< of every tensor written
+  DType dtype = DType::bf16;                ///< of every one of them as it is written
   std::int64_t max_shard_bytes = 5'000'000'000;
   std::vector<std::filesystem::path> extra_files = {};  ///< copied under their own names (tokenizer)
   Verify verify = Verify::yes;
   const nlohmann::json* tokenizer_config = nullptr;  ///< tokenizer_config.json; nullptr leaves the file out
+  std::span<const TensorToSave> states{};            ///< what keeps its dtype, as a selection bias must
 };
 
 /// Writes beside `directory`, verifies, and renames into place: the directory must be new or empty (else a

@@ -36,6 +36,7 @@ std::vector<Document> documents_of(const HfExport& model) {
 std::vector<TensorToSave> tensors_as_written(const HfExport& model) {
   std::vector<TensorToSave> tensors;
   for (const TensorToSave& tensor : model.tensors) tensors.push_back(converted(tensor, model.dtype));
+  tensors.insert(tensors.end(), model.states.begin(), model.states.end());
   return tensors;
 }
 

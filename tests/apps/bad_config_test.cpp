@@ -205,6 +205,15 @@ TEST_CASE("keys that contradict each other are refused with both values") {
     std::string name = text;
     return BadConfig{std::move(name), std::string(kModel) + "[moe]\n" + text, "", std::move(message)};
   };
+  const auto mixture = [](std::string text, std::vector<std::string> message) {
+    std::string name = text;
+    return BadConfig{
+        std::move(name),
+        std::string(kModel) +
+            "[moe]\nn_routed_experts = 8\nnum_experts_per_tok = 2\nmoe_intermediate_size = 16\n" + text +
+            "\n",
+        "", std::move(message)};
+  };
   check_rows({
       {"an empty file", "", "", {"model.hidden_size is missing", "run.toml", "set hidden_size in [model]"}},
       {"no feed-forward",
@@ -222,6 +231,29 @@ TEST_CASE("keys that contradict each other are refused with both values") {
       moe("n_routed_experts = 8\nnum_experts_per_tok = 2\n", {"moe.moe_intermediate_size is missing"}),
       moe("n_routed_experts = 4\nnum_experts_per_tok = 5\nmoe_intermediate_size = 16\n",
           {"moe.num_experts_per_tok = 5 exceeds moe.n_routed_experts = 4", "run.toml:8"}),
+      mixture("n_group = 3",
+              {"moe.n_routed_experts = 8 does not divide into moe.n_group = 3", "run.toml:10"}),
+      mixture("n_group = 2\ntopk_group = 4", {"moe.topk_group = 4 exceeds moe.n_group = 2"}),
+      mixture("n_group = 8\ntopk_group = 1", {"num_experts_per_tok = 2", "leave 1 experts to choose from"}),
+      mixture("device_groups = 5", {"does not divide into moe.device_groups = 5"}),
+      mixture("device_loss_alpha = 0.05", {"no effect with one device group", "run.toml:10"}),
+      mixture("hash_seed = 3", {"moe.hash_seed has no effect without moe.router"}),
+      mixture("router = \"hash\"\naux_loss_alpha = 0.01",
+              {"moe.aux_loss_alpha has no effect with moe.router"}),
+      mixture("router = \"hash\"\nscoring_func = \"sigmoid\"", {"moe.scoring_func has no effect"}),
+      mixture("router = \"hash\"\nnorm_topk_prob = true", {"moe.norm_topk_prob has no effect"}),
+      mixture("router = \"hash\"\nbias_update_speed = 0.1", {"moe.bias_update_speed has no effect"}),
+      mixture("router = \"hash\"\nz_loss_alpha = 0.1", {"moe.z_loss_alpha has no effect"}),
+      mixture("router = \"hash\"\nn_group = 2", {"moe.n_group has no effect"}),
+      mixture("router = \"hash\"\ndevice_groups = 2\ndevice_loss_alpha = 0.1",
+              {"moe.device_loss_alpha has no effect"}),
+      mixture("router = \"switch\"", {"moe.router = \"switch\"", "topk", "hash"}),
+      mixture("scoring_func = \"relu\"", {"moe.scoring_func = \"relu\"", "softmax", "sigmoid"}),
+      mixture("capacity_factor = -1.0", {"moe.capacity_factor = -1"}),
+      mixture("routed_scaling_factor = 0.0", {"moe.routed_scaling_factor = 0"}),
+      mixture("n_group = 0", {"moe.n_group = 0"}),
+      mixture("bias_update_speed = -0.1", {"moe.bias_update_speed = -0.1"}),
+      mixture("z_loss_alpha = inf", {"moe.z_loss_alpha"}),
       on_line("moe.first_k_dense_replace=2", {"none of the 2 layers is a mixture of experts"}),
       {"more parameters than can be counted",
        std::string(kModel) +
@@ -243,16 +275,6 @@ TEST_CASE("features that are not built yet are refused by name, their neutral va
   const std::vector<std::pair<std::string, std::string>> rows{
       {"model.hidden_act=gelu", "silu"},
       {"model.rope_scaling={type=\"linear\", factor=2.0}", "none"},
-      {"moe.router=hash", "topk"},
-      {"moe.scoring_func=sigmoid", "softmax"},
-      {"moe.routed_scaling_factor=2.5", "1"},
-      {"moe.n_group=8", "1"},
-      {"moe.topk_group=4", "1"},
-      {"moe.device_loss_alpha=0.05", "0"},
-      {"moe.device_groups=4", "1"},
-      {"moe.z_loss_alpha=0.001", "0.0"},
-      {"moe.bias_update_speed=0.001", "0"},
-      {"moe.capacity_factor=1.25", "0.0"},
       {"train.dtype=bf16", "f32"},
       {"train.device=cuda", "cpu"},
       {"parallel.ep=2", "1"},

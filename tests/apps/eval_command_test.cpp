@@ -118,7 +118,7 @@ TEST_CASE("keys without effect on an evaluation are refused, and so are those th
   const std::vector<std::pair<std::string, std::string>> rows{
       {"moe.n_routed_experts=16", "would change the shape"},
       {"moe.n_expert=4", "unknown key"},
-      {"moe.router=hash", "not built yet"},
+      {"moe.router=hash", "would change the shape"},
       {"moe.num_experts_per_tok=9", "exceeds"},
       {"data.seq_len=65", "exceeds"},
       {"data.seq_len", "no override"}};

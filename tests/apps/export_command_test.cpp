@@ -210,7 +210,7 @@ TEST_CASE("Hugging Face directories that are not what their config says are refu
   altered(kConfig, "\"intermediate_size\": 48", "\"intermediate_size\": 50",
           "has shape [48, 32], expected [50, 32]");
   altered(kConfig, "\"num_hidden_layers\": 3", "\"num_hidden_layers\": 2", "model.layers.2");
-  altered(kConfig, "\"scoring_func\": \"softmax\"", "\"scoring_func\": \"sigmoid\"", "not built yet");
+  altered(kConfig, "\"scoring_func\": \"softmax\"", "\"scoring_func\": \"tanh\"", "scoring_func");
   altered(kConfig, "{", "[", "config.json");
   altered(kWeights, "model.norm.weight", "model.morn.weight", "model.morn.weight");
   altered(kWeights, "\"F32\"", "\"I32\"", "expected floating-point numbers");

@@ -12,6 +12,9 @@
 using Catch::Matchers::Contains;
 using granule::hf_config_from_json;
 using granule::HfConfig;
+using granule::MoeConfig;
+using granule::RouterKind;
+using granule::ScoringFunction;
 using granule::test::TempDir;
 using nlohmann::json;
 
@@ -134,11 +137,11 @@ TEST_CASE("what would compute another model is refused by name") {
       {"model_type", "deepseek_v2"},
       {"model_type", nullptr},
       {"hidden_act", "gelu"},
-      {"scoring_func", "sigmoid"},
+      {"scoring_func", "tanh"},
       {"attention_dropout", 0.1},
       {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}},
-      {"routed_scaling_factor", 2.5},
-      {"n_group", 8},
+      {"routed_scaling_factor", -2.5},
+      {"n_group", 7},
       {"head_dim", 64},
       {"quantization_config", {{"bits", 4}}},
       {"hidden_size", 2049},
@@ -153,6 +156,28 @@ TEST_CASE("what would compute another model is refused by name") {
     CHECK_THROWS_WITH(hf_config_from_json(document, "hub/config.json"),
                       Contains(name) && Contains("hub/config.json"));
   }
+}
+
+TEST_CASE("models that the published class does not compute are marked as ours, and read back") {
+  const auto changes = std::vector<void (*)(MoeConfig&)>{
+      [](MoeConfig& c) { c.scoring_func = ScoringFunction::sigmoid; },
+      [](MoeConfig& c) { c.routed_scaling_factor = 2.5; },
+      [](MoeConfig& c) { c.n_group = 8, c.topk_group = 4; },
+      [](MoeConfig& c) { c.bias_update_speed = 0.001; },
+      [](MoeConfig& c) { c.router = RouterKind::hash, c.hash_seed = 3, c.aux_loss_alpha = 0.0; }};
+  for (const auto change : changes) {
+    HfConfig config = hf_config_from_json(published_16b(), "x");
+    change(config.moe);
+    const json document = to_json(config, "float32");
+    INFO(document.dump());
+    CHECK(document["model_type"] == "granule");
+    CHECK(!document.contains("auto_map"));
+    CHECK(hf_config_from_json(document, "x") == config);
+  }
+  HfConfig config = hf_config_from_json(published_16b(), "x");
+  config.moe.z_loss_alpha = 0.001;  // training alone
+  CHECK(to_json(config, "float32")["model_type"] == "deepseek");
+  CHECK(hf_config_from_json(to_json(config, "float32"), "x") == config);
 }
 
 TEST_CASE("keys that do not change what is computed are ignored") {

@@ -90,12 +90,10 @@ TEST_CASE("the bias decides the choice: scores of another order, ties at equal s
 }
 
 TEST_CASE("a selection limited to groups agrees with plain sorting, for many random scores") {
-  const std::vector<SelectionRule> rules{{3, 4, 2, GroupScore::maximum},
-                                         {3, 4, 2, GroupScore::sum_of_two},
-                                         {4, 2, 1, GroupScore::sum_of_two},
-                                         {2, 12, 5, GroupScore::sum_of_two},
-                                         {6, 3, 3, GroupScore::maximum},
-                                         {5, 1, 1, GroupScore::sum_of_two}};
+  const std::vector<SelectionRule> rules{
+      {3, 4, 2, GroupScore::maximum},    {3, 4, 2, GroupScore::sum_of_two},
+      {4, 2, 1, GroupScore::sum_of_two}, {2, 12, 5, GroupScore::sum_of_two},
+      {6, 3, 3, GroupScore::maximum},    {5, 1, 1, GroupScore::sum_of_two}};
   for (const SelectionRule& rule : rules) {
     for (std::uint64_t seed = 1; seed <= 50; ++seed) {
       Numbers scores = normal_values(12, seed);
@@ -147,8 +145,8 @@ TEST_CASE("choices are counted by unit, without padding") {
 
 TEST_CASE("an expert over its capacity, worked by hand: the least affine tokens go, then the later ones") {
   Context context;
-  // Four tokens, top-2 of 3. Expert 0 is wanted by all with affinities 0.5 0.7 0.5 0.2 and takes two: token 1,
-  // then token 0, the earlier of the equal ones. Experts 1 and 2 have room.
+  // Four tokens, top-2 of 3. Expert 0 is wanted by all with affinities 0.5 0.7 0.5 0.2 and takes two: token
+  // 1, then token 0, the earlier of the equal ones. Experts 1 and 2 have room.
   const Tensor ids = ids_of(context, {4, 2}, Ids{0, 1, 0, 2, 2, 0, 0, 1});
   const Tensor affinity = tensor_of(context, {4, 3}, DType::f64,
                                     Numbers{0.5, 0.3, 0.2, 0.7, 0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.6, 0.2});
