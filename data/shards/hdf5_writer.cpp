@@ -39,6 +39,11 @@ bool set_filters(hid_t creation, hsize_t size) {
          H5Pset_deflate(creation, kGzipLevel) >= 0 && H5Pset_fletcher32(creation) >= 0;
 }
 
+// Without times the same content is the same file, and has the same digest.
+bool is_timeless(const Handle& creation) {
+  return creation.valid() && H5Pset_obj_track_times(creation.get(), false) >= 0;
+}
+
 }  // namespace
 
 Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : path_(path), temporary_(path.string() + ".tmp") {
@@ -46,13 +51,13 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : path_(path), tempora
   if (std::filesystem::exists(path, error))
     user_error("the file already exists", path.string(), "choose another name");
   const Session session;
-  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose), creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
   // The V18 format checksums its metadata: damage is refused rather than crashed on.
   if (!access.valid() || H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
-      H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG) < 0) {
+      H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG) < 0 || !is_timeless(creation)) {
     fail(temporary_, "cannot set up HDF5");
   }
-  file_ = H5Fcreate(temporary_.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access.get());
+  file_ = H5Fcreate(temporary_.c_str(), H5F_ACC_EXCL, creation.get(), access.get());
   if (file_ < 0) fail(temporary_, "cannot create the file");
 }
 
@@ -86,7 +91,7 @@ void Hdf5Writer::write(const std::string& name, std::int64_t file_type, std::int
   const hsize_t count = size;
   Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
   Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-  if (!space.valid() || !creation.valid()) fail(temporary_, what);
+  if (!space.valid() || !is_timeless(creation)) fail(temporary_, what);
   if (layout == Hdf5Layout::compressed && !set_filters(creation.get(), count)) fail(temporary_, what);
   Handle dataset(
       H5Dcreate2(file_, name.c_str(), file_type, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT),

@@ -3,6 +3,7 @@
 #include <array>
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include <catch2/catch.hpp>
 #include <hdf5.h>
@@ -210,6 +211,18 @@ TEST_CASE("a compressed shard has chunks of 16 Ki tokens, shuffled, gzip 4, with
   H5Pclose(creation);
   H5Dclose(data);
   H5Fclose(file);
+}
+
+TEST_CASE("the same documents are the same file, whenever they are written") {
+  const auto layout = GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed);
+  const TempDir dir;
+  for (const char* const name : {"a.h5", "b.h5"}) {
+    ShardWriter writer({50, 1, 2, ""}, layout);
+    writer.add_document(std::vector<std::int32_t>(1000, 7), 1);
+    writer.write(dir / name);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 counts time in seconds
+  }
+  CHECK(read_file(dir / "a.h5") == read_file(dir / "b.h5"));
 }
 
 TEST_CASE("a flipped bit in a compressed shard of ours is noticed") {
