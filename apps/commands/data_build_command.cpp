@@ -22,7 +22,7 @@ struct Arguments {
   fs::path tokenizer;
   std::string eos;
   std::vector<fs::path> inputs;
-  ShardBuildOptions build;
+  DataSetOptions build;
   bool compress = false;
   bool split_lines = false;
 };
@@ -34,7 +34,7 @@ nlohmann::ordered_json to_json(const SplitCounts& counts) {
           {"bytes", counts.utf8_bytes}};
 }
 
-std::string describe(const TextSource& text, const ShardBuildReport& report, double seconds) {
+std::string describe(const TextSource& text, const DataSetReport& report, double seconds) {
   const auto tokens = static_cast<double>(report.train.tokens + report.val.tokens);
   return fmt::format("{:3.0f} %  {:.1f} of {:.1f} MB  {} documents  {:.2f} Mtokens  {:.1f} MB/s",
                      100.0 * static_cast<double>(text.bytes_read()) / static_cast<double>(text.bytes_total()),
@@ -53,17 +53,18 @@ void run(Arguments arguments) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   Progress progress;
-  const ShardBuildReport report =
+  const DataSetReport report =
       build_shards(text, *tokenizer, arguments.build,
-                   [&](const ShardBuildReport& so_far) { progress.show(describe(text, so_far, seconds())); });
+                   [&](const DataSetReport& so_far) { progress.show(describe(text, so_far, seconds())); });
   progress.say(fmt::format("{}  in {:.1f} s", describe(text, report, seconds()), seconds()));
   progress.say(fmt::format("{}: train {} tokens, val {} tokens", arguments.build.out.string(),
                            report.train.tokens, report.val.tokens));
-  const nlohmann::ordered_json json{{"out", arguments.build.out.string()},
-                                    {"vocab_size", tokenizer->vocab_size()},
-                                    {"tokenizer_sha256", tokenizer->sha256()},
-                                    {"train", to_json(report.train)},
-                                    {"val", to_json(report.val)}};
+  const nlohmann::ordered_json json{
+      {"out", arguments.build.out.string()},
+      {"vocab_size", std::max(tokenizer->vocab_size(), arguments.build.vocab_size)},
+      {"tokenizer_sha256", tokenizer->sha256()},
+      {"train", to_json(report.train)},
+      {"val", to_json(report.val)}};
   print_out(json.dump() + "\n");
 }
 
@@ -94,6 +95,8 @@ void add_data_build_command(CLI::App& data) {
   command
       .add_option("--shard-tokens", arguments->build.shard_tokens, "Tokens after which a new shard begins")
       ->capture_default_str();
+  command.add_option("--vocab-size", arguments->build.vocab_size,
+                     "Vocabulary of the model, where it is larger than the tokenizer's");
   command.add_flag("--compress", arguments->compress,
                    "Chunks with gzip and checksums: half the size, slower to read");
   command.add_flag("--split-lines", arguments->split_lines, "Every line of a text file is a document");

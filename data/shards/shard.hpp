@@ -33,10 +33,11 @@ class ShardWriter {
   };
   ShardWriter(Vocabulary vocabulary, Hdf5Layout layout);
 
-  /// One document: its ids, EOS included, and its length in UTF-8 bytes.
-  void add_document(std::span<const std::int32_t> ids, std::int64_t utf8_bytes);
+  /// One document: its ids, EOS included, and its length in UTF-8 bytes: known of all documents of a shard,
+  /// or of none, which then has no /doc_bytes.
+  void add_document(std::span<const std::int32_t> ids, std::optional<std::int64_t> utf8_bytes);
   [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(ids_.size()); }
-  [[nodiscard]] std::int64_t documents() const { return static_cast<std::int64_t>(bytes_.size()); }
+  [[nodiscard]] std::int64_t documents() const { return static_cast<std::int64_t>(offsets_.size()) - 1; }
   /// Writes what was collected to `path`, which must not exist, and starts again with nothing.
   void write(const std::filesystem::path& path);
 

@@ -16,10 +16,13 @@ ShardWriter::ShardWriter(Vocabulary vocabulary, Hdf5Layout layout)
       "ShardWriter: a vocabulary of {} tokens", vocabulary_.vocab_size);
 }
 
-void ShardWriter::add_document(std::span<const std::int32_t> ids, std::int64_t utf8_bytes) {
-  GRANULE_CHECK(utf8_bytes >= 0, "ShardWriter: a document of {} bytes", utf8_bytes);
-  if (utf8_bytes > std::numeric_limits<std::uint32_t>::max()) {
-    user_error(fmt::format("a document of {} bytes", utf8_bytes), "shards hold documents up to 4 GiB",
+void ShardWriter::add_document(std::span<const std::int32_t> ids, std::optional<std::int64_t> utf8_bytes) {
+  const std::int64_t bytes = utf8_bytes.value_or(0);
+  GRANULE_CHECK(bytes >= 0, "ShardWriter: a document of {} bytes", bytes);
+  GRANULE_CHECK(documents() == 0 || bytes_.empty() != utf8_bytes.has_value(),
+                "ShardWriter: bytes of some documents and not of others, {} so far", documents());
+  if (bytes > std::numeric_limits<std::uint32_t>::max()) {
+    user_error(fmt::format("a document of {} bytes", bytes), "shards hold documents up to 4 GiB",
                "split the text into smaller files or use --split-lines");
   }
   for (const std::int32_t id : ids) {
@@ -28,7 +31,7 @@ void ShardWriter::add_document(std::span<const std::int32_t> ids, std::int64_t u
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   offsets_.push_back(ids_.size());
-  bytes_.push_back(static_cast<std::uint32_t>(utf8_bytes));
+  if (utf8_bytes) bytes_.push_back(static_cast<std::uint32_t>(bytes));
 }
 
 void ShardWriter::write(const std::filesystem::path& path) {
@@ -36,7 +39,7 @@ void ShardWriter::write(const std::filesystem::path& path) {
   const DType stored = vocabulary_.vocab_size > kMaxVocabU16 ? DType::u32 : DType::u16;
   file.dataset("data", stored, ids_, layout_);
   file.dataset("doc_offsets", offsets_);
-  file.dataset("doc_bytes", DType::u32, bytes_, Hdf5Layout::contiguous);
+  if (!bytes_.empty()) file.dataset("doc_bytes", DType::u32, bytes_, Hdf5Layout::contiguous);
   file.attribute("format", kShardFormat);
   file.attribute("n_tokens", tokens());
   file.attribute("n_docs", documents());

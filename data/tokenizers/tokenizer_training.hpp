@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "data/shards/text_source.hpp"
+#include "data/text/text_source.hpp"
 
 namespace granule {
 

@@ -46,15 +46,20 @@ std::string error_of(const TempDir& dir, const std::vector<std::string>& argumen
 
 TEST_CASE("the commands that hold others name them, and help ends with an example") {
   const TempDir dir;
-  CHECK(error_of(dir, {"data"}) ==
-        "granule: error: granule data needs a command: build, inspect (command line): see granule data "
-        "--help\n");
+  CHECK(
+      error_of(dir, {"data"}) ==
+      "granule: error: granule data needs a command: build, inspect, import (command line): see granule data "
+      "--help\n");
   CHECK(error_of(dir, {"tokenizer"}) ==
         "granule: error: granule tokenizer needs a command: train (command line): see granule tokenizer "
         "--help\n");
   CHECK_THAT(error_of(dir, {"data", "bild"}), Contains("bild"));
-  for (const auto& command : std::vector<std::vector<std::string>>{
-           {"tokenizer"}, {"tokenizer", "train"}, {"data"}, {"data", "build"}, {"data", "inspect"}}) {
+  for (const auto& command : std::vector<std::vector<std::string>>{{"tokenizer"},
+                                                                   {"tokenizer", "train"},
+                                                                   {"data"},
+                                                                   {"data", "build"},
+                                                                   {"data", "inspect"},
+                                                                   {"data", "import"}}) {
     auto arguments = command;
     arguments.emplace_back("--help");
     const auto help = run_in(dir, arguments);
@@ -189,6 +194,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   CHECK_THAT(error("t.model", "book.txt", "set", {"--val-fraction", "x"}), Contains("--val-fraction"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--shard-tokens", "-5"}), Contains("--shard-tokens"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--shards", "5"}), Contains("--shards"));
+  CHECK_THAT(error("t.model", "book.txt", "set", {"--vocab-size", "100"}), Contains("(--vocab-size)"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--eos", "</s>"}), Contains("has its own EOS (t.model)"));
   put(dir / "two.json", [] {
     auto json = nlohmann::json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json"));
@@ -203,6 +209,67 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
 }
 
 #endif
+
+TEST_CASE("data import makes a data set of other programs' files, which data inspect finds sound") {
+  const TempDir dir;
+  const fs::path files = fs::path(GRANULE_TEST_DATA) / "imports";
+  const auto made =
+      run_in(dir, {"data", "import", "--format", "megatron", (files / "megatron_u16").string(),
+                   (files / "megatron_i32.idx").string(), "--vocab-size", "100", "--document-end", "1",
+                   "--add-eos", "--out", "set", "--val-fraction", "0.2", "--compress"});
+  INFO(made.err);
+  REQUIRE(made.exit_code == 0);
+  const auto report = nlohmann::json::parse(made.out);
+  CHECK(report["train"]["documents"].get<int>() + report["val"]["documents"].get<int>() == 2 * 19);
+  CHECK(report["train"]["tokens"].get<int>() + report["val"]["tokens"].get<int>() == 2 * 147);
+  const auto inspected = run_in(dir, {"data", "inspect", "set"});
+  REQUIRE(inspected.exit_code == 0);
+  const auto found = nlohmann::json::parse(inspected.out);
+  CHECK(found["shards"][0]["attributes"]["eos_id"] == 1);
+  CHECK(found["shards"][0]["mapped"] == false);
+  CHECK(found["shards"][0]["ids"] == "ok");
+  CHECK(found["splits"]["val"]["bytes"].is_null());
+}
+
+TEST_CASE("data import takes vocabulary and EOS from a tokenizer, which goes with the data") {
+  const TempDir dir;
+  const auto made = run_in(dir, {"data", "import", "--format", "nanogpt", "--tokenizer",
+                                 std::string(GRANULE_TEST_DATA) + "/tokenizers/base.json",
+                                 std::string(GRANULE_TEST_DATA) + "/imports/nanogpt.bin", "--vocab-size",
+                                 "1024", "--document-end", "1", "--out", "set"});
+  INFO(made.err);
+  REQUIRE(made.exit_code == 0);
+  CHECK(nlohmann::json::parse(made.out)["train"]["documents"] == 19);
+  const auto found = nlohmann::json::parse(run_in(dir, {"data", "inspect", "set"}).out);
+  CHECK(found["shards"][0]["attributes"]["vocab_size"] == 1024);
+  CHECK(found["tokenizer"] == "tokenizer.json");
+  CHECK(found["problems"].empty());
+}
+
+TEST_CASE("bad arguments of data import are one line and exit code 2 and write nothing") {
+  const TempDir dir;
+  const std::string files = std::string(GRANULE_TEST_DATA) + "/imports/";
+  const auto error = [&](const std::string& format, const std::string& file, std::vector<std::string> more) {
+    std::vector<std::string> arguments{"data", "import", "--format", format, files + file, "--out", "set"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return error_of(dir, arguments);
+  };
+  CHECK_THAT(error("parquet", "nanogpt.bin", {}), Contains("there is no format parquet (--format)"));
+  CHECK_THAT(error("nanogpt", "nanogpt.bin", {}), Contains("the vocabulary is not known (--vocab-size)"));
+  CHECK_THAT(error("nanogpt", "nanogpt.bin", {"--vocab-size", "9"}), Contains("outside the vocabulary of 9"));
+  CHECK_THAT(error("llmc", "nanogpt.bin", {"--vocab-size", "100"}), Contains("not a token file of llm.c"));
+  CHECK_THAT(error("nanogpt", "llmc_gpt2.bin", {"--vocab-size", "100"}), Contains("give --format llmc"));
+  CHECK_THAT(error("megatron", "absent", {"--vocab-size", "100"}), Contains("absent.idx"));
+  CHECK_THAT(error("megatron", "megatron_u8", {"--vocab-size", "100", "--document-start", "2"}),
+             Contains("(--document-start)"));
+  CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--vocab-size", "100", "--eos", "</s>"}), Contains("(--eos)"));
+  CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--vocab-size", "100", "--add-eos"}), Contains("(--add-eos)"));
+  CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--tokenizer", "absent.json"}), Contains("absent.json"));
+  CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--document-end", "many"}), Contains("--document-end"));
+  CHECK_THAT(error_of(dir, {"data", "import"}), Contains("required"));
+  CHECK_FALSE(fs::exists(dir / "set"));
+  CHECK_FALSE(fs::exists(dir / "set.partial"));
+}
 
 TEST_CASE("data inspect shows foreign shards, and reports what is wrong after showing the rest") {
   const TempDir dir;

@@ -1,4 +1,4 @@
-#include "data/shards/decompressor.hpp"
+#include "data/text/decompressor.hpp"
 
 #include <fstream>
 
@@ -7,7 +7,7 @@
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
-#include "data/shards/text_source.hpp"
+#include "data/text/text_source.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

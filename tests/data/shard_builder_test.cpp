@@ -41,8 +41,8 @@ std::string jsonl(int documents) {
   return text;
 }
 
-ShardBuildReport build(const fs::path& input, const ShardBuildOptions& options,
-                       const std::function<void(const ShardBuildReport&)>& progress = {}) {
+DataSetReport build(const fs::path& input, const DataSetOptions& options,
+                    const std::function<void(const DataSetReport&)>& progress = {}) {
   TextSource text({input}, DocumentUnit::file);
   return build_shards(text, *open_tokenizer(test::small_tokenizer()), options, progress);
 }
@@ -196,7 +196,7 @@ TEST_CASE("a build killed at any document never looks complete, and the next one
     REQUIRE(child >= 0);
     if (child == 0) {
       int seen = 0;
-      build(dir / "in.jsonl", {dir / "set", 0, 10}, [&](const ShardBuildReport&) {
+      build(dir / "in.jsonl", {dir / "set", 0, 10}, [&](const DataSetReport&) {
         if (seen++ == survive) std::raise(SIGKILL);
       });
       _exit(0);

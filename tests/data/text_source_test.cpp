@@ -1,4 +1,4 @@
-#include "data/shards/text_source.hpp"
+#include "data/text/text_source.hpp"
 
 #include <fstream>
 
@@ -72,7 +72,7 @@ TEST_CASE("text that cannot be used is refused with its file and line") {
     std::string text;
     const char* message;
   };
-  const auto [file, text, message] = GENERATE(values<Case>({
+  const auto bad = GENERATE(values<Case>({
       {"x.txt", "fine\nbad \xff here", "not UTF-8: byte 5 of the line ("},
       {"x.txt", "fine\nbad \xff here", "x.txt:2): convert the text to UTF-8"},
       {"x.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"", "not JSON ("},
@@ -93,8 +93,9 @@ TEST_CASE("text that cannot be used is refused with its file and line") {
       {"x.zst", "\x28\xb5\x2f\xfd\x08\x58\x11\x11\x11\x11\x11\x11", "the compressed file is damaged"},
   }));
   const TempDir dir;
-  put(dir / file, text);
-  CHECK_THAT(user_error_of([&] { read_all({dir / file}, DocumentUnit::file); }), Catch::Contains(message));
+  put(dir / bad.file, bad.text);
+  CHECK_THAT(user_error_of([&] { read_all({dir / bad.file}, DocumentUnit::file); }),
+             Catch::Contains(bad.message));
 }
 
 TEST_CASE("a malformed line after good ones is found when it is reached, also line by line") {

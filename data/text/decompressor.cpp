@@ -1,4 +1,4 @@
-#include "data/shards/decompressor.hpp"
+#include "data/text/decompressor.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "data/shards/text_source.hpp"
+#include "data/text/text_source.hpp"
 
 #include <algorithm>
 

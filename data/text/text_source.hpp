@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/files/files.hpp"
-#include "data/shards/decompressor.hpp"
+#include "data/text/decompressor.hpp"
 
 namespace granule {
 
