@@ -66,6 +66,15 @@ void print_dry_run(const RunConfig& config, const RunSteps& steps) {
       config.train.batch_size * config.data.seq_len, flops / 1e9);
 }
 
+/// What a config alone says; of a model whose vocabulary and length do not come from the data.
+void print_dry_run_without_data(const RunConfig& config) {
+  if (config.model.vocab_size == 0) {
+    user_error("the vocabulary size is not known without data", "model.vocab_size",
+               "set it, or name the data with data.path");
+  }
+  print_dry_run(config, resolve_steps(config, 0));
+}
+
 /// The checkpoint to go on from, if --resume finds one.
 std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) {
   if (!arguments.resume) return std::nullopt;
@@ -98,6 +107,8 @@ void train(const TrainArguments& arguments) {
         ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
   }
   RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
+  if (arguments.dry_run && config.data.path.empty() && config.data.mix.empty())
+    return print_dry_run_without_data(config);
   const RunData data = open_run_data(config);
   settle_vocabulary(config, data, start ? start->tokenizer_sha256() : std::string());
   const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));

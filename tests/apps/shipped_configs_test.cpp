@@ -1,0 +1,94 @@
+// Every config the project ships: it loads, and it is as large as what it is named after.
+#include <filesystem>
+
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "apps/config/run_config.hpp"
+#include "moe/counts.hpp"
+
+namespace fs = std::filesystem;
+using granule::ParameterCounts;
+using granule::RunConfig;
+
+namespace {
+
+const fs::path kConfigs = fs::path(GRANULE_SOURCE_DIR) / "configs";
+
+RunConfig shipped(const std::string& name) {
+  return granule::load_run_config(kConfigs / name, std::vector<std::string>{});
+}
+
+ParameterCounts counts_of(const std::string& name) {
+  const RunConfig config = shipped(name);
+  return granule::count_parameters(config.model, config.moe);
+}
+
+/// What the experts of a layer hold, shared and routed, and what one token uses of it.
+std::int64_t expert_parameters(const ParameterCounts& counts) {
+  return counts.shared_experts + counts.routed_experts + counts.dense_ffn;
+}
+std::int64_t activated_experts(const ParameterCounts& counts) {
+  return counts.shared_experts + counts.routed_activated + counts.dense_ffn;
+}
+
+}  // namespace
+
+TEST_CASE("every config that is shipped loads") {
+  int count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(kConfigs)) {
+    if (entry.path().extension() != ".toml") continue;
+    INFO(entry.path().string());
+    CHECK_NOTHROW(granule::load_run_config(entry.path(), std::vector<std::string>{}));
+    ++count;
+  }
+  CHECK(count >= 14);
+}
+
+TEST_CASE("the paper's models have the paper's sizes") {
+  const ParameterCounts b16 = counts_of("paper/deepseekmoe-16b.toml");
+  CHECK(b16.total() == 16'375'728'128);
+  CHECK(b16.activated() == 2'828'650'496);
+  // 2.0 B / 0.3 B, 1.89 B of them experts: 16 standard networks a layer.
+  const ParameterCounts b2 = counts_of("paper/deepseekmoe-2b.toml");
+  CHECK(double(b2.total()) / 1e9 == Approx(2.0).margin(0.05));
+  CHECK(double(b2.activated()) / 1e9 == Approx(0.3).margin(0.05));
+  CHECK(double(expert_parameters(b2)) / 1e9 == Approx(1.89).margin(0.005));
+  CHECK(double(activated_experts(b2)) / 1e9 == Approx(0.24).margin(0.005));
+  // 144.6 B / 22.2 B; FLOPs 585.6 T per 4096 tokens there, 28.5 % of a dense 67 B's 2057.5 T.
+  const ParameterCounts b145 = counts_of("paper/deepseekmoe-145b.toml");
+  CHECK(double(b145.total()) / 1e9 == Approx(144.6).margin(0.1));
+  CHECK(double(b145.activated()) / 1e9 == Approx(22.2).margin(0.1));
+}
+
+TEST_CASE("the baselines have the same parameters where the paper has them so") {
+  const ParameterCounts dense = counts_of("baselines/dense.toml"), hash = counts_of("baselines/hash.toml"),
+                        switched = counts_of("baselines/switch.toml"),
+                        gshard = counts_of("baselines/gshard.toml"),
+                        ours = counts_of("baselines/deepseekmoe.toml");
+  // All but the dense one: 16 standard networks a layer. One of them is activated, or two.
+  for (const ParameterCounts& counts : {hash, switched, gshard, ours})
+    CHECK(expert_parameters(counts) == 16 * expert_parameters(dense));
+  CHECK(activated_experts(hash) == activated_experts(dense));
+  CHECK(activated_experts(switched) == activated_experts(dense));
+  CHECK(activated_experts(gshard) == 2 * activated_experts(dense));
+  CHECK(activated_experts(ours) == activated_experts(gshard));
+  // The rest is the same everywhere, but for the routers, which are small.
+  for (const ParameterCounts& counts : {hash, switched, gshard, ours}) {
+    CHECK(counts.attention == dense.attention);
+    CHECK(counts.norms == dense.norms);
+    CHECK(counts.router < counts.total() / 500);
+  }
+  CHECK(hash.router == 0);
+}
+
+TEST_CASE("the baselines train on the same data in the same way") {
+  const RunConfig dense = shipped("baselines/dense.toml");
+  for (const char* const name : {"hash", "switch", "gshard", "deepseekmoe"}) {
+    RunConfig config = shipped(fmt::format("baselines/{}.toml", name));
+    config.moe = dense.moe;
+    config.model.intermediate_size = dense.model.intermediate_size;
+    INFO(name);
+    CHECK(config == dense);
+  }
+}
