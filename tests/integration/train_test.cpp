@@ -259,11 +259,11 @@ TEST_CASE("a dry run prints the resolved config as JSON and makes nothing") {
 
 TEST_CASE("a dry run needs no data where the config says the vocabulary") {
   const std::string config = GRANULE_SOURCE_DIR "/configs/paper/deepseekmoe-16b.toml";
-  const ProgramResult known = run_granule({"train", config, "--dry-run"});
+  const ProgramResult known = run_program({"train", config, "--dry-run"});
   REQUIRE(known.exit_code == 0);
   CHECK(nlohmann::json::parse(known.out)["parameters"]["total"] == 16'375'728'128);
   const ProgramResult unknown =
-      run_granule({"train", GRANULE_SOURCE_DIR "/configs/baselines/dense.toml", "--dry-run"});
+      run_program({"train", GRANULE_SOURCE_DIR "/configs/baselines/dense.toml", "--dry-run"});
   CHECK(unknown.exit_code == 2);
   CHECK(unknown.err.find("data.path") != std::string::npos);
 }
