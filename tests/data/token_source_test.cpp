@@ -178,7 +178,7 @@ TEST_CASE("a malformed manifest is refused with the key that is wrong") {
       {"\"vocab_size\": 50", "\"vocab_size\": 51", "vocab_size is 50, the rest of the data says 51"},
   }));
   const std::string error =
-      error_after([&](const fs::path& d) { replace_in(d / "manifest.json", from, to); });
+      error_after([from = from, to = to](const fs::path& d) { replace_in(d / "manifest.json", from, to); });
   CHECK_THAT(error, Catch::Contains(message));
 }
 
