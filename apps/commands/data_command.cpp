@@ -23,6 +23,7 @@ void add_data_command(CLI::App& program) {
   CLI::App& data = *program.add_subcommand("data", "Build and look at data sets of token shards");
   add_data_build_command(data);
   add_data_inspect_command(data);
+  add_data_where_command(data);
   add_data_import_command(data);
   require_one_of_its_commands(data);
   data.footer(

@@ -192,35 +192,46 @@ void TokenSource::require_documents() const {
   }
 }
 
-void TokenSource::read_first_keys(std::int64_t sample, std::int64_t seq_len,
-                                  std::span<std::int32_t> out) const {
-  GRANULE_CHECK(std::ssize(out) == seq_len, "read_first_keys: {} places for {} tokens", out.size(), seq_len);
-  const std::int64_t begin = sample * seq_len, end = begin + seq_len;
-  GRANULE_CHECK(begin >= 0 && end <= summary_.tokens, "tokens [{}, {}) of {}", begin, end, summary_.tokens);
-  std::size_t shard = position_of(begin).shard;
-  for (std::int64_t at = begin; at < end; ++shard) {
+std::vector<DocumentPart> TokenSource::documents_in(std::int64_t begin, std::int64_t end) const {
+  GRANULE_CHECK(begin >= 0 && begin < end && end <= summary_.tokens, "tokens [{}, {}) of {}", begin, end,
+                summary_.tokens);
+  std::vector<DocumentPart> parts;
+  for (std::size_t shard = shard_of(begin); shard < shards_.size() && begins_[shard] < end; ++shard) {
     const auto offsets = shards_[shard].document_offsets();
-    GRANULE_CHECK(!offsets.empty() || shards_[shard].tokens() == 0, "{}: no documents",
-                  shards_[shard].path().string());
-    auto next = std::ranges::upper_bound(offsets, at - begins_[shard]);  // where the next document begins
-    for (; at < std::min(end, begins_[shard + 1]); ++next) {
-      const std::int64_t last = std::min(end, begins_[shard] + *next);
-      const std::int64_t first = std::max<std::int64_t>(0, begins_[shard] + *(next - 1) - begin);
-      std::fill(out.begin() + (at - begin), out.begin() + (last - begin), static_cast<std::int32_t>(first));
+    const std::int64_t stop = std::min(end - begins_[shard], shards_[shard].tokens());
+    std::int64_t at = std::max<std::int64_t>(begin - begins_[shard], 0);
+    if (offsets.empty() && at < stop) parts.push_back({shard, at, stop, std::nullopt});
+    for (auto next = std::ranges::upper_bound(offsets, at); next != offsets.end() && at < stop; ++next) {
+      if (*next == at) continue;  // a document without a token
+      const std::int64_t last = std::min(*next, stop);
+      parts.push_back({shard, at, last, next - offsets.begin() - 1, *(next - 1), *next});
       at = last;
     }
   }
+  return parts;
 }
 
-TokenSource::Position TokenSource::position_of(std::int64_t token) const {
-  const auto shard = static_cast<std::size_t>(std::ranges::upper_bound(begins_, token) - begins_.begin()) - 1;
-  return {shard, token - begins_[shard]};
+void TokenSource::read_first_keys(std::int64_t sample, std::int64_t seq_len,
+                                  std::span<std::int32_t> out) const {
+  GRANULE_CHECK(std::ssize(out) == seq_len, "read_first_keys: {} places for {} tokens", out.size(), seq_len);
+  const std::int64_t begin = sample * seq_len;
+  for (const DocumentPart& part : documents_in(begin, begin + seq_len)) {
+    GRANULE_CHECK(part.document.has_value(), "{}: no documents", shards_[part.shard].path().string());
+    const std::int64_t row = begins_[part.shard] - begin;  // where in the sample the shard's tokens begin
+    const std::int64_t first = std::max<std::int64_t>(0, row + part.first);
+    std::fill(out.begin() + (row + part.begin), out.begin() + (row + part.end),
+              static_cast<std::int32_t>(first));
+  }
+}
+
+std::size_t TokenSource::shard_of(std::int64_t token) const {
+  return static_cast<std::size_t>(std::ranges::upper_bound(begins_, token) - begins_.begin()) - 1;
 }
 
 void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
   GRANULE_CHECK(begin >= 0 && begin + std::ssize(out) <= summary_.tokens, "tokens [{}, {}) of {}", begin,
                 begin + std::ssize(out), summary_.tokens);
-  std::size_t shard = position_of(begin).shard;
+  std::size_t shard = shard_of(begin);
   while (!out.empty()) {
     const std::int64_t count = std::min<std::int64_t>(std::ssize(out), begins_[shard + 1] - begin);
     shards_[shard].read(begin - begins_[shard], out.first(static_cast<std::size_t>(count)));

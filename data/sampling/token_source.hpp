@@ -35,6 +35,14 @@ struct TokenSourceSummary {
   void add(const TokenSourceSummary& more, const std::filesystem::path& where);
 };
 
+/// A piece of a document that lies in some range of tokens. All but the shard counts in the shard.
+struct DocumentPart {
+  std::size_t shard;
+  std::int64_t begin, end;               ///< tokens of the piece
+  std::optional<std::int64_t> document;  ///< absent, with what follows, where the shard does not say
+  std::int64_t first = 0, last = 0;      ///< tokens [first, last) of the whole document
+};
+
 /// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
 class TokenSource {
  public:
@@ -58,13 +66,8 @@ class TokenSource {
   /// Tokens [begin, begin + out.size()), across shards.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;
 
-  /// The shard that holds a token of the row, and its place there.
-  struct Position {
-    std::size_t shard;
-    std::int64_t token;
-  };
-  [[nodiscard]] Position position_of(std::int64_t token) const;
-
+  /// What tokens [begin, end) of the row are part of, in order; shards without /doc_offsets are one piece.
+  [[nodiscard]] std::vector<DocumentPart> documents_in(std::int64_t begin, std::int64_t end) const;
   /// Refuses shards that do not say where their documents begin (no /doc_offsets), by name.
   void require_documents() const;
   /// For each of the first seq_len tokens of sample j, where in the sample its own document begins: 0 when
@@ -77,6 +80,7 @@ class TokenSource {
 
  private:
   void summarise();
+  [[nodiscard]] std::size_t shard_of(std::int64_t token) const;
 
   std::filesystem::path directory_;
   Split split_;

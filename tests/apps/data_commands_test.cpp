@@ -46,10 +46,10 @@ std::string error_of(const TempDir& dir, const std::vector<std::string>& argumen
 
 TEST_CASE("the commands that hold others name them, and help ends with an example") {
   const TempDir dir;
-  CHECK(
-      error_of(dir, {"data"}) ==
-      "granule: error: granule data needs a command: build, inspect, import (command line): see granule data "
-      "--help\n");
+  CHECK(error_of(dir, {"data"}) ==
+        "granule: error: granule data needs a command: build, inspect, where, import (command line): see "
+        "granule data "
+        "--help\n");
   CHECK(error_of(dir, {"tokenizer"}) ==
         "granule: error: granule tokenizer needs a command: train (command line): see granule tokenizer "
         "--help\n");
