@@ -5,8 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/training/router_report.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
+#include "moe/bias_balance.hpp"
 #include "moe/counts.hpp"
 #include "moe/objective.hpp"
 #include "moe/router_record.hpp"
@@ -32,7 +34,7 @@ MicroBatch random_batch(Context& context, const RunConfig& config, std::int64_t 
   return batch;
 }
 
-/// A step as the trainer takes it, without records.
+/// A step as the trainer takes it, without files.
 class BenchStep {
  public:
   BenchStep(Context& context, const RunConfig& config)
@@ -43,6 +45,7 @@ class BenchStep {
                    {{0, model_.parameters().values().numel(), Decay::yes}}),
         router_(model_.moe_layers(), config.moe.n_routed_experts) {
     model_.parameters().initialise(0, config.model.initializer_range);
+    router_.measure_balance(context, config.train.dtype, config.model.hidden_size);
   }
 
   double run(std::int64_t n) {
@@ -59,9 +62,13 @@ class BenchStep {
           train_micro_batch(model_, batch, totals, config_.train.recompute, {.routing = &router_}));
     }
     store.finish_gradients();
-    const PhaseTimer timer(context_.profile(), "optimizer");
-    optimizer_.step(store.values(), store.gradients(), 1e-4,
-                    clip_factor(gradient_norm(store.gradients()), 1.0));
+    {
+      const PhaseTimer timer(context_.profile(), "optimizer");
+      optimizer_.step(store.values(), store.gradients(), 1e-4,
+                      clip_factor(gradient_norm(store.gradients()), 1.0));
+      update_selection_bias(model_, router_);
+    }
+    static_cast<void>(router_reports(model_, router_));
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
