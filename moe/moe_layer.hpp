@@ -5,7 +5,7 @@
 #include <string>
 
 #include "moe/config.hpp"
-#include "moe/router.hpp"
+#include "moe/routing/router.hpp"
 #include "nn/config.hpp"
 #include "nn/feed_forward.hpp"
 

@@ -5,7 +5,7 @@
 #include "autograd/functions.hpp"
 #include "core/random.hpp"
 #include "moe/functions.hpp"
-#include "moe/selection.hpp"
+#include "moe/routing/selection.hpp"
 
 namespace granule {
 namespace {

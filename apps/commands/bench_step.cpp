@@ -8,10 +8,10 @@
 #include "apps/training/router_report.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
-#include "moe/bias_balance.hpp"
 #include "moe/counts.hpp"
 #include "moe/objective.hpp"
-#include "moe/router_record.hpp"
+#include "moe/routing/bias_balance.hpp"
+#include "moe/routing/router_record.hpp"
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
 

@@ -6,7 +6,7 @@
 
 #include "data/sampling/data_mix.hpp"
 #include "moe/objective.hpp"
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 
 namespace granule {
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "moe/model.hpp"
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 
 namespace granule {
 

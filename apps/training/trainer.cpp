@@ -6,8 +6,8 @@
 
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/parameter_files.hpp"
-#include "moe/bias_balance.hpp"
 #include "moe/counts.hpp"
+#include "moe/routing/bias_balance.hpp"
 #include "optim/grad_norm.hpp"
 
 namespace granule {

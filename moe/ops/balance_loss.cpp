@@ -3,7 +3,7 @@
 #include <numeric>
 #include <vector>
 
-#include "moe/valid_tokens.hpp"
+#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {

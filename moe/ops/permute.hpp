@@ -1,6 +1,6 @@
 // Copies of tokens out to their experts, sorted, and the experts' outputs back, weighted.
 #pragma once
-#include "moe/routing.hpp"
+#include "moe/routing/routing.hpp"
 
 namespace granule {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/kernels/softmax.hpp"
-#include "moe/valid_tokens.hpp"
+#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {

@@ -7,9 +7,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "moe/router_record.hpp"
-#include "moe/routing.hpp"
-#include "moe/selection.hpp"
+#include "moe/routing/router_record.hpp"
+#include "moe/routing/routing.hpp"
+#include "moe/routing/selection.hpp"
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
 

@@ -1,11 +1,11 @@
 // What the record of a step's routers says.
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 
 #include <cmath>
 
 #include <catch2/catch.hpp>
 
-#include "moe/score_entropy.hpp"
+#include "moe/routing/score_entropy.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

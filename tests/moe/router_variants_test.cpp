@@ -7,8 +7,8 @@
 #include <catch2/catch.hpp>
 
 #include "core/ops/linear_cross_entropy.hpp"
-#include "moe/bias_balance.hpp"
-#include "moe/selection.hpp"
+#include "moe/routing/bias_balance.hpp"
+#include "moe/routing/selection.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

@@ -1,10 +1,10 @@
-#include "moe/routing.hpp"
+#include "moe/routing/routing.hpp"
 
 #include <cmath>
 
 #include <catch2/catch.hpp>
 
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

@@ -1,5 +1,5 @@
 // Which experts a token chooses: against plain sorting, by hand, and where it is easy to go wrong.
-#include "moe/selection.hpp"
+#include "moe/routing/selection.hpp"
 
 #include <algorithm>
 #include <set>

@@ -1,7 +1,7 @@
 // A model small enough for a test and odd enough to catch mistakes, with random tokens to train it on.
 #pragma once
 #include "moe/objective.hpp"
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 
 namespace granule::test {
 

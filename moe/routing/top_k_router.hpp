@@ -1,14 +1,14 @@
 // The learned router: scores, the K best experts of each token, their weights, and the losses that keep the
 // load even.
 #pragma once
-#include "moe/router.hpp"
-#include "moe/selection.hpp"
+#include "moe/routing/router.hpp"
+#include "moe/routing/selection.hpp"
 
 namespace granule {
 
 /// s = softmax or sigmoid of x W_gᵀ; the experts are chosen by s + b within the groups that the rule leaves,
 /// weighted by s alone. b, where there is one, has no gradient: apps move it after each step
-/// (moe/bias_balance.hpp). Scores and logits have the compute dtype, float32 or float64.
+/// (moe/routing/bias_balance.hpp). Scores and logits have the compute dtype, float32 or float64.
 class TopKRouter {
  public:
   /// Declares {prefix}.gate.weight and, with a selection bias, the state

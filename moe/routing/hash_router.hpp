@@ -1,6 +1,6 @@
 // A router that learns nothing: a token's id says where it goes (Hash Layers, Roller et al. 2021).
 #pragma once
-#include "moe/router.hpp"
+#include "moe/routing/router.hpp"
 
 namespace granule {
 

@@ -1,10 +1,10 @@
-#include "moe/router.hpp"
+#include "moe/routing/router.hpp"
 
-#include "moe/hash_router.hpp"
-#include "moe/score_entropy.hpp"
-#include "moe/selection.hpp"
-#include "moe/top_k_router.hpp"
-#include "moe/valid_tokens.hpp"
+#include "moe/routing/hash_router.hpp"
+#include "moe/routing/score_entropy.hpp"
+#include "moe/routing/selection.hpp"
+#include "moe/routing/top_k_router.hpp"
+#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {

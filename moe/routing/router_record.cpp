@@ -1,4 +1,4 @@
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 // scores for the choice alone moves against the load after each step.
 #pragma once
 #include "moe/model.hpp"
-#include "moe/router_record.hpp"
+#include "moe/routing/router_record.hpp"
 
 namespace granule {
 

@@ -1,8 +1,8 @@
-#include "moe/hash_router.hpp"
+#include "moe/routing/hash_router.hpp"
 
 #include <algorithm>
 
-#include "moe/selection.hpp"
+#include "moe/routing/selection.hpp"
 
 namespace granule {
 

@@ -1,8 +1,8 @@
-#include "moe/top_k_router.hpp"
+#include "moe/routing/top_k_router.hpp"
 
 #include "autograd/functions.hpp"
 #include "moe/functions.hpp"
-#include "moe/valid_tokens.hpp"
+#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {

@@ -1,10 +1,10 @@
-#include "moe/score_entropy.hpp"
+#include "moe/routing/score_entropy.hpp"
 
 #include <cmath>
 #include <numeric>
 #include <vector>
 
-#include "moe/valid_tokens.hpp"
+#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {

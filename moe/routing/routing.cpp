@@ -1,4 +1,4 @@
-#include "moe/routing.hpp"
+#include "moe/routing/routing.hpp"
 
 #include <numeric>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "moe/bias_balance.hpp"
+#include "moe/routing/bias_balance.hpp"
 
 #include <numeric>
 

@@ -1,4 +1,4 @@
-#include "moe/selection.hpp"
+#include "moe/routing/selection.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/random.hpp"
-#include "moe/valid_tokens.hpp"
+#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {
