@@ -1,0 +1,112 @@
+// Runs of every kind of router through the program: resumed, exported, read back.
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/workshop.hpp"
+
+using namespace granule::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct RouterRun {
+  std::string name;
+  std::vector<std::string> keys;
+  std::string model_type;  // of its export
+};
+
+std::vector<RouterRun> router_runs() {
+  return {{"sigmoid, groups, bias",
+           {"moe.scoring_func=sigmoid", "moe.n_group=4", "moe.topk_group=2", "moe.norm_topk_prob=true",
+            "moe.routed_scaling_factor=2.5", "moe.bias_update_speed=0.01"},
+           "granule"},
+          {"softmax, bias", {"moe.bias_update_speed=0.01", "moe.aux_loss_alpha=0"}, "granule"},
+          {"hash", {"moe.router=hash", "train.seed=3"}, "granule"},
+          {"every loss, capacity",
+           {"moe.device_groups=4", "moe.device_loss_alpha=0.05", "moe.z_loss_alpha=0.001",
+            "moe.capacity_factor=0.75"},
+           "deepseek"}};
+}
+
+nlohmann::json json_of(const ProgramResult& result) {
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return nlohmann::json::parse(result.out);
+}
+
+}  // namespace
+
+TEST_CASE("every kind of router resumes bit for bit, and its export is the same model") {
+  for (const RouterRun& run : router_runs()) {
+    DYNAMIC_SECTION(run.name) {
+      const Workshop shop;
+      REQUIRE(shop.train("straight", run.keys).exit_code == 0);
+      fs::copy(shop.directory / "straight", shop.directory / "halves", fs::copy_options::recursive);
+      fs::remove_all(shop.directory / "halves/checkpoints/step-00000040");
+      auto again = run.keys;
+      again.insert(again.end(), {"--resume", "train.recompute=full", "train.threads=2"});
+      REQUIRE(shop.train("halves", again).exit_code == 0);
+      CHECK(shop.tensors("halves", 40) == shop.tensors("straight", 40));
+      CHECK(shop.metrics("halves") == shop.metrics("straight"));
+
+      REQUIRE(run_program({"export", shop.path("straight"), "--format", "hf", "--out", shop.path("hf"),
+                           "--dtype", "f32"})
+                  .exit_code == 0);
+      const auto config = nlohmann::json::parse(std::ifstream(shop.directory / "hf/config.json"));
+      CHECK(config["model_type"] == run.model_type);
+      const std::vector<std::string> data{"--data", shop.path("data"), "data.seq_len=16",
+                                          "train.micro_batch_size=2"};
+      std::vector<std::string> of_run{"eval", shop.path("straight")}, of_export{"eval", shop.path("hf")};
+      of_run.insert(of_run.end(), data.begin(), data.end());
+      of_export.insert(of_export.end(), data.begin(), data.end());
+      const auto a = json_of(run_program(of_run)), b = json_of(run_program(of_export));
+      CHECK(a["ce"] == b["ce"]);
+      CHECK(a["layers"] == b["layers"]);
+    }
+  }
+}
+
+TEST_CASE("a capacity drops in training and where an evaluation asks, and is told by layer") {
+  const Workshop shop;
+  REQUIRE(shop.train("run", {"moe.capacity_factor=0.5"}).exit_code == 0);
+  for (const auto& row : shop.metrics("run")) {
+    CHECK(row["dropped"].get<int>() > 0);
+    CHECK(row["dropped"] == row["dropped_by_layer"][0]);
+  }
+  const auto dropped = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words{"eval", shop.path("run"), "--data", shop.path("data")};
+    words.insert(words.end(), more.begin(), more.end());
+    return json_of(run_program(words))["layers"][0]["dropped"].get<int>();
+  };
+  CHECK(dropped({}) == 0);
+  CHECK(dropped({"moe.capacity_factor=0.5"}) > 0);
+}
+
+TEST_CASE("a selection bias stays in float32, whatever the run and the export") {
+  const Workshop shop;
+  REQUIRE(shop.train("run", {"moe.bias_update_speed=0.001", "train.dtype=f64"}).exit_code == 0);
+  REQUIRE(
+      run_program({"export", shop.path("run"), "--format", "hf", "--out", shop.path("hf"), "--dtype", "bf16"})
+          .exit_code == 0);
+  for (const fs::path& folder : {shop.checkpoint("run", 40), shop.directory / "hf"}) {
+    bool seen = false;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      if (entry.path().extension() != ".safetensors") continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      std::uint64_t size = 0;
+      file.read(reinterpret_cast<char*>(&size), sizeof size);
+      std::string header(size, '\0');
+      file.read(header.data(), static_cast<std::streamsize>(size));
+      const auto tensors = nlohmann::json::parse(header);
+      const auto bias = tensors.find("model.layers.1.mlp.gate.e_score_correction_bias");
+      if (bias == tensors.end()) continue;
+      CHECK((*bias)["dtype"] == "F32");
+      seen = true;
+    }
+    INFO(folder.string());
+    CHECK(seen);
+  }
+}
