@@ -2,6 +2,7 @@
 // Not the skipping itself, and no ranks: it judges numbers that were reduced over all ranks, by arithmetic
 // on them alone, so every rank comes to the same verdict.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -14,7 +15,7 @@ enum class StepVerdict : std::uint8_t {
 };
 
 struct StepGuardConfig {
-  std::int64_t max_skips = 5;  ///< in a row; one more is too many
+  std::int64_t max_skips = 5;  ///< in a row, that end the run; 0 as 1
   double spike_sigma = 0.0;    ///< standard deviations above the mean that make a spike; 0: off
 };
 
@@ -38,8 +39,10 @@ class StepGuard {
   /// To be called once a step, before its gradients are applied. loss and grad_norm: of the whole step, over
   /// all ranks; the norm before clipping.
   [[nodiscard]] StepVerdict judge(double loss, double grad_norm);
-  /// More skips in a row than the run may have: it must stop.
-  [[nodiscard]] bool gives_up() const { return state_.skips_in_row > config_.max_skips; }
+  /// max_skips in a row were skipped: the run must stop.
+  [[nodiscard]] bool gives_up() const {
+    return state_.skips_in_row >= std::max(config_.max_skips, std::int64_t{1});
+  }
 
   [[nodiscard]] const StepGuardState& state() const { return state_; }
   /// Goes on from a checkpoint. A window that cannot be one (lengths, values that are not finite) is the

@@ -62,7 +62,7 @@ struct RunConfig {
     DType dtype = DType::f32;
     DeviceType device = DeviceType::cpu;
     std::int64_t threads = 0;    ///< of one rank; 0: cores / ranks on this host
-    std::int64_t max_skips = 5;  ///< steps in a row that may be skipped
+    std::int64_t max_skips = 5;  ///< in a row, that end the run
     double spike_sigma = 0.0;    ///< deviations above the mean at which a step is skipped; 0: off
     friend bool operator==(const Train&, const Train&) = default;
   };

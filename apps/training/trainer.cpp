@@ -145,6 +145,7 @@ void Trainer::update_parameters(StepReport& report) {
 void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
   GRANULE_ASSERT(context_.step_memory().in_use() == 0, "step {} left {} bytes of activations behind",
                  report.step, context_.step_memory().in_use());
+  report.routers = router_reports(model_, router_);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.tokens = report.step * totals_.target_tokens;
   report.tokens_per_second = static_cast<double>(totals_.target_tokens) / report.seconds;
@@ -157,7 +158,6 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
   }
   report.peak_bytes = context_.memory().peak_total();
   if (config_.log.profile) report.seconds_by_phase = context_.profile().seconds();
-  report.routers = router_reports(model_, router_);
 }
 
 void Trainer::record(StepReport& report) {

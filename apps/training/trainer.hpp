@@ -25,7 +25,7 @@ class Trainer {
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
-  /// Throws exit code 77, without saving, when more than train.max_skips steps in a row had to be skipped.
+  /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.
   void run();
 
  private:

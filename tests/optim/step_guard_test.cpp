@@ -47,15 +47,14 @@ TEST_CASE("the largest finite numbers are finite") {
   CHECK(guard.judge(2.0, largest) == StepVerdict::spike);
 }
 
-TEST_CASE("the run gives up after more than max_skips skips in a row, 0 means at the first") {
+TEST_CASE("the run gives up after max_skips skips in a row, and at the first where there may be none") {
   StepGuard patient({.max_skips = 2});
   for (int round = 0; round < 3; ++round) {
-    static_cast<void>(patient.judge(kNaN, 1.0));
     static_cast<void>(patient.judge(kNaN, 1.0));
     CHECK_FALSE(patient.gives_up());
     static_cast<void>(patient.judge(1.0, 1.0));
   }
-  for (int i = 0; i < 3; ++i) static_cast<void>(patient.judge(kNaN, 1.0));
+  for (int i = 0; i < 2; ++i) static_cast<void>(patient.judge(kNaN, 1.0));
   CHECK(patient.gives_up());
   StepGuard strict({.max_skips = 0});
   CHECK_FALSE(strict.gives_up());
