@@ -1,3 +1,4 @@
+#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
 // granule eval from outside: what it prints, what overrides do, what it refuses.
 #include <cmath>
 #include <fstream>
@@ -207,3 +208,4 @@ TEST_CASE("a damaged newest checkpoint is passed over by name, and refused when 
   CHECK(none.exit_code == 2);
   CHECK_THAT(none.err, Contains("step-00000010") && Contains("the run has no valid checkpoint"));
 }
+#endif

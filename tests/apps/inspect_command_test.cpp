@@ -1,3 +1,4 @@
+#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
 // granule inspect from outside.
 #include <algorithm>
 #include <numeric>
@@ -78,3 +79,4 @@ TEST_CASE("inspect shows a Hugging Face directory with the types of its tensors"
   CHECK(report["parameters"] == inspect(small_run().run)["parameters"]);
   for (const auto& tensor : report["tensors"]) CHECK(tensor["dtype"] == "bf16");
 }
+#endif

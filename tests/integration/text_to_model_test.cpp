@@ -1,3 +1,4 @@
+#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
 // From text files to an exported model and back into training, by the commands alone.
 #include <fstream>
 
@@ -92,3 +93,4 @@ TEST_CASE("an existing tokenizer.json goes all the way from text to an export, w
         must_run({"generate", at("run"), "--prompt", "the old", "--max-tokens", "10"}).out);
   must_run({"eval", at("hf"), "--data", at("data")});
 }
+#endif
