@@ -52,9 +52,14 @@ export const VARIANTS = [
   { name: 'a String that would be a pattern', patch: cut(split({ String: '.' }, 'Isolated')) },
   { name: 'digits alone', patch: cut({ type: 'Digits', individual_digits: true }) },
   { name: 'digits together', patch: cut({ type: 'Digits', individual_digits: false }) },
-  { name: 'scripts, not script extensions', patch: cut(split('\\p{Han}+|\\p{Greek}+|\\p{^Latin}', 'Isolated')) },
-  { name: 'classes of Ruby', patch: cut(split('\\h+|^[\\v\\S]|.$|\\u0065\\x{301}|\\x41', 'Isolated')) },
+  // Removed shows in the ids what matched, wherever no merge crosses the border.
+  { name: 'scripts, not script extensions', patch: cut(split('\\p{Han}+|\\p{Greek}+|\\p{Hiragana}', 'Removed')) },
+  { name: 'all but a script', patch: cut(split('\\p{^Common}+|\\P{Latin}\\d', 'Removed')) },
+  { name: 'classes of Ruby', patch: cut(split('\\h+|^[\\v\\S]|.$|\\u0065\\x{301}|\\x4d', 'Isolated')) },
+  { name: 'classes of Ruby, removed', patch: cut(split('^\\h+|[\\v-]|\\u0065\\x{301}|\\x4d$', 'Removed')) },
   { name: 'white space', patch: cut(split('\\s|[^\\S\\n]x', 'Isolated')) },
+  { name: 'white space, removed', patch: cut(split('\\s', 'Removed')) },
+  { name: 'no white space, removed', patch: cut(split('[\\S]+', 'Removed')) },
   { name: 'look-behind', patch: cut(split('(?<=e)n|(?<!h)e|(?>th)', 'Isolated')) },
   { name: 'greedy added tokens', patch: { added_tokens: [
     added(0, '<｜begin▁of▁sentence｜>', { special: true }), added(1, '<｜end▁of▁sentence｜>', { special: true }),
