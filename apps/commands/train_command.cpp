@@ -7,6 +7,7 @@
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "distributed/mpi/launcher.hpp"
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
 
@@ -95,9 +96,8 @@ void require_one_rank(const Communicator& ranks) {
              "run one rank; train.threads uses the cores");
 }
 
-void train(const TrainArguments& arguments) {
-  const std::unique_ptr<Communicator> ranks = make_communicator();
-  require_one_rank(*ranks);
+void train_on(Communicator& ranks, const TrainArguments& arguments) {
+  require_one_rank(ranks);
   std::optional<ModelFiles> start;
   ConfigOptions options;
   if (!arguments.init_from.empty()) {
@@ -121,7 +121,7 @@ void train(const TrainArguments& arguments) {
   Context context({.threads = thread_count(config)});
   Model model(context, config.model, config.moe, config.train.dtype, Gradients::yes);
   const double peak_flops = 1e9 * fma_ceiling_gflops(context.pool(), config.train.dtype, kCeilingSeconds);
-  Trainer trainer(context, *ranks, config, model, data, directory, peak_flops);
+  Trainer trainer(context, ranks, config, model, data, directory, peak_flops);
   if (checkpoint) {
     trainer.resume(*checkpoint);
   } else if (start) {
@@ -133,6 +133,10 @@ void train(const TrainArguments& arguments) {
   directory.write_config(to_toml(config));
   if (data.tokenizer) directory.copy_tokenizer(*data.tokenizer);
   trainer.run();
+}
+
+void train(const TrainArguments& arguments) {
+  run_job([&](Communicator& ranks) { train_on(ranks, arguments); });
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include "data/sampling/loader.hpp"
 #include "distributed/checkpoint.hpp"
 #include "distributed/checkpoint_writer.hpp"
-#include "distributed/communicator.hpp"
+#include "distributed/communicators/communicator.hpp"
 #include "optim/adamw.hpp"
 #include "optim/step_guard.hpp"
 

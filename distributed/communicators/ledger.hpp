@@ -1,0 +1,57 @@
+// What a rank has sent, and what it is doing: the bytes of every kind of collective and phase, and the place
+// that the watchdog reports. One a rank, shared by the communicators split from its world; any thread may
+// read it.
+#pragma once
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "distributed/communicators/collective.hpp"
+
+namespace granule {
+
+/// Collectives of one group, kind and phase.
+struct TrafficRow {
+  std::string group;
+  CollectiveKind kind;
+  std::string_view phase;
+  std::int64_t calls = 0;
+  std::int64_t bytes = 0;  ///< traffic_of()
+};
+
+/// Where a rank is, consistent at one moment.
+struct RankStatus {
+  std::int64_t step = 0;
+  std::string_view phase;        ///< of the step
+  std::string collective;        ///< the last one entered, as in describe(); empty before the first
+  std::int64_t collectives = 0;  ///< entered so far, in all groups
+};
+
+class Ledger {
+ public:
+  /// Part of every ticket: all ranks begin the same step between the same two collectives.
+  void begin_step(std::int64_t step);
+  void begin_phase(Phase phase);
+  [[nodiscard]] std::int64_t step() const;
+
+  void enter(std::string_view group, const Ticket& ticket, Phase phase, std::int64_t bytes);
+
+  [[nodiscard]] RankStatus status() const;
+  /// In the order of their first calls.
+  [[nodiscard]] std::vector<TrafficRow> traffic() const;
+  /// Sums over groups and phases that `phase` names; an empty one names all.
+  [[nodiscard]] std::int64_t bytes(CollectiveKind kind, std::string_view phase = {}) const;
+
+ private:
+  // A lock rather than atomics: a report must not mix two collectives, and a rank that hangs never holds it.
+  mutable std::mutex mutex_;
+  std::int64_t step_ = 0;
+  Phase phase_ = "start";
+  Ticket last_;
+  std::int64_t collectives_ = 0;
+  std::vector<TrafficRow> rows_;
+};
+
+}  // namespace granule

@@ -1,0 +1,32 @@
+#include "distributed/communicators/mesh.hpp"
+
+namespace granule {
+
+void check_layout(const MeshLayout& layout, std::int64_t ranks) {
+  const std::int64_t ep = layout.ep;
+  if (ep < 1) user_error(fmt::format("{} expert ranks", ep), "parallel.ep", "set it to 1 or more");
+  if (ranks % ep != 0) {
+    user_error(fmt::format("{} ranks cannot be cut into groups of {}", ranks, ep), "parallel.ep",
+               "choose a divisor of the number of ranks");
+  }
+  if (layout.n_routed_experts == 0 && ep > 1) {
+    user_error(fmt::format("a dense model has no experts to share out over {} ranks", ep), "parallel.ep",
+               "set it to 1");
+  }
+  if (layout.n_routed_experts % ep != 0) {
+    user_error(
+        fmt::format("{} experts cannot be shared out evenly over {} ranks", layout.n_routed_experts, ep),
+        "parallel.ep", "choose a divisor of moe.n_routed_experts");
+  }
+}
+
+Mesh make_mesh(Communicator& world, const MeshLayout& layout) {
+  check_layout(layout, world.size());
+  const int ep = static_cast<int>(layout.ep);
+  const int row = world.rank() / ep, column = world.rank() % ep;
+  std::unique_ptr<Communicator> data = world.split(column, row, "data");
+  std::unique_ptr<Communicator> expert = world.split(row, column, "expert");
+  return {world, std::move(data), std::move(expert)};
+}
+
+}  // namespace granule

@@ -1,0 +1,30 @@
+// The axes of a job: its ranks as a table of data × expert.
+#pragma once
+#include <memory>
+
+#include "distributed/communicators/communicator.hpp"
+
+namespace granule {
+
+struct MeshLayout {
+  std::int64_t ep = 1;                ///< parallel.ep
+  std::int64_t n_routed_experts = 0;  ///< 0: a dense model, which takes ep = 1
+};
+
+/// Refuses (exit 2) what `ranks` ranks cannot hold, by the name of the key.
+void check_layout(const MeshLayout& layout, std::int64_t ranks);
+
+/// World rank = row · ep + column. A row holds every expert once and exchanges tokens; a column holds the
+/// same experts and sums their gradients. Rows are adjacent ranks, since tokens are the heavier traffic and
+/// launchers fill hosts in order.
+struct Mesh {
+  Communicator& world;                 ///< dense parameters are summed here
+  std::unique_ptr<Communicator> data;  ///< ranks with the same experts: size world / ep
+  std::unique_ptr<Communicator>
+      expert;  ///< ranks that share out the experts: size ep; rank r holds the r-th part
+};
+
+/// All ranks of `world` together. Throws as check_layout().
+[[nodiscard]] Mesh make_mesh(Communicator& world, const MeshLayout& layout);
+
+}  // namespace granule

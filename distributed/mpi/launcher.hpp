@@ -1,0 +1,22 @@
+// How the ranks of this process's job are found. One rank needs no MPI: it is initialised only under a
+// launcher.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "distributed/communicators/communicator.hpp"
+
+namespace granule {
+
+/// Whether this process was started by mpirun, srun or another MPI launcher.
+[[nodiscard]] bool under_mpi_launcher();
+
+/// The ranks of this process's job: one without a launcher, else MPI's, initialised now and finalised when
+/// the communicator goes.
+[[nodiscard]] std::unique_ptr<Communicator> make_communicator();
+
+/// Runs body with the ranks of this job. An exception leaves as it came where there is one rank; where there
+/// are several it ends all of them, with its exit code.
+void run_job(const std::function<void(Communicator&)>& body);
+
+}  // namespace granule

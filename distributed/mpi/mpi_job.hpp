@@ -1,0 +1,40 @@
+// This process's part in an MPI job: started and ended here, its operations kept moving, its failures the
+// job's end.
+#pragma once
+#include <string_view>
+#include <vector>
+
+#include <mpi.h>
+
+#include "core/error.hpp"
+
+namespace granule {
+
+class MpiOperation;
+
+class MpiJob {
+ public:
+  /// Initialises MPI for calls from one thread (MPI_THREAD_FUNNELED; only abort() may come from another).
+  MpiJob();
+  ~MpiJob();
+  MpiJob(const MpiJob&) = delete;
+  MpiJob& operator=(const MpiJob&) = delete;
+
+  [[nodiscard]] int rank() const { return rank_; }
+  /// Ends every rank of the job with this exit code, after one line on stderr. From any thread.
+  [[noreturn]] void abort(ExitCode code, std::string_view message) const;
+  /// Ends the job when an MPI call has failed: `call` names it, `what` the collective it belongs to.
+  void check(int result, std::string_view call, std::string_view what) const;
+
+  /// Moves every operation under way on a little. A rank that waits for one has to: another rank may be
+  /// waiting for the next.
+  void progress();
+  void add(MpiOperation& operation) { under_way_.push_back(&operation); }
+  void remove(MpiOperation& operation) { std::erase(under_way_, &operation); }
+
+ private:
+  int rank_ = 0;
+  std::vector<MpiOperation*> under_way_;
+};
+
+}  // namespace granule

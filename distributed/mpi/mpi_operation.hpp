@@ -1,0 +1,74 @@
+// Collectives out of point-to-point messages, moved on by polling. Written out rather than MPI's own, because
+// here the order of every sum is ours: rank order, on all ranks, whole or scattered, as thread ranks add.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <mpi.h>
+
+#include "distributed/communicators/collective.hpp"
+#include "distributed/communicators/pending.hpp"
+#include "distributed/mpi/mpi_job.hpp"
+
+namespace granule {
+
+/// A group's way to its ranks. Tickets have a communicator of their own: they are never taken for data.
+struct MpiLink {
+  std::shared_ptr<MpiJob> job;
+  MPI_Comm data = MPI_COMM_NULL;
+  MPI_Comm tickets = MPI_COMM_NULL;
+  int rank = 0, size = 1;
+  std::string group;
+  std::int64_t largest_message = 0;  ///< elements
+};
+
+/// A sequence of rounds of messages. The first compares tickets with the neighbours in the ring, each with
+/// the one before it; only then does data move, so a rank that is out of step ends the job (76) before data
+/// mix.
+class MpiOperation : public Operation {
+ public:
+  MpiOperation(const MpiLink& link, Collective collective, const Ticket& ticket);
+  ~MpiOperation() override { link_.job->remove(*this); }
+  MpiOperation(const MpiOperation&) = delete;
+  MpiOperation& operator=(const MpiOperation&) = delete;
+
+  [[nodiscard]] bool poll() override;
+  void wait() override;
+  /// Starts the next round if the messages of this one have arrived.
+  void advance();
+
+ protected:
+  /// Posts the messages of the next round; false when there is none and the collective has ended.
+  [[nodiscard]] virtual bool next_round() = 0;
+  /// Cut into pieces of at most largest_message elements; one empty message where there is nothing, so that
+  /// the other side can tell.
+  void send(int peer, const std::byte* from, std::int64_t elements);
+  void receive(int peer, std::byte* to, std::int64_t elements);
+  [[nodiscard]] const MpiLink& link() const { return link_; }
+  [[nodiscard]] const Collective& collective() const { return collective_; }
+
+ private:
+  struct Expected {
+    int peer;
+    std::int64_t elements;  // -1: a message sent
+  };
+  void exchange_tickets();
+  [[nodiscard]] bool round_over();
+  void check_arrivals(int result) const;
+  [[nodiscard]] MPI_Datatype type() const;
+
+  const MpiLink& link_;
+  Collective collective_;
+  Ticket mine_, before_;  // this rank's ticket, and that of the rank before it
+  bool compared_ = false, done_ = false;
+  std::vector<MPI_Request> requests_;
+  std::vector<MPI_Status> statuses_;  // of the requests
+  std::vector<Expected> expected_;    // likewise
+};
+
+/// The operation that this collective takes, started.
+[[nodiscard]] std::unique_ptr<MpiOperation> start_mpi_operation(const MpiLink& link, Collective collective,
+                                                                const Ticket& ticket);
+
+}  // namespace granule

@@ -1,0 +1,63 @@
+// The same cases under mpirun, and what a rank that goes wrong there does to the job.
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+
+#include "tests/support/mpirun.hpp"
+
+using Catch::Contains;
+using granule::test::ProgramResult;
+using granule::test::under_mpirun;
+
+namespace {
+
+ProgramResult ranks(int n, const std::string& mode) {
+  return under_mpirun(n, {GRANULE_RANKS, mode});
+}
+
+}  // namespace
+
+TEST_CASE("under mpirun every collective does the right thing on 1, 2 and 4 ranks") {
+  for (const int n : {1, 2, 4}) {
+    const ProgramResult result = ranks(n, "cases");
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(result.out == fmt::format("all cases passed on {}\n", n));
+  }
+}
+
+TEST_CASE("under mpirun messages longer than the largest one are cut") {
+  for (const std::string largest : {"1", "7"}) {
+    const ProgramResult result = under_mpirun(3, {GRANULE_RANKS, "cases", largest});
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(result.out == "all cases passed on 3\n");
+  }
+}
+
+TEST_CASE("under mpirun a rank out of step ends the job with 76 and both phases are named") {
+  const auto expect_76 = [](int n, const std::string& mode, const std::string& one,
+                            const std::string& other) {
+    const ProgramResult result = ranks(n, mode);
+    INFO(mode << '\n' << result.err);
+    CHECK(result.exit_code == 76);
+    CHECK_THAT(result.err, Contains(one) && Contains(other));
+  };
+  expect_76(4, "skip", "in all_reduce 'second'", "in all_reduce 'third'");
+  expect_76(2, "kind", "in barrier 'same'", "in all_reduce 'same'");
+  expect_76(2, "size", "of 4 f32", "of 5 f32");
+  expect_76(2, "repeat", "step 2", "step 3");
+  expect_76(2, "rows", "in all_to_all 'dispatch'", "elements was expected from rank");
+  expect_76(3, "leave", "done (number 0", "in all_reduce 'waiting'");
+}
+
+TEST_CASE(
+    "under mpirun abort ends every rank with its exit code, and so does an exception that leaves a rank") {
+  const ProgramResult aborted = ranks(3, "abort");
+  INFO(aborted.err);
+  CHECK(aborted.exit_code == 77);
+  CHECK_THAT(aborted.err, Contains("granule: error: rank 1: a loss is not finite\n"));
+  const ProgramResult thrown = ranks(2, "throw");
+  INFO(thrown.err);
+  CHECK(thrown.exit_code == 1);
+  CHECK_FALSE(thrown.timed_out);
+}
