@@ -13,10 +13,10 @@ GOLDEN = pathlib.Path(__file__).parent.parent / "data" / "golden"
 
 
 def step_of(P, c, tokens, labels):
-    record = oracle.new_record()
+    record = oracle.Record(oracle.Margin())
     logits = oracle.forward(P, c, tokens, record)
     ce = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
-    aux = sum(c["aux_loss_alpha"] * L.mean() for L in record["L"])
+    aux = sum(c["aux_loss_alpha"] * layer.L.mean() for layer in record.layers)
     (ce + aux).backward()
     return logits, ce, aux
 

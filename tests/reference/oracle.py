@@ -4,7 +4,9 @@ Written from the formulas of the published model (arXiv 2401.06066) and from doc
 program: PyTorch on the CPU, gradients by its autograd, one expert and one micro-batch after the other.
 Needs python3-torch and python3-numpy (Debian). Parameters are a dict from their Hugging Face names to tensors.
 """
+import collections
 import dataclasses
+import fractions
 import math
 
 import torch
@@ -18,7 +20,10 @@ CLASS_DEFAULTS = dict(
     num_attention_heads=32, num_key_value_heads=32, n_shared_experts=None, n_routed_experts=None,
     num_experts_per_tok=None, moe_layer_freq=1, first_k_dense_replace=0, norm_topk_prob=False,
     aux_loss_alpha=0.001, seq_aux=True, max_position_embeddings=2048, initializer_range=0.02, rms_norm_eps=1e-6,
-    rope_theta=10000.0, attention_bias=False, tie_word_embeddings=False)
+    rope_theta=10000.0, attention_bias=False, tie_word_embeddings=False,
+    # Ours (docs/config.md), and V2's and V3's: neutral.
+    scoring_func="softmax", routed_scaling_factor=1.0, n_group=1, topk_group=1, device_loss_alpha=0.0,
+    device_groups=1, z_loss_alpha=0.0, bias_update_speed=0.0, capacity_factor=0.0)
 
 
 def with_defaults(config):
@@ -65,6 +70,14 @@ def shapes(c):
     return out
 
 
+def state_shapes(c):
+    """What is trained without a gradient: the bias on each expert's choice, float32 whatever is computed in."""
+    if c["scoring_func"] != "sigmoid" and not c["bias_update_speed"]:
+        return {}
+    return {f"model.layers.{layer}.mlp.gate.e_score_correction_bias": (c["n_routed_experts"],)
+            for layer in range(c["num_hidden_layers"]) if is_moe_layer(c, layer)}
+
+
 def rms_norm(x, weight, eps):
     return weight * (x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps))
 
@@ -103,44 +116,129 @@ def swiglu(P, p, x):
                     P[p + "down_proj.weight"])
 
 
-def balance(c, scores, chosen):
-    """scores [B, S, E], chosen [B, S, K] -> one value a unit: the sequences, or the whole micro-batch."""
+class Margin:
+    """The smallest gap that a choice hung on, as it is and relative to the winner: whose rounding is larger than that
+    may choose otherwise."""
+
+    def __init__(self):
+        self.least = self.relative = math.inf
+
+    def gap(self, winner, loser):
+        self.least = min(self.least, winner - loser)
+        self.relative = min(self.relative, (winner - loser) / max(abs(winner), 1e-300))
+
+    def note(self, values, kept):
+        """values [..., N], of which the `kept` largest win."""
+        ranked = torch.sort(values.detach(), -1, descending=True)[0].flatten(0, -2)
+        for row in ranked[:, kept - 1 : kept + 1].tolist() if kept < ranked.shape[-1] else []:
+            self.gap(*row)
+
+
+def select(c, scores, bias, margin):
+    """The K experts of each token, [T, K]: by score + bias, from the topk_group best groups. scores [T, E]."""
+    biased = scores.detach() + bias
+    groups = c["n_group"]
+    if groups > 1:
+        inside = biased.view(len(scores), groups, -1)
+        best = 1 if c["scoring_func"] == "softmax" else min(2, inside.shape[-1])
+        value = torch.sort(inside, -1, descending=True)[0][..., :best].sum(-1)
+        margin.note(value, c["topk_group"])
+        allowed = torch.zeros_like(value, dtype=torch.bool)
+        allowed.scatter_(1, torch.topk(value, c["topk_group"], -1)[1], True)
+        biased = torch.where(allowed[..., None], inside, torch.full_like(inside, -math.inf)).flatten(1)
+    k = c["num_experts_per_tok"]
+    if k < c["n_routed_experts"] // groups * c["topk_group"]:
+        margin.note(biased, k)
+    return torch.topk(biased, k, -1)[1]
+
+
+def served(c, affinity, tokens, margin):
+    """Which of its tokens an expert takes: affinity in the tokens' order -> mask. Equal ones drop the later.
+
+    Tokens that read the same before them are equal too, up to rounding, which then decides: a margin of next to zero.
+    Only a router row of zeros makes scores equal to the bit in every implementation."""
+    share = fractions.Fraction(repr(c["capacity_factor"])) * c["num_experts_per_tok"] / c["n_routed_experts"]
+    limit = math.ceil(share * tokens)
+    order = sorted(range(len(affinity)), key=lambda i: (-affinity[i], i))
+    if 0 < limit < len(order):
+        last, first_refused = affinity[order[limit - 1]], affinity[order[limit]]
+        if not last == first_refused == 0.5:
+            margin.gap(last, first_refused)
+    keep = torch.zeros(len(affinity), dtype=torch.bool)
+    keep[order[:limit]] = True
+    return keep
+
+
+def picks(c, chosen, sequences, dtype):
+    """[T, K] -> how often each expert was chosen at each token, [B, S, E]."""
+    experts = c["n_routed_experts"]
+    return F.one_hot(chosen, experts).sum(-2).to(dtype).view(sequences, -1, experts)
+
+
+def balance(c, shares, picked):
+    """shares, picked [B, S, E] -> one value a unit: the sequences, or the whole micro-batch."""
     experts, k = c["n_routed_experts"], c["num_experts_per_tok"]
-    picked = F.one_hot(chosen, experts).sum(-2).to(scores.dtype)  # [B, S, E]
     if not c["seq_aux"]:
-        picked, scores = picked.reshape(1, -1, experts), scores.reshape(1, -1, experts)
+        picked, shares = picked.reshape(1, -1, experts), shares.reshape(1, -1, experts)
     f = picked.mean(1) * experts / k
-    return (f.detach() * scores.mean(1)).sum(-1)
+    return (f.detach() * shares.mean(1)).sum(-1)
+
+
+def device_balance(c, shares, picked):
+    """The same for groups of experts, always of each sequence: mean of f and sum of P in a group (eq. 15-17)."""
+    groups = c["device_groups"]
+    f = picked.mean(1) * c["n_routed_experts"] / c["num_experts_per_tok"]
+    f = f.view(len(f), groups, -1).mean(-1)
+    return (f.detach() * shares.mean(1).view(len(f), groups, -1).sum(-1)).sum(-1)
 
 
 def moe(P, p, c, x, record):
-    flat = x.reshape(-1, x.shape[-1])
-    scores = torch.softmax(F.linear(flat, P[p + "gate.weight"]), -1)
-    k = c["num_experts_per_tok"]
-    weights, chosen = torch.topk(scores, k, -1)
+    flat, k = x.reshape(-1, x.shape[-1]), c["num_experts_per_tok"]
+    logits = F.linear(flat, P[p + "gate.weight"])
+    soft = c["scoring_func"] == "softmax"
+    scores = torch.softmax(logits, -1) if soft else torch.sigmoid(logits)
+    shares = scores if soft else scores / scores.sum(-1, keepdim=True)
+    bias = P.get(p + "gate.e_score_correction_bias")
+    unbiased = select(c, scores, torch.zeros(c["n_routed_experts"], dtype=scores.dtype), record.margin)
+    chosen = unbiased if bias is None else select(c, scores, bias.to(scores.dtype), record.margin)
+    weights = scores.gather(1, chosen)
     if k > 1 and c["norm_topk_prob"]:
         weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
-    out = torch.zeros_like(flat)
+    weights = weights * c["routed_scaling_factor"]
+    out, dropped = torch.zeros_like(flat), 0
     for e in range(c["n_routed_experts"]):
-        token, slot = torch.nonzero(chosen == e, as_tuple=True)
+        token, slot = torch.nonzero(chosen == e, as_tuple=True)  # in the order of the tokens
+        if c["capacity_factor"]:
+            keep = served(c, scores.detach()[token, e].tolist(), len(flat), record.margin)
+            dropped += int((~keep).sum())
+            token, slot = token[keep], slot[keep]
         y = swiglu(P, f"{p}experts.{e}.", flat[token]) * weights[token, slot][:, None]
         out = out.index_add(0, token, y)
     if c["n_shared_experts"]:
         out = out + swiglu(P, p + "shared_experts.", flat)
-    if k < c["n_routed_experts"]:
-        ranked = torch.sort(scores.detach(), -1, descending=True)[0]
-        record["margin"] = min(record["margin"], float((ranked[:, k - 1] - ranked[:, k]).min()))
-    units = balance(c, scores.view(*x.shape[:2], -1), chosen.view(*x.shape[:2], -1))
-    record["L"].append(units)
+    by_sequence = shares.view(*x.shape[:2], -1)
+    picked = picks(c, unbiased, len(x), scores.dtype)
+    with torch.no_grad():
+        entropy = -(shares * torch.log(shares.clamp_min(1e-300))).sum()
+    record.layers.append(Layer(
+        balance(c, by_sequence, picked), device_balance(c, by_sequence, picked),
+        (torch.logsumexp(logits, -1) ** 2).sum(), torch.bincount(chosen.flatten(), minlength=c["n_routed_experts"]),
+        dropped, float(entropy)))
     return out.view(x.shape)
 
 
-def new_record():
-    return {"L": [], "margin": math.inf}
+# Of one mixture layer and micro-batch: balance loss by unit, device loss by sequence, z over the tokens, tokens of each
+# expert as chosen, choices dropped, entropy over the tokens.
+Layer = collections.namedtuple("Layer", "L device z counts dropped entropy")
+
+
+class Record:
+    def __init__(self, margin):
+        self.layers, self.margin = [], margin
 
 
 def forward(P, c, tokens, record):
-    """tokens [B, S] -> logits [B, S, V]; the balance losses' values go to record["L"], one tensor a MoE layer."""
+    """tokens [B, S] -> logits [B, S, V]; what the mixtures add goes to record.layers."""
     x = P["model.embed_tokens.weight"][tokens]
     for layer in range(c["num_hidden_layers"]):
         p = f"model.layers.{layer}."
@@ -156,32 +254,58 @@ def forward(P, c, tokens, record):
 class Step:
     ce: float
     aux: float  # mean over layers and units of the unscaled loss; 0 without MoE layers
-    lr: float
-    grad_norm: float
-    margin: float  # smallest gap between the K-th and the next score
+    device_aux: float  # mean over layers and sequences of the unscaled loss; 0 with one device group
+    z: float  # mean over tokens, sum over layers, unscaled
+    dropped: int
+    router_entropy: float  # mean over tokens and layers
+    counts: list  # [layer][expert]: tokens as chosen, before any is dropped
+    margin: float  # smallest gap that any choice hung on
+    relative_margin: float
+    lr: float = 0.0
+    grad_norm: float = 0.0
 
 
 def mean_of(values):
     return sum(values) / len(values) if values else 0.0
 
 
+def objective(c, layers, units, sequences, tokens):
+    """What one micro-batch adds to the balance losses of its global batch."""
+    return sum(c["aux_loss_alpha"] * layer.L.sum() / units + c["z_loss_alpha"] * layer.z / tokens +
+               c["device_loss_alpha"] * layer.device.sum() / sequences for layer in layers)
+
+
 def global_batch(P, c, inputs, targets, micro):
-    """Gradients of the objective over one global batch [B, S] into P's .grad; returns ce, aux, margin."""
+    """Gradients of the objective over one global batch [B, S] into P's .grad; returns the Step."""
     sequences, count = inputs.shape[0], targets.numel()
     units = sequences if c["seq_aux"] else sequences // micro
-    ce_sum, layers, margin = 0.0, [], math.inf
+    ce_sum, batches, margin = 0.0, [], Margin()
     for begin in range(0, sequences, micro):
-        record = new_record()
+        record = Record(margin)
         logits = forward(P, c, inputs[begin : begin + micro], record)
         ce = F.cross_entropy(logits.flatten(0, 1), targets[begin : begin + micro].flatten(), reduction="sum")
-        loss = ce / count
-        for L in record["L"]:
-            loss = loss + c["aux_loss_alpha"] * L.sum() / units
-        loss.backward()
+        (ce / count + objective(c, record.layers, units, sequences, count)).backward()
         ce_sum += float(ce.detach())
-        layers.append([float(L.detach().double().sum()) for L in record["L"]])
-        margin = min(margin, record["margin"])
-    return ce_sum / count, mean_of([sum(per_layer) / units for per_layer in zip(*layers)]), margin
+        batches.append(record.layers)
+    by_layer = list(zip(*batches))  # [layer][micro-batch]
+
+    def totals(value):
+        return [sum(float(value(m)) for m in layer) for layer in by_layer]
+
+    device = totals(lambda m: m.device.detach().double().sum()) if c["device_groups"] > 1 else []
+    return Step(
+        ce=ce_sum / count, aux=mean_of(totals(lambda m: m.L.detach().double().sum())) / units,
+        device_aux=mean_of(device) / sequences, z=sum(totals(lambda m: m.z.detach())) / count,
+        dropped=int(sum(totals(lambda m: m.dropped))), router_entropy=mean_of(totals(lambda m: m.entropy)) / count,
+        counts=[sum(m.counts for m in layer).tolist() for layer in by_layer], margin=margin.least,
+        relative_margin=margin.relative)
+
+
+def move_biases(states, counts, speed):
+    """Up where an expert had less than the mean of the whole step, down where it had more. In float32."""
+    for bias, layer in zip(states.values(), counts):
+        load = torch.tensor(layer)
+        bias += torch.tensor(speed, dtype=torch.float32) * torch.sign(load.sum() - load * len(load)).float()
 
 
 class AdamW:
@@ -239,15 +363,18 @@ def train(config, start, stream, run, dtype=torch.float64, least_margin=0.0):
     Returns the steps and the trained weights; None as soon as a step's margin is below the least."""
     c = with_defaults(config)
     P = {name: torch.tensor(start[name]).to(dtype).requires_grad_() for name in shapes(c)}
+    states = {name: torch.tensor(start[name]).float() for name in state_shapes(c)}
     optimizer = AdamW(P, run["betas"], run["eps"], run["weight_decay"], run["decay_norms"], run["grad_clip"])
     steps = []
     for k in range(run["steps"]):
         inputs, targets = batch_of(stream, run["seq_len"], run["batch"], k)
         for p in P.values():  # a parameter that nothing reaches still has a gradient: zero
             p.grad = torch.zeros_like(p)
-        ce, aux, margin = global_batch(P, c, inputs, targets, run["micro"])
-        if margin < least_margin:
+        step = global_batch({**P, **states}, c, inputs, targets, run["micro"])
+        if step.margin < least_margin:
             return None
-        lr = learning_rate(run["schedule"], run["lr"], k + 1, run["steps"])
-        steps.append(Step(ce, aux, lr, optimizer.step(lr), margin))
-    return steps, {name: p.detach().numpy() for name, p in P.items()}
+        step.lr = learning_rate(run["schedule"], run["lr"], k + 1, run["steps"])
+        step.grad_norm = optimizer.step(step.lr)
+        move_biases(states, step.counts, c["bias_update_speed"])
+        steps.append(step)
+    return steps, {name: p.detach().numpy() for name, p in {**P, **states}.items()}

@@ -4,7 +4,7 @@ out. Shards are written by h5py, weights by numpy, numbers computed by oracle.py
     DIR/model/         config.json, safetensors in one or several files
     DIR/data/          train-*.h5: /data and nothing else, no manifest
     DIR/run.toml       names them by relative paths
-    DIR/expected.json  per step ce, aux, lr, grad_norm; how near the routing came to a tie
+    DIR/expected.json  per step the numbers of metrics.jsonl and router.bin; how near the routing came to a tie
     DIR/update.safetensors  trained minus start weights (f32)
 """
 import copy
@@ -28,6 +28,7 @@ SPEC = {
     "seq_len": 16,
     "seed": 0,
     "spread": 0.08,        # of the start weights
+    "flat_experts": [],    # whose row of the router is zero, and chosen often: tokens tie for them
 }
 RUN_DEFAULTS = {
     "optim": {"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.1, "decay_norms": False,
@@ -37,17 +38,26 @@ RUN_DEFAULTS = {
 }
 
 
+def stored_as(spec):
+    """A bias on the choice is float32 in files of any type, as in the published ones."""
+    return lambda name: "F32" if name.endswith("e_score_correction_bias") else spec["weights"]["dtype"]
+
+
 def start_weights(c, spec, random):
     """Values that the file's type holds exactly. Norms and biases too differ from their usual 1 and 0."""
     weights = {}
-    for name, shape in oracle.shapes(c).items():
+    for name, shape in {**oracle.shapes(c), **oracle.state_shapes(c)}.items():
         if len(shape) == 1:
             values = (1.0 if "norm" in name else 0.0) + 0.2 * random.standard_normal(shape)
+            if name.endswith("e_score_correction_bias"):
+                values[spec["flat_experts"]] += 0.5
         else:
             wide = 6.0 if name.endswith("mlp.gate.weight") else 4.0 if "embed" in name else 1.0
             values = spec["spread"] * wide * random.standard_normal(shape)
+            if name.endswith("mlp.gate.weight"):
+                values[spec["flat_experts"]] = 0.0
         values = values.astype("f4")
-        kind = spec["weights"]["dtype"]
+        kind = stored_as(spec)(name)
         weights[name] = from_bf16(to_bf16(values)) if kind == "BF16" else values.astype("f2" if kind == "F16" else "f4")
     return weights
 
@@ -58,7 +68,7 @@ def write_model(directory, spec, weights):
     document = {**named, **{k: v for k, v in spec["config"].items() if k not in spec["absent"]},
                 **spec["extra"]}
     (directory / "config.json").write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
-    files, kind = spec["weights"]["files"], spec["weights"]["dtype"]
+    files, kind = spec["weights"]["files"], stored_as(spec)
     names = sorted(weights)  # as frameworks do, not in the order of the modules
     if files == 1:
         write_safetensors(directory / "model.safetensors", {n: weights[n] for n in names}, kind, {"format": "pt"})
@@ -156,7 +166,9 @@ def write_expectation(directory, weights, stream, run, steps, trained):
     per_step = run["batch"]
     rows = [{"step": k + 1, "tokens": (k + 1) * per_step * run["seq_len"],
              "epoch": (k + 1) * per_step / samples_per_epoch(stream, run),
-             "ce": s.ce, "aux": s.aux, "lr": s.lr, "grad_norm": s.grad_norm} for k, s in enumerate(steps)]
+             "ce": s.ce, "aux": s.aux, "device_aux": s.device_aux, "z": s.z, "router_entropy": s.router_entropy,
+             "dropped": s.dropped, "counts": s.counts, "lr": s.lr, "grad_norm": s.grad_norm}
+            for k, s in enumerate(steps)]
     margin = min(s.margin for s in steps)
     document = {"margin": None if margin == float("inf") else margin, "steps": rows}
     directory = pathlib.Path(directory)

@@ -35,12 +35,13 @@ def read_safetensors(path):
 
 
 def write_safetensors(path, tensors, dtype, metadata=None):
-    """Writes every array as `dtype` ("F64", "F32", "F16", "BF16")."""
+    """Writes every array as `dtype` ("F64", "F32", "F16", "BF16"), or as dtype(name)."""
     header, data = ({"__metadata__": metadata} if metadata else {}), []
     position = 0
     for name, values in tensors.items():
-        raw = to_bf16(values).tobytes() if dtype == "BF16" else numpy.asarray(values, DTYPES[dtype]).tobytes()
-        header[name] = {"dtype": dtype, "shape": list(values.shape),
+        kind = dtype(name) if callable(dtype) else dtype
+        raw = to_bf16(values).tobytes() if kind == "BF16" else numpy.asarray(values, DTYPES[kind]).tobytes()
+        header[name] = {"dtype": kind, "shape": list(values.shape),
                         "data_offsets": [position, position + len(raw)]}
         position += len(raw)
         data.append(raw)
