@@ -172,9 +172,13 @@ Tensor within_capacity(const Tensor& id_NK, const Tensor& affinity_NE, std::int6
 }
 
 std::int64_t expert_capacity(const MoeConfig& moe, std::int64_t tokens) {
-  return static_cast<std::int64_t>(
-      std::ceil(moe.capacity_factor * static_cast<double>(moe.num_experts_per_tok) *
-                static_cast<double>(tokens) / static_cast<double>(moe.n_routed_experts)));
+  const double share = moe.capacity_factor * static_cast<double>(moe.num_experts_per_tok) *
+                       static_cast<double>(tokens) / static_cast<double>(moe.n_routed_experts);
+  // 1.1 is stored a little above 1.1: rounding up what that adds to a whole number would be one more than
+  // asked.
+  constexpr double kRounding = 1e-12;
+  const double whole = std::round(share);
+  return static_cast<std::int64_t>(std::abs(share - whole) <= kRounding * whole ? whole : std::ceil(share));
 }
 
 }  // namespace granule

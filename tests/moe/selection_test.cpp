@@ -170,3 +170,17 @@ TEST_CASE("an expert's capacity is rounded up") {
   moe.capacity_factor = 0.01;
   CHECK(expert_capacity(moe, 16) == 1);
 }
+
+// 1.1 · 3 · 60 / 6 is 33, though the nearest double of 1.1 makes it 33.000000000000004.
+TEST_CASE("an expert's capacity is that of the factor as it was written") {
+  MoeConfig moe;
+  moe.n_routed_experts = 6;
+  moe.num_experts_per_tok = 3;
+  moe.capacity_factor = 1.1;
+  CHECK(expert_capacity(moe, 60) == 33);
+  CHECK(expert_capacity(moe, 61) == 34);
+  moe.capacity_factor = 0.1;
+  CHECK(expert_capacity(moe, 20) == 1);
+  moe.capacity_factor = 1e-6;
+  CHECK(expert_capacity(moe, 60) == 1);
+}

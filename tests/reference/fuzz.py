@@ -81,7 +81,7 @@ def random_spec(seed):
         above = overridden(pick, config)
         flat = [r.randint(experts)] if router["scoring_func"] == "sigmoid" and pick(True, False) else []
     spec = {
-        "config": config, "seq_len": length, "seed": seed, "spread": pick(0.05, 0.1, 0.3),
+        "config": config, "seq_len": length, "seed": seed, "spread": pick(0.05, 0.1, 0.3), "bias_level": pick(0.0, -1.0),
         "weights": {"dtype": pick("F32", "BF16", "F16"), "files": pick(1, 1, 3)},
         "shards": [{"tokens": int(r.randint(length + 2, 400)), "dtype": pick("uint16", "uint32", "int32", "int64"),
                     **pick({}, {"chunks": 64}, {"chunks": 37, "gzip": 4}, {"chunks": 1000, "gzip": 9, "shuffle": True},

@@ -119,13 +119,57 @@ CASES = {
         "weights": {"dtype": "BF16", "files": 1}, "seq_len": 23,
         "shards": [{"tokens": 1000, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 5e-3}, "train": train(4, 4, threads=3)}},
+    # DeepSeek-V3's gate: sigmoid, two of four groups by their two best, weights without the bias, which moves four times.
+    # Biased scores are below zero, so an excluded group's must be lower than that.
+    "v3_gate": {
+        "config": {**model(2, 4, 2, 64, intermediate_size=24),
+                   **experts(8, 3, 1, 0.05, first_k_dense_replace=1, norm_topk_prob=True, scoring_func="sigmoid",
+                             n_group=4, topk_group=2, routed_scaling_factor=2.5, bias_update_speed=0.02)},
+        "weights": {"dtype": "BF16", "files": 2}, "bias_level": -1.0,
+        "shards": [{"tokens": 800, "dtype": "uint16"}],
+        "toml": {"optim": {"lr": 5e-3}, "schedule": {"kind": "constant"}, "train": train(4, 2)}},
+    # DeepSeek-V2's gate, groups by their best, and every loss at once; grouped devices are not the groups of the gate.
+    "v2_all_losses": {
+        "config": {**model(2, 2, 2, 64),
+                   **experts(8, 3, 1, 0.1, n_group=4, topk_group=2, routed_scaling_factor=4.0, device_groups=2,
+                             device_loss_alpha=0.4, z_loss_alpha=0.02, seq_aux=False)},
+        "weights": {"dtype": "BF16", "files": 1},
+        "shards": [{"tokens": 800, "dtype": "uint16"}],
+        "toml": {"optim": {"lr": 5e-3}, "train": train(3, 2, recompute="moe")}},
+    # 33 places an expert, for which 1.1 must not be more than 1.1; one expert's tokens all tie in the first step. The
+    # bias moves by what was chosen, not by what was served.
+    "capacity_with_ties": {
+        "config": {**model(2, 4, 4, 64, intermediate_size=24),
+                   **experts(6, 3, 0, 0.05, first_k_dense_replace=1, norm_topk_prob=True, scoring_func="sigmoid",
+                             seq_aux=False, bias_update_speed=0.02)},
+        "weights": {"dtype": "BF16", "files": 1}, "seq_len": 15, "flat_experts": [2],
+        "shards": [{"tokens": 700, "dtype": "uint16"}],
+        "toml": {"moe": {"capacity_factor": 1.1}, "optim": {"lr": 5e-3}, "train": train(3, 4, recompute="full")}},
+    # One expert a token, so no normalisation; its groups have one expert each. The sequence is the loss's unit, the
+    # micro-batch the capacity's.
+    "top1_sigmoid_capacity": {
+        "config": {**model(2, 2, 1, 64, tie_word_embeddings=True),
+                   **experts(6, 1, 1, 0.2, norm_topk_prob=True, scoring_func="sigmoid", n_group=6, topk_group=4,
+                             routed_scaling_factor=0.5, capacity_factor=0.8, z_loss_alpha=0.01)},
+        "weights": {"dtype": "BF16", "files": 1},
+        "shards": [{"tokens": 900, "dtype": "uint16"}],
+        "toml": {"optim": {"lr": 5e-3}, "train": train(3, 2, threads=2)}},
+    # Balanced by the bias alone, on softmax scores: counted over all four micro-batches, moved after every step.
+    "bias_balanced": {
+        "config": {**model(3, 4, 2, 64, intermediate_size=24, tie_word_embeddings=True),
+                   **experts(6, 2, 1, 0.0, first_k_dense_replace=1, bias_update_speed=0.05)},
+        "weights": {"dtype": "BF16", "files": 1},
+        "shards": [{"tokens": 900, "dtype": "uint16"}],
+        "toml": {"optim": {"lr": 5e-3}, "train": train(5, 2)}},
 }
 
 
 def differences(steps, trained, start, other_steps, other_trained):
     """Of float32 from float64: relative for the scalars; for the update, its error's norm over its norm."""
     worst = {key: max(abs(getattr(a, key) - getattr(b, key)) / max(abs(getattr(a, key)), 1e-300)
-                      for a, b in zip(steps, other_steps)) for key in ("ce", "aux", "grad_norm")}
+                      for a, b in zip(steps, other_steps))
+             for key in ("ce", "aux", "device_aux", "z", "router_entropy", "grad_norm")}
+    worst["counts"] = sum(a.counts != b.counts or a.dropped != b.dropped for a, b in zip(steps, other_steps))
     square = lambda values: sum(float((v.astype("f8") ** 2).sum()) for v in values)
     error = square(trained[n] - other_trained[n] for n in trained)
     worst["update"] = math.sqrt(error / square(trained[n] - start[n] for n in trained))
@@ -149,8 +193,8 @@ def make(name, spec):
     shutil.rmtree(directory.parent)
     size = sum(f.stat().st_size for f in (OUT / name).rglob("*") if f.is_file())
     clipped = sum(s.grad_norm > run["grad_clip"] > 0 for s in steps)
-    print(f"{name:20} {size:7} bytes, seed {seed}, margin {min(s.margin for s in steps):.1e}, {clipped} of {len(steps)}"
-          f" steps clipped, ce {steps[0].ce:.3f} to {steps[-1].ce:.3f}, in float32:",
+    print(f"{name:21} {size:7} bytes, seed {seed}, margin {min(s.margin for s in steps):.1e}, {clipped} of {len(steps)}"
+          f" steps clipped, dropped {[s.dropped for s in steps]}, ce {steps[0].ce:.3f} to {steps[-1].ce:.3f}, in float32:",
           " ".join(f"{k} {v:.1e}" for k, v in single.items()), flush=True)
 
 

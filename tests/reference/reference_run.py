@@ -28,6 +28,7 @@ SPEC = {
     "seq_len": 16,
     "seed": 0,
     "spread": 0.08,        # of the start weights
+    "bias_level": 0.0,     # added to every bias on the choice, which changes nothing
     "flat_experts": [],    # whose row of the router is zero, and chosen often: tokens tie for them
 }
 RUN_DEFAULTS = {
@@ -50,6 +51,7 @@ def start_weights(c, spec, random):
         if len(shape) == 1:
             values = (1.0 if "norm" in name else 0.0) + 0.2 * random.standard_normal(shape)
             if name.endswith("e_score_correction_bias"):
+                values += spec["bias_level"]
                 values[spec["flat_experts"]] += 0.5
         else:
             wide = 6.0 if name.endswith("mlp.gate.weight") else 4.0 if "embed" in name else 1.0
@@ -170,8 +172,9 @@ def write_expectation(directory, weights, stream, run, steps, trained):
              "dropped": s.dropped, "counts": s.counts, "lr": s.lr, "grad_norm": s.grad_norm}
             for k, s in enumerate(steps)]
     margin = min(s.margin for s in steps)
-    document = {"margin": None if margin == float("inf") else margin, "steps": rows}
+    margin = "null" if margin == float("inf") else margin
+    text = ",\n  ".join(json.dumps(row) for row in rows)
     directory = pathlib.Path(directory)
-    (directory / "expected.json").write_text(json.dumps(document, indent=1) + "\n")
+    (directory / "expected.json").write_text(f'{{"margin": {margin}, "steps": [\n  {text}]}}\n')
     update = {n: (trained[n] - weights[n].astype("f8")).astype("f4") for n in weights}
     write_safetensors(directory / "update.safetensors", update, "F32")
