@@ -54,7 +54,7 @@ Var Block::feed(const Pass& pass, const Var& u_ND) const {
 
 Var Block::operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
   const auto feed_part = [this](const Pass& inner, const Var& u_ND) { return feed(inner, u_ND); };
-  const auto whole = [this, &rope_table](const Pass& inner, const Var& inner_x_ND) {
+  const auto whole = [this, rope_table](const Pass& inner, const Var& inner_x_ND) {
     const Var u = attend(inner, rope_table, inner_x_ND);
     return feed(inner, u);
   };

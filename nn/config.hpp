@@ -1,9 +1,20 @@
 // The shape of a language model, and what of it runs twice. Field names are those of the Hugging Face
 // config.json of `deepseek` models.
 #pragma once
+#include <cmath>
 #include <cstdint>
 
 namespace granule {
+
+/// How rotary positions reach beyond max_position_embeddings = M, up to factor · M. Linear: positions count
+/// as p / factor, however long the sequence. Dynamic NTK: a sequence of S > M tokens has, with heads of D
+/// columns, theta · (factor · S / M − (factor − 1))^(D / (D − 2)).
+struct RopeScaling {
+  enum class Type : std::uint8_t { none, linear, dynamic };
+  Type type = Type::none;
+  double factor = 1.0;  ///< more than 1, unless there is none
+  friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
+};
 
 struct ModelConfig {
   std::int64_t vocab_size = 0;  ///< 0: taken from the data
@@ -15,11 +26,26 @@ struct ModelConfig {
   std::int64_t max_position_embeddings = 4096;
   double rms_norm_eps = 1e-6;
   double rope_theta = 10000.0;
+  RopeScaling rope_scaling{};
   bool attention_bias = false;
   bool tie_word_embeddings = false;
   double initializer_range = 0.006;  ///< the paper's; standard deviation of every matrix
 
   [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  /// Of the longest sequence.
+  [[nodiscard]] std::int64_t positions() const {
+    const double factor = rope_scaling.type == RopeScaling::Type::none ? 1.0 : rope_scaling.factor;
+    return static_cast<std::int64_t>(factor * static_cast<double>(max_position_embeddings));
+  }
+  /// Of a sequence of `length` tokens.
+  [[nodiscard]] double rope_theta_at(std::int64_t length) const {
+    if (rope_scaling.type != RopeScaling::Type::dynamic) return rope_theta;
+    const double over = static_cast<double>(length) / static_cast<double>(max_position_embeddings);
+    if (over <= 1.0) return rope_theta;
+    const auto columns = static_cast<double>(head_dim());
+    return rope_theta *
+           std::pow(rope_scaling.factor * over - (rope_scaling.factor - 1.0), columns / (columns - 2.0));
+  }
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 

@@ -17,8 +17,27 @@ LanguageModel::LanguageModel(ParameterStore& store, const ModelConfig& config,
 }
 
 void LanguageModel::prepare(Context& context, DType dtype) {
-  rope_table_.emplace(context, dtype, config_.head_dim(), config_.rope_theta,
-                      config_.max_position_embeddings);
+  const bool linear = config_.rope_scaling.type == RopeScaling::Type::linear;
+  rope_tables_ = std::make_unique<RopeTables>();
+  rope_tables_->usual = RopeTable(context, dtype, config_.head_dim(), config_.rope_theta,
+                                  linear ? config_.positions() : config_.max_position_embeddings,
+                                  linear ? config_.rope_scaling.factor : 1.0);
+}
+
+const RopeTable& LanguageModel::rope_table(const Pass& pass) const {
+  GRANULE_CHECK(rope_tables_ != nullptr, "language model: prepare() was not called");
+  const std::int64_t length = pass.rope_length > 0 ? pass.rope_length : pass.seq;
+  const bool scaled = config_.rope_scaling.type == RopeScaling::Type::dynamic;
+  RopeTables& tables = *rope_tables_;
+  if (!scaled || length <= config_.max_position_embeddings) return tables.usual;
+  if (length != tables.longer_length) {
+    GRANULE_CHECK(length <= config_.positions(), "language model: {} tokens, it has {} positions", length,
+                  config_.positions());
+    tables.longer = RopeTable(pass.context, tables.usual.cos_PH.dtype(), config_.head_dim(),
+                              config_.rope_theta_at(length), length);
+    tables.longer_length = length;
+  }
+  return tables.longer;
 }
 
 Var LanguageModel::embed(const Pass& pass, const Tensor& token_N) const {
@@ -27,11 +46,11 @@ Var LanguageModel::embed(const Pass& pass, const Tensor& token_N) const {
 }
 
 Var LanguageModel::blocks(const Pass& pass, Var x_ND, std::vector<Tensor>* hidden_states) const {
-  GRANULE_CHECK(rope_table_.has_value(), "language model: prepare() was not called");
+  const RopeTable& table = rope_table(pass);
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
     if (hidden_states != nullptr) hidden_states->push_back(x_ND.value);
     const UnitScope unit(pass, static_cast<std::int64_t>(layer) + 1);
-    x_ND = blocks_[layer](pass, *rope_table_, x_ND);
+    x_ND = blocks_[layer](pass, table, x_ND);
   }
   return x_ND;
 }

@@ -1,6 +1,6 @@
 // The decoder-only stack: embedding, blocks and head, exposed apart.
 #pragma once
-#include <optional>
+#include <memory>
 
 #include "nn/block.hpp"
 
@@ -32,11 +32,18 @@ class LanguageModel {
   [[nodiscard]] std::vector<KvCache> make_caches(Context& context, DType dtype, std::int64_t capacity) const;
 
  private:
+  /// One for all sequences, but for those to which dynamic scaling gives a theta of their own.
+  struct RopeTables {
+    RopeTable usual, longer;
+    std::int64_t longer_length = 0;
+  };
+  [[nodiscard]] const RopeTable& rope_table(const Pass& pass) const;
+
   ModelConfig config_;
   Param embedding_;
   std::vector<Block> blocks_;
   Param norm_, head_;
-  std::optional<RopeTable> rope_table_;
+  std::unique_ptr<RopeTables> rope_tables_;  // the longer one is made when such a sequence comes
 };
 
 }  // namespace granule

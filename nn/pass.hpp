@@ -56,7 +56,8 @@ enum class Capacity : std::uint8_t { unlimited, limited };
 struct Pass {
   Context& context;
   std::int64_t batch, seq;
-  Tensor position_N;     ///< int32: the place of each token in its row
+  Tensor position_N;             ///< int32: the place of each token in its row
+  std::int64_t rope_length = 0;  ///< length of the sequence that dynamic rope scaling goes by; 0: seq
   Tensor first_key_N{};  ///< int32: the first place of its row that each token sees; undefined: the first
   Tensor token_N{};      ///< int32: the tokens themselves, for routers that go by them
   Tensor valid_N{};      ///< int32: 0 marks padding; undefined: there is none

@@ -85,8 +85,7 @@ double product(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) {
 void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, double element) {
   const Sizes s(c);
   const Param norm = bench.parameter({s.d}), wide = bench.parameter({s.w, s.d});
-  const RopeTable table(context, c.train.dtype, s.head_dim, c.model.rope_theta,
-                        c.model.max_position_embeddings);
+  const RopeTable table(context, c.train.dtype, s.head_dim, c.model.rope_theta, c.model.positions());
   Tensor positions = Tensor::empty(context, {s.n}, DType::i32);
   for (std::int64_t i = 0; i < s.n; ++i)
     positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % s.seq);

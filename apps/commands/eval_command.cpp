@@ -35,6 +35,7 @@ constexpr const char* kExample =
 constexpr std::string_view kKeys[] = {"model.max_position_embeddings",
                                       "model.rms_norm_eps",
                                       "model.rope_theta",
+                                      "model.rope_scaling",
                                       "moe.num_experts_per_tok",
                                       "moe.norm_topk_prob",
                                       "moe.routed_scaling_factor",

@@ -133,7 +133,7 @@ void export_model(const ExportArguments& arguments) {
   content.verify = arguments.no_verify ? Verify::no : Verify::yes;
   json tokenizer_config;
   if (tokenizer && !fs::is_regular_file(files.path() / "tokenizer_config.json")) {
-    tokenizer_config = tokenizer_document(*tokenizer, hf.model.max_position_embeddings);
+    tokenizer_config = tokenizer_document(*tokenizer, hf.model.positions());
     content.tokenizer_config = &tokenizer_config;
   }
   write_hf_directory(arguments.out, content);

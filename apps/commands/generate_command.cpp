@@ -112,7 +112,7 @@ void generate(const GenerateArguments& arguments) {
   const auto tokenizer = tokenizer_of(files);
   const auto start_tokens = starting_tokens(*tokenizer, arguments.prompt);
   RunConfig config = files.config();
-  const std::int64_t positions = config.model.max_position_embeddings;
+  const std::int64_t positions = config.model.positions();
   if (std::ssize(start_tokens) > positions) {
     user_error(fmt::format("the prompt has {} tokens, the model knows {} positions and the first is taken",
                            start_tokens.size() - 1, positions),

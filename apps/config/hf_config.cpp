@@ -99,7 +99,7 @@ bool is_dense(const json& document) {
 // None is false to the published code; a dense model never reads the keys of experts, nor one without dense
 // layers their width. Any other null would stop it, and is refused here like another wrong type.
 bool null_is_default(const RunConfig& defaults, const ConfigKey& key, const json& document) {
-  return is_own_key(key.leaf()) || key.get(defaults) == json(false) ||
+  return is_own_key(key.leaf()) || key.name == "model.rope_scaling" || key.get(defaults) == json(false) ||
          (key.table() == "moe" && is_dense(document));
 }
 
@@ -188,7 +188,6 @@ json to_json(const HfConfig& config, std::string_view torch_dtype) {
                    {"transformers_version", "4.36.0"},
                    {"hidden_act", "silu"},
                    {"attention_dropout", 0.0},
-                   {"rope_scaling", nullptr},
                    {"pretraining_tp", 1},
                    {"use_cache", true},
                    {"bos_token_id", id_or_null(config.bos_token_id)},
@@ -201,7 +200,8 @@ json to_json(const HfConfig& config, std::string_view torch_dtype) {
     const json value = key.get(run);
     if (is_own_key(key.leaf()) && value == key.get(RunConfig{})) continue;
     // None switches experts off in the published class; a zero there would still build them.
-    const bool none = value == 0 && !value.is_boolean() && may_be_null(key.leaf());
+    const bool none = (value == 0 && !value.is_boolean() && may_be_null(key.leaf())) ||
+                      (value == "none" && key.leaf() == "rope_scaling");
     document[std::string(key.leaf())] = none ? json() : value;
   }
   return document;

@@ -28,6 +28,10 @@ void check_attention(const ModelConfig& model, const PlaceOf& place) {
                            model.hidden_size, heads),
                place("model.num_attention_heads"), "rotary positions turn pairs: choose an even width");
   }
+  if (model.rope_scaling.type == RopeScaling::Type::dynamic && model.head_dim() == 2) {
+    user_error("dynamic rope scaling of heads that are 2 wide", place("model.rope_scaling"),
+               "they have a single angle that theta does not change: use \"linear\", or wider heads");
+  }
   if (kv_heads > heads || heads % kv_heads != 0) {
     user_error(fmt::format("model.num_attention_heads = {} does not divide by model.num_key_value_heads = {}",
                            heads, kv_heads),
@@ -123,10 +127,14 @@ void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& pla
                            train.batch_size, train.micro_batch_size, ranks, ranks == 1 ? "" : "s"),
                place("train.batch_size"), "choose a batch_size that is a multiple of it");
   }
-  if (config.data.seq_len > config.model.max_position_embeddings) {
-    user_error(fmt::format("data.seq_len = {} exceeds model.max_position_embeddings = {}",
-                           config.data.seq_len, config.model.max_position_embeddings),
-               place("data.seq_len"), "shorten the sequences, or raise max_position_embeddings");
+  if (config.data.seq_len > config.model.positions()) {
+    const bool scaled = config.model.rope_scaling.type != RopeScaling::Type::none;
+    user_error(
+        fmt::format("data.seq_len = {} exceeds model.max_position_embeddings{} = {}", config.data.seq_len,
+                    scaled ? " × model.rope_scaling.factor" : "", config.model.positions()),
+        place("data.seq_len"),
+        scaled ? "shorten the sequences, or raise the factor"
+               : "shorten the sequences, or raise max_position_embeddings");
   }
   if (train.steps.unit == Period::Unit::fraction) {
     user_error("train.steps is a fraction of the run it defines", place("train.steps"),

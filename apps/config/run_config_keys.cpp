@@ -124,6 +124,7 @@ void add_model_keys(std::vector<ConfigKey>& keys) {
       integer("model.max_position_embeddings", GRANULE_AT(model.max_position_embeddings), {1, 1 << 24}));
   keys.push_back(number("model.rms_norm_eps", GRANULE_AT(model.rms_norm_eps), {0.0, 1.0}));
   keys.push_back(number("model.rope_theta", GRANULE_AT(model.rope_theta), kAboveZero));
+  keys.push_back(rope_scaling_key());
   keys.push_back(boolean("model.attention_bias", GRANULE_AT(model.attention_bias), Trait::shape));
   keys.push_back(boolean("model.tie_word_embeddings", GRANULE_AT(model.tie_word_embeddings), Trait::shape));
   keys.push_back(number("model.initializer_range", GRANULE_AT(model.initializer_range), kNotNegative));

@@ -32,6 +32,7 @@ struct ConfigKey {
 
 /// Those whose value is a table or a list of tables.
 [[nodiscard]] ConfigKey mix_key();
+[[nodiscard]] ConfigKey rope_scaling_key();
 
 /// Sets the key that the entry names. Unknown and pending keys are user errors.
 void apply_entry(RunConfig& config, const ConfigEntry& entry);

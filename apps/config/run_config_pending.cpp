@@ -24,7 +24,6 @@ const PendingKey* row_of(std::string_view key) {
 const std::vector<PendingKey>& pending_keys() {
   static const std::vector<PendingKey> rows{
       {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
-      {"model.rope_scaling", kOnly, "none", "raise model.rope_theta for longer sequences, or leave it out"},
       {"train.dtype", kNever, "bf16", "use \"f32\""},
       {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\""},
       {"parallel.ep", kOnly, 1, kOneRank},

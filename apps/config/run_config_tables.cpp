@@ -68,7 +68,48 @@ json mix_of(const RunConfig& config) {
   return list;
 }
 
+using ScalingType = RopeScaling::Type;
+constexpr std::pair<std::string_view, ScalingType> kScalings[] = {{"linear", ScalingType::linear},
+                                                                  {"dynamic", ScalingType::dynamic}};
+constexpr const char* kScalingForm = "{type = \"linear\" or \"dynamic\", factor = …}";
+
+/// Newer versions of transformers write rope_type, or both, and "default" for none.
+ConfigEntry with_one_type(ConfigEntry entry) {
+  json& table = entry.value;
+  if (!table.is_object() || !table.contains("rope_type")) return entry;
+  if (table.value("type", table["rope_type"]) != table["rope_type"]) {
+    user_error(fmt::format("{} has two types, {} and {}", entry.key, table["type"].dump(),
+                           table["rope_type"].dump()),
+               entry.where, "leave one of them out");
+  }
+  table["type"] = table["rope_type"];
+  table.erase("rope_type");
+  return entry;
+}
+
+void read_rope_scaling(RunConfig& config, const ConfigEntry& written) {
+  const ConfigEntry entry = with_one_type(written);
+  config.model.rope_scaling = {};
+  if (entry.value == "none" || entry.value == json{{"type", "default"}}) return;
+  if (!entry.value.is_object()) wrong_type(entry, fmt::format("\"none\" or {}", kScalingForm));
+  const Fields fields(entry, entry.key, entry.value, {"type", "factor"});
+  const ScalingType type = kScalings[choice_of(fields["type"], {"linear", "dynamic"})].second;
+  config.model.rope_scaling = {type, number_of(fields["factor"], {1.0, 1e4, NumberRange::End::excluded})};
+}
+
+json rope_scaling_of(const RunConfig& config) {
+  for (const auto& [name, type] : kScalings) {
+    if (config.model.rope_scaling.type == type)
+      return {{"type", name}, {"factor", config.model.rope_scaling.factor}};
+  }
+  return "none";
+}
+
 }  // namespace
+
+ConfigKey rope_scaling_key() {
+  return {"model.rope_scaling", ConfigKey::Trait::none, rope_scaling_of, read_rope_scaling};
+}
 
 ConfigKey mix_key() {
   return {"data.mix", ConfigKey::Trait::none, mix_of, read_mix};

@@ -1,6 +1,7 @@
 #include "apps/generation/generation.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -14,9 +15,16 @@ constexpr std::size_t kPiece = 128;
 
 Decoder::Decoder(Context& context, const Model& model, std::int64_t capacity)
     : context_(context), model_(model), capacity_(capacity) {
-  GRANULE_CHECK(capacity <= model.config().max_position_embeddings, "decoder: {} tokens, the model has {}",
-                capacity, model.config().max_position_embeddings);
+  GRANULE_CHECK(capacity <= model.config().positions(), "decoder: {} tokens, the model has {}", capacity,
+                model.config().positions());
   caches_ = model.network().make_caches(context, model.dtype(), capacity);
+}
+
+std::int64_t Decoder::rope_length_for(std::int64_t length) const {
+  const ModelConfig& config = model_.config();
+  if (config.rope_scaling.type != RopeScaling::Type::dynamic) return 0;
+  const std::int64_t step = config.max_position_embeddings;
+  return std::min((length + step - 1) / step * step, config.positions());
 }
 
 Tensor Decoder::run(std::span<const std::int32_t> tokens) {
@@ -27,6 +35,7 @@ Tensor Decoder::run(std::span<const std::int32_t> tokens) {
                   .batch = 1,
                   .seq = count,
                   .position_N = make_positions(context_, 1, count, length_),
+                  .rope_length = rope_length_,
                   .token_N = token_N,
                   .caches = &caches_};
   const Var x_ND = model_.network().embed(pass, token_N);
@@ -38,6 +47,14 @@ Tensor Decoder::run(std::span<const std::int32_t> tokens) {
 std::vector<double> Decoder::feed(std::span<const std::int32_t> tokens) {
   GRANULE_CHECK(!tokens.empty() && length_ + std::ssize(tokens) <= capacity_,
                 "decoder: {} tokens after {}, there is room for {}", tokens.size(), length_, capacity_);
+  if (const std::int64_t rope_length = rope_length_for(length_ + std::ssize(tokens)); rope_length > 0) {
+    text_.insert(text_.end(), tokens.begin(), tokens.end());
+    if (rope_length != std::exchange(rope_length_, rope_length)) {
+      for (KvCache& cache : caches_) cache.length = 0;
+      length_ = 0;
+      tokens = text_;
+    }
+  }
   Tensor y_ND;
   for (; !tokens.empty(); tokens = tokens.subspan(std::min(kPiece, tokens.size())))
     y_ND = run(tokens.first(std::min(kPiece, tokens.size())));

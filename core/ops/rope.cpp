@@ -77,18 +77,19 @@ constinit KernelSlot<void(const Tensor&, const RopeTable&, const Tensor&, std::i
     Rope::kernel{"rope", rope_cpu};
 
 RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta,
-                     std::int64_t positions) {
+                     std::int64_t positions, double stretch) {
   GRANULE_CHECK(head_dim > 0 && head_dim % 2 == 0, "rope: a head of {} columns has no halves", head_dim);
-  GRANULE_CHECK(theta > 0.0, "rope: theta {}, more than 0 is needed", theta);
+  GRANULE_CHECK(theta > 0.0 && stretch > 0.0, "rope: theta {}, stretch {}, more than 0 is needed", theta,
+                stretch);
   const std::int64_t H = head_dim / 2;
   cos_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
   sin_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
   dispatch_float(dtype, [&]<class T>() {
     T *cos = cos_PH.data<T>(), *sin = sin_PH.data<T>();
     for (std::int64_t i = 0; i < positions * H; ++i) {
-      const std::int64_t position = i / H;
+      const double position = static_cast<double>(i / H) / stretch;
       const double power = -2.0 * static_cast<double>(i % H) / static_cast<double>(head_dim);
-      const double angle = static_cast<double>(position) * std::pow(theta, power);
+      const double angle = position * std::pow(theta, power);
       cos[i] = static_cast<T>(std::cos(angle));
       sin[i] = static_cast<T>(std::sin(angle));
     }

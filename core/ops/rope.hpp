@@ -6,13 +6,14 @@
 
 namespace granule {
 
-/// cos and sin of p · theta^(−2i/C), computed in float64 and rounded once. Made once by whoever owns the
-/// attention; it is memory of the run.
+/// cos and sin of p / stretch · theta^(−2i/C), computed in float64 and rounded once. Made once by whoever
+/// owns the attention; it is memory of the run.
 struct RopeTable {
   Tensor cos_PH, sin_PH;  ///< H = C/2
   RopeTable() = default;
   /// Positions 0 … positions − 1; head_dim must be even. Category: weights.
-  RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta, std::int64_t positions);
+  RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta, std::int64_t positions,
+            double stretch = 1.0);
 };
 
 /// In each of the first `heads` blocks of C columns, with the angle α of the row's position and pair i:

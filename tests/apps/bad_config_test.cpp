@@ -162,6 +162,30 @@ TEST_CASE("values of the wrong type or out of range are refused with what is rig
   });
 }
 
+TEST_CASE("rope scaling that is none is refused with what is right") {
+  check_rows({
+      on_line("model.rope_scaling=linear", {"model.rope_scaling = \"linear\" is not \"none\" or {type = "}),
+      on_line("model.rope_scaling={type=\"yarn\", factor=2}",
+              {"model.rope_scaling.type = \"yarn\" is not one of \"linear\", \"dynamic\""}),
+      on_line("model.rope_scaling={type=\"linear\"}", {"model.rope_scaling.factor is missing"}),
+      on_line("model.rope_scaling={factor=2}", {"model.rope_scaling.type is missing"}),
+      on_line("model.rope_scaling={type=\"linear\", factor=1}",
+              {"factor = 1 is out of range", "more than 1"}),
+      on_line("model.rope_scaling={type=\"linear\", factor=\"2\"}", {"factor = \"2\" is not a number"}),
+      on_line("model.rope_scaling={type=\"linear\", factor=2, beta=1}",
+              {"unknown key 'model.rope_scaling.beta'"}),
+      on_line("model.rope_scaling={type=\"linear\", rope_type=\"dynamic\", factor=2}",
+              {"model.rope_scaling has two types, \"linear\" and \"dynamic\""}),
+      in_file(
+          "[data]\nseq_len = 8193\n[model.rope_scaling]\ntype = \"linear\"\nfactor = 2\n",
+          {"data.seq_len = 8193 exceeds model.max_position_embeddings × model.rope_scaling.factor = 8192"}),
+      {"heads of two columns",
+       "[model]\nhidden_size = 8\nnum_hidden_layers = 2\nnum_attention_heads = 4\nintermediate_size = 48\n",
+       "model.rope_scaling={type=\"dynamic\", factor=2}",
+       {"dynamic rope scaling of heads that are 2 wide"}},
+  });
+}
+
 TEST_CASE("a mix that is none is refused with the source that is wrong") {
   const auto mix = [](const std::string& list, std::vector<std::string> message) {
     message.emplace_back("run.toml:12");
@@ -274,7 +298,6 @@ TEST_CASE("keys that contradict each other are refused with both values") {
 TEST_CASE("features that are not built yet are refused by name, their neutral values are accepted") {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"model.hidden_act=gelu", "silu"},
-      {"model.rope_scaling={type=\"linear\", factor=2.0}", "none"},
       {"train.dtype=bf16", "f32"},
       {"train.device=cuda", "cpu"},
       {"parallel.ep=2", "1"},

@@ -27,12 +27,14 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
 }
 
 /// Logits after the last token, from one pass over all of them and no cache.
-std::vector<double> logits_without_cache(SmallModel& small, const std::vector<std::int32_t>& tokens) {
+std::vector<double> logits_without_cache(SmallModel& small, const std::vector<std::int32_t>& tokens,
+                                         std::int64_t rope_length = 0) {
   const auto count = std::ssize(tokens);
   const Pass pass{.context = small.context,
                   .batch = 1,
                   .seq = count,
-                  .position_N = make_positions(small.context, 1, count)};
+                  .position_N = make_positions(small.context, 1, count),
+                  .rope_length = rope_length};
   const LanguageModel& network = small.model.network();
   const Var x = network.embed(pass, test::ids_of(small.context, {count}, tokens));
   const auto all = values_of(network.logits(pass, network.blocks(pass, x)).value);
@@ -50,7 +52,7 @@ struct Variant {
 };
 
 std::vector<Variant> variants() {
-  std::vector<Variant> all(4);
+  std::vector<Variant> all(5);
   all[0].name = "grouped queries, experts";
   all[1].name = "one head a query, biases, a tied head, experts every second layer";
   all[1].model.num_key_value_heads = 4;
@@ -63,6 +65,9 @@ std::vector<Variant> variants() {
   all[2].moe = {};
   all[3].name = "no shared experts";
   all[3].moe.n_shared_experts = 0;
+  all[4].name = "linear rope scaling";
+  all[4].model.max_position_embeddings = 20;
+  all[4].model.rope_scaling = {RopeScaling::Type::linear, 1.5};
   return all;
 }
 
@@ -72,9 +77,9 @@ TEST_CASE("with the cache and without, greedy tokens are the same and logits agr
   for (const Variant& variant : variants()) {
     INFO(variant.name);
     SmallModel small(DType::f64, 1, variant.model, variant.moe);
-    Decoder decoder(small.context, small.model, variant.model.max_position_embeddings);
+    Decoder decoder(small.context, small.model, variant.model.positions());
     std::vector<std::int32_t> tokens = random_tokens(7, variant.model.vocab_size), next = tokens;
-    while (std::ssize(tokens) < variant.model.max_position_embeddings) {
+    while (std::ssize(tokens) < variant.model.positions()) {
       const auto cached = decoder.feed(next);
       const auto whole = logits_without_cache(small, tokens);
       REQUIRE(relative_difference(cached, whole) <= 1e-10);  // the same sums, in another order
@@ -82,6 +87,28 @@ TEST_CASE("with the cache and without, greedy tokens are the same and logits agr
       next = {best(cached)};
       tokens.push_back(next[0]);
       REQUIRE(decoder.length() == std::ssize(tokens) - 1);
+    }
+  }
+}
+
+TEST_CASE(
+    "under dynamic rope scaling, the cache has one theta: that of the next multiple of the usual length") {
+  ModelConfig config = test::small_model_config();
+  config.max_position_embeddings = 10;
+  config.rope_scaling = {RopeScaling::Type::dynamic, 3.5};
+  SmallModel small(DType::f64, 1, config);
+  for (const std::int64_t prompt : {4, 10, 11, 27}) {
+    CAPTURE(prompt);
+    Decoder decoder(small.context, small.model, 35);
+    std::vector<std::int32_t> tokens = random_tokens(prompt, config.vocab_size), next = tokens;
+    while (std::ssize(tokens) < 35) {
+      const auto cached = decoder.feed(next);
+      const std::int64_t length = std::min<std::int64_t>((std::ssize(tokens) + 9) / 10 * 10, 35);
+      CAPTURE(length);
+      REQUIRE(relative_difference(cached, logits_without_cache(small, tokens, length)) <= 1e-10);
+      REQUIRE(decoder.length() == std::ssize(tokens));
+      next = {best(cached)};
+      tokens.push_back(next[0]);
     }
   }
 }

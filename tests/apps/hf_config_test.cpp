@@ -139,7 +139,10 @@ TEST_CASE("what would compute another model is refused by name") {
       {"hidden_act", "gelu"},
       {"scoring_func", "tanh"},
       {"attention_dropout", 0.1},
-      {"rope_scaling", {{"type", "linear"}, {"factor", 2.0}}},
+      {"rope_scaling", {{"type", "yarn"}, {"factor", 2.0}}},
+      {"rope_scaling", {{"rope_type", "llama3"}, {"factor", 2.0}}},
+      {"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}, {"original_max_position_embeddings", 1024}}},
+      {"rope_scaling", {{"type", "linear"}, {"factor", 0.5}}},
       {"routed_scaling_factor", -2.5},
       {"n_group", 7},
       {"head_dim", 64},
@@ -195,6 +198,30 @@ TEST_CASE("a config written for Hugging Face is read back the same") {
   HfConfig dense = config;
   dense.moe = {};
   CHECK(hf_config_from_json(to_json(dense, "float32"), "x") == dense);
+}
+
+TEST_CASE("rope scaling is read in the spellings of old and new transformers, and written in the old one") {
+  for (const auto& [name, type] : {std::pair{"linear", granule::RopeScaling::Type::linear},
+                                   std::pair{"dynamic", granule::RopeScaling::Type::dynamic}}) {
+    json document = published_16b();
+    const granule::RopeScaling expected{type, 2.0};
+    const json old{{"type", name}, {"factor", 2.0}};
+    for (const json& spelling : {old, json{{"rope_type", name}, {"factor", 2.0}},
+                                 json{{"rope_type", name}, {"type", name}, {"factor", 2.0}}}) {
+      document["rope_scaling"] = spelling;
+      const HfConfig config = hf_config_from_json(document, "x");
+      CHECK(config.model.rope_scaling == expected);
+      CHECK(config.model.positions() == 8192);
+      const json written = to_json(config, "float32");
+      CHECK(written["rope_scaling"] == old);  // the published class wants exactly these two
+      CHECK(written["rope_scaling"]["factor"].is_number_float());
+      CHECK(hf_config_from_json(written, "x") == config);
+    }
+  }
+  json document = published_16b();
+  document["rope_scaling"] = {{"rope_type", "default"}};
+  CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+  CHECK(to_json(hf_config_from_json(document, "x"), "float32")["rope_scaling"].is_null());
 }
 
 TEST_CASE("a written config.json says what loaders look for") {

@@ -56,6 +56,7 @@ intermediate_size = 48
 max_position_embeddings = 123
 rms_norm_eps = 1e-5
 rope_theta = 500000.0
+rope_scaling = {type = "dynamic", factor = 2.5}
 attention_bias = true
 tie_word_embeddings = true
 initializer_range = 0.013
@@ -169,6 +170,19 @@ TEST_CASE(
   const RunConfig config = parsed(kMinimal, {"data.mix=[{path=\"c\", weight=1}]", "data.path=\"\""});
   CHECK(config.data.mix == std::vector<DataMix::Part>{{std::filesystem::current_path() / "c", 1.0}});
   CHECK(parsed(kMinimal, {"data.path=/d"}).data.sources() == std::vector<DataMix::Part>{{"/d"}});
+}
+
+TEST_CASE("rope scaling is read under either name of its type, and as none") {
+  const granule::RopeScaling linear{granule::RopeScaling::Type::linear, 4.0};
+  for (const char* const text : {"{type=\"linear\", factor=4}", "{factor=4.0, rope_type=\"linear\"}",
+                                 "{type=\"linear\", rope_type=\"linear\", factor=4}"}) {
+    const RunConfig config =
+        parsed(kMinimal, {fmt::format("model.rope_scaling={}", text), "data.seq_len=16384"});
+    CHECK(config.model.rope_scaling == linear);
+    CHECK(parsed(to_toml(config)) == config);
+  }
+  for (const char* const text : {"none", "{rope_type=\"default\"}"})
+    CHECK(parsed(kMinimal, {fmt::format("model.rope_scaling={}", text)}) == parsed(kMinimal));
 }
 
 TEST_CASE("the unusual config differs from the default in every key it can") {

@@ -15,6 +15,7 @@ struct Layout {
   std::int64_t heads, head_dim, columns;  // columns: in all, the values' included
   double theta;
   std::vector<std::int32_t> positions;
+  double stretch = 1.0;
 };
 
 /// Each pair as a complex number times e^(i angle).
@@ -25,7 +26,8 @@ Numbers rotated(const Layout& layout, Numbers x) {
       for (std::size_t i = 0; i < C / 2; ++i) {
         double& real = x[row * W + head * C + i];
         double& imaginary = x[row * W + head * C + i + C / 2];
-        const double angle = layout.positions[row] / std::pow(layout.theta, 2.0 * double(i) / double(C));
+        const double angle =
+            layout.positions[row] / layout.stretch / std::pow(layout.theta, 2.0 * double(i) / double(C));
         const double turned = real * std::cos(angle) - imaginary * std::sin(angle);
         imaginary = real * std::sin(angle) + imaginary * std::cos(angle);
         real = turned;
@@ -38,7 +40,7 @@ Numbers rotated(const Layout& layout, Numbers x) {
 void check_rope(const Layout& layout) {
   const auto N = static_cast<std::int64_t>(layout.positions.size());
   const auto table = plain([&](Context& context, DType dtype) {
-    return RopeTable(context, dtype, layout.head_dim, layout.theta, 300);
+    return RopeTable(context, dtype, layout.head_dim, layout.theta, 300, layout.stretch);
   });
   check_op(
       {fmt::format("rope {} x {} of {}, {} rows", layout.heads, layout.head_dim, layout.columns, N)},
@@ -54,6 +56,7 @@ TEST_CASE("rope keeps an operator's promises, with value columns and positions i
   check_rope({3, 6, 18, 100.0, {}});
   check_rope({0, 6, 5, 100.0, {1, 2}});
   check_rope({3, 70, 280, 10000.0, std::vector<std::int32_t>(40, 17)});
+  check_rope({2, 6, 14, 10000.0, {0, 1, 7, 250}, 2.5});
 }
 
 TEST_CASE("rope at position 0 changes nothing, and scores depend on distances only") {
@@ -73,6 +76,18 @@ TEST_CASE("rope at position 0 changes nothing, and scores depend on distances on
   CHECK(at(q, 0) == q);
   CHECK(std::abs(score(9, 4) - score(63, 58)) < 1e-13);
   CHECK(std::abs(score(9, 4) - score(9, 5)) > 1e-3);
+}
+
+TEST_CASE("a stretched rope table has the angles of positions in between") {
+  Context context;
+  const RopeTable plain(context, DType::f64, 6, 10000.0, 8),
+      stretched(context, DType::f64, 6, 10000.0, 29, 4.0);
+  const auto cos = values_of(plain.cos_PH), wide = values_of(stretched.cos_PH);
+  for (std::size_t p = 0; p < 8; ++p) {
+    for (std::size_t i = 0; i < 3; ++i) CHECK(wide[4 * p * 3 + i] == cos[p * 3 + i]);
+  }
+  // By hand: position 2 counts as 1/2, pair 1 of 3 turns by 10000^(-1/3) of it.
+  CHECK(values_of(stretched.sin_PH)[2 * 3 + 1] == Approx(std::sin(0.5 / 21.544346900318832)).epsilon(1e-15));
 }
 
 TEST_CASE("rope refuses odd heads, positions behind the table and heads that are not there") {
