@@ -53,6 +53,12 @@ const T& value_of(const T& plain) {
   return plain;
 }
 
+/// The inputs of a recorded operator, if they are Vars, are of the tape that records it.
+template <class A>
+void check_tape(const Tape& tape, std::string_view op, const A& arg) {
+  if constexpr (kIsVar<A>) tape.check_own(arg, op);
+}
+
 template <class... Args>
 auto targets_of(const Args&... args) {
   std::array<Target, kInputs<Args...>> targets{};
@@ -136,13 +142,15 @@ Var apply(Op op, const Args&... args) {
     return y;
   };
   if (tape == nullptr || !wanted) return {run(nullptr), kConstant};
+  static const std::string kInput = std::string(Op::kName) + ": an input";
+  (detail::check_tape(*tape, kInput, args), ...);
   typename Op::Saved saved{};
   Tensor y = run(&saved);
   const Slot output = tape->new_slot();
   auto leaves = std::tuple_cat(detail::leaf_of(args)...);
   tape->push(std::make_unique<detail::OpNode<Op, targets.size(), decltype(leaves)>>(
       std::move(op), std::move(saved), output, std::move(targets), std::move(leaves)));
-  return {std::move(y), output};
+  return tape->output(std::move(y), output);
 }
 
 }  // namespace granule

@@ -73,6 +73,7 @@ std::vector<Var> recompute(const Region& region, const std::vector<Var>& inputs)
   Tape* const tape = current_tape();
   Kept kept(tape == nullptr ? Kept::Mode::pass : Kept::Mode::keep);
   if (tape == nullptr) return region(kept, inputs);
+  for (const Var& input : inputs) tape->check_own(input, "recompute: an input");
   std::vector<Var> outputs;
   {
     const Recording off(nullptr);
@@ -81,7 +82,10 @@ std::vector<Var> recompute(const Region& region, const std::vector<Var>& inputs)
     outputs = region(kept, constants);
   }
   std::vector<Slot> slots;
-  for (Var& output : outputs) slots.push_back(output.slot = tape->new_slot());
+  for (Var& output : outputs) {
+    slots.push_back(tape->new_slot());
+    output = tape->output(std::move(output.value), slots.back());
+  }
   tape->push(std::make_unique<Again>(region, std::move(kept), inputs, std::move(slots)));
   return outputs;
 }

@@ -1,11 +1,13 @@
 #include "autograd/tape.hpp"
 
+#include <atomic>
 #include <utility>
 
 namespace granule {
 namespace {
 
 thread_local Tape* t_tape = nullptr;
+std::atomic<TapeId> g_tapes = 0;  // only ever compared: no result depends on it
 
 class Mark final : public Node {
  public:
@@ -27,13 +29,20 @@ Recording::~Recording() {
   t_tape = previous_;
 }
 
+Tape::Tape() : id_(++g_tapes) {}
+
+void Tape::check_own(const Var& var, std::string_view what) const {
+  GRANULE_CHECK(var.slot == kConstant || var.tape == id_, "{} was recorded on tape {}, this is tape {}", what,
+                var.tape, id_);
+}
+
 Slot Tape::new_slot() {
   grads_.emplace_back();
   return static_cast<Slot>(grads_.size() - 1);
 }
 
 Var Tape::input(Tensor value) {
-  return {std::move(value), new_slot()};
+  return {std::move(value), new_slot(), id_};
 }
 
 void Tape::mark(std::function<void()> passed) {
@@ -67,6 +76,7 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
                 seeds.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     GRANULE_CHECK(outputs[i].slot != kConstant, "backward: output {} was not recorded", i);
+    check_own(outputs[i], "backward: an output");
     GRANULE_CHECK(outputs[i].value.shape() == seeds[i].shape(), "backward: output {} is {}, its seed {}", i,
                   outputs[i].value.shape().str(), seeds[i].shape().str());
     GRANULE_CHECK(outputs[i].value.dtype() == seeds[i].dtype(), "backward: output {} is {}, its seed {}", i,

@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "autograd/var.hpp"
@@ -23,13 +25,18 @@ class Node {
 
 class Tape {
  public:
-  Tape() = default;
+  Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
   /// A value whose gradient is wanted; read it with take_grad after backward.
   [[nodiscard]] Var input(Tensor value);
   [[nodiscard]] Slot new_slot();
+  /// A value that a node of this tape makes, with the slot that the node reads its gradient from.
+  [[nodiscard]] Var output(Tensor value, Slot slot) const { return {std::move(value), slot, id_}; }
+  /// Refuses a value that was recorded on another tape: its slot is somebody else's here. `what` names the
+  /// operation and the value.
+  void check_own(const Var& var, std::string_view what) const;
   void push(std::unique_ptr<Node> node) { nodes_.push_back(std::move(node)); }
   /// Runs `passed` when backward has finished everything recorded after this point.
   void mark(std::function<void()> passed);
@@ -48,6 +55,7 @@ class Tape {
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 
  private:
+  TapeId id_;
   std::vector<Tensor> grads_;
   std::vector<std::unique_ptr<Node>> nodes_;
 };

@@ -8,9 +8,13 @@ namespace granule {
 using Slot = std::int32_t;
 inline constexpr Slot kConstant = -1;
 
+/// Which of all tapes ever made; 0: none. Numbers, because a tape may lie where a former one lay.
+using TapeId = std::uint64_t;
+
 struct Var {
   Tensor value;
   Slot slot = kConstant;
+  TapeId tape = 0;  ///< the one that the slot is of
 };
 
 /// A parameter as autograd sees it. The address is stable; `value` may be swapped between uses (a gathered

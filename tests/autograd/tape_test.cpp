@@ -1,8 +1,11 @@
 #include "autograd/tape.hpp"
 
+#include <optional>
+
 #include <catch2/catch.hpp>
 
 #include "autograd/functions.hpp"
+#include "autograd/recompute.hpp"
 #include "core/error.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -206,6 +209,26 @@ TEST_CASE_METHOD(Fixture, "several tapes live at once and run in any order") {
   CHECK(second.take_grad(x[1].slot).defined());
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "a value of one tape is refused on another, also on one that lies in the same place") {
+  std::optional<Tape> tape(std::in_place);
+  const Var old = tape->input(numbers({1.0}));
+  const Tape* const place = &*tape;
+  tape.emplace();
+  REQUIRE(&*tape == place);
+  const Recording on(&*tape);
+  const Var own = tape->input(numbers({2.0}));
+  REQUIRE(own.slot == old.slot);
+  CHECK_THROWS_WITH(apply(Scale{2.0}, old), Catch::Contains("scale: an input was recorded on tape"));
+  CHECK_THROWS_WITH(apply(Multiply{}, own, old), Catch::Contains("was recorded on tape"));
+  CHECK_THROWS_WITH(backward(*tape, old, {1.0}), Catch::Contains("backward: an output was recorded on tape"));
+  CHECK_THROWS_WITH(recompute([](Kept&, const std::vector<Var>& in) { return in; }, {old}),
+                    Catch::Contains("recompute: an input was recorded on tape"));
+  // As a mere value it may be used anywhere.
+  const Recording off(nullptr);
+  CHECK(values_of(apply(Scale{2.0}, old).value) == Numbers{2.0});
+}
+
 TEST_CASE_METHOD(Fixture, "a tied parameter sums its uses, from zero in every step") {
   constexpr std::int64_t kRows = 4, kWidth = 3;
   const auto at_start = [&] {
@@ -314,7 +337,7 @@ TEST_CASE_METHOD(Fixture, "activations and gradients are freed as the tape runs"
   }
   CHECK(context_.memory().current_total() == (kDepth + 1) * kBytes);
   y.value = {};
-  backward(tape, {numbers(Numbers(1000, 1.0)), y.slot}, Numbers(1000, 1.0));
+  backward(tape, {numbers(Numbers(1000, 1.0)), y.slot, y.tape}, Numbers(1000, 1.0));
   REQUIRE(in_use.size() == kDepth);
   // At mark i: the inputs saved before it (x is also ours), one gradient, the seed and the output.
   for (std::int64_t i = 0; i < kDepth; ++i) {
