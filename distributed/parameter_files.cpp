@@ -29,6 +29,24 @@ bool has_any_state(const ParameterStore& store, const TensorSet& tensors) {
                      [&](const State& state) { return tensors.find(state.name).has_value(); });
 }
 
+/// A model whose head is its embedding may come with a copy of it, and not with a head of its own.
+void check_tied_head(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
+  const std::string head = "lm_head.weight", embedding = "model.embed_tokens.weight";
+  if (store.has(head) || !store.has(embedding) || !tensors.find(head)) return;
+  const auto dims = store.find(embedding).shape.dims();
+  const TensorView ours = tensors.get(embedding, dims), theirs = tensors.get(head, dims);
+  bool same = ours.dtype == theirs.dtype && std::ranges::equal(ours.bytes, theirs.bytes);
+  if (!same && ours.dtype != theirs.dtype) {
+    std::vector<double> a(static_cast<std::size_t>(store.find(embedding).shape.numel())), b(a.size());
+    tensors.read_into(embedding, dims, std::span(a));
+    tensors.read_into(head, dims, std::span(b));
+    same = a == b;
+  }
+  if (same) return;
+  user_error("lm_head.weight is not model.embed_tokens.weight, though the model's head is its embedding",
+             source, "set tie_word_embeddings to false in its config.json, or take the tensor out");
+}
+
 void read_slice(const TensorSet& tensors, const std::string& name, const LogicalTensor& logical,
                 const Tensor& slice) {
   dispatch_float(slice.dtype(),
@@ -39,6 +57,7 @@ void read_slice(const TensorSet& tensors, const std::string& name, const Logical
 
 void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
   refuse_strangers(store, tensors, source);
+  check_tied_head(store, tensors, source);
   for (const LogicalTensor& logical : store.logical())
     static_cast<void>(tensors.get(logical.name, logical.shape.dims()));
   if (!has_any_state(store, tensors)) return;
