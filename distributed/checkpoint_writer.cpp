@@ -53,6 +53,24 @@ void check_extra_files(const CheckpointContent& content) {
 
 }  // namespace
 
+void require_room(const fs::path& run_directory, std::int64_t bytes, std::int64_t keep, std::int64_t saves,
+                  Disk& disk) {
+  const auto there = static_cast<std::int64_t>(list_checkpoints(run_directory).size());
+  const std::int64_t wanted =
+      std::min(saves, keep == 0 ? std::int64_t{1} : std::max<std::int64_t>(keep + 1 - there, 1));
+  fs::path place = fs::absolute(run_directory);
+  while (!fs::exists(place)) place = place.parent_path();
+  struct ::statvfs status {};
+  if (disk.statvfs(place.c_str(), &status) != 0 || status.f_blocks == 0) return;
+  const double free = static_cast<double>(status.f_bavail) * static_cast<double>(status.f_frsize);
+  const double needed = static_cast<double>(bytes) * static_cast<double>(wanted);
+  if (needed <= free) return;
+  constexpr double kMiB = 1 << 20;
+  user_error(fmt::format("no room for checkpoints: {} of {:.1f} MiB each, and {:.1f} MiB are free", wanted,
+                         static_cast<double>(bytes) / kMiB, free / kMiB),
+             run_directory.string(), "free space, lower checkpoint.keep, or give --out another disk");
+}
+
 CheckpointWriter::CheckpointWriter(CheckpointOptions options, Disk& disk)
     : options_(std::move(options)), directory_(checkpoints_of(options_.run_directory)), disk_(&disk) {
   GRANULE_CHECK(options_.keep >= 0, "checkpoint: keep {} checkpoints", options_.keep);

@@ -20,6 +20,14 @@ struct CheckpointOptions {
   std::int64_t max_file_bytes = 5'000'000'000;  ///< of tensors in one file
 };
 
+/// Throws a user error (exit 2: nothing is being saved yet, and the place is the user's choice) unless the
+/// disk has room for what the next `saves` checkpoints of `bytes` each leave beside those that are there:
+/// keep + 1 at most, since the oldest goes when the newest is in place. With keep = 0 nobody knows what will
+/// be moved away, and one must fit. A file system that does not tell its free space passes. The run directory
+/// need not exist yet.
+void require_room(const std::filesystem::path& run_directory, std::int64_t bytes, std::int64_t keep,
+                  std::int64_t saves, Disk& disk = Disk::system());
+
 struct CheckpointContent {
   std::int64_t step;
   std::int64_t consumed_samples;

@@ -40,6 +40,9 @@ int Disk::unlink(const char* path) {
 int Disk::rmdir(const char* path) {
   return ::rmdir(path);
 }
+int Disk::statvfs(const char* path, struct ::statvfs* status) {
+  return ::statvfs(path, status);
+}
 
 Disk& Disk::system() {
   static Disk disk;  // holds no state

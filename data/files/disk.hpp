@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include <sys/statvfs.h>
 #include <sys/types.h>
 
 namespace granule {
@@ -22,6 +23,7 @@ class Disk {
   virtual int mkdir(const char* path);
   virtual int unlink(const char* path);
   virtual int rmdir(const char* path);
+  virtual int statvfs(const char* path, struct ::statvfs* status);
 
   [[nodiscard]] static Disk& system();
 };

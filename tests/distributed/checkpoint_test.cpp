@@ -382,3 +382,74 @@ TEST_CASE("a checkpoint without optimizer state is one, and a run that is not th
   CHECK_FALSE(find_newest_valid(dir / "absent").checkpoint);
   CHECK_THROWS_WITH(CheckpointWriter({dir / "absent"}), Catch::Contains("cannot create the directory"));
 }
+
+namespace {
+
+/// A disk with so much room.
+struct SmallDisk final : Disk {
+  explicit SmallDisk(unsigned long blocks) : free_blocks(blocks) {}
+  unsigned long free_blocks;
+  int statvfs(const char* path, struct ::statvfs* status) override {
+    CHECK(fs::exists(path));
+    *status = {};
+    status->f_frsize = 1000;
+    status->f_blocks = 1'000'000;
+    status->f_bavail = free_blocks;
+    return 0;
+  }
+};
+
+/// A file system that does not say.
+struct SilentDisk final : Disk {
+  bool fails;
+  explicit SilentDisk(bool fails_at_all) : fails(fails_at_all) {}
+  int statvfs(const char*, struct ::statvfs* status) override {
+    *status = {};
+    return fails ? -1 : 0;
+  }
+};
+
+/// Whether a run of `saves` checkpoints of 2000 bytes is let into a disk with that many bytes left.
+bool fits(const fs::path& run, std::int64_t free, std::int64_t keep, std::int64_t saves) {
+  SmallDisk disk(static_cast<unsigned long>(free / 1000));
+  try {
+    require_room(run, 2000, keep, saves, disk);
+    return true;
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::user);
+    CHECK_THAT(error.what(), Catch::Contains("no room for checkpoints") && Catch::Contains(run.string()));
+    return false;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a run needs room for one checkpoint more than it keeps, or for all it will save") {
+  const TempDir dir;
+  const fs::path fresh = dir / "a/run/that/is/not/there";
+  CHECK(fits(fresh, 8000, 3, 100));
+  CHECK_FALSE(fits(fresh, 7000, 3, 100));
+  CHECK(fits(fresh, 4000, 3, 2));  // two are all it saves
+  CHECK_FALSE(fits(fresh, 3000, 3, 2));
+  CHECK(fits(fresh, 2000, 0, 100));  // keeps all: nobody knows what is moved away
+  CHECK_FALSE(fits(fresh, 1000, 0, 100));
+  CHECK(fits(fresh, 0, 3, 0));  // nothing left to do
+  CHECK_FALSE(fits(fresh, 8000, 1'000'000'000'000, 1'000'000'000'000));
+}
+
+TEST_CASE("checkpoints that are there count: a full set needs room for one") {
+  const TempDir dir;
+  save_steps(dir, {1, 2});
+  CHECK(fits(dir.path(), 4000, 3, 100));
+  CHECK_FALSE(fits(dir.path(), 3000, 3, 100));
+  save_steps(dir, {3, 4, 5});
+  CHECK(fits(dir.path(), 2000, 3, 100));
+  CHECK_FALSE(fits(dir.path(), 1000, 3, 100));
+}
+
+TEST_CASE("a file system that does not tell its free space is not refused") {
+  for (const bool fails : {true, false}) {
+    SilentDisk disk(fails);
+    CHECK_NOTHROW(require_room("/", 1 << 30, 3, 100, disk));
+  }
+}
