@@ -1,5 +1,4 @@
 // granule bench: rates against the machine's own ceiling, measured in the same run.
-#include <fstream>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "apps/console.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
+#include "data/files/strict_json.hpp"
 
 namespace granule {
 namespace {
@@ -32,11 +32,7 @@ RunConfig config_of(const BenchArguments& arguments) {
 
 /// What an earlier run of the same benchmark printed with --json.
 nlohmann::json earlier_result(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  const auto result = nlohmann::json::parse(file, nullptr, false);
-  if (!result.is_object())
-    user_error("not what a benchmark prints with --json", path.string(), "name such a file");
-  return result;
+  return load_json_object(path);
 }
 
 double figure(const nlohmann::json& result, const char* key, const std::filesystem::path& path) {

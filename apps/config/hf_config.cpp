@@ -1,13 +1,12 @@
 #include "apps/config/hf_config.hpp"
 
-#include <fstream>
-
 #include <nlohmann/json.hpp>
 
 #include "apps/config/run_config_check.hpp"
 #include "apps/config/run_config_keys.hpp"
 #include "apps/config/run_config_pending.hpp"
 #include "core/error.hpp"
+#include "data/files/strict_json.hpp"
 
 namespace granule {
 namespace {
@@ -175,11 +174,7 @@ HfConfig read_hf_config(const std::filesystem::path& directory) {
     user_error("there is no config.json of a model", path.string(),
                "give a directory with config.json and .safetensors files");
   }
-  std::ifstream file(path, std::ios::binary);
-  const json document = json::parse(file, nullptr, false);
-  if (document.is_discarded())
-    user_error("the model's config is not JSON", path.string(), "restore the file");
-  return hf_config_from_json(document, path.string());
+  return hf_config_from_json(load_json_object(path), path.string());
 }
 
 json to_json(const HfConfig& config, std::string_view torch_dtype) {

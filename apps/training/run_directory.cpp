@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"
+#include "data/files/strict_json.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
@@ -28,6 +30,16 @@ bool holds_something(const fs::path& directory) {
     if (entry.path().filename() != ".lock") return true;
   }
   return false;
+}
+
+/// The step of a row of metrics.jsonl; nothing where the line is no such row.
+std::optional<std::int64_t> step_of_row(const std::string& line) try {
+  const nlohmann::json row = parse_json(line, "metrics.jsonl");
+  return row.at("step").get<std::int64_t>();
+} catch (const Error&) {
+  return std::nullopt;
+} catch (const nlohmann::json::exception&) {
+  return std::nullopt;
 }
 
 std::string router_header(const RouterLayout& layout) {
@@ -78,16 +90,19 @@ void RunDirectory::copy_tokenizer(const fs::path& tokenizer) const {
   for (const fs::path& file : tokenizer_files(tokenizer)) copy_durably(file, path_ / file.filename());
 }
 
-void RunDirectory::cut_metrics(std::int64_t step) const {
+void RunDirectory::cut_metrics(std::int64_t step) {
   const fs::path path = path_ / "metrics.jsonl";
   std::ifstream file(path);
   std::string kept;
+  std::int64_t lines = 0;
   for (std::string line;
        std::getline(file, line) && !file.eof();) {  // a last line without its end was cut short
-    const auto row = nlohmann::json::parse(line, nullptr, false);
-    const bool valid = row.is_object() && row.contains("step") && row["step"].is_number_integer();
-    if (!valid || row["step"].get<std::int64_t>() > step) break;
+    const auto found = step_of_row(line);
+    if (!found)
+      log("metrics.jsonl is damaged: what stands behind its line " + std::to_string(lines) + " is cut off");
+    if (!found || *found > step) break;
     kept += line + '\n';
+    ++lines;
   }
   write_file(path, kept);
 }

@@ -58,7 +58,7 @@ class RunDirectory {
   };
   using File = std::unique_ptr<std::FILE, Close>;
   [[nodiscard]] File open_for_append(const char* name) const;
-  void cut_metrics(std::int64_t step) const;
+  void cut_metrics(std::int64_t step);
   void cut_router(const RouterLayout& layout, std::int64_t step);
   void write(std::FILE* file, const void* data, std::size_t size, const char* name) const;
 

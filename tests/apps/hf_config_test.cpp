@@ -245,9 +245,11 @@ TEST_CASE("a directory without a readable config.json is refused") {
   const TempDir directory;
   CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("no config.json"));
   std::ofstream(directory / "config.json") << "{\"model_type\": ";
-  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("not JSON"));
+  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("not valid JSON"));
   std::ofstream(directory / "config.json") << "[]";
-  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("no JSON object"));
+  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("not a JSON object"));
+  std::ofstream(directory / "config.json") << R"({"model_type": "deepseek", "model_type": "deepseek"})";
+  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("given twice"));
 }
 
 TEST_CASE("a run starts from a Hugging Face model with its shape and the file's other values") {

@@ -190,6 +190,9 @@ TEST_CASE("what a run refuses, it refuses with exit code 2 and harms nothing") {
        "batch_size"},
       {"a key that is not there", {config, "moe.aux_los_alpha=1", "--out", fresh}, "aux_loss_alpha"},
       {"a device that is not built", {config, "train.device=cuda", "--out", fresh}, "cuda"},
+      {"more checkpoints than any disk holds",
+       {config, "train.steps=1000000000", "checkpoint.every=1", "checkpoint.keep=1000000000", "--out", fresh},
+       "no room for checkpoints"},
       {"a file as --out", {config, "--out", config}, "directory"},
       {"a config that is not there", {"absent.toml", "--out", fresh}, "absent.toml"},
       {"a start from nothing", {config, "--init-from", fresh, "--out", fresh}, "model"},
@@ -232,6 +235,31 @@ TEST_CASE("a run whose every checkpoint is damaged is refused, not started over"
   CHECK(again.exit_code == 2);
   CHECK(again.err.find("every checkpoint of the run is damaged") != std::string::npos);
   CHECK(shop.metrics("run") == metrics);
+}
+
+TEST_CASE("a damaged line of metrics.jsonl cuts the record there, and the log says so") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  const auto metrics = shop.directory / "run/metrics.jsonl";
+  for (const std::string damage : {"{\"step\": 5, \"step\": 5}", "5", "{\"step\": \"five\"}", "[[[["}) {
+    CAPTURE(damage);
+    std::istringstream before(text_of(metrics));
+    std::string after;
+    int number = 0;
+    for (std::string line; std::getline(before, line);) after += (++number == 5 ? damage : line) + '\n';
+    write_text(metrics, after);
+    const ProgramResult again = shop.train("run", {"--resume"});
+    CHECK(again.exit_code == 0);
+    CHECK(again.err.find("metrics.jsonl is damaged: what stands behind its line 4 is cut off") !=
+          std::string::npos);
+    CHECK(shop.metrics("run").size() == 4);
+    REQUIRE(fs::remove_all(shop.directory / "run") > 0);
+    REQUIRE(shop.train("run").exit_code == 0);
+  }
+  // A line that a crash cut short is no damage.
+  write_text(metrics, text_of(metrics) + "{\"step\": 4");
+  CHECK(shop.train("run", {"--resume"}).err.find("damaged") == std::string::npos);
+  CHECK(shop.metrics("run").size() == 40);
 }
 
 TEST_CASE("a second job on a run directory is refused with exit code 73 and the first is unharmed") {
