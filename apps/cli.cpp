@@ -1,6 +1,5 @@
 #include "apps/cli.hpp"
 
-#include <algorithm>
 #include <new>
 #include <sstream>
 
@@ -9,13 +8,13 @@
 #include "apps/console.hpp"
 #include "apps/version.hpp"
 #include "core/error.hpp"
+#include "distributed/mpi/launcher.hpp"
 
 namespace granule {
 namespace {
 
-int report(std::string message, ExitCode code) {
-  std::replace(message.begin(), message.end(), '\n', ' ');
-  say("granule: error: {}", message);
+int report(std::string_view message, ExitCode code) {
+  say_error(message);
   return static_cast<int>(code);
 }
 
@@ -58,6 +57,13 @@ void check_command_name(const CLI::App& program, const std::string& word) {
              fmt::format("did you mean '{}'? See granule --help", nearest_key(word, names)));
 }
 
+/// Ranks that each did all of the work would print, and write, everything several times.
+void check_ranks(std::string_view command) {
+  if (command == "train" || command.starts_with("-") || !under_mpi_launcher()) return;
+  const std::string what = fmt::format("granule {} works on one rank", command);
+  if (refuses_several(*make_communicator(), what, "start it without mpirun")) throw SilentEnd{ExitCode::user};
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App program{"Granule trains Mixture-of-Experts language models."};
   add_commands(program);
@@ -66,6 +72,7 @@ int parse_and_run(int argc, char** argv) {
     user_error("no command was given", "command line", "see granule --help");
   }
   check_command_name(program, argv[1]);
+  check_ranks(argv[1]);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
@@ -86,6 +93,8 @@ int run_cli(int argc, char** argv) {
     return parse_and_run(argc, argv);
   } catch (const ReaderGone&) {
     return static_cast<int>(ExitCode::success);
+  } catch (const SilentEnd& end) {
+    return static_cast<int>(end.code);
   } catch (const Error& error) {
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {

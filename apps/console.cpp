@@ -1,5 +1,6 @@
 #include "apps/console.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -19,6 +20,22 @@ void print_out(std::string_view text) {
 
 void print_err(std::string_view text) noexcept {
   std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+void say_error(std::string_view message) {
+  std::string line(message);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  say("granule: error: {}", line);
+}
+
+bool refuses_several(const Communicator& ranks, std::string_view what, std::string_view advice) {
+  if (ranks.size() == 1) return false;
+  // Said before the communicator goes: a launcher ends the other ranks when the first one has failed.
+  if (ranks.rank() == 0) {
+    const Error error(ExitCode::user, what, fmt::format("{} ranks", ranks.size()), advice);
+    say_error(error.what());
+  }
+  return true;
 }
 
 void prepare_streams() {

@@ -6,6 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "core/error.hpp"
+#include "distributed/communicators/communicator.hpp"
+
 namespace granule {
 
 /// Whoever read stdout has closed it (`granule … | head`): there is nothing left to do, and nothing wrong.
@@ -21,6 +24,17 @@ template <class... Args>
 void say(fmt::format_string<Args...> text, Args&&... args) {
   print_err(fmt::format(text, std::forward<Args>(args)...) + '\n');
 }
+
+/// "granule: error: …", the one line in which a person hears of an error.
+void say_error(std::string_view message);
+
+/// This rank ends with the code and says nothing: another one has spoken.
+struct SilentEnd {
+  ExitCode code;
+};
+/// A user error of a whole job of several ranks, to be called by each: rank 0 says why, and true is returned
+/// for all of them to part from each other in peace, and then to throw SilentEnd. One rank is not refused.
+[[nodiscard]] bool refuses_several(const Communicator& ranks, std::string_view what, std::string_view advice);
 
 /// Before anything else: a write to a closed pipe becomes an error instead of a signal, and no file opened
 /// later can take the place of a stdout or stderr that was closed.

@@ -34,8 +34,9 @@ std::string mpi_library() {
 }  // namespace
 
 std::string version_text() {
-  return fmt::format("granule {} ({})\ncpu   {}\ncuda  {}\nnccl  not built\nmpi   {}\n", kVersion, kCommit,
-                     cpu_target(), cuda_plugin(), mpi_library());
+  return fmt::format(
+      "granule {} ({})\ncpu   {}\ncuda  {}\nnccl  unused: the ranks of a job speak over MPI\nmpi   {}\n",
+      kVersion, kCommit, cpu_target(), cuda_plugin(), mpi_library());
 }
 
 }  // namespace granule

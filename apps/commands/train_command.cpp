@@ -89,15 +89,18 @@ std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) 
   return std::move(found.checkpoint);
 }
 
-/// Several ranks are refused: that part is not built.
-void require_one_rank(const Communicator& ranks) {
-  if (ranks.size() == 1) return;
-  user_error(fmt::format("training on {} ranks is not built yet", ranks.size()), "mpirun",
-             "run one rank; train.threads uses the cores");
+/// Refuses a run whose checkpoints its disk cannot hold: better now than after hours.
+void require_room_for_checkpoints(const TrainArguments& arguments, const RunConfig& config,
+                                  const RunSteps& steps) {
+  const std::int64_t parameters = count_parameters(config.model, config.moe).total();
+  const std::int64_t bytes = 3 * parameters * size_of(config.train.dtype);  // weights and both moments
+  const auto there = list_checkpoints(arguments.out);
+  const std::int64_t left = steps.total - (there.empty() ? 0 : there.front().step);
+  const std::int64_t every = steps.checkpoint_every > 0 ? steps.checkpoint_every : steps.total;
+  require_room(arguments.out, bytes, config.checkpoint.keep, (left + every - 1) / every);
 }
 
 void train_on(Communicator& ranks, const TrainArguments& arguments) {
-  require_one_rank(ranks);
   std::optional<ModelFiles> start;
   ConfigOptions options;
   if (!arguments.init_from.empty()) {
@@ -114,6 +117,7 @@ void train_on(Communicator& ranks, const TrainArguments& arguments) {
   const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
   if (arguments.dry_run) return print_dry_run(config, steps);
   if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
+  require_room_for_checkpoints(arguments, config, steps);
 
   RunDirectory directory(arguments.out,
                          arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
@@ -136,7 +140,13 @@ void train_on(Communicator& ranks, const TrainArguments& arguments) {
 }
 
 void train(const TrainArguments& arguments) {
-  run_job([&](Communicator& ranks) { train_on(ranks, arguments); });
+  bool refused = false;  // that part is not built
+  run_job([&](Communicator& ranks) {
+    const std::string what = fmt::format("training on {} ranks is not built yet", ranks.size());
+    refused = refuses_several(ranks, what, "run one rank; train.threads uses the cores");
+    if (!refused) train_on(ranks, arguments);
+  });
+  if (refused) throw SilentEnd{ExitCode::user};
 }
 
 }  // namespace

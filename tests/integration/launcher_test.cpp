@@ -1,12 +1,25 @@
 // The program under an MPI launcher: one rank works as without one, several are refused by name.
 #include "distributed/mpi/launcher.hpp"
 
+#include <fstream>
+
 #include <catch2/catch.hpp>
 
 #include "tests/support/mpirun.hpp"
 
 using namespace granule;
 using namespace granule::test;
+
+namespace {
+
+/// How often a text occurs.
+int count_of(const std::string& text, const std::string& part) {
+  int count = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+}  // namespace
 
 TEST_CASE("a job without a launcher has one rank, whose way out is an exception") {
   CHECK_FALSE(under_mpi_launcher());
@@ -29,5 +42,36 @@ TEST_CASE("under mpirun one rank runs and reports errors as ever, and two are re
   const ProgramResult two = under_mpirun(2, {GRANULE_PROGRAM, "train", "absent.toml", "--out", "nowhere"});
   INFO(two.err);
   CHECK(two.exit_code == 2);
-  CHECK(two.err.find("2 ranks is not built yet") != std::string::npos);
+  CHECK(count_of(two.err, "2 ranks is not built yet") == 1);
+  CHECK(count_of(two.err, "granule: error: ") == 1);
+}
+
+TEST_CASE("commands of one rank refuse two before they do anything: one message, exit code 2 on both") {
+  const TempDir directory;
+  const std::string out = directory / "out", input = directory / "text.txt";
+  std::ofstream(input) << "a text\n";
+  const std::vector<std::vector<std::string>> commands{
+      {"tokenizer", "train", "--input", input, "--vocab-size", "300", "--out", out},
+      {"data", "inspect", input},
+      {"eval", input, "--data", input},
+      {"generate", input, "--prompt", "a"},
+      {"export", input, "--format", "hf", "--out", out},
+      {"inspect", input},
+      {"bench", "gemm"}};
+  for (const auto& command : commands) {
+    CAPTURE(command[0]);
+    std::vector<std::string> words{GRANULE_PROGRAM};
+    words.insert(words.end(), command.begin(), command.end());
+    const ProgramResult two = under_mpirun(2, words);
+    INFO(two.err);
+    CHECK(two.exit_code == 2);
+    CHECK(two.out.empty());
+    CHECK(count_of(two.err, "granule: error: ") == 1);
+    CHECK(two.err.find("granule " + command[0] + " works on one rank (2 ranks): start it without mpirun") !=
+          std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(out));
+  }
+  // One rank of a launcher is as good as none.
+  CHECK(under_mpirun(1, {GRANULE_PROGRAM, "inspect", input}).err.find("there is no model here") !=
+        std::string::npos);
 }
