@@ -100,7 +100,7 @@ void require_room_for_checkpoints(const TrainArguments& arguments, const RunConf
   require_room(arguments.out, bytes, config.checkpoint.keep, (left + every - 1) / every);
 }
 
-void train_on(Communicator& ranks, const TrainArguments& arguments) {
+void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
   std::optional<ModelFiles> start;
   ConfigOptions options;
   if (!arguments.init_from.empty()) {
@@ -136,15 +136,16 @@ void train_on(Communicator& ranks, const TrainArguments& arguments) {
   }
   directory.write_config(to_toml(config));
   if (data.tokenizer) directory.copy_tokenizer(*data.tokenizer);
-  trainer.run();
+  trainer.run(signals);
 }
 
 void train(const TrainArguments& arguments) {
+  StopSignals signals;   // before MPI and every thread
   bool refused = false;  // that part is not built
   run_job([&](Communicator& ranks) {
     const std::string what = fmt::format("training on {} ranks is not built yet", ranks.size());
     refused = refuses_several(ranks, what, "run one rank; train.threads uses the cores");
-    if (!refused) train_on(ranks, arguments);
+    if (!refused) train_on(ranks, signals, arguments);
   });
   if (refused) throw SilentEnd{ExitCode::user};
 }

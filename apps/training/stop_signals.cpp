@@ -1,52 +1,53 @@
 #include "apps/training/stop_signals.hpp"
 
-#include <array>
 #include <csignal>
 
+#include <pthread.h>
 #include <unistd.h>
 
 namespace granule {
 namespace {
 
-constexpr std::array kSignals{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-
-// Written by the handler, which belongs to the process: there is one set of signals however many ranks.
-volatile std::sig_atomic_t g_stop = 0;
-volatile std::sig_atomic_t g_save = 0;
-
-void on_signal(int signal) {
-  if (signal == SIGUSR1) {
-    g_save = 1;
-    return;
-  }
-  if (g_stop != 0) _exit(128 + signal);
-  g_stop = 1;
-}
-
-void set_handlers(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  for (const int signal : kSignals) sigaction(signal, &action, nullptr);
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) sigaddset(&set, signal);
+  return set;
 }
 
 }  // namespace
 
 StopSignals::StopSignals() {
-  g_stop = 0;
-  g_save = 0;
-  set_handlers(on_signal);
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  listener_ = std::thread([this] { listen(); });
 }
 
 StopSignals::~StopSignals() {
-  set_handlers(SIG_DFL);
+  finished_ = true;
+  pthread_kill(listener_.native_handle(), SIGUSR1);
+  listener_.join();
+  const sigset_t set = stop_signals();
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+void StopSignals::listen() {
+  const sigset_t set = stop_signals();
+  for (;;) {
+    int signal = 0;
+    sigwait(&set, &signal);
+    if (finished_) return;
+    if (signal == SIGUSR1) {
+      save_ = true;
+    } else if (stop_.exchange(true)) {
+      _exit(128 + signal);
+    }
+  }
 }
 
 SignalRequest StopSignals::take() {
-  if (g_stop != 0) return SignalRequest::stop;
-  if (g_save == 0) return SignalRequest::none;
-  g_save = 0;
-  return SignalRequest::save;
+  if (stop_) return SignalRequest::stop;
+  return save_.exchange(false) ? SignalRequest::save : SignalRequest::none;
 }
 
 }  // namespace granule

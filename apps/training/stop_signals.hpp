@@ -1,12 +1,16 @@
 // Signals that ask a run to save: SIGINT, SIGTERM and SIGUSR2 to finish the step, save and stop (a second one
 // stops at once), SIGUSR1 to save and go on.
 #pragma once
+#include <atomic>
+#include <thread>
 
 namespace granule {
 
 enum class SignalRequest { none, save, stop };
 
-/// Handles the four signals while it lives.
+/// Takes the four signals while it lives, on a thread of its own, and blocks them in the calling thread. Made
+/// before any other thread of the process, which inherit that: a signal frame must not be put on the stack of
+/// a thread that computes, since the generated code of a BLAS may use its stack pointer as it likes.
 class StopSignals {
  public:
   StopSignals();
@@ -15,6 +19,12 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
   /// What was asked for since the last call; a stop stays asked for.
   [[nodiscard]] SignalRequest take();
+
+ private:
+  void listen();
+
+  std::atomic<bool> stop_{false}, save_{false}, finished_{false};
+  std::thread listener_;
 };
 
 }  // namespace granule

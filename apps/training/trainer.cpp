@@ -179,8 +179,7 @@ void Trainer::record(StepReport& report) {
   directory_.log(text);
 }
 
-void Trainer::run() {
-  StopSignals signals;
+void Trainer::run(StopSignals& signals) {
   directory_.open_records(
       {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
       config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);

@@ -26,7 +26,7 @@ class Trainer {
   void resume(const Checkpoint& checkpoint);
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
   /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.
-  void run();
+  void run(StopSignals& signals);
 
  private:
   [[nodiscard]] StepReport step(std::int64_t n);
