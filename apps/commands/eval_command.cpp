@@ -6,7 +6,7 @@
 
 #include "apps/commands/commands.hpp"
 #include "apps/config/config_reader.hpp"
-#include "apps/config/run_config_keys.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
 #include "apps/console.hpp"
 #include "apps/model_files.hpp"
 #include "apps/progress.hpp"

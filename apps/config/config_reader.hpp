@@ -1,5 +1,5 @@
 // Reads what a user wrote — a TOML file, key=value words — into a flat list of keys with their values and
-// places, and turns single values into typed ones. Knows no key by name: apps/config/run_config_keys.hpp
+// places, and turns single values into typed ones. Knows no key by name: apps/config/keys/run_config_keys.hpp
 // does.
 #pragma once
 #include <cstdint>

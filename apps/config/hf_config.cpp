@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/config/run_config_check.hpp"
-#include "apps/config/run_config_keys.hpp"
-#include "apps/config/run_config_pending.hpp"
+#include "apps/config/keys/run_config_check.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
+#include "apps/config/keys/run_config_pending.hpp"
 #include "core/error.hpp"
 #include "data/files/strict_json.hpp"
 

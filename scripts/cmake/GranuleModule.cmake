@@ -1,7 +1,7 @@
 # granule_module(NAME dependencies…): one static library a folder, from every .cpp in it and in its
-# the folders below it. A new file needs no CMake edit; the globs are checked at every build.
+# folders, two levels deep. A new file needs no CMake edit; the globs are checked at every build.
 function(granule_module name)
-  file(GLOB sources CONFIGURE_DEPENDS *.cpp */*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp */*.cpp */*/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/apps/granule\\.cpp$")
   if(sources)
     add_library(granule_${name} STATIC ${sources})

@@ -5,8 +5,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "apps/config/run_config_keys.hpp"
-#include "apps/config/run_config_pending.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
+#include "apps/config/keys/run_config_pending.hpp"
 #include "core/error.hpp"
 
 namespace {

@@ -6,7 +6,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
-#include "apps/config/run_config_keys.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
 #include "core/error.hpp"
 #include "moe/counts.hpp"
 #include "tests/support/temp_dir.hpp"

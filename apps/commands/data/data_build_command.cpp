@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/commands/data_command.hpp"
+#include "apps/commands/data/data_command.hpp"
 #include "apps/console.hpp"
 #include "apps/progress.hpp"
 #include "core/error.hpp"

@@ -2,7 +2,7 @@
 #include <chrono>
 #include <memory>
 
-#include "apps/commands/bench_rates.hpp"
+#include "apps/commands/bench/bench_rates.hpp"
 #include "core/kernels/gemm.hpp"
 #include "core/tensor.hpp"
 

@@ -1,5 +1,5 @@
 // Keys and values that the config format names but this version does not build: known, and refused by name.
-// Building one means deleting its row (and, for a key, adding it to apps/config/run_config_keys.cpp).
+// Building one means deleting its row (and, for a key, adding it to apps/config/keys/run_config_keys.cpp).
 #pragma once
 #include <string>
 #include <string_view>

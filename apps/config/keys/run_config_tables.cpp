@@ -1,7 +1,7 @@
 // The keys whose value is a table or a list of tables.
 #include <algorithm>
 
-#include "apps/config/run_config_keys.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
 #include "core/error.hpp"
 
 namespace granule {

@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/commands/bench_rates.hpp"
-#include "apps/commands/bench_step.hpp"
+#include "apps/commands/bench/bench_rates.hpp"
+#include "apps/commands/bench/bench_step.hpp"
 #include "apps/commands/commands.hpp"
 #include "apps/console.hpp"
 #include "core/error.hpp"

@@ -1,4 +1,4 @@
-#include "apps/commands/bench_rates.hpp"
+#include "apps/commands/bench/bench_rates.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "apps/commands/data_command.hpp"
+#include "apps/commands/data/data_command.hpp"
 
 #include <string>
 

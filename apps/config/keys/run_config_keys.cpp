@@ -1,9 +1,9 @@
-#include "apps/config/run_config_keys.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
 
 #include <algorithm>
 #include <utility>
 
-#include "apps/config/run_config_pending.hpp"
+#include "apps/config/keys/run_config_pending.hpp"
 #include "core/error.hpp"
 
 namespace granule {

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/commands/data_command.hpp"
+#include "apps/commands/data/data_command.hpp"
 #include "apps/console.hpp"
 #include "core/error.hpp"
 #include "data/files/digest.hpp"

@@ -1,4 +1,4 @@
-#include "apps/commands/bench_step.hpp"
+#include "apps/commands/bench/bench_step.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -1,7 +1,7 @@
 #include <deque>
 #include <memory>
 
-#include "apps/commands/bench_rates.hpp"
+#include "apps/commands/bench/bench_rates.hpp"
 #include "autograd/functions.hpp"
 #include "core/random.hpp"
 #include "moe/functions.hpp"

@@ -1,4 +1,4 @@
-#include "apps/config/run_config_pending.hpp"
+#include "apps/config/keys/run_config_pending.hpp"
 
 #include "core/error.hpp"
 
