@@ -1,6 +1,7 @@
 #include "distributed/communicators/communicator.hpp"
 
 #include <algorithm>
+#include <new>
 #include <numeric>
 #include <tuple>
 
@@ -223,6 +224,20 @@ std::unique_ptr<Communicator> Communicator::split(int color, int key, std::strin
     group.members.push_back(rank);
   }
   return form(group);
+}
+
+void run_or_abort(Communicator& ranks, const std::function<void(Communicator&)>& body) {
+  try {
+    body(ranks);
+  } catch (const Error& error) {
+    ranks.abort(error.code(), error.what());
+  } catch (const std::bad_alloc&) {
+    ranks.abort(ExitCode::out_of_memory, "out of memory (allocation): use a smaller batch or model");
+  } catch (const std::exception& error) {
+    ranks.abort(ExitCode::failure, error.what());
+  } catch (...) {
+    ranks.abort(ExitCode::failure, "an exception of an unknown kind");
+  }
 }
 
 }  // namespace granule

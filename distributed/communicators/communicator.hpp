@@ -3,6 +3,7 @@
 // MPI) is behind it.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -102,5 +103,8 @@ class Communicator {
   std::shared_ptr<Ledger> ledger_;
   std::int64_t sequence_ = 0;
 };
+
+/// A rank's part in a job: runs body, and aborts with the exit code and message of whatever it throws.
+void run_or_abort(Communicator& ranks, const std::function<void(Communicator&)>& body);
 
 }  // namespace granule

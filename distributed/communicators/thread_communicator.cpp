@@ -111,14 +111,6 @@ class ThreadCommunicator final : public Communicator {
     const std::scoped_lock lock(job_->mutex);
     job_->fail(Error(code, fmt::format("rank {}: {}", world_rank(), message), "", ""));
   }
-  /// For a rank that left by an exception: the job fails with it, unless it has failed before.
-  void fail_with(ExitCode code, std::string_view message) noexcept {
-    try {
-      abort(code, message);
-    } catch (const Error&) {
-      return;
-    }
-  }
 
  private:
   [[nodiscard]] std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) override;
@@ -195,16 +187,6 @@ std::unique_ptr<Communicator> ThreadCommunicator::form(const Group& group) {
   return std::make_unique<ThreadCommunicator>(job_, child, group.place, shared_ledger());
 }
 
-void run_rank(ThreadCommunicator& world, const std::function<void(Communicator&)>& body) {
-  try {
-    body(world);
-  } catch (const Error& error) {
-    world.fail_with(error.code(), error.what());
-  } catch (const std::exception& error) {
-    world.fail_with(ExitCode::failure, error.what());
-  }
-}
-
 }  // namespace
 
 void run_thread_ranks(int ranks, const std::function<void(Communicator&)>& body) {
@@ -215,7 +197,11 @@ void run_thread_ranks(int ranks, const std::function<void(Communicator&)>& body)
     ThreadCommunicator communicator(job, world,
                                     {.group = "world", .rank = rank, .size = ranks, .world_rank = rank},
                                     std::make_shared<Ledger>());
-    run_rank(communicator, body);
+    try {
+      run_or_abort(communicator, body);
+    } catch (const Error&) {
+      return;  // the job keeps its first failure
+    }
   };
   std::vector<std::jthread> threads;
   for (int rank = 1; rank < ranks; ++rank) threads.emplace_back(run, rank);

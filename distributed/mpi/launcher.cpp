@@ -23,13 +23,7 @@ std::unique_ptr<Communicator> make_communicator() {
 void run_job(const std::function<void(Communicator&)>& body) {
   const std::unique_ptr<Communicator> ranks = make_communicator();
   if (ranks->size() == 1) return body(*ranks);
-  try {
-    body(*ranks);
-  } catch (const Error& error) {
-    ranks->abort(error.code(), error.what());
-  } catch (const std::exception& error) {
-    ranks->abort(ExitCode::failure, error.what());
-  }
+  run_or_abort(*ranks, body);
 }
 
 }  // namespace granule

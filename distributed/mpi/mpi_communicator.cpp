@@ -40,8 +40,11 @@ MpiLink link_over(const std::shared_ptr<MpiJob>& job, MPI_Comm data, std::string
 
 MpiCommunicator::~MpiCommunicator() {
   if (std::uncaught_exceptions() > 0 && link_.size > 1) {
-    // Others wait for this rank, and MPI would wait for them: finalising now would hang for ever.
-    link_.job->abort(ExitCode::failure, "left by an exception");
+    // Others wait for this rank, and parting from them, or finalising MPI, would hang for ever. Whoever
+    // catches the exception ends the job with it, as run_job does; where nobody has, the last communicator
+    // must.
+    if (link_.job.use_count() == 1) link_.job->abort(ExitCode::failure, "left by an exception");
+    return;
   }
   const Collective leave{.kind = CollectiveKind::leave, .phase = "leave"};
   // Finds the rank that leaves while another one still waits in a collective.

@@ -9,6 +9,15 @@ namespace {
 constexpr int kTicketTag = 0;
 constexpr std::int64_t kTags = 32768;  // the number that every MPI has
 
+/// Pieces of `elements` elements: full ones, and at last one that is not, empty where nothing is left for it.
+/// Two messages of different length therefore differ in a piece that both have, and the receiver sees it.
+template <class Post>
+void for_each_piece(std::int64_t elements, std::int64_t largest, const Post& post) {
+  for (std::int64_t begin = 0; begin <= elements; begin += largest) {
+    post(begin, std::min(elements - begin, largest));
+  }
+}
+
 }  // namespace
 
 MpiOperation::MpiOperation(const MpiLink& link, Collective collective, const Ticket& ticket)
@@ -54,37 +63,40 @@ void MpiOperation::advance() {
 }
 
 bool MpiOperation::round_over() {
-  if (requests_.empty()) return true;
-  int over = 0;
   statuses_.resize(requests_.size());
-  const int result =
-      MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &over, statuses_.data());
-  if (result != MPI_SUCCESS && result != MPI_ERR_IN_STATUS) {
-    link_.job->check(result, "MPI_Testall", describe(mine_));
+  indices_.resize(requests_.size());
+  for (;;) {
+    // Some, not all: a message of another length is found although others never come.
+    int ended = 0;
+    const int result = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &ended,
+                                    indices_.data(), statuses_.data());
+    if (result != MPI_ERR_IN_STATUS) link_.job->check(result, "MPI_Testsome", describe(mine_));
+    if (ended == MPI_UNDEFINED) return true;  // there was none left
+    if (ended == 0) return false;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(ended); ++i) {
+      const int error = result == MPI_ERR_IN_STATUS ? statuses_[i].MPI_ERROR : MPI_SUCCESS;
+      check_ended(expected_[static_cast<std::size_t>(indices_[i])], statuses_[i], error);
+    }
   }
-  if (over != 0 || result == MPI_ERR_IN_STATUS) check_arrivals(result);
-  return over != 0;
 }
 
 /// Every message has the size that this rank expects of it.
-void MpiOperation::check_arrivals(int result) const {
-  const bool failed = result == MPI_ERR_IN_STATUS;
-  for (std::size_t i = 0; i < statuses_.size(); ++i) {
-    const bool longer = failed && statuses_[i].MPI_ERROR == MPI_ERR_TRUNCATE;
-    if (failed && !longer) {
-      if (statuses_[i].MPI_ERROR == MPI_ERR_PENDING) continue;
-      link_.job->check(statuses_[i].MPI_ERROR, "a message", describe(mine_));
-    }
-    if (expected_[i].elements < 0) continue;
-    int elements = 0;
-    if (!longer) MPI_Get_count(&statuses_[i], compared_ ? type() : MPI_BYTE, &elements);
-    if (!longer && elements == expected_[i].elements) continue;
-    link_.job->abort(ExitCode::out_of_step,
-                     fmt::format("ranks out of step: {}, a message of {} elements was expected from rank {} "
-                                 "of group '{}', {} came: exchange the row counts first",
-                                 describe(mine_), expected_[i].elements, expected_[i].peer, link_.group,
-                                 longer ? "more" : fmt::format("{}", elements)));
-  }
+void MpiOperation::check_ended(const Expected& expected, const MPI_Status& status, int error) const {
+  const bool longer = error == MPI_ERR_TRUNCATE;
+  if (!longer) link_.job->check(error, "a message", describe(mine_));
+  if (expected.elements < 0) return;
+  int elements = 0;
+  if (!longer) MPI_Get_count(&status, compared_ ? type() : MPI_BYTE, &elements);
+  if (!longer && elements == expected.elements) return;
+  link_.job->abort(ExitCode::out_of_step,
+                   fmt::format("ranks out of step: {}, a message of {} elements was expected from rank {} "
+                               "of group '{}', {} came: exchange the row counts first",
+                               describe(mine_), expected.elements, expected.peer, link_.group,
+                               longer ? "more" : fmt::format("{}", elements)));
+}
+
+int MpiOperation::tag() const {
+  return static_cast<int>(mine_.sequence % kTags);
 }
 
 MPI_Datatype MpiOperation::type() const {
@@ -101,29 +113,21 @@ MPI_Datatype MpiOperation::type() const {
 }
 
 void MpiOperation::send(int peer, const std::byte* from, std::int64_t elements) {
-  const int tag = static_cast<int>(mine_.sequence % kTags);
-  std::int64_t begin = 0;
-  do {
-    const std::int64_t count = std::min(elements - begin, link_.largest_message);
+  for_each_piece(elements, link_.largest_message, [&](std::int64_t begin, std::int64_t count) {
     expected_.push_back({peer, -1});
-    link_.job->check(MPI_Isend(from + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag,
+    link_.job->check(MPI_Isend(from + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag(),
                                link_.data, &requests_.emplace_back()),
                      "MPI_Isend", describe(mine_));
-    begin += count;
-  } while (begin < elements);
+  });
 }
 
 void MpiOperation::receive(int peer, std::byte* to, std::int64_t elements) {
-  const int tag = static_cast<int>(mine_.sequence % kTags);
-  std::int64_t begin = 0;
-  do {
-    const std::int64_t count = std::min(elements - begin, link_.largest_message);
+  for_each_piece(elements, link_.largest_message, [&](std::int64_t begin, std::int64_t count) {
     expected_.push_back({peer, count});
-    link_.job->check(MPI_Irecv(to + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag,
+    link_.job->check(MPI_Irecv(to + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag(),
                                link_.data, &requests_.emplace_back()),
                      "MPI_Irecv", describe(mine_));
-    begin += count;
-  } while (begin < elements);
+  });
 }
 
 }  // namespace granule

@@ -41,8 +41,8 @@ class MpiOperation : public Operation {
  protected:
   /// Posts the messages of the next round; false when there is none and the collective has ended.
   [[nodiscard]] virtual bool next_round() = 0;
-  /// Cut into pieces of at most largest_message elements; one empty message where there is nothing, so that
-  /// the other side can tell.
+  /// Cut into pieces of at most largest_message elements, the last of which is shorter, so that a receiver
+  /// finds every message that is not as long as it expects.
   void send(int peer, const std::byte* from, std::int64_t elements);
   void receive(int peer, std::byte* to, std::int64_t elements);
   [[nodiscard]] const MpiLink& link() const { return link_; }
@@ -55,16 +55,18 @@ class MpiOperation : public Operation {
   };
   void exchange_tickets();
   [[nodiscard]] bool round_over();
-  void check_arrivals(int result) const;
+  void check_ended(const Expected& expected, const MPI_Status& status, int error) const;
   [[nodiscard]] MPI_Datatype type() const;
+  [[nodiscard]] int tag() const;
 
   const MpiLink& link_;
   Collective collective_;
   Ticket mine_, before_;  // this rank's ticket, and that of the rank before it
   bool compared_ = false, done_ = false;
   std::vector<MPI_Request> requests_;
-  std::vector<MPI_Status> statuses_;  // of the requests
-  std::vector<Expected> expected_;    // likewise
+  std::vector<Expected> expected_;    // of the requests
+  std::vector<int> indices_;          // of those that have ended
+  std::vector<MPI_Status> statuses_;  // likewise
 };
 
 /// The operation that this collective takes, started.

@@ -26,9 +26,10 @@ TEST_CASE("under mpirun every collective does the right thing on 1, 2 and 4 rank
 }
 
 TEST_CASE("under mpirun messages longer than the largest one are cut") {
-  for (const std::string largest : {"1", "7"}) {
+  // Every kind of collective has cases below, at a multiple of, and above one of these.
+  for (const std::string largest : {"1", "3", "7", "33"}) {
     const ProgramResult result = under_mpirun(3, {GRANULE_RANKS, "cases", largest});
-    INFO(result.err);
+    INFO(largest << '\n' << result.err);
     CHECK(result.exit_code == 0);
     CHECK(result.out == "all cases passed on 3\n");
   }
@@ -50,6 +51,23 @@ TEST_CASE("under mpirun a rank out of step ends the job with 76 and both phases 
   expect_76(3, "leave", "done (number 0", "in all_reduce 'waiting'");
 }
 
+TEST_CASE("under mpirun rows that the other rank does not expect are found, by whole messages too") {
+  // A row has 2 elements, 4 rows are sent: 2 and 6 differ from that by whole messages of 4 and of 2.
+  for (const std::string largest : {"1000", "4", "2", "3"}) {
+    for (const std::string mode : {"fewer", "more", "gather-fewer"}) {
+      const ProgramResult result = under_mpirun(2, {GRANULE_RANKS, mode, largest});
+      INFO(mode << ' ' << largest << '\n' << result.err);
+      CHECK(result.exit_code == 76);
+      CHECK_THAT(result.err, Contains("elements was expected from rank"));
+    }
+  }
+  for (const std::string largest : {"1000000", "131072", "65536"}) {
+    const ProgramResult result = under_mpirun(2, {GRANULE_RANKS, "long-fewer", largest});
+    INFO(largest << '\n' << result.err);
+    CHECK(result.exit_code == 76);
+  }
+}
+
 TEST_CASE(
     "under mpirun abort ends every rank with its exit code, and so does an exception that leaves a rank") {
   const ProgramResult aborted = ranks(3, "abort");
@@ -60,4 +78,13 @@ TEST_CASE(
   INFO(thrown.err);
   CHECK(thrown.exit_code == 1);
   CHECK_FALSE(thrown.timed_out);
+}
+
+TEST_CASE("under mpirun an exception that leaves a mesh ends the job as what it is") {
+  const ProgramResult thrown = ranks(4, "throw-in-mesh");
+  INFO(thrown.err);
+  CHECK(thrown.exit_code == 2);
+  CHECK_FALSE(thrown.timed_out);
+  CHECK_THAT(thrown.err, Contains("granule: error: rank 1: no such file (data.path): name one\n") &&
+                             !Contains("left by an exception"));
 }

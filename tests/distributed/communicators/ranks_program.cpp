@@ -1,9 +1,10 @@
 // A program for mpirun: the cases that every communicator has to pass, or one planted mistake.
-//   granule_ranks cases [LARGEST_MESSAGE] | skip | kind | size | repeat | rows | leave | abort | throw
+//   granule_ranks MODE [LARGEST_MESSAGE]      the modes are listed in main
 #include <cstdio>
 #include <map>
 #include <string>
 
+#include "distributed/communicators/mesh.hpp"
 #include "distributed/mpi/mpi_communicator.hpp"
 #include "tests/support/collective_cases.hpp"
 #include "tests/support/ranks.hpp"
@@ -44,6 +45,37 @@ void rows(Communicator& ranks, Context& context) {
   const Tensor to = Tensor::zeros(context, {sum_of_rows, 3}, DType::f32);
   ranks.all_to_all(Tensor::zeros(context, {4, 3}, DType::f32), send, to, receive, "dispatch").wait();
 }
+/// Rank 1 expects `expected` rows of rank 0, which sends 4; nothing else is wrong.
+void expect_rows(Communicator& ranks, Context& context, std::int64_t expected) {
+  const bool first = ranks.rank() == 0;
+  const std::vector<std::int64_t> send{2, first ? 4 : 2}, receive{first ? 2 : expected, 2};
+  const Tensor to = Tensor::zeros(context, {receive[0] + receive[1], 2}, DType::f32);
+  ranks.all_to_all(Tensor::zeros(context, {send[0] + send[1], 2}, DType::f32), send, to, receive, "dispatch")
+      .wait();
+  ranks.barrier("after").wait();
+}
+void fewer(Communicator& ranks, Context& context) {
+  expect_rows(ranks, context, 2);
+}
+void more(Communicator& ranks, Context& context) {
+  expect_rows(ranks, context, 6);
+}
+void gather_fewer(Communicator& ranks, Context& context) {
+  const Tensor mine = Tensor::zeros(context, {4, 2}, DType::f64);
+  if (ranks.rank() == 1) return ranks.gather(mine, Tensor(), {}, 0, "to root").wait();
+  const std::vector<std::int64_t> rows{4, 2};
+  ranks.gather(mine, Tensor::zeros(context, {6, 2}, DType::f64), rows, 0, "to root").wait();
+}
+/// Both expect less than comes, and their messages are too long to be sent without a receiver: neither rank
+/// gets rid of what it sends.
+void long_fewer(Communicator& ranks, Context& context) {
+  const int me = ranks.rank();
+  const std::int64_t rows = std::int64_t{1} << 17;
+  const std::vector<std::int64_t> send{rows, rows},
+      receive{me == 0 ? rows : rows / 2, me == 0 ? rows / 2 : rows};
+  const Tensor to = Tensor::zeros(context, {rows / 2 * 3, 2}, DType::f32);
+  ranks.all_to_all(Tensor::zeros(context, {2 * rows, 2}, DType::f32), send, to, receive, "dispatch").wait();
+}
 void leave(Communicator& ranks, Context& context) {
   const auto group = ranks.split(0, ranks.rank(), "group");
   if (ranks.rank() != 1) sum(*group, context, "waiting");
@@ -55,6 +87,17 @@ void abort(Communicator& ranks, Context& context) {
 void leave_by_exception(Communicator& ranks, Context& context) {
   if (ranks.rank() == 1) user_error("thrown", "", "");
   sum(ranks, context, "waiting");
+}
+/// With groups on the stack and a sum under way: the job has to end with what was thrown.
+void throw_in_mesh(Communicator& world, Context& context) {
+  run_or_abort(world, [&](Communicator& ranks) {
+    const Mesh mesh = make_mesh(ranks, {.ep = 2, .n_routed_experts = 4});
+    const Tensor data = Tensor::zeros(context, {100}, DType::f32);
+    const Pending pending = mesh.expert->all_reduce(data, "in flight");
+    if (ranks.rank() == 1) user_error("no such file", "data.path", "name one");
+    sum(*mesh.data, context, "waiting");
+    sum(*mesh.expert, context, "waiting");
+  });
 }
 void cases(Communicator& ranks, Context& context) {
   for (const CollectiveCase& one : collective_cases()) {
@@ -70,10 +113,20 @@ void cases(Communicator& ranks, Context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, void (*)(Communicator&, Context&)> modes{
-      {"cases", cases}, {"skip", skip},     {"kind", kind},
-      {"size", size},   {"repeat", repeat}, {"rows", rows},
-      {"leave", leave}, {"abort", abort},   {"throw", leave_by_exception}};
+  const std::map<std::string, void (*)(Communicator&, Context&)> modes{{"cases", cases},
+                                                                       {"skip", skip},
+                                                                       {"kind", kind},
+                                                                       {"size", size},
+                                                                       {"repeat", repeat},
+                                                                       {"rows", rows},
+                                                                       {"fewer", fewer},
+                                                                       {"more", more},
+                                                                       {"gather-fewer", gather_fewer},
+                                                                       {"long-fewer", long_fewer},
+                                                                       {"leave", leave},
+                                                                       {"abort", abort},
+                                                                                                                                                                                                                                                                                                                                                                                                            {"throw", leave_by_exception},
+                                                                       {"throw-in-mesh", throw_in_mesh}};
   try {
     MpiOptions options;
     if (argc > 2) options.largest_message = std::stoll(argv[2]);

@@ -1,5 +1,6 @@
 // What goes wrong among thread ranks, and how it ends: no rank waits for ever, and the first failure is told.
 #include <array>
+#include <new>
 #include <stdexcept>
 
 #include <catch2/catch.hpp>
@@ -71,6 +72,28 @@ TEST_CASE("an exception of one thread rank ends the others, in groups too, and k
   });
   CHECK(other.code == 1);
   CHECK(other.message == "rank 0: of another kind");
+}
+
+TEST_CASE("a mesh may be left by an exception, of any kind, and the job ends as what it is") {
+  const auto ends_with = [](const std::function<void()>& fail) {
+    return outcome_of(4, [&](Communicator& world, Context& context) {
+      const Mesh mesh = make_mesh(world, {.ep = 2, .n_routed_experts = 4});
+      const Tensor data = Tensor::zeros(context, {100}, DType::f32);
+      const Pending pending = mesh.expert->all_reduce(data, "in flight");
+      if (world.rank() == 1) fail();
+      sum(*mesh.data, context, "waiting");
+      sum(*mesh.expert, context, "waiting");
+    });
+  };
+  const Outcome user = ends_with([] { user_error("no such file", "data.path", "name one"); });
+  CHECK(user.code == 2);
+  CHECK(user.message == "rank 1: no such file (data.path): name one");
+  const Outcome memory = ends_with([] { throw std::bad_alloc(); });
+  CHECK(memory.code == 71);
+  CHECK_THAT(memory.message, Contains("rank 1: out of memory"));
+  const Outcome unknown = ends_with([] { throw 5; });
+  CHECK(unknown.code == 1);
+  CHECK_THAT(unknown.message, Contains("rank 1: an exception of an unknown kind"));
 }
 
 TEST_CASE("a rank that throws with a collective in flight lets the others end it first") {
