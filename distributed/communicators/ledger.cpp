@@ -7,11 +7,13 @@ namespace granule {
 void Ledger::begin_step(std::int64_t step) {
   const std::scoped_lock lock(mutex_);
   step_ = step;
+  ++moves_;
 }
 
 void Ledger::begin_phase(Phase phase) {
   const std::scoped_lock lock(mutex_);
   phase_ = phase;
+  ++moves_;
 }
 
 std::int64_t Ledger::step() const {
@@ -22,7 +24,9 @@ std::int64_t Ledger::step() const {
 void Ledger::enter(std::string_view group, const Ticket& ticket, Phase phase, std::int64_t bytes) {
   const std::scoped_lock lock(mutex_);
   last_ = ticket;
+  last_group_ = group;
   ++collectives_;
+  ++moves_;
   auto row = std::find_if(rows_.begin(), rows_.end(), [&](const TrafficRow& known) {
     return known.kind == ticket.kind && known.phase == phase.name() && known.group == group;
   });
@@ -33,7 +37,8 @@ void Ledger::enter(std::string_view group, const Ticket& ticket, Phase phase, st
 
 RankStatus Ledger::status() const {
   const std::scoped_lock lock(mutex_);
-  return {step_, phase_.name(), collectives_ == 0 ? std::string() : describe(last_), collectives_};
+  return {step_,       phase_.name(), collectives_ == 0 ? std::string() : describe(last_),
+          last_group_, collectives_,  moves_};
 }
 
 std::vector<TrafficRow> Ledger::traffic() const {

@@ -26,13 +26,16 @@ struct RankStatus {
   std::int64_t step = 0;
   std::string_view phase;        ///< of the step
   std::string collective;        ///< the last one entered, as in describe(); empty before the first
+  std::string group;             ///< that it ran in
   std::int64_t collectives = 0;  ///< entered so far, in all groups
+  std::int64_t moves = 0;        ///< steps and phases begun, collectives entered
 };
 
 class Ledger {
  public:
   /// Part of every ticket: all ranks begin the same step between the same two collectives.
   void begin_step(std::int64_t step);
+  /// Of a step, or of what is done between steps. Said again, it tells the watchdog that a rank still moves.
   void begin_phase(Phase phase);
   [[nodiscard]] std::int64_t step() const;
 
@@ -50,7 +53,9 @@ class Ledger {
   std::int64_t step_ = 0;
   Phase phase_ = "start";
   Ticket last_;
+  std::string last_group_;
   std::int64_t collectives_ = 0;
+  std::int64_t moves_ = 0;
   std::vector<TrafficRow> rows_;
 };
 

@@ -1,13 +1,35 @@
 #include "distributed/mpi/mpi_job.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <system_error>
+#include <thread>
+
+#include <unistd.h>
 
 #include "distributed/mpi/mpi_operation.hpp"
 
 namespace granule {
+namespace {
+
+/// MPI_Abort ends the job at once, but not out of every state that MPI may be in.
+constexpr std::chrono::milliseconds kPatience{1500};
+
+void end_process_soon(ExitCode code) {
+  try {
+    std::thread([code] {
+      std::this_thread::sleep_for(kPatience);
+      _exit(static_cast<int>(code));
+    }).detach();
+  } catch (const std::system_error&) {
+    return;  // no more threads: MPI_Abort alone
+  }
+}
+
+}  // namespace
 
 MpiJob::MpiJob() {
   int provided = MPI_THREAD_SINGLE;
@@ -27,6 +49,7 @@ void MpiJob::abort(ExitCode code, std::string_view message) const {
   fmt::print(stderr, "{}", fmt::format("granule: error: rank {}: {}\n", rank_, message));
   std::fflush(stdout);
   std::fflush(stderr);
+  end_process_soon(code);
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::abort();  // MPI_Abort does not return
 }

@@ -21,7 +21,8 @@ class MpiJob {
   MpiJob& operator=(const MpiJob&) = delete;
 
   [[nodiscard]] int rank() const { return rank_; }
-  /// Ends every rank of the job with this exit code, after one line on stderr. From any thread.
+  /// Ends every rank of the job with this exit code, after one line on stderr. From any thread; this process
+  /// ends even where MPI does not come to it.
   [[noreturn]] void abort(ExitCode code, std::string_view message) const;
   /// Ends the job when an MPI call has failed: `call` names it, `what` the collective it belongs to.
   void check(int result, std::string_view call, std::string_view what) const;

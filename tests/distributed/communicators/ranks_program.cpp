@@ -1,11 +1,19 @@
 // A program for mpirun: the cases that every communicator has to pass, or one planted mistake.
 //   granule_ranks MODE [LARGEST_MESSAGE]      the modes are listed in main
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <map>
 #include <string>
+#include <thread>
+
+#include <mpi.h>
+#include <unistd.h>
 
 #include "distributed/communicators/mesh.hpp"
 #include "distributed/mpi/mpi_communicator.hpp"
+#include "distributed/watchdog.hpp"
 #include "tests/support/collective_cases.hpp"
 #include "tests/support/ranks.hpp"
 
@@ -13,6 +21,10 @@ using namespace granule;
 using namespace granule::test;
 
 namespace {
+
+void say(std::string_view line) {
+  fmt::print(stderr, "{}", std::string(line) + '\n');
+}
 
 void sum(Communicator& ranks, Context& context, Phase phase, std::int64_t n = 4) {
   ranks.all_reduce(Tensor::zeros(context, {n}, DType::f32), phase).wait();
@@ -99,6 +111,42 @@ void throw_in_mesh(Communicator& world, Context& context) {
     sum(*mesh.expert, context, "waiting");
   });
 }
+/// Rank 1 hangs in its own way while the others wait for it.
+void hang(Communicator& ranks, Context& context, void (*how)()) {
+  const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
+  ranks.ledger().begin_step(7);
+  sum(ranks, context, "first");
+  if (ranks.rank() == 1) how();
+  sum(ranks, context, "second");
+}
+void hang_stop(Communicator& ranks, Context& context) {
+  hang(ranks, context, [] { raise(SIGSTOP); });
+}
+void hang_sleep(Communicator& ranks, Context& context) {
+  hang(ranks, context, [] { std::this_thread::sleep_for(std::chrono::hours(1)); });
+}
+void hang_loop(Communicator& ranks, Context& context) {
+  hang(ranks, context, [] {
+    const std::atomic<bool> over = false;
+    while (!over) {
+    }
+  });
+}
+void hang_finalise(Communicator& ranks, Context& context) {
+  hang(ranks, context, [] {
+    MPI_Finalize();
+    _exit(3);
+  });
+}
+/// Long enough to be suspended meanwhile, and with moves far enough apart to be suspended between two.
+void work(Communicator& ranks, Context& context) {
+  const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
+  if (ranks.rank() == 0) say("works");
+  for (int i = 0; i < 40; ++i) {
+    if (i % 5 == 0) sum(ranks, context, "work");
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
 void cases(Communicator& ranks, Context& context) {
   for (const CollectiveCase& one : collective_cases()) {
     try {
@@ -125,7 +173,12 @@ int main(int argc, char** argv) {
                                                                        {"long-fewer", long_fewer},
                                                                        {"leave", leave},
                                                                        {"abort", abort},
-                                                                                                                                                                                                                                                                                                                                                                                                            {"throw", leave_by_exception},
+                                                                       {"hang-stop", hang_stop},
+                                                                       {"hang-sleep", hang_sleep},
+                                                                       {"hang-loop", hang_loop},
+                                                                       {"hang-finalise", hang_finalise},
+                                                                       {"work", work},
+                                                                       {"throw", leave_by_exception},
                                                                        {"throw-in-mesh", throw_in_mesh}};
   try {
     MpiOptions options;

@@ -1,0 +1,159 @@
+// The watchdog: what it takes for a hang, what every living rank says, and how the job ends.
+#include "distributed/watchdog.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+
+#include <catch2/catch.hpp>
+#include <signal.h>
+
+#include "tests/support/mpirun.hpp"
+#include "tests/support/ranks.hpp"
+
+using namespace granule;
+using namespace granule::test;
+using Catch::Contains;
+
+namespace {
+
+void pause(double seconds) {
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+}
+
+/// The lines of all ranks.
+class Lines {
+ public:
+  void add(std::string_view line) {
+    const std::scoped_lock lock(mutex_);
+    all_.emplace_back(line);
+  }
+  /// Those that begin with the text.
+  [[nodiscard]] std::vector<std::string> of(std::string_view begin) {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::string> found;
+    for (const std::string& line : all_) {
+      if (line.starts_with(begin)) found.push_back(line);
+    }
+    return found;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> all_;
+};
+
+void sum(Communicator& ranks, Context& context, Phase phase) {
+  ranks.all_reduce(Tensor::zeros(context, {4}, DType::f32), phase).wait();
+}
+
+int code_of(int n, const std::function<void(Communicator&, Context&)>& body) {
+  try {
+    run_ranks(n, body);
+  } catch (const Error& error) {
+    return static_cast<int>(error.code());
+  }
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("a rank may stand still for 20 median steps, a minute at the least, and for long in some phases") {
+  const WatchdogOptions options;
+  const std::vector<double> quick{0.1, 90.0, 0.1}, slow{10.0, 400.0, 9.0, 12.0, 1.0};
+  CHECK(still_limit(options, "forward", {}) == 600.0);  // the first step
+  CHECK(still_limit(options, "forward", quick) == 60.0);
+  CHECK(still_limit(options, "forward", slow) == 200.0);
+  for (const char* phase : {"start", "evaluation", "save"})
+    CHECK(still_limit(options, phase, quick) == 600.0);
+  CHECK(still_limit({.seconds = 2.0}, "save", slow) == 2.0);
+}
+
+TEST_CASE("a thread rank that hangs: every rank says where it is, and the job ends with 75") {
+  Lines lines;
+  std::atomic<bool> over = false;
+  const int code = code_of(3, [&](Communicator& ranks, Context& context) {
+    const Watchdog watchdog(ranks, {.seconds = 0.4, .say = [&](std::string_view line) { lines.add(line); }});
+    ranks.ledger().begin_step(7);
+    ranks.ledger().begin_phase("forward");
+    sum(ranks, context, "first");
+    if (ranks.rank() == 1) {
+      while (!over) pause(0.01);
+    }
+    try {
+      sum(ranks, context, "second");
+    } catch (const Error&) {
+      over = true;
+      throw;
+    }
+  });
+  CHECK(code == 75);
+  for (const std::string rank : {"rank 0 has", "rank 1 has", "rank 2 has"}) {
+    const auto said = lines.of(rank);
+    REQUIRE(said.size() == 1);
+    CHECK_THAT(said[0], Contains("step 7, phase 'forward', last in all_reduce") && Contains("group 'world'"));
+    CHECK_THAT(said[0], Contains(rank == "rank 1 has" ? "'first'" : "'second'"));
+  }
+}
+
+TEST_CASE("thread ranks that only begin phases, steps or collectives move") {
+  Lines lines;
+  const int code = code_of(2, [&](Communicator& ranks, Context& context) {
+    const Watchdog watchdog(ranks, {.seconds = 0.5, .say = [&](std::string_view line) { lines.add(line); }});
+    for (int i = 0; i < 120; ++i) {
+      pause(0.01);
+      if (ranks.rank() == 0) ranks.ledger().begin_phase("evaluation");
+      if (ranks.rank() == 1) ranks.ledger().begin_step(i);
+    }
+    ranks.ledger().begin_step(0);
+    for (int i = 0; i < 60; ++i) {
+      pause(0.01);
+      sum(ranks, context, "again");
+    }
+  });
+  CHECK(code == 0);
+  CHECK(lines.of("").empty());
+}
+
+TEST_CASE("a thread rank that moves again before the job was ended goes on") {
+  Lines lines;
+  const int code = code_of(1, [&](Communicator& ranks, Context&) {
+    const Watchdog watchdog(ranks, {.seconds = 0.1, .grace_seconds = 60.0, .say = [&](std::string_view line) {
+                                      lines.add(line);
+                                    }});
+    while (lines.of("rank 0 has not moved").empty()) pause(0.01);
+    ranks.ledger().begin_phase("late");
+    while (lines.of("rank 0 moves again").empty()) pause(0.01);
+  });
+  CHECK(code == 0);
+}
+
+TEST_CASE("a hang under mpirun ends with 75, whatever the rank does, and the others say where they are") {
+  for (const std::string how : {"stop", "sleep", "loop", "finalise"}) {
+    const auto start = std::chrono::steady_clock::now();
+    const ProgramResult result =
+        under_mpirun(3, {GRANULE_RANKS, "hang-" + how}, {.timeout = std::chrono::seconds(30)});
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    INFO(how << " took " << took.count() << " s\n" << result.err);
+    CHECK_FALSE(result.timed_out);
+    CHECK(result.exit_code == 75);
+    for (const std::string rank : {"rank 0", "rank 2"}) {
+      CHECK_THAT(result.err, Contains(rank + " has not moved for") && Contains("in all_reduce 'second'"));
+    }
+    const bool lives = how != "stop";  // a rank that finalises waits in there for the others
+    CHECK((result.err.find("rank 1 has not moved for") != std::string::npos) == lives);
+  }
+}
+
+TEST_CASE("a job under mpirun that is suspended as a whole goes on afterwards") {
+  RunningRanks job(2, {GRANULE_RANKS, "work"});
+  REQUIRE(job.launcher().wait_for_err("works"));
+  const std::vector<pid_t> processes{job.process(0), job.process(1)};
+  for (const pid_t pid : processes) REQUIRE((pid > 0 && ::kill(pid, SIGSTOP) == 0));
+  pause(3.0);  // the ranks' limit is 2 s
+  for (const pid_t pid : processes) REQUIRE(::kill(pid, SIGCONT) == 0);
+  const ProgramResult result = job.launcher().wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, !Contains("has not moved"));
+}
