@@ -26,7 +26,7 @@ namespace detail {
 struct Target {
   Slot slot = kConstant;
   Leaf* leaf = nullptr;
-  Tensor like;  // shape, dtype and context for a slot's first gradient; undefined for a parameter
+  Form form;  // of a slot's gradient; empty for a parameter
 
   [[nodiscard]] bool wanted() const { return slot != kConstant || (leaf != nullptr && leaf->grad); }
   [[nodiscard]] bool same_as(const Target& other) const {
@@ -64,7 +64,8 @@ auto targets_of(const Args&... args) {
   std::array<Target, kInputs<Args...>> targets{};
   std::size_t i = 0;
   const auto note = [&]<class A>(const A& arg) {
-    if constexpr (kIsVar<A>) targets[i++] = {arg.slot, nullptr, arg.slot == kConstant ? Tensor{} : arg.value};
+    if constexpr (kIsVar<A>)
+      targets[i++] = {arg.slot, nullptr, arg.slot == kConstant ? Form{} : Form(arg.value)};
     if constexpr (kIsParam<A>) targets[i++] = {kConstant, arg.leaf, {}};
   };
   (note(args), ...);
@@ -115,8 +116,8 @@ class OpNode final : public Node {
 
  private:
   static Grad own_buffer(const Target& target) {
-    const Tensor& like = target.leaf != nullptr ? target.leaf->grad.dst : target.like;
-    return {like.empty_like(like.shape()), 0.0};
+    const Form form = target.leaf != nullptr ? Form(target.leaf->grad.dst) : target.form;
+    return {form.make(), 0.0};
   }
   Op op_;
   typename Op::Saved saved_;

@@ -49,11 +49,11 @@ void Tape::mark(std::function<void()> passed) {
   push(std::make_unique<Mark>(std::move(passed)));
 }
 
-Grad Tape::grad_for(Slot slot, const Tensor& like) {
+Grad Tape::grad_for(Slot slot, const Form& form) {
   if (slot == kConstant) return {};
   Tensor& grad = grads_.at(static_cast<std::size_t>(slot));
   if (grad.defined()) return {grad, 1.0};
-  grad = like.empty_like(like.shape());
+  grad = form.make();
   return {grad, 0.0};
 }
 

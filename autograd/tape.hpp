@@ -14,6 +14,18 @@ namespace granule {
 
 class Tape;
 
+/// Home, shape and dtype of a value: enough to make its gradient, without keeping the value alive.
+struct Form {
+  Context* context = nullptr;
+  Shape shape{0};
+  DType dtype = DType::f32;
+
+  Form() = default;
+  explicit Form(const Tensor& value)
+      : context(&value.context()), shape(value.shape()), dtype(value.dtype()) {}
+  [[nodiscard]] Tensor make() const { return Tensor::empty(*context, shape, dtype); }
+};
+
 class Node {
  public:
   Node() = default;
@@ -47,7 +59,7 @@ class Tape {
   void backward(std::span<const Var> outputs, std::span<const Tensor> seeds);
 
   /// Destination of one contribution to a slot's gradient: the first overwrites, later ones add.
-  [[nodiscard]] Grad grad_for(Slot slot, const Tensor& like);
+  [[nodiscard]] Grad grad_for(Slot slot, const Form& form);
   /// Adds a finished gradient to a slot, taking it over where it is the first.
   void add_grad(Slot slot, Tensor grad);
   /// The gradient gathered in a slot (undefined where nothing reached it), leaving the slot empty.

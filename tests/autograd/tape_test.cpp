@@ -346,6 +346,19 @@ TEST_CASE_METHOD(Fixture, "activations and gradients are freed as the tape runs"
   }
 }
 
+TEST_CASE_METHOD(Fixture, "a value that no operator saved is gone when nobody holds it") {
+  Tape tape;
+  const Recording on(&tape);
+  Var x = tape.input(numbers({1, 2, 3, 4}));
+  const std::int64_t before = context_.memory().current(MemoryCategory::activations);
+  Var y = apply(Scale{2.0}, x);
+  y = apply(Scale{3.0}, y);
+  y = apply(Scale{5.0}, y);
+  CHECK(context_.memory().current(MemoryCategory::activations) == before + y.value.bytes());
+  backward(tape, y, {1, 1, 1, 1});
+  CHECK(values_of(tape.take_grad(x.slot)) == Numbers{30, 30, 30, 30});
+}
+
 TEST_CASE_METHOD(Fixture, "time is counted by operator and direction") {
   Tape tape;
   const Recording on(&tape);
