@@ -1,0 +1,51 @@
+// The operators of a model as a sketch sees them: what each makes, saves and needs for itself, in the order
+// in which the operator of the same name (core/ops, moe/ops) does. N rows, D columns in, O out.
+#pragma once
+#include "moe/sketch/tape.hpp"
+
+namespace granule::sketch {
+
+[[nodiscard]] Var embedding(Sketch& sketch, std::int64_t N, std::int64_t D);
+[[nodiscard]] Var rms_norm(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t D);
+[[nodiscard]] Var linear(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t O);
+[[nodiscard]] Var bias_add(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t O);
+[[nodiscard]] Var rope(Sketch& sketch, const Var& x, const Tensor& position);
+[[nodiscard]] Var add(Sketch& sketch, const Var& a, const Var& b);
+[[nodiscard]] Var swiglu(Sketch& sketch, const Var& x);
+
+struct AttentionSize {
+  std::int64_t N, seq, heads, head_dim;
+};
+[[nodiscard]] Var attention(Sketch& sketch, const Var& qkv, const Tensor& first_key,
+                            const AttentionSize& size);
+/// V the vocabulary. Of its inputs it saves none: their gradients are there after forward.
+[[nodiscard]] Var linear_cross_entropy(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t V);
+
+/// Softmax and Sigmoid: what comes in, once more, kept for backward.
+[[nodiscard]] Var scores(Sketch& sketch, const Var& logits);
+[[nodiscard]] Var normalise_rows(Sketch& sketch, const Var& scores, std::int64_t N);
+
+enum class Sums : bool { no, yes };
+/// K choices of a token; Sums::yes where the weights are normalised.
+[[nodiscard]] Var gate_weights(Sketch& sketch, const Var& scores, const Tensor& ids, std::int64_t N,
+                               std::int64_t K, Sums sums);
+[[nodiscard]] Var balance_branch(Sketch& sketch, const Var& logits, const Var& x);
+/// U units of E experts.
+[[nodiscard]] Var balance_loss(Sketch& sketch, const Var& scores, std::int64_t U, std::int64_t E);
+[[nodiscard]] Var router_z(Sketch& sketch, const Var& logits, std::int64_t N);
+
+/// Where the copies of tokens stand: granule::Routing. R rows in all.
+struct Routing {
+  std::int64_t N, K, R;
+  std::vector<Tensor> tables;
+};
+[[nodiscard]] Routing sort_by_expert(Sketch& sketch, std::int64_t N, std::int64_t K, std::int64_t R,
+                                     std::int64_t E);
+[[nodiscard]] Var dispatch(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D);
+/// F the width of an expert.
+[[nodiscard]] Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D,
+                             std::int64_t F);
+[[nodiscard]] Var combine(Sketch& sketch, const Var& x, const Var& weights, const Routing& routing,
+                          std::int64_t D);
+
+}  // namespace granule::sketch

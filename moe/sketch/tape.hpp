@@ -1,0 +1,132 @@
+// Tensors that have a size and no data, and a tape of operators that hold them as the real ones do: what a
+// pass through a model keeps in memory, and when, without computing anything. It mirrors autograd/tape.hpp,
+// apply.hpp and recompute.hpp; sketch/ops.hpp says what each operator holds.
+#pragma once
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/memory_table.hpp"
+
+namespace granule::sketch {
+
+/// Bytes counted in a memory table for as long as somebody holds them.
+class Storage {
+ public:
+  Storage(MemoryTable& table, std::int64_t bytes, MemoryCategory category);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+
+ private:
+  MemoryTable& table_;
+  std::int64_t bytes_;
+  MemoryCategory category_;
+};
+using Tensor = std::shared_ptr<const Storage>;
+
+using Slot = std::int32_t;
+inline constexpr Slot kConstant = -1;
+struct Var {
+  Tensor value;
+  Slot slot = kConstant;
+};
+
+/// What an operator holds beside its inputs and its output.
+struct Held {
+  std::vector<Tensor> saved{};            ///< for backward
+  std::int64_t backward_activations = 0;  ///< bytes, while backward runs
+  std::int64_t backward_scratch = 0;
+};
+
+class Tape;
+class Sketch;
+using Node = std::function<void(Sketch&, Tape&)>;  ///< holds what it captures until it has run backwards
+
+class Tape {
+ public:
+  [[nodiscard]] Slot new_slot();
+  void push(Node node) { nodes_.push_back(std::move(node)); }
+  /// A slot's gradient, of `bytes`, from its first contribution on.
+  void add_contribution(Sketch& sketch, Slot slot, std::int64_t bytes);
+  /// The same of a tensor that is there already.
+  void add(Slot slot, Tensor gradient);
+  [[nodiscard]] Tensor take(Slot slot);
+  void backward(Sketch& sketch, const std::vector<Var>& outputs, const std::vector<Tensor>& seeds);
+
+ private:
+  std::vector<Tensor> gradients_;
+  std::vector<Node> nodes_;
+};
+
+/// Where a pass is drawn: its memory table, its dtype and threads, and the tape that is recorded on.
+class Sketch {
+ public:
+  Sketch(std::int64_t element_bytes, std::int64_t threads)
+      : element_bytes_(element_bytes), threads_(threads) {}
+
+  [[nodiscard]] const MemoryTable& memory() const { return memory_; }
+  [[nodiscard]] std::int64_t element_bytes() const { return element_bytes_; }
+  [[nodiscard]] std::int64_t threads() const { return threads_; }
+  [[nodiscard]] bool recording() const { return tape_ != nullptr; }
+
+  [[nodiscard]] Tensor bytes(std::int64_t bytes, MemoryCategory category = MemoryCategory::activations);
+  [[nodiscard]] Tensor reals(std::int64_t n) { return bytes(n * element_bytes_); }  ///< of the compute dtype
+  [[nodiscard]] Tensor words(std::int64_t n) { return bytes(n * 4); }               ///< int32
+  [[nodiscard]] Tensor longs(std::int64_t n) { return bytes(n * 8); }               ///< int64, float64
+  [[nodiscard]] Tensor scratch(std::int64_t n) { return bytes(n * element_bytes_, MemoryCategory::scratch); }
+
+  /// Whether an operator takes a parameter: then it has a gradient to compute whatever its inputs are.
+  enum class Takes : bool { inputs, parameter };
+  /// An operator that made `output`: recorded where a tape is current and a gradient is wanted.
+  Var record(Takes takes, const std::vector<Var>& inputs, Tensor output, Held held = {});
+
+  /// Draws on another tape, or none, for a scope.
+  class Recording {
+   public:
+    Recording(Sketch& sketch, Tape* tape) : sketch_(sketch), before_(std::exchange(sketch.tape_, tape)) {}
+    ~Recording() { sketch_.tape_ = before_; }
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+
+   private:
+    Sketch& sketch_;
+    Tape* before_;
+  };
+  [[nodiscard]] Tape* tape() const { return tape_; }
+
+ private:
+  MemoryTable memory_;
+  std::int64_t element_bytes_, threads_;
+  Tape* tape_ = nullptr;
+};
+
+/// What a region decides once: made in its first run, handed back in its second.
+class Kept {
+ public:
+  enum class Mode : std::uint8_t { pass, keep, replay };
+  explicit Kept(Mode mode) : mode_(mode) {}
+  template <class Make>
+  Tensor once(const Make& make) {
+    if (mode_ == Mode::replay) return tensors_[cursor_++];
+    Tensor tensor = make();
+    if (mode_ == Mode::keep) tensors_.push_back(tensor);
+    return tensor;
+  }
+  void replay() {
+    mode_ = Mode::replay;
+    cursor_ = 0;
+  }
+  [[nodiscard]] bool replaying() const { return mode_ == Mode::replay; }
+
+ private:
+  Mode mode_;
+  std::vector<Tensor> tensors_{};
+  std::size_t cursor_ = 0;
+};
+using Region = std::function<std::vector<Var>(Kept&, const Var& x)>;
+[[nodiscard]] std::vector<Var> recompute(Sketch& sketch, const Region& region, const Var& x);
+
+}  // namespace granule::sketch
