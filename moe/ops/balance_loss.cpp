@@ -19,7 +19,8 @@ void average_over_devices(double* row, std::int64_t experts, std::int64_t device
 
 /// f̄_ue / (T U), what a score's gradient is multiplied with; 0 for a unit without a token.
 Tensor weights(const BalanceLoss& loss, const Tensor& count_UE, const Tensor& valid_N, std::int64_t rows) {
-  const std::int64_t units = count_UE.shape()[0], experts = count_UE.shape()[1], per_unit = rows / units;
+  const std::int64_t units = count_UE.shape()[0], experts = count_UE.shape()[1],
+                     per_unit = units > 0 ? rows / units : 0;
   Tensor weight = Tensor::zeros(count_UE.context(), count_UE.shape(), DType::f64);
   const auto* const count = count_UE.data<const std::int64_t>();
   for (std::int64_t u = 0; u < units; ++u) {
@@ -55,7 +56,7 @@ Tensor BalanceLoss::forward(Saved* saved, const Tensor& score_NE, const Tensor& 
   const std::int64_t n = score_NE.shape()[0], e = score_NE.shape()[1], units = count_UE.shape()[0];
   GRANULE_CHECK(count_UE.shape()[1] == e, "balance_loss: counts of {} experts, scores of {}",
                 count_UE.shape()[1], e);
-  GRANULE_CHECK(n > 0 && n % units == 0, "balance_loss: {} tokens in {} equal units", n, units);
+  GRANULE_CHECK(units > 0 ? n % units == 0 : n == 0, "balance_loss: {} tokens in {} equal units", n, units);
   GRANULE_CHECK(devices == 0 || e % devices == 0, "balance_loss: {} experts on {} devices", e, devices);
   const Tensor weight = weights(*this, count_UE, valid_N, n);
   std::vector<double> sums(static_cast<std::size_t>(units));

@@ -130,7 +130,7 @@ Tensor hash_experts(const Tensor& token_N, std::int64_t experts, std::int64_t k,
 
 Tensor count_choices(const Tensor& id_NK, std::int64_t experts, std::int64_t units, const Tensor& valid_N) {
   const std::int64_t n = id_NK.shape()[0], k = id_NK.shape()[1];
-  GRANULE_CHECK(units > 0 && n % units == 0, "count_choices: {} rows in {} equal units", n, units);
+  GRANULE_CHECK(units > 0 ? n % units == 0 : n == 0, "count_choices: {} rows in {} equal units", n, units);
   Tensor counts = Tensor::zeros(id_NK.context(), {units, experts}, DType::i64);
   auto* const count = counts.data<std::int64_t>();
   const auto* const ids = id_NK.data<const std::int32_t>();

@@ -199,6 +199,18 @@ TEST_CASE("the device loss of a case worked by hand") {
   CHECK(values_of(ds) == Numbers{1, 1, 0, 0, 1, 1, 0, 0});
 }
 
+TEST_CASE("the balance loss of a micro-batch without a sequence, or without a token, is nothing") {
+  for (const std::int64_t units : {0, 1}) {
+    Context context;
+    const Tensor scores = Tensor::empty(context, {0, 4}, DType::f64);
+    const Tensor counts = Tensor::zeros(context, {units, 4}, DType::i64);
+    BalanceLoss::Saved saved;
+    const BalanceLoss op{.choices = 2};
+    CHECK(op.forward(&saved, scores, counts, {}).item<double>() == 0.0);
+    op.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {scores.empty_like({0, 4}), 0.0});
+  }
+}
+
 TEST_CASE("sigmoid scores and their shares keep an operator's promises") {
   const auto shares = [](std::int64_t n, std::int64_t e, const Numbers& s) {
     Numbers p;

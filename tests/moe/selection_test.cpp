@@ -139,7 +139,9 @@ TEST_CASE("choices are counted by unit, without padding") {
   CHECK(all<std::int64_t>(count_choices(ids, 3, 2)) == std::vector<std::int64_t>{2, 1, 1, 1, 1, 2});
   const Tensor valid = ids_of(context, {4}, Ids{1, 0, 1, 1});
   CHECK(all<std::int64_t>(count_choices(ids, 3, 2, valid)) == std::vector<std::int64_t>{1, 1, 0, 1, 1, 2});
+  CHECK(count_choices(ids_of(context, {0, 2}, {}), 3, 0).numel() == 0);
   CHECK_THROWS_AS(count_choices(ids, 3, 3), Error);
+  CHECK_THROWS_AS(count_choices(ids, 3, 0), Error);
   CHECK_THROWS_AS(count_choices(ids, 2, 1), Error);
 }
 
