@@ -1,0 +1,60 @@
+// Which rows travel between ranks that share out a layer's experts, and in how many rounds. A pure function
+// of who has how many rows for which expert; the rows themselves are moved by moe/ops/remote_experts.hpp.
+#pragma once
+#include <vector>
+
+#include "core/tensor.hpp"
+
+namespace granule {
+
+/// `rows` consecutive rows, from row `from` of one tensor to row `to` of another.
+struct RowRun {
+  std::int64_t from, to, rows;
+};
+
+/// One all-to-all of a rank, and the same one back.
+struct ExchangeRound {
+  std::vector<std::int64_t> send_rows, receive_rows;  ///< to and from each rank
+  std::vector<RowRun> packed;                         ///< the rank's own rows → what it sends, rank by rank
+  std::vector<RowRun> placed;  ///< what it receives, source by source → sorted by local expert
+  /// Local expert l owns placed rows [offset[l], offset[l + 1]), those of lower ranks first.
+  std::vector<std::int64_t> offset_L1;
+
+  [[nodiscard]] std::int64_t sent() const;
+  [[nodiscard]] std::int64_t received() const { return offset_L1.back(); }
+};
+
+/// Rank q of n holds the q-th n-th of E experts. Its rows stand in the order (expert, source, row of the
+/// source), and round i delivers positions [i · limit, (i + 1) · limit) of them, so that no rank ever holds
+/// more than `limit` received rows and what a source gives to a rank in one round is one run of its own rows.
+/// Every rank derives the same number of rounds, 1 at least. Without a limit (0) there is one round.
+class ExchangePlan {
+ public:
+  ExchangePlan() = default;
+  /// count_SE, int64: rows of each of the S ranks for each of all E experts.
+  ExchangePlan(Tensor count_SE, int rank, std::int64_t receive_limit);
+
+  [[nodiscard]] std::int64_t rounds() const { return rounds_; }
+  [[nodiscard]] ExchangeRound round(std::int64_t index) const;
+  [[nodiscard]] std::int64_t rows() const;  ///< this rank's own, sent over all rounds
+  [[nodiscard]] std::int64_t ranks() const { return count_SE_.shape()[0]; }
+  [[nodiscard]] std::int64_t local_experts() const { return count_SE_.shape()[1] / ranks(); }
+
+ private:
+  /// A run of one source's rows for one local expert of a rank.
+  struct Delivery {
+    std::int64_t source, expert;  // local to the receiver
+    std::int64_t skipped;         // rows of this source and expert in earlier rounds
+    std::int64_t position;        // in the round
+    std::int64_t rows;
+  };
+  [[nodiscard]] std::int64_t count(std::int64_t source, std::int64_t expert) const;
+  [[nodiscard]] std::vector<Delivery> deliveries(std::int64_t receiver, std::int64_t round) const;
+  void add_sent(ExchangeRound& round, std::int64_t index) const;
+  void add_received(ExchangeRound& round, std::int64_t index) const;
+
+  Tensor count_SE_;
+  std::int64_t rank_ = 0, limit_ = 0, rounds_ = 0;
+};
+
+}  // namespace granule
