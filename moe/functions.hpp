@@ -8,6 +8,7 @@
 #include "moe/ops/gate_weights.hpp"
 #include "moe/ops/normalise_rows.hpp"
 #include "moe/ops/permute.hpp"
+#include "moe/ops/remote_experts.hpp"
 #include "moe/ops/router_z.hpp"
 #include "moe/ops/sigmoid.hpp"
 
@@ -39,6 +40,10 @@ inline Var dispatch(const Var& x, const Routing& routing) {
 }
 inline Var expert_ffn(const Var& x, const Param& w13, const Param& w2, const Tensor& offsets) {
   return apply(ExpertFfn{}, x, w13, w2, offsets);
+}
+inline Var remote_experts(Communicator& ranks, const Var& x, const Param& w13, const Param& w2,
+                          const ExchangePlan& plan) {
+  return apply(RemoteExperts{&ranks}, x, w13, w2, plan);
 }
 inline Var combine(const Var& x, const Var& weights, const Routing& routing) {
   return apply(Combine{}, x, weights, routing);

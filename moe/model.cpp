@@ -5,10 +5,11 @@
 namespace granule {
 namespace {
 
-MakeFeedForward make_feed_forward(const ModelConfig& model, const MoeConfig& moe) {
-  return [model, moe](ParameterStore& store, const std::string& prefix,
-                      std::int64_t layer) -> FeedForwardFunction {
-    if (moe.is_moe_layer(layer)) return MoeLayer(store, prefix, layer, model, moe);
+MakeFeedForward make_feed_forward(const ModelConfig& model, const MoeConfig& moe,
+                                  const ExpertPlacement& placement) {
+  return [model, moe, placement](ParameterStore& store, const std::string& prefix,
+                                 std::int64_t layer) -> FeedForwardFunction {
+    if (moe.is_moe_layer(layer)) return MoeLayer(store, prefix, layer, model, moe, placement);
     const FeedForward dense(store, prefix, model.hidden_size, model.intermediate_size);
     return [dense](const Pass&, const Var& x_ND) { return dense(x_ND); };
   };
@@ -25,16 +26,16 @@ std::vector<std::int64_t> moe_layers_of(const ModelConfig& model, const MoeConfi
 }  // namespace
 
 void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe) {
-  static_cast<void>(LanguageModel(store, model, make_feed_forward(model, moe)));
+  static_cast<void>(LanguageModel(store, model, make_feed_forward(model, moe, {})));
 }
 
 Model::Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype,
-             Gradients gradients)
+             Gradients gradients, const ExpertPlacement& placement)
     : model_(model),
       moe_(moe),
       dtype_(dtype),
       moe_layers_(moe_layers_of(model, moe)),
-      network_(parameters_, model_, make_feed_forward(model_, moe_)) {
+      network_(parameters_, model_, make_feed_forward(model_, moe_, placement)) {
   parameters_.materialise(context, dtype, gradients);
   network_.prepare(context, dtype);
 }

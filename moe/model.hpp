@@ -1,6 +1,7 @@
 // A model ready to run: a configuration, its parameters, and the stack of layers that uses them.
 #pragma once
 #include "moe/config.hpp"
+#include "moe/expert_placement.hpp"
 #include "nn/language_model.hpp"
 
 namespace granule {
@@ -10,8 +11,10 @@ void declare_parameters(ParameterStore& store, const ModelConfig& model, const M
 
 class Model {
  public:
-  /// Declares and materialises; the values are undefined until initialised or loaded.
-  Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype, Gradients gradients);
+  /// Declares and materialises; the values are undefined until initialised or loaded. Experts of other ranks
+  /// are not among the parameters.
+  Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype, Gradients gradients,
+        const ExpertPlacement& placement = {});
 
   [[nodiscard]] ParameterStore& parameters() { return parameters_; }
   [[nodiscard]] const ParameterStore& parameters() const { return parameters_; }
