@@ -3,6 +3,7 @@
 
 #include "distributed/communicators/self_communicator.hpp"
 #include "tests/support/collective_cases.hpp"
+#include "tests/support/disturbed_ranks.hpp"
 #include "tests/support/ranks.hpp"
 
 using namespace granule;
@@ -22,6 +23,19 @@ TEST_CASE("every collective does the right thing on 1, 2, 3, 4 and 8 thread rank
   for (const CollectiveCase& one : collective_cases()) {
     INFO(one.name << " on " << n);
     CHECK_NOTHROW(run_ranks(n, one.run));
+  }
+}
+
+TEST_CASE("every collective does the right thing on thread ranks that come and go at random moments") {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const CollectiveCase& one : collective_cases()) {
+      if (one.name == "traffic") continue;  // counted twice
+      INFO(one.name << " with seed " << seed);
+      CHECK_NOTHROW(run_ranks(5, [&](Communicator& ranks, Context& context) {
+        DisturbedRanks uneven(ranks, random_pauses(seed, ranks.rank()));
+        one.run(uneven, context);
+      }));
+    }
   }
 }
 

@@ -25,6 +25,12 @@ TEST_CASE("under mpirun every collective does the right thing on 1, 2 and 4 rank
   }
 }
 
+TEST_CASE("under mpirun every collective does the right thing on ranks that come and go at random moments") {
+  const ProgramResult result = ranks(3, "uneven-cases");
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
 TEST_CASE("under mpirun messages longer than the largest one are cut") {
   // Every kind of collective has cases below, at a multiple of, and above one of these.
   for (const std::string largest : {"1", "3", "7", "33"}) {

@@ -15,6 +15,7 @@
 #include "distributed/mpi/mpi_communicator.hpp"
 #include "distributed/watchdog.hpp"
 #include "tests/support/collective_cases.hpp"
+#include "tests/support/disturbed_ranks.hpp"
 #include "tests/support/ranks.hpp"
 
 using namespace granule;
@@ -157,11 +158,19 @@ void cases(Communicator& ranks, Context& context) {
   }
   if (ranks.rank() == 0) fmt::print("all cases passed on {}\n", ranks.size());
 }
+void uneven_cases(Communicator& ranks, Context& context) {
+  for (const CollectiveCase& one : collective_cases()) {
+    if (one.name == "traffic") continue;  // counted twice
+    DisturbedRanks uneven(ranks, random_pauses(1, ranks.rank()));
+    one.run(uneven, context);
+  }
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::map<std::string, void (*)(Communicator&, Context&)> modes{{"cases", cases},
+                                                                       {"uneven-cases", uneven_cases},
                                                                        {"skip", skip},
                                                                        {"kind", kind},
                                                                        {"size", size},
