@@ -20,7 +20,7 @@ struct WatchdogOptions {
   double least_seconds = 60.0;
   double long_seconds = 600.0;
   /// What may take long without a collective: model and data are set up, and disks are slow.
-  std::vector<Phase> long_phases{"start", "evaluation", "save"};
+  std::vector<Phase> long_phases{"start", "evaluation", "checkpoint"};
   /// How long a rank that has spoken waits for others to speak before it ends the job.
   double grace_seconds = 1.0;
   /// Takes the line of this rank; called by the watchdog's thread. May be empty.

@@ -12,7 +12,8 @@ namespace granule {
 [[nodiscard]] bool under_mpi_launcher();
 
 /// The ranks of this process's job: one without a launcher, else MPI's, initialised now and finalised when
-/// the communicator goes.
+/// the communicator goes. Throws (exit 2) where several processes were started that know nothing of each
+/// other: by srun without PMI, or by the launcher of another MPI.
 [[nodiscard]] std::unique_ptr<Communicator> make_communicator();
 
 /// Runs body with the ranks of this job. An exception leaves as it came where there is one rank; where there

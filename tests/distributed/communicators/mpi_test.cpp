@@ -6,6 +6,7 @@
 
 using Catch::Contains;
 using granule::test::ProgramResult;
+using granule::test::run_program;
 using granule::test::under_mpirun;
 
 namespace {
@@ -93,4 +94,23 @@ TEST_CASE("under mpirun an exception that leaves a mesh ends the job as what it 
   CHECK_FALSE(thrown.timed_out);
   CHECK_THAT(thrown.err, Contains("granule: error: rank 1: no such file (data.path): name one\n") &&
                              !Contains("left by an exception"));
+}
+
+TEST_CASE("processes that were started together and know nothing of each other are refused") {
+  const auto job_in = [](const std::map<std::string, std::string>& environment) {
+    return run_program({"job"}, {.environment = environment, .program = GRANULE_RANKS});
+  };
+  // srun without PMI; the launcher of another MPI.
+  const std::map<std::string, std::string> srun{{"SLURM_STEP_NUM_TASKS", "4"}},
+      other_mpi{{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}};
+  for (const auto& environment : {srun, other_mpi}) {
+    const ProgramResult result = job_in(environment);
+    INFO(result.err);
+    CHECK(result.exit_code != 0);
+    CHECK_THAT(result.err, Contains("4 processes were started together, but each believes to be alone"));
+  }
+  for (const auto& alone : {std::map<std::string, std::string>{}, {{"SLURM_STEP_NUM_TASKS", "1"}}}) {
+    CHECK(job_in(alone).out == "a job of 1\n");
+  }
+  CHECK_THAT(under_mpirun(2, {GRANULE_RANKS, "job"}).out, Contains("a job of 2\n"));
 }

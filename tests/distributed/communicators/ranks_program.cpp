@@ -1,5 +1,6 @@
 // A program for mpirun: the cases that every communicator has to pass, or one planted mistake.
 //   granule_ranks MODE [LARGEST_MESSAGE]      the modes are listed in main
+//   granule_ranks job                        the ranks that the launcher started
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "distributed/communicators/mesh.hpp"
+#include "distributed/mpi/launcher.hpp"
 #include "distributed/mpi/mpi_communicator.hpp"
 #include "distributed/watchdog.hpp"
 #include "tests/support/collective_cases.hpp"
@@ -190,6 +192,10 @@ int main(int argc, char** argv) {
                                                                        {"throw", leave_by_exception},
                                                                        {"throw-in-mesh", throw_in_mesh}};
   try {
+    if (argc > 1 && std::string(argv[1]) == "job") {
+      run_job([](Communicator& ranks) { fmt::print("a job of {}\n", ranks.size()); });
+      return 0;
+    }
     MpiOptions options;
     if (argc > 2) options.largest_message = std::stoll(argv[2]);
     const auto ranks = make_mpi_communicator(options);

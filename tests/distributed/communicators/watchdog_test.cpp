@@ -64,9 +64,9 @@ TEST_CASE("a rank may stand still for 20 median steps, a minute at the least, an
   CHECK(still_limit(options, "forward", {}) == 600.0);  // the first step
   CHECK(still_limit(options, "forward", quick) == 60.0);
   CHECK(still_limit(options, "forward", slow) == 200.0);
-  for (const char* phase : {"start", "evaluation", "save"})
+  for (const char* phase : {"start", "evaluation", "checkpoint"})
     CHECK(still_limit(options, phase, quick) == 600.0);
-  CHECK(still_limit({.seconds = 2.0}, "save", slow) == 2.0);
+  CHECK(still_limit({.seconds = 2.0}, "checkpoint", slow) == 2.0);
 }
 
 TEST_CASE("a thread rank that hangs: every rank says where it is, and the job ends with 75") {
