@@ -1,9 +1,5 @@
 #include "moe/sketch/layers.hpp"
 
-#include <algorithm>
-
-#include "moe/routing/selection.hpp"
-
 namespace granule::sketch {
 namespace {
 
@@ -78,13 +74,22 @@ Layers::Routes Layers::hash_router(const Pass& pass) const {
   return {sent, Var{sketch_.reals(choices)}};
 }
 
+Var Layers::computed(const Pass& pass, const Var& sent, const Routing& routing) const {
+  const std::int64_t E = moe_.n_routed_experts;
+  const ExchangePlan* const plan = rows_.exchange;
+  const ExpertSize size{plan != nullptr ? plan->local_experts() : E, model_.hidden_size,
+                        moe_.moe_intermediate_size};
+  if (plan == nullptr) return expert_ffn(sketch_, sent, routing, size);
+  const Tensor counts = decided_once(pass, [&] { return sketch_.longs(plan->ranks() * E); });
+  return remote_experts(sketch_, sent, *plan, counts, size);
+}
+
 Var Layers::routed(const Pass& pass, const Var& x, const Routes& routes) const {
-  const std::int64_t N = pass.rows(), K = moe_.num_experts_per_tok, E = moe_.n_routed_experts;
-  const std::int64_t most = moe_.capacity_factor > 0.0 ? E * expert_capacity(moe_, N) : N * K;
-  const Routing routing = sort_by_expert(sketch_, N, K, std::min(N * K, most), E);
+  const Routing routing =
+      sort_by_expert(sketch_, pass.rows(), moe_.num_experts_per_tok, rows_.own, moe_.n_routed_experts);
   const Var sent = dispatch(sketch_, x, routing, model_.hidden_size);
-  const Var computed = expert_ffn(sketch_, sent, routing, model_.hidden_size, moe_.moe_intermediate_size);
-  return combine(sketch_, computed, routes.weights, routing, model_.hidden_size);
+  const Var outputs = computed(pass, sent, routing);
+  return combine(sketch_, outputs, routes.weights, routing, model_.hidden_size);
 }
 
 Var Layers::mixture(const Pass& pass, const Var& x) const {

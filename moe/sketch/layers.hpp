@@ -20,10 +20,16 @@ struct Pass {
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
 };
 
+/// The rows that a rank's tokens make for the experts of every mixture.
+struct ExpertRows {
+  std::int64_t own = 0;
+  const ExchangePlan* exchange = nullptr;  ///< where the experts are on several ranks
+};
+
 class Layers {
  public:
-  Layers(Sketch& sketch, const ModelConfig& model, const MoeConfig& moe)
-      : sketch_(sketch), model_(model), moe_(moe) {}
+  Layers(Sketch& sketch, const ModelConfig& model, const MoeConfig& moe, const ExpertRows& rows)
+      : sketch_(sketch), model_(model), moe_(moe), rows_(rows) {}
 
   /// LanguageModel::loss_sum
   [[nodiscard]] Var loss_sum(const Pass& pass) const;
@@ -44,14 +50,16 @@ class Layers {
   [[nodiscard]] Var feed_forward(std::int64_t rows, std::int64_t width, const Var& x) const;  // FeedForward
   [[nodiscard]] Var mixture(const Pass& pass, const Var& x) const;                            // MoeLayer
   [[nodiscard]] Var routed(const Pass& pass, const Var& x, const Routes& routes) const;       // MoeLayer
-  [[nodiscard]] Routes top_k_router(const Pass& pass, const Var& x) const;                    // TopKRouter
-  [[nodiscard]] Routes hash_router(const Pass& pass) const;                                   // HashRouter
+  [[nodiscard]] Var computed(const Pass& pass, const Var& sent, const Routing& routing) const;  // MoeLayer
+  [[nodiscard]] Routes top_k_router(const Pass& pass, const Var& x) const;                      // TopKRouter
+  [[nodiscard]] Routes hash_router(const Pass& pass) const;                                     // HashRouter
   [[nodiscard]] Tensor carry_out(const Tensor& ids) const;  // routing/router
   void leave_losses(const Pass& pass, const Var& x, const Var& logits, const Tensor& ids) const;
 
   Sketch& sketch_;
   const ModelConfig& model_;
   const MoeConfig& moe_;
+  const ExpertRows& rows_;
 };
 
 }  // namespace granule::sketch

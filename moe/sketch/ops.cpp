@@ -113,13 +113,13 @@ Var dispatch(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t 
   return sketch.record(Takes::inputs, {x}, sketch.reals(routing.R * D), {.saved = routing.tables});
 }
 
-Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D, std::int64_t F) {
-  const std::int64_t R = routing.R, piece = sketch.threads() * kExpertRows * F;
-  const Tensor y = sketch.reals(R * D), h = sketch.reals(R * 2 * F);
+Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, const ExpertSize& size) {
+  const std::int64_t R = routing.R, piece = sketch.threads() * kExpertRows * size.F;
+  const Tensor y = sketch.reals(R * size.D), h = sketch.reals(R * 2 * size.F);
   static_cast<void>(sketch.scratch(piece));
   return sketch.record(Takes::parameter, {x}, y,
                        {.saved = {x.value, h, routing.tables.front()},
-                        .backward_activations = R * 3 * F * sketch.element_bytes(),
+                        .backward_activations = R * 3 * size.F * sketch.element_bytes(),
                         .backward_scratch = piece * sketch.element_bytes()});
 }
 

@@ -1,6 +1,7 @@
 // The operators of a model as a sketch sees them: what each makes, saves and needs for itself, in the order
 // in which the operator of the same name (core/ops, moe/ops) does. N rows, D columns in, O out.
 #pragma once
+#include "moe/routing/exchange_plan.hpp"
 #include "moe/sketch/tape.hpp"
 
 namespace granule::sketch {
@@ -42,9 +43,14 @@ struct Routing {
 [[nodiscard]] Routing sort_by_expert(Sketch& sketch, std::int64_t N, std::int64_t K, std::int64_t R,
                                      std::int64_t E);
 [[nodiscard]] Var dispatch(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D);
-/// F the width of an expert.
-[[nodiscard]] Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D,
-                             std::int64_t F);
+/// A layer's experts as a rank has them: L of them, of width F.
+struct ExpertSize {
+  std::int64_t L, D, F;
+};
+[[nodiscard]] Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, const ExpertSize& size);
+/// `counts` is the tensor that the plan was made of.
+[[nodiscard]] Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan, const Tensor& counts,
+                                 const ExpertSize& size);
 [[nodiscard]] Var combine(Sketch& sketch, const Var& x, const Var& weights, const Routing& routing,
                           std::int64_t D);
 

@@ -91,6 +91,7 @@ Var Sketch::record(Takes takes, const std::vector<Var>& inputs, Tensor output, H
     for (const auto& [input, size] : destinations) tape.add_contribution(sketch, input, size);
     const Tensor activations = sketch.bytes(held.backward_activations);
     const Tensor scratch = sketch.bytes(held.backward_scratch, MemoryCategory::scratch);
+    if (held.backward) held.backward(sketch);
   });
   return {std::move(output), slot};
 }

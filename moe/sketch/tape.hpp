@@ -34,15 +34,17 @@ struct Var {
   Slot slot = kConstant;
 };
 
+class Tape;
+class Sketch;
+
 /// What an operator holds beside its inputs and its output.
 struct Held {
   std::vector<Tensor> saved{};            ///< for backward
   std::int64_t backward_activations = 0;  ///< bytes, while backward runs
   std::int64_t backward_scratch = 0;
+  std::function<void(Sketch&)> backward{};  ///< of an operator that needs more than these
 };
 
-class Tape;
-class Sketch;
 using Node = std::function<void(Sketch&, Tape&)>;  ///< holds what it captures until it has run backwards
 
 class Tape {

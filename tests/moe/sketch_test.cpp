@@ -1,7 +1,14 @@
 // What a sketch says a micro-batch holds, against what one does hold: to the byte.
+#include <algorithm>
+#include <array>
+#include <numeric>
+
 #include <catch2/catch.hpp>
 
+#include "distributed/communicators/mesh.hpp"
+#include "moe/routing/selection.hpp"
 #include "moe/sketch/model.hpp"
+#include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"
 
 using namespace granule;
@@ -121,4 +128,113 @@ TEST_CASE("a sketch holds what a micro-batch holds, to the byte, whatever is rec
       CHECK(planned.peak_total() == measured.peak_total() - resident);
     }
   }
+}
+
+namespace {
+
+using Load = MicroBatchShape::Load;
+
+/// Two tokens whose experts are all four, with the hash router of this seed.
+std::array<std::int32_t, 2> complementary_tokens(Context& context, const MoeConfig& moe) {
+  const Tensor tokens = Tensor::empty(context, {61}, DType::i32);
+  std::iota(tokens.data<std::int32_t>(), tokens.data<std::int32_t>() + 61, 0);
+  const Tensor id_NK = hash_experts(tokens, moe.n_routed_experts, 2, moe.hash_seed);
+  const auto ids = id_NK.span<const std::int32_t>();
+  for (std::int32_t t = 1; t < 61; ++t) {
+    std::array four{ids[0], ids[1], ids[2 * std::size_t(t)], ids[2 * std::size_t(t) + 1]};
+    std::sort(four.begin(), four.end());
+    if (four == std::array{0, 1, 2, 3}) return {0, t};
+  }
+  throw Error(ExitCode::failure, "there are no such tokens", "expected in a test", "");
+}
+
+/// Evenly: a hash router, and tokens that use every expert as often. To one rank: a router without an
+/// opinion, whose ties go to the first experts.
+MoeConfig experts_for(Load load) {
+  MoeConfig moe = small_moe_config();
+  moe.n_routed_experts = 4;
+  moe.num_experts_per_tok = 2;
+  if (load == Load::worst) return moe;
+  moe.router = RouterKind::hash;
+  moe.hash_seed = 3;
+  moe.aux_loss_alpha = 0.0;
+  return moe;
+}
+
+struct Peaks {
+  std::int64_t activations, scratch, total;
+  friend bool operator==(const Peaks&, const Peaks&) = default;
+};
+
+/// Of rank 0, whose experts get all tokens with the worst load.
+Peaks measured_on_rank_0(const MoeConfig& moe, const MicroBatchShape& shape) {
+  Peaks peaks{};
+  run_ranks(static_cast<int>(shape.experts.ranks), [&](Communicator& world, Context&) {
+    const Mesh mesh = make_mesh(world, {shape.experts.ranks, moe.n_routed_experts});
+    Context context({.threads = static_cast<int>(shape.threads), .step_memory = std::int64_t{1} << 28});
+    Model model(context, small_model_config(), moe, DType::f32, Gradients::yes,
+                {mesh.expert.get(), shape.experts.receive_limit});
+    model.parameters().initialise(7, 0.2);
+    for (const LogicalTensor& tensor : model.parameters().logical()) {
+      if (tensor.name.ends_with(".gate.weight")) fill_zero(model.parameters().value_of(tensor));
+    }
+    RouterRecord record(model.moe_layers(), moe.n_routed_experts);
+    model.parameters().begin_step();
+    {
+      MicroBatch batch = batch_of(context, shape, 61);
+      if (shape.experts.load == Load::uniform) {
+        const auto tokens = complementary_tokens(context, moe);
+        for (std::int64_t i = 0; i < batch.token_N.numel(); ++i)
+          batch.token_N.data<std::int32_t>()[i] = tokens[std::size_t(i % 2)];
+      }
+      static_cast<void>(train_micro_batch(model, batch, {shape.batch * shape.seq, shape.batch, 1},
+                                          shape.recompute, {.routing = &record}));
+    }
+    if (world.rank() != 0) return;
+    const MemoryTable& memory = context.memory();
+    peaks = {memory.peak(MemoryCategory::activations), memory.peak(MemoryCategory::scratch),
+             memory.peak_total() - memory.current_total()};
+  });
+  return peaks;
+}
+
+}  // namespace
+
+TEST_CASE("thread ranks: a sketch holds what a rank that shares out experts holds, to the byte") {
+  for (const Load load : {Load::uniform, Load::worst}) {
+    for (const std::int64_t ranks : {2, 4}) {
+      for (const std::int64_t limit : {0, 31}) {
+        for (const Recompute recompute : {Recompute::none, Recompute::feed_forward, Recompute::full}) {
+          const MoeConfig moe = experts_for(load);
+          const MicroBatchShape shape{.batch = 2,
+                                      .seq = 12,
+                                      .recompute = recompute,
+                                      .experts = {.ranks = ranks, .receive_limit = limit, .load = load}};
+          INFO("load " << int(load) << ", ranks " << ranks << ", limit " << limit << ", recompute "
+                       << int(recompute));
+          const MemoryTable planned = sketch_micro_batch(small_model_config(), moe, shape);
+          const Peaks measured = measured_on_rank_0(moe, shape);
+          CHECK(planned.peak(MemoryCategory::activations) == measured.activations);
+          CHECK(planned.peak(MemoryCategory::scratch) == measured.scratch);
+          CHECK(planned.peak_total() == measured.total);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("with a receive limit the worst load costs no more than the limit's rows") {
+  MicroBatchShape shape{
+      .batch = 2, .seq = 12, .experts = {.ranks = 4, .receive_limit = 31, .load = Load::worst}};
+  const auto peak = [&] {
+    return sketch_micro_batch(small_model_config(), experts_for(Load::worst), shape).peak_total();
+  };
+  const std::int64_t limited = peak();
+  shape.batch = 2;
+  shape.experts.receive_limit = 0;
+  CHECK(limited < peak());
+  shape.experts.receive_limit = 4 * 24 * 2;  // everything
+  const std::int64_t whole = peak();
+  shape.experts.receive_limit = 0;
+  CHECK(whole == peak());
 }
