@@ -28,7 +28,9 @@ struct Target {
   Leaf* leaf = nullptr;
   Form form;  // of a slot's gradient; empty for a parameter
 
-  [[nodiscard]] bool wanted() const { return slot != kConstant || (leaf != nullptr && leaf->grad); }
+  [[nodiscard]] bool wanted() const {
+    return slot != kConstant || (leaf != nullptr && leaf->wants_gradient());
+  }
   [[nodiscard]] bool same_as(const Target& other) const {
     return wanted() && slot == other.slot && leaf == other.leaf;
   }

@@ -22,7 +22,9 @@ struct Var {
 /// parameter, not to the use: 0 at the start of a step, 1 from the first contribution on.
 struct Leaf {
   Tensor value;
-  Grad grad;  ///< undefined destination: frozen
+  Grad grad;                 ///< undefined destination: frozen, unless
+  bool bound_later = false;  ///< a destination is bound by the time backward comes by
+  [[nodiscard]] bool wants_gradient() const { return bound_later || grad; }
 };
 
 /// A use of a parameter in a module.

@@ -25,18 +25,20 @@ std::vector<std::int64_t> moe_layers_of(const ModelConfig& model, const MoeConfi
 
 }  // namespace
 
-void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe) {
-  static_cast<void>(LanguageModel(store, model, make_feed_forward(model, moe, {})));
+void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe,
+                        const ExpertPlacement& experts) {
+  static_cast<void>(LanguageModel(store, model, make_feed_forward(model, moe, experts)));
 }
 
 Model::Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype,
-             Gradients gradients, const ExpertPlacement& placement)
+             Gradients gradients, const ModelSharding& sharding)
     : model_(model),
       moe_(moe),
       dtype_(dtype),
       moe_layers_(moe_layers_of(model, moe)),
-      network_(parameters_, model_, make_feed_forward(model_, moe_, placement)) {
-  parameters_.materialise(context, dtype, gradients);
+      network_(parameters_, model_, make_feed_forward(model_, moe_, sharding.experts)) {
+  parameters_.lay_out(sharding.layout);
+  parameters_.materialise(context, dtype, gradients, sharding.residence);
   network_.prepare(context, dtype);
 }
 

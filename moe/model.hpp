@@ -6,15 +6,24 @@
 
 namespace granule {
 
-/// Declares every parameter of such a model, and no more: for who wants names and shapes without the memory.
-void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe);
+/// Declares the parameters of such a model, and no more: for who wants names and shapes without the memory.
+/// Of the routed experts those of one part alone.
+void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe,
+                        const ExpertPlacement& experts = {});
+
+/// What of a model is here where ranks share it out; by default one rank holds everything.
+struct ModelSharding {
+  ExpertPlacement experts{};
+  ArenaLayout layout{};
+  Residence residence{};
+};
 
 class Model {
  public:
   /// Declares and materialises; the values are undefined until initialised or loaded. Experts of other ranks
   /// are not among the parameters.
   Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype, Gradients gradients,
-        const ExpertPlacement& placement = {});
+        const ModelSharding& sharding = {});
 
   [[nodiscard]] ParameterStore& parameters() { return parameters_; }
   [[nodiscard]] const ParameterStore& parameters() const { return parameters_; }

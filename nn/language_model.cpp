@@ -10,10 +10,13 @@ LanguageModel::LanguageModel(ParameterStore& store, const ModelConfig& config,
   const Shape table{config.vocab_size, config.hidden_size};
   embedding_ = store.declare("model.embed_tokens.weight", table);
   for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    store.next_unit();
     blocks_.emplace_back(store, fmt::format("model.layers.{}", layer), layer, config, make_feed_forward);
   }
+  store.next_unit();
   norm_ = store.declare("model.norm.weight", {config.hidden_size}, ParameterRole::norm);
   head_ = config.tie_word_embeddings ? embedding_ : store.declare("lm_head.weight", table);
+  if (config.tie_word_embeddings) store.use_again(embedding_);
 }
 
 void LanguageModel::prepare(Context& context, DType dtype) {

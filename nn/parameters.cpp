@@ -5,42 +5,37 @@
 #include "core/random.hpp"
 
 namespace granule {
-namespace {
 
-/// Blocks start at multiples of this many elements: kAlignment bytes in the smallest compute dtype.
-constexpr std::int64_t kBlockElements = kAlignment / 4;
-
-void fill(const Tensor& tensor, const LogicalTensor& logical, std::uint64_t seed, double range) {
-  const RandomStream random(seed, logical.name);
-  dispatch_float(tensor.dtype(), [&]<class T>() {
-    T* const values = tensor.data<T>();
-    parallel_chunks(tensor.context().pool(), tensor.numel(), 1 << 14,
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t i = begin; i < end; ++i) {
-                        switch (logical.role) {
-                          case ParameterRole::matrix:
-                            values[i] = static_cast<T>(range * random.normal(static_cast<std::uint64_t>(i)));
-                            break;
-                          case ParameterRole::norm:
-                            values[i] = T(1);
-                            break;
-                          case ParameterRole::bias:
-                            values[i] = T(0);
-                            break;
-                        }
-                      }
-                    });
+void fill_initial(const LogicalTensor& tensor, std::int64_t begin, const Tensor& out, std::uint64_t seed,
+                  double initializer_range) {
+  const RandomStream random(seed, tensor.name);
+  dispatch_float(out.dtype(), [&]<class T>() {
+    T* const values = out.data<T>();
+    parallel_chunks(out.context().pool(), out.numel(), 1 << 14, [&](std::int64_t from, std::int64_t to) {
+      for (std::int64_t i = from; i < to; ++i) {
+        switch (tensor.role) {
+          case ParameterRole::matrix:
+            values[i] =
+                static_cast<T>(initializer_range * random.normal(static_cast<std::uint64_t>(begin + i)));
+            break;
+          case ParameterRole::norm:
+            values[i] = T(1);
+            break;
+          case ParameterRole::bias:
+            values[i] = T(0);
+            break;
+        }
+      }
+    });
   });
 }
 
-}  // namespace
-
-void ParameterStore::append_parts(const BlockSpec& spec, std::int64_t offset) {
+void ParameterStore::append_parts(const BlockSpec& spec) {
   std::int64_t filled = 0;
   for (const BlockSpec::Part& part : spec.parts) {
     const bool is_new = by_name_.emplace(part.name, logical_.size()).second;
     GRANULE_CHECK(is_new, "parameters: {} is declared twice", part.name);
-    logical_.push_back({part.name, part.shape, spec.role, spec.group, offset + filled});
+    logical_.push_back({part.name, part.shape, spec.role, spec.group, 0});
     filled += part.shape.numel();
   }
   GRANULE_CHECK(filled == spec.shape.numel(), "parameters: the parts of a block of {} elements have {}",
@@ -48,11 +43,11 @@ void ParameterStore::append_parts(const BlockSpec& spec, std::int64_t offset) {
 }
 
 Param ParameterStore::declare(const BlockSpec& spec) {
-  GRANULE_CHECK(!values_.defined(), "parameters: declared after materialise");
-  append_parts(spec, arena_size_);
-  blocks_.push_back({{}, spec.shape, arena_size_});
+  GRANULE_CHECK(!laid_out_, "parameters: declared after they were laid out");
+  const std::size_t first_part = logical_.size();
+  append_parts(spec);
+  blocks_.push_back({{}, spec.shape, spec.group, unit_, unit_, first_part, spec.parts.size()});
   count_ += spec.shape.numel();
-  arena_size_ += (spec.shape.numel() + kBlockElements - 1) / kBlockElements * kBlockElements;
   return {&blocks_.back().leaf};
 }
 
@@ -60,8 +55,46 @@ Param ParameterStore::declare(const std::string& name, const Shape& shape, Param
   return declare(BlockSpec{shape, {{name, shape}}, role});
 }
 
+void ParameterStore::use_again(Param parameter) {
+  const auto block =
+      std::find_if(blocks_.begin(), blocks_.end(), [&](const Block& b) { return &b.leaf == parameter.leaf; });
+  GRANULE_CHECK(block != blocks_.end(), "parameters: a unit uses one that is not declared here");
+  block->last_user = unit_;
+}
+
+void ParameterStore::lay_out_bucket(std::int64_t unit, ParameterGroup group, std::int64_t parts) {
+  const auto up = [](std::int64_t n, std::int64_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+  };
+  Bucket bucket{unit, group, unit, arena_size_, 0};
+  for (Block& block : blocks_) {
+    if (!block.in(bucket)) continue;
+    block.offset = bucket.offset + bucket.size;
+    bucket.size += up(block.shape.numel(), kBlockElements);
+    bucket.last_user = std::max(bucket.last_user, block.last_user);
+    std::int64_t at = block.offset;
+    for (std::size_t i = block.first_part; i < block.first_part + block.parts; ++i) {
+      logical_[i].offset = at;
+      at += logical_[i].shape.numel();
+    }
+  }
+  if (bucket.size == 0) return;
+  bucket.size = up(bucket.size, kBlockElements * parts);
+  arena_size_ += bucket.size;
+  buckets_.push_back(bucket);
+}
+
+void ParameterStore::lay_out(const ArenaLayout& layout) {
+  GRANULE_CHECK(!laid_out_, "parameters: laid out twice");
+  laid_out_ = true;
+  for (std::int64_t unit = 0; unit < units(); ++unit) {
+    lay_out_bucket(unit, ParameterGroup::dense, layout.dense_parts);
+    lay_out_bucket(unit, ParameterGroup::expert, layout.expert_parts);
+  }
+}
+
 const State* ParameterStore::declare_state(const std::string& name, const Shape& shape) {
-  GRANULE_CHECK(!values_.defined(), "parameters: declared after materialise");
+  GRANULE_CHECK(!laid_out_, "parameters: declared after they were laid out");
   GRANULE_CHECK(!has(name) && !has_state(name), "parameters: {} is declared twice", name);
   states_.push_back({name, shape, {}});
   return &states_.back();
@@ -78,22 +111,51 @@ bool ParameterStore::has_state(const std::string& name) const {
   return std::any_of(states_.begin(), states_.end(), [&](const State& s) { return s.name == name; });
 }
 
-void ParameterStore::materialise(Context& context, DType dtype, Gradients gradients) {
-  GRANULE_CHECK(!values_.defined(), "parameters: materialised twice");
-  values_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::weights);
-  if (gradients == Gradients::yes)
-    gradients_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::gradients);
+void ParameterStore::materialise(Context& context, DType dtype, Gradients gradients, Residence residence) {
+  GRANULE_CHECK(!materialised_, "parameters: materialised twice");
+  if (!laid_out_) lay_out({});
+  materialised_ = true;
+  const bool whole_gradients = gradients == Gradients::yes && residence.gradients == Held::whole;
+  if (residence.values == Held::whole)
+    values_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::weights);
+  if (whole_gradients) gradients_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::gradients);
   for (State& state : states_)
     state.value = Tensor::zeros(context, state.shape, DType::f32, MemoryCategory::weights);
   for (Block& block : blocks_) {
-    block.leaf.value = values_.slice(block.offset, block.shape);
-    if (gradients == Gradients::yes) block.leaf.grad.dst = gradients_.slice(block.offset, block.shape);
+    if (values_.defined()) block.leaf.value = values_.slice(block.offset, block.shape);
+    if (whole_gradients) block.leaf.grad.dst = gradients_.slice(block.offset, block.shape);
+    block.leaf.bound_later = gradients == Gradients::yes && !whole_gradients;
   }
 }
 
 void ParameterStore::initialise(std::uint64_t seed, double initializer_range) {
-  for (const LogicalTensor& tensor : logical_) fill(value_of(tensor), tensor, seed, initializer_range);
+  for (const LogicalTensor& tensor : logical_)
+    fill_initial(tensor, 0, value_of(tensor), seed, initializer_range);
   for (const State& state : states_) fill_zero(state.value);
+}
+
+void ParameterStore::bind_values(const Bucket& bucket, const Tensor& buffer) {
+  for (Block& block : blocks_) {
+    if (!block.in(bucket)) continue;
+    block.leaf.value = buffer.defined() ? buffer.slice(block.offset - bucket.offset, block.shape) : Tensor();
+  }
+}
+
+void ParameterStore::bind_gradients(const Bucket& bucket, const Tensor& buffer) {
+  std::int64_t end = 0;  // of the blocks bound so far, in the buffer
+  const auto zero_padding = [&](std::int64_t to) {
+    if (buffer.defined() && to > end) fill_zero(buffer.slice(end, {to - end}));
+  };
+  for (Block& block : blocks_) {
+    if (!block.in(bucket)) continue;
+    block.leaf.grad = {};
+    if (!buffer.defined()) continue;
+    const std::int64_t begin = block.offset - bucket.offset;
+    block.leaf.grad.dst = buffer.slice(begin, block.shape);
+    zero_padding(begin);
+    end = begin + block.shape.numel();
+  }
+  zero_padding(bucket.size);
 }
 
 void ParameterStore::begin_step() {
@@ -103,6 +165,14 @@ void ParameterStore::begin_step() {
 void ParameterStore::finish_gradients() {
   for (Block& block : blocks_) {
     if (block.leaf.grad && block.leaf.grad.beta == 0.0) fill_zero(block.leaf.grad.dst);
+  }
+}
+
+void ParameterStore::finish_gradients(const Bucket& bucket) {
+  for (Block& block : blocks_) {
+    if (!block.in(bucket) || !block.leaf.grad || block.leaf.grad.beta != 0.0) continue;
+    fill_zero(block.leaf.grad.dst);
+    block.leaf.grad.beta = 1.0;
   }
 }
 

@@ -53,7 +53,7 @@ struct Subject {
   Model model;
   RouterRecord record;
   Subject(Context& context, const MoeConfig& moe, const ExpertPlacement& placement, const Change& change)
-      : model(context, small_model_config(), moe, DType::f64, Gradients::yes, placement),
+      : model(context, small_model_config(), moe, DType::f64, Gradients::yes, {.experts = placement}),
         record(model.moe_layers(), moe.n_routed_experts) {
     model.parameters().initialise(7, model.config().initializer_range);
     record.begin_step();
@@ -88,7 +88,7 @@ Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change =
   run_ranks(layout.ranks, [&](Communicator& world, Context&) {
     const Mesh mesh = make_mesh(world, {layout.ep, moe.n_routed_experts});
     Context context(poisoned());
-    Subject subject(context, moe, {mesh.expert.get(), layout.receive_limit}, change);
+    Subject subject(context, moe, placement_over(*mesh.expert, layout.receive_limit), change);
     const std::int64_t count = world.rank() < busy(layout) ? layout.sequences : 0;
     const MicroBatch batch =
         small_batch(context, subject.model.config(), world.rank() * layout.sequences, count);
@@ -203,7 +203,7 @@ TEST_CASE("a thread rank without a token takes part, and all others train as wit
 TEST_CASE("thread ranks of which none has a token evaluate to nothing") {
   run_ranks(2, [](Communicator& world, Context& context) {
     const Mesh mesh = make_mesh(world, {2, 8});
-    Subject subject(context, small_moe_config(), {mesh.expert.get(), 3}, {});
+    Subject subject(context, small_moe_config(), placement_over(*mesh.expert, 3), {});
     const LossReport report =
         evaluate_micro_batch(subject.model, context, small_batch(context, subject.model.config(), 0, 0),
                              {1, 1, 1}, {.routing = &subject.record});
@@ -216,7 +216,7 @@ TEST_CASE("a thread rank declares its own experts by their global names, and eve
   run_ranks(2, [&](Communicator& world, Context& context) {
     const Mesh mesh = make_mesh(world, {2, 8});
     const Model model(context, small_model_config(), small_moe_config(), DType::f64, Gradients::no,
-                      {mesh.expert.get(), 0});
+                      {.experts = placement_over(*mesh.expert, 0)});
     for (const LogicalTensor& tensor : model.parameters().logical())
       names[static_cast<std::size_t>(world.rank())].push_back(tensor.name);
   });
@@ -250,7 +250,7 @@ TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomp
       run_ranks(2, [&](Communicator& world, Context& context) {
         const Mesh mesh = make_mesh(world, {2, 8});
         const auto me = static_cast<std::size_t>(world.rank());
-        Subject subject(context, moe, {mesh.expert.get(), limit}, {});
+        Subject subject(context, moe, placement_over(*mesh.expert, limit), {});
         const MicroBatch batch = small_batch(context, subject.model.config(), 2 * world.rank(), 2);
         static_cast<void>(train_micro_batch(subject.model, batch, {4 * kSmallSeq, 4, 2}, recompute,
                                             {.routing = &subject.record}));
