@@ -1,8 +1,10 @@
 // AdamW (Loshchilov & Hutter 2019) over a flat range of parameters: one pass over values, gradients and
 // moments.
 #pragma once
+#include <span>
 #include <vector>
 
+#include "core/kernels/adamw.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -20,6 +22,11 @@ struct DecayRange {
   Decay decay;
 };
 
+/// A part of what is optimised: values and gradients of the same elements.
+struct AdamWPiece {
+  Tensor values, gradients;
+};
+
 /// At step t = 1, 2, …, with g the gradient times `gradient_scale`:
 ///   w ← w (1 − lr · weight_decay)  where it decays
 ///   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
@@ -33,6 +40,8 @@ class AdamW {
 
   /// values and gradients: flat, `elements` long.
   void step(const Tensor& values, const Tensor& gradients, double lr, double gradient_scale);
+  /// The same for values that stand in several places, together `elements` long, in order.
+  void step(std::span<const AdamWPiece> pieces, double lr, double gradient_scale);
 
   [[nodiscard]] const Tensor& first_moment() const { return m_; }
   [[nodiscard]] const Tensor& second_moment() const { return v_; }
@@ -40,6 +49,9 @@ class AdamW {
   void set_steps(std::int64_t steps) { steps_ = steps; }  ///< after loading the moments
 
  private:
+  /// The piece whose first element is number `at`; decay: the factor of values that decay.
+  void update(const AdamWPiece& piece, std::int64_t at, AdamWStep step, double decay);
+
   AdamWConfig config_;
   std::vector<DecayRange> ranges_;
   Tensor m_, v_;

@@ -8,7 +8,7 @@
 
 namespace granule {
 
-double gradient_norm(const Tensor& gradients) {
+double squared_norm(const Tensor& gradients) {
   constexpr std::int64_t kGrain = 1 << 16;
   std::vector<double> sums(static_cast<std::size_t>((gradients.numel() + kGrain - 1) / kGrain));
   dispatch_float(gradients.dtype(), [&]<class T>() {
@@ -20,7 +20,11 @@ double gradient_norm(const Tensor& gradients) {
   });
   double total = 0.0;
   for (const double sum : sums) total += sum;
-  return std::sqrt(total);
+  return total;
+}
+
+double gradient_norm(const Tensor& gradients) {
+  return std::sqrt(squared_norm(gradients));
 }
 
 double clip_factor(double norm, double limit) {

@@ -9,7 +9,7 @@ ARROWS = {
     "autograd": {"core"},
     "nn": {"core", "autograd"},
     "data": {"core"},
-    "distributed": {"core", "nn", "data"},
+    "distributed": {"core", "nn", "data", "optim"},
     "moe": {"core", "autograd", "nn", "distributed"},
     "optim": {"core"},
 }

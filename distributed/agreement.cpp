@@ -1,0 +1,64 @@
+#include "distributed/agreement.hpp"
+
+#include <array>
+#include <cstring>
+#include <new>
+#include <optional>
+
+namespace granule {
+namespace {
+
+struct Failure {
+  ExitCode code;
+  std::string message;
+};
+
+std::optional<Failure> failure_of(const std::function<void()>& work) {
+  try {
+    work();
+    return std::nullopt;
+  } catch (const Error& error) {
+    return Failure{error.code(), error.what()};
+  } catch (const std::bad_alloc&) {
+    return Failure{ExitCode::out_of_memory, "out of memory (allocation): use a smaller batch or model"};
+  } catch (const std::exception& error) {
+    return Failure{ExitCode::failure, error.what()};
+  }
+}
+
+/// The text of the rank that has one; the others have none. A sum with zeros is a broadcast of host values.
+std::string share(Communicator& ranks, const std::string& text, std::int64_t length) {
+  std::vector<std::int64_t> words(static_cast<std::size_t>(length + 7) / 8);
+  std::memcpy(words.data(), text.data(), text.size());
+  ranks.all_reduce(std::span(words), ReduceOp::sum, "failure").wait();
+  std::string shared(static_cast<std::size_t>(length), '\0');
+  std::memcpy(shared.data(), words.data(), shared.size());
+  return shared;
+}
+
+}  // namespace
+
+void require_same_on_all(Communicator& ranks, std::int64_t value, std::string_view what, Phase phase) {
+  std::array<std::int64_t, 2> extremes{value, ~value};  // ~v is greatest where v is least
+  ranks.all_reduce(std::span(extremes), ReduceOp::max, phase).wait();
+  if (extremes[0] == ~extremes[1]) return;
+  throw Error(ExitCode::out_of_step, fmt::format("the ranks of '{}' differ in {}", ranks.name(), what),
+              fmt::format("step {}", ranks.ledger().step()),
+              "a rank computed something else, or its memory was damaged: go on from the last checkpoint");
+}
+
+void agree(Communicator& ranks, const std::function<void()>& work) {
+  if (ranks.size() == 1) return work();
+  const std::optional<Failure> mine = failure_of(work);
+  std::int64_t first = mine ? ranks.rank() : ranks.size();
+  ranks.all_reduce(std::span(&first, 1), ReduceOp::min, "agreement").wait();
+  if (first == ranks.size()) return;
+  const bool speaks = first == ranks.rank();
+  std::array<std::int64_t, 2> size_and_code{};
+  if (speaks) size_and_code = {std::ssize(mine->message), static_cast<std::int64_t>(mine->code)};
+  ranks.all_reduce(std::span(size_and_code), ReduceOp::sum, "failure").wait();
+  const std::string message = share(ranks, speaks ? mine->message : std::string(), size_and_code[0]);
+  throw AgreedError(static_cast<ExitCode>(size_and_code[1]), message, "", "");
+}
+
+}  // namespace granule

@@ -1,0 +1,23 @@
+// How ranks come to one mind about what each of them found out by itself.
+#pragma once
+#include <functional>
+#include <string_view>
+
+#include "distributed/communicators/communicator.hpp"
+
+namespace granule {
+
+/// Throws exit code 76 unless all ranks name the same value; `what` says what the value is of.
+void require_same_on_all(Communicator& ranks, std::int64_t value, std::string_view what, Phase phase);
+
+/// An error that all ranks of a job know of, so that one of them can speak and all can part in peace.
+class AgreedError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Runs work, which calls no collective, on every rank of a job. Where it throws on some of them, all throw
+/// AgreedError with the code and message of the lowest one that failed. One rank throws what work throws.
+void agree(Communicator& ranks, const std::function<void()>& work);
+
+}  // namespace granule

@@ -1,0 +1,29 @@
+// A flat quantity laid out as the parameters' arena (values, gradients, a moment) as one rank has it: whole,
+// or its parts of the buckets, one after the other.
+#pragma once
+#include <functional>
+
+#include "distributed/zero/shard_plan.hpp"
+
+namespace granule {
+
+enum class Extent : std::uint8_t { whole, parts };
+
+struct ArenaPart {
+  Tensor data;
+  Extent extent = Extent::whole;
+};
+
+/// Elements [begin, begin + size) of the arena, which stand from `at` on in the part.
+struct ArenaRange {
+  std::int64_t begin, size, at;
+};
+
+/// What this rank has of elements [begin, end) of the arena, in their order.
+[[nodiscard]] std::vector<ArenaRange> ranges_held(const ShardPlan& plan, Extent extent, std::int64_t begin,
+                                                  std::int64_t end);
+/// What another rank of the same job has, by parts.
+[[nodiscard]] std::vector<ArenaRange> ranges_of_rank(const ShardPlan& plan, std::int64_t rank,
+                                                     std::int64_t begin, std::int64_t end);
+
+}  // namespace granule

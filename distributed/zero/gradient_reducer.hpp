@@ -1,0 +1,57 @@
+// Where the gradients of ranks are summed, and the only place that knows it. Below stage 2 every rank keeps
+// whole gradients and sums them once a step, unit by unit behind the last micro-batch's backward. From stage
+// 2 on a unit's gradients are whole only while backward is in it, and are summed into this rank's parts after
+// every micro-batch.
+#pragma once
+#include <array>
+#include <vector>
+
+#include "distributed/zero/shard_groups.hpp"
+
+namespace granule {
+
+class GradientReducer {
+ public:
+  GradientReducer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
+                  const TransientPlan& transient, ZeroStage stage, DType dtype);
+
+  void begin_step();
+  /// Tells which micro-batch of the step the next backward is of: sums of whole gradients start behind the
+  /// last.
+  void begin_micro_batch(std::int64_t index, std::int64_t of);
+  /// Backward comes to a unit, and has left it.
+  void enter(std::int64_t unit);
+  void leave(std::int64_t unit);
+  /// Returns when all sums are there.
+  void finish();
+  /// Drives sums under way on.
+  void poll();
+
+  /// After finish(): this rank's part of a bucket, summed over the ranks.
+  [[nodiscard]] Tensor part(std::size_t shard) const;
+
+ private:
+  struct Sum {
+    Pending pending;
+    std::size_t shard;
+    Tensor part;  // from stage 2 on: where it arrives
+  };
+  void open(std::size_t shard);
+  void sum_whole(std::size_t shard);
+  void sum_transient(std::size_t shard);
+  void settle(std::vector<Sum>& sums);
+  [[nodiscard]] Tensor place_of(std::size_t shard) const;
+
+  const Mesh& mesh_;
+  ParameterStore& store_;
+  const ShardPlan& plan_;
+  const TransientPlan& transient_;
+  ZeroStage stage_;
+  bool last_ = false;
+  Tensor parts_;               // from stage 2 on: one after the other
+  std::vector<double> betas_;  // of each part: 0 until its first sum of the step has arrived
+  std::array<Tensor, TransientPlan::kSlots> slots_;
+  std::array<std::vector<Sum>, TransientPlan::kSlots> sums_;  // below stage 2 the first has all
+};
+
+}  // namespace granule

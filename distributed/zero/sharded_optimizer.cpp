@@ -1,0 +1,86 @@
+#include "distributed/zero/sharded_optimizer.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "distributed/agreement.hpp"
+#include "optim/grad_norm.hpp"
+
+namespace granule {
+namespace {
+
+/// Where decay begins and ends in the arena, and where it does not decay. Padding is zero and may decay.
+std::vector<DecayRange> decay_of_arena(const ParameterStore& store, DecayOf decay) {
+  std::vector<DecayRange> ranges;
+  for (const LogicalTensor& tensor : store.logical()) {
+    if (decay == DecayOf::matrices && tensor.role != ParameterRole::matrix)
+      ranges.push_back({tensor.offset, tensor.offset + tensor.shape.numel(), Decay::no});
+  }
+  std::ranges::sort(ranges, {}, &DecayRange::begin);
+  std::vector<DecayRange> all;
+  std::int64_t at = 0;
+  for (const DecayRange& kept : ranges) {
+    if (kept.begin > at) all.push_back({at, kept.begin, Decay::yes});
+    all.push_back(kept);
+    at = kept.end;
+  }
+  if (at < store.arena_size()) all.push_back({at, store.arena_size(), Decay::yes});
+  return all;
+}
+
+/// The same for what a rank updates, counted from its own beginning.
+std::vector<DecayRange> decay_ranges(const ShardedParameters& parameters, Extent extent, DecayOf decay) {
+  std::vector<DecayRange> ranges;
+  for (const DecayRange& range : decay_of_arena(parameters.store(), decay)) {
+    for (const ArenaRange& held : ranges_held(parameters.plan(), extent, range.begin, range.end)) {
+      if (!ranges.empty() && ranges.back().decay == range.decay) {
+        ranges.back().end = held.at + held.size;
+      } else {
+        ranges.push_back({held.at, held.at + held.size, range.decay});
+      }
+    }
+  }
+  return ranges;
+}
+
+Extent extent_of(ZeroStage stage) {
+  return stage == ZeroStage::nothing ? Extent::whole : Extent::parts;
+}
+
+std::int64_t elements(const ShardedParameters& parameters, Extent extent) {
+  return extent == Extent::whole ? parameters.plan().arena : parameters.plan().own;
+}
+
+}  // namespace
+
+ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config,
+                                   DecayOf decay)
+    : parameters_(parameters),
+      extent_(extent_of(parameters.stage())),
+      adamw_(context, config, parameters.own_values(0).dtype(), elements(parameters, extent_),
+             decay_ranges(parameters, extent_, decay)) {}
+
+double ShardedOptimizer::gradient_norm() {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < parameters_.plan().shards.size(); ++i)
+    sum += squared_norm(parameters_.own_gradients(i));
+  Communicator& world = parameters_.mesh().world;
+  world.all_reduce(std::span(&sum, 1), ReduceOp::sum, "gradient norm").wait();
+  require_same_on_all(world, std::bit_cast<std::int64_t>(sum), "the norm of the gradients", "norm check");
+  return std::sqrt(sum);
+}
+
+void ShardedOptimizer::step(double lr, double gradient_scale) {
+  std::vector<AdamWPiece> pieces;
+  if (extent_ == Extent::whole) {
+    pieces.push_back({parameters_.store().values(), parameters_.store().gradients()});
+  } else {
+    for (std::size_t i = 0; i < parameters_.plan().shards.size(); ++i)
+      pieces.push_back({parameters_.own_values(i), parameters_.own_gradients(i)});
+  }
+  adamw_.step(pieces, lr, gradient_scale);
+  parameters_.values_changed();
+}
+
+}  // namespace granule

@@ -1,0 +1,92 @@
+#include "distributed/zero/sharded_parameters.hpp"
+
+#include <string>
+
+#include "data/files/digest.hpp"
+#include "distributed/agreement.hpp"
+
+namespace granule {
+namespace {
+
+/// Of all buckets of a group.
+std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
+  Xxh3 hash;
+  for (const Shard& shard : plan.shards) {
+    if (shard.bucket.group != group) continue;
+    const Tensor bucket = values.slice(shard.bucket.offset, {shard.bucket.size});
+    hash.add({bucket.raw(), static_cast<std::size_t>(bucket.bytes())});
+  }
+  return static_cast<std::int64_t>(std::stoull(hash.finish(), nullptr, 16));
+}
+
+}  // namespace
+
+ShardedParameters::ShardedParameters(Context& context, const Mesh& mesh, ParameterStore& store,
+                                     ZeroStage stage, DType dtype)
+    : mesh_(mesh),
+      store_(store),
+      stage_(stage),
+      plan_(make_shard_plan(store, shard_world(mesh))),
+      transient_(make_transient_plan(plan_, store.units())),
+      reducer_(context, mesh, store, plan_, transient_, stage, dtype) {
+  if (stage >= ZeroStage::values) gatherer_.emplace(context, mesh, store, plan_, transient_, dtype);
+}
+
+void ShardedParameters::initialise(std::uint64_t seed, double initializer_range) {
+  for (const State& state : store_.states()) fill_zero(state.value);
+  const ArenaPart held = values();
+  for (const LogicalTensor& tensor : store_.logical()) {
+    const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
+    for (const ArenaRange& range : ranges_held(plan_, held.extent, begin, end)) {
+      fill_initial(tensor, range.begin - begin, held.data.slice(range.at, {range.size}), seed,
+                   initializer_range);
+    }
+  }
+  if (gatherer_) gatherer_->values_changed();
+}
+
+void ShardedParameters::enter(std::int64_t unit, Direction direction) {
+  if (gatherer_) gatherer_->enter(unit, direction);
+  if (direction == Direction::backward) reducer_.enter(unit);
+}
+
+void ShardedParameters::leave(std::int64_t unit, Direction direction) {
+  if (direction == Direction::backward) reducer_.leave(unit);
+  if (!gatherer_) return;
+  gatherer_->leave(unit);
+  gatherer_->poll();
+}
+
+Tensor ShardedParameters::own_values(std::size_t shard) const {
+  const Shard& own = plan_.shards[shard];
+  if (gatherer_) return gatherer_->parts().slice(own.offset, {own.size()});
+  return store_.values().slice(own.begin(), {own.size()});
+}
+
+ArenaPart ShardedParameters::values() const {
+  if (gatherer_) return {gatherer_->parts(), Extent::parts};
+  return {store_.values(), Extent::whole};
+}
+
+void ShardedParameters::values_changed() {
+  if (gatherer_) return gatherer_->values_changed();
+  if (stage_ == ZeroStage::nothing) return;
+  std::vector<Pending> pending;
+  for (std::size_t i = 0; i < plan_.shards.size(); ++i) {
+    const Bucket& bucket = plan_.shards[i].bucket;
+    pending.push_back(
+        ranks_of(mesh_, bucket.group)
+            .all_gather(own_values(i), store_.values().slice(bucket.offset, {bucket.size}), "values"));
+  }
+  for (Pending& one : pending) one.wait();
+}
+
+void ShardedParameters::require_equal_replicas() const {
+  if (gatherer_) return;  // nobody holds what another one holds
+  for (const ParameterGroup group : {ParameterGroup::dense, ParameterGroup::expert}) {
+    require_same_on_all(ranks_of(mesh_, group), hash_of(store_.values(), plan_, group),
+                        group == ParameterGroup::dense ? "dense parameters" : "experts", "replicas");
+  }
+}
+
+}  // namespace granule

@@ -1,0 +1,53 @@
+// The parameters of a model as the ranks of a job share them: whole, or by ZeRO's stages. To be handed to
+// every pass as its UnitObserver.
+#pragma once
+#include <optional>
+
+#include "distributed/zero/arena_part.hpp"
+#include "distributed/zero/gradient_reducer.hpp"
+#include "distributed/zero/value_gatherer.hpp"
+
+namespace granule {
+
+class ShardedParameters final : public UnitObserver {
+ public:
+  /// The store was laid out for shard_world(mesh) and materialised with gradients and residence_of(stage).
+  ShardedParameters(Context& context, const Mesh& mesh, ParameterStore& store, ZeroStage stage, DType dtype);
+
+  /// Initial values and states, as ParameterStore::initialise() makes them, on every layout.
+  void initialise(std::uint64_t seed, double initializer_range);
+
+  void begin_step() { reducer_.begin_step(); }
+  void begin_micro_batch(std::int64_t index, std::int64_t of) { reducer_.begin_micro_batch(index, of); }
+  void enter(std::int64_t unit, Direction direction) override;
+  void leave(std::int64_t unit, Direction direction) override;
+  /// Behind the last backward of a step: returns when the gradients of all ranks are summed.
+  void finish_gradients() { reducer_.finish(); }
+  /// To be called when an optimizer has changed what it owns: makes values whole again where they are held
+  /// so.
+  void values_changed();
+
+  /// This rank's part of every bucket, in the order of the plan.
+  [[nodiscard]] Tensor own_values(std::size_t shard) const;
+  [[nodiscard]] Tensor own_gradients(std::size_t shard) const { return reducer_.part(shard); }
+  [[nodiscard]] ArenaPart values() const;
+
+  /// Throws exit code 76 when ranks that hold the same whole values hold different ones.
+  void require_equal_replicas() const;
+
+  [[nodiscard]] const ShardPlan& plan() const { return plan_; }
+  [[nodiscard]] ZeroStage stage() const { return stage_; }
+  [[nodiscard]] const Mesh& mesh() const { return mesh_; }
+  [[nodiscard]] ParameterStore& store() const { return store_; }
+
+ private:
+  const Mesh& mesh_;
+  ParameterStore& store_;
+  ZeroStage stage_;
+  ShardPlan plan_;
+  TransientPlan transient_;
+  GradientReducer reducer_;
+  std::optional<ValueGatherer> gatherer_;  // stage 3
+};
+
+}  // namespace granule

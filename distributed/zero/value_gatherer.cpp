@@ -1,0 +1,68 @@
+#include "distributed/zero/value_gatherer.hpp"
+
+namespace granule {
+namespace {
+
+void wait_all(std::vector<Pending>& pending) {
+  for (Pending& one : pending) one.wait();
+  pending.clear();
+}
+
+}  // namespace
+
+ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
+                             const TransientPlan& transient, DType dtype)
+    : mesh_(mesh),
+      store_(store),
+      plan_(plan),
+      transient_(transient),
+      schedule_(transient),
+      parts_(Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::weights)) {
+  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
+    slots_[slot] = Tensor::empty(context, {transient.slot_size[slot]}, dtype, MemoryCategory::communication);
+  }
+}
+
+Tensor ValueGatherer::place_of(std::size_t shard) const {
+  return slots_[transient_.slot[shard]].slice(transient_.place[shard], {plan_.shards[shard].bucket.size});
+}
+
+void ValueGatherer::start(std::size_t group) {
+  const TransientGroup& wanted = transient_.groups[group];
+  std::vector<Pending>& pending = pending_[wanted.slot];
+  wait_all(pending);  // of a pass that was given up
+  for (const std::size_t i : wanted.shards) {
+    const Shard& shard = plan_.shards[i];
+    const Tensor part = parts_.slice(shard.offset, {shard.size()});
+    pending.push_back(ranks_of(mesh_, shard.bucket.group).all_gather(part, place_of(i), "values"));
+  }
+}
+
+void ValueGatherer::enter(std::int64_t unit, Direction direction) {
+  for (const std::size_t group : schedule_.enter(unit, direction)) start(group);
+  for (const std::size_t group : transient_.of_unit[static_cast<std::size_t>(unit)]) {
+    wait_all(pending_[transient_.groups[group].slot]);
+    for (const std::size_t i : transient_.groups[group].shards)
+      store_.bind_values(plan_.shards[i].bucket, place_of(i));
+  }
+}
+
+void ValueGatherer::leave(std::int64_t unit) {
+  for (const std::size_t group : transient_.of_unit[static_cast<std::size_t>(unit)]) {
+    for (const std::size_t i : transient_.groups[group].shards)
+      store_.bind_values(plan_.shards[i].bucket, Tensor());
+  }
+}
+
+void ValueGatherer::values_changed() {
+  for (auto& pending : pending_) wait_all(pending);
+  schedule_.forget();
+}
+
+void ValueGatherer::poll() {
+  for (auto& pending : pending_) {
+    for (Pending& one : pending) static_cast<void>(one.poll());
+  }
+}
+
+}  // namespace granule

@@ -1,0 +1,43 @@
+// ZeRO stage 3: every rank keeps its parts of the values; a unit's values are whole only while it is in use.
+#pragma once
+#include <array>
+#include <vector>
+
+#include "distributed/zero/shard_groups.hpp"
+#include "distributed/zero/slot_schedule.hpp"
+
+namespace granule {
+
+class ValueGatherer {
+ public:
+  /// Allocates this rank's parts (zero) and the slots. The store holds no values of its own.
+  ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
+                const TransientPlan& transient, DType dtype);
+
+  /// Binds the unit's values, gathered now or early, and starts gathering those of the next unit.
+  void enter(std::int64_t unit, Direction direction);
+  /// Frees them.
+  void leave(std::int64_t unit);
+  /// To be called after the parts have changed.
+  void values_changed();
+  /// Drives gathers under way on.
+  void poll();
+
+  /// This rank's parts, one after the other.
+  [[nodiscard]] const Tensor& parts() const { return parts_; }
+
+ private:
+  void start(std::size_t group);
+  [[nodiscard]] Tensor place_of(std::size_t shard) const;
+
+  const Mesh& mesh_;
+  ParameterStore& store_;
+  const ShardPlan& plan_;
+  const TransientPlan& transient_;
+  SlotSchedule schedule_;
+  Tensor parts_;
+  std::array<Tensor, TransientPlan::kSlots> slots_;
+  std::array<std::vector<Pending>, TransientPlan::kSlots> pending_;
+};
+
+}  // namespace granule
