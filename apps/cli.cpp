@@ -58,8 +58,9 @@ void check_command_name(const CLI::App& program, const std::string& word) {
 }
 
 /// Ranks that each did all of the work would print, and write, everything several times.
-void check_ranks(std::string_view command) {
-  if (command == "train" || command.starts_with("-") || !under_mpi_launcher()) return;
+void check_ranks(std::string_view command, std::string_view subcommand) {
+  const bool of_several = command == "train" || (command == "bench" && subcommand == "step");
+  if (of_several || command.starts_with("-") || !under_mpi_launcher()) return;
   const std::string what = fmt::format("granule {} works on one rank", command);
   if (refuses_several(*make_communicator(), what, "start it without mpirun")) throw SilentEnd{ExitCode::user};
 }
@@ -72,7 +73,7 @@ int parse_and_run(int argc, char** argv) {
     user_error("no command was given", "command line", "see granule --help");
   }
   check_command_name(program, argv[1]);
-  check_ranks(argv[1]);
+  check_ranks(argv[1], argc > 2 ? argv[2] : "");
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version

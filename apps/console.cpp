@@ -4,11 +4,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "data/files/disk.hpp"
+#include "distributed/agreement.hpp"
+#include "distributed/mpi/launcher.hpp"
 
 namespace granule {
 
@@ -36,6 +39,19 @@ bool refuses_several(const Communicator& ranks, std::string_view what, std::stri
     say_error(error.what());
   }
   return true;
+}
+
+void run_job_together(const std::function<void(Communicator&)>& body) {
+  std::optional<ExitCode> agreed;
+  run_job([&](Communicator& ranks) {
+    try {
+      body(ranks);
+    } catch (const AgreedError& error) {
+      if (ranks.rank() == 0) say_error(error.what());  // before any rank goes, as above
+      agreed = error.code();
+    }
+  });
+  if (agreed) throw SilentEnd{*agreed};
 }
 
 void prepare_streams() {

@@ -1,6 +1,7 @@
 // The program's two voices: stdout for machines (JSON, generated text), stderr for people. Here, and not with
 // fmt::print, because a reader that goes away must neither kill a training run nor pass for a crash.
 #pragma once
+#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -35,6 +36,9 @@ struct SilentEnd {
 /// A user error of a whole job of several ranks, to be called by each: rank 0 says why, and true is returned
 /// for all of them to part from each other in peace, and then to throw SilentEnd. One rank is not refused.
 [[nodiscard]] bool refuses_several(const Communicator& ranks, std::string_view what, std::string_view advice);
+/// run_job() for a command of several ranks: what all of them know of (AgreedError) is said by rank 0, and
+/// all part in peace and throw SilentEnd.
+void run_job_together(const std::function<void(Communicator&)>& body);
 
 /// Before anything else: a write to a closed pipe becomes an error instead of a signal, and no file opened
 /// later can take the place of a stdout or stderr that was closed.

@@ -6,6 +6,8 @@
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"
+#include "distributed/agreement.hpp"
+#include "distributed/communicators/self_communicator.hpp"
 
 namespace granule {
 namespace fs = std::filesystem;
@@ -72,6 +74,26 @@ Checkpoint open_listed(const StepDirectory& listed) {
   return checkpoint;
 }
 
+/// Newest first, as rank 0 sees them.
+std::vector<std::int64_t> steps_to_try(Communicator& ranks, const fs::path& run_directory) {
+  std::vector<std::int64_t> steps;
+  agree(ranks, [&] {
+    if (ranks.rank() != 0) return;
+    for (const StepDirectory& listed : list_checkpoints(run_directory)) steps.push_back(listed.step);
+  });
+  std::int64_t count = std::ssize(steps);
+  ranks.all_reduce(std::span(&count, 1), ReduceOp::max, "number of checkpoints").wait();
+  steps.resize(static_cast<std::size_t>(count));
+  ranks.all_reduce(std::span(steps), ReduceOp::max, "checkpoints").wait();
+  return steps;
+}
+
+bool any_rank(Communicator& ranks, bool mine) {
+  std::int64_t any = mine ? 1 : 0;
+  ranks.all_reduce(std::span(&any, 1), ReduceOp::max, "newer checkpoint").wait();
+  return any != 0;
+}
+
 }  // namespace
 
 std::string checkpoint_name(std::int64_t step) {
@@ -124,15 +146,30 @@ std::vector<StepDirectory> list_checkpoints(const fs::path& run_directory) {
 }
 
 FoundCheckpoint find_newest_valid(const fs::path& run_directory) {
+  SelfCommunicator alone;
+  return find_newest_valid(alone, run_directory);
+}
+
+FoundCheckpoint find_newest_valid(Communicator& ranks, const fs::path& run_directory) {
   FoundCheckpoint found;
-  for (const StepDirectory& listed : list_checkpoints(run_directory)) {
+  for (const std::int64_t step : steps_to_try(ranks, run_directory)) {
+    const fs::path path = checkpoints_of(run_directory) / checkpoint_name(step);
+    bool newer = false;
     try {
-      found.checkpoint = open_listed(listed);
+      agree(ranks, [&] {
+        try {
+          found.checkpoint = open_listed({step, path});
+        } catch (const NewerCheckpoint&) {
+          newer = true;
+          throw;
+        }
+      });
       return found;
-    } catch (const NewerCheckpoint&) {
-      throw;
     } catch (const Error& error) {
-      found.passed_over.push_back({listed.path, error.what()});
+      found.checkpoint.reset();
+      const bool any = any_rank(ranks, newer);
+      if (any) throw NewerCheckpoint(ExitCode::user, error.what(), "", "");
+      found.passed_over.push_back({path, error.what()});
     }
   }
   return found;

@@ -12,6 +12,7 @@
 
 #include "data/models/tensor_set.hpp"
 #include "distributed/checkpoint_manifest.hpp"
+#include "distributed/communicators/communicator.hpp"
 
 namespace granule {
 
@@ -53,6 +54,11 @@ struct FoundCheckpoint {
 /// The valid checkpoint of the highest step below `<run>/checkpoints`. Throws NewerCheckpoint rather than
 /// going on from an older state than the run has.
 [[nodiscard]] FoundCheckpoint find_newest_valid(const std::filesystem::path& run_directory);
+
+/// The same for the ranks of a job, which take the same one: a checkpoint that one of them cannot read is
+/// passed over by all. Reasons are those of the lowest such rank.
+[[nodiscard]] FoundCheckpoint find_newest_valid(Communicator& ranks,
+                                                const std::filesystem::path& run_directory);
 
 struct StepDirectory {
   std::int64_t step;

@@ -100,6 +100,7 @@ void CheckpointWriter::save(const CheckpointContent& content) {
     const fs::path aside = directory_ / fmt::format("{}{}", kAside, checkpoint_name(content.step));
     try {
       write_aside(aside, content);
+      if (content.before_commit) content.before_commit();
       publish(aside, content.step);
     } catch (...) {
       try_remove_tree(aside, *disk_);
@@ -125,8 +126,7 @@ void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointConten
   write_file(aside / kManifestName, manifest_text(manifest), *disk_);
 }
 
-/// The rename is the commit: everything in the directory is durable before it. Ranks that save together agree
-/// here first.
+/// The rename is the commit: everything in the directory is durable before it.
 void CheckpointWriter::publish(const fs::path& aside, std::int64_t step) {
   const fs::path target = directory_ / checkpoint_name(step);
   if (is_there(target)) discard(target);  // damaged, or save() would have refused

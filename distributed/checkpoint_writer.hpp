@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -36,6 +37,8 @@ struct CheckpointContent {
   std::span<const TensorToSave> optimizer;
   std::vector<std::filesystem::path> extra_files =
       {};  ///< copied under their own names, which is_plain_file_name()
+  /// Called when everything is on the disk and nothing is in place yet: where ranks that save together agree.
+  std::function<void()> before_commit = {};
 };
 
 class CheckpointWriter {

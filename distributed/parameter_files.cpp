@@ -47,12 +47,6 @@ void check_tied_head(const ParameterStore& store, const TensorSet& tensors, cons
              source, "set tie_word_embeddings to false in its config.json, or take the tensor out");
 }
 
-void read_slice(const TensorSet& tensors, const std::string& name, const LogicalTensor& logical,
-                const Tensor& slice) {
-  dispatch_float(slice.dtype(),
-                 [&]<class T>() { tensors.read_into(name, logical.shape.dims(), slice.span<T>()); });
-}
-
 }  // namespace
 
 void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
@@ -66,9 +60,24 @@ void check_parameters(const ParameterStore& store, const TensorSet& tensors, con
 
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source) {
   check_parameters(store, tensors, source);
+  load_part(store, {}, {store.values(), Extent::whole}, "", tensors);
+  load_states(store, tensors);
+}
+
+void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPart& part,
+               const std::string& prefix, const TensorSet& tensors) {
   for (const LogicalTensor& logical : store.logical()) {
-    read_slice(tensors, logical.name, logical, store.value_of(logical));
+    const std::int64_t begin = logical.offset, end = begin + logical.shape.numel();
+    for (const ArenaRange& range : ranges_held(plan, part.extent, begin, end)) {
+      const Tensor to = part.data.slice(range.at, {range.size});
+      dispatch_float(to.dtype(), [&]<class T>() {
+        tensors.read_into(prefix + logical.name, logical.shape.dims(), to.span<T>(), range.begin - begin);
+      });
+    }
   }
+}
+
+void load_states(const ParameterStore& store, const TensorSet& tensors) {
   const bool saved = has_any_state(store, tensors);
   for (const State& state : store.states()) {
     fill_zero(state.value);
@@ -76,33 +85,14 @@ void load_parameters(ParameterStore& store, const TensorSet& tensors, const std:
   }
 }
 
-std::vector<TensorToSave> parameters_to_save(const ParameterStore& store) {
-  std::vector<TensorToSave> saved = arena_to_save(store, store.values(), "");
+std::vector<TensorToSave> states_to_save(const ParameterStore& store) {
+  std::vector<TensorToSave> saved;
   for (const State& state : store.states()) {
     const auto dims = state.shape.dims();
     saved.push_back(tensor_of_bytes({state.name, DType::f32, {dims.begin(), dims.end()}},
                                     {state.value.raw(), static_cast<std::size_t>(state.value.bytes())}));
   }
   return saved;
-}
-
-std::vector<TensorToSave> arena_to_save(const ParameterStore& store, const Tensor& arena,
-                                        const std::string& prefix) {
-  std::vector<TensorToSave> saved;
-  for (const LogicalTensor& logical : store.logical()) {
-    const Tensor slice = arena.slice(logical.offset, logical.shape);
-    const auto dims = logical.shape.dims();
-    saved.push_back(tensor_of_bytes({prefix + logical.name, arena.dtype(), {dims.begin(), dims.end()}},
-                                    {slice.raw(), static_cast<std::size_t>(slice.bytes())}));
-  }
-  return saved;
-}
-
-void load_arena(const ParameterStore& store, const Tensor& arena, const std::string& prefix,
-                const TensorSet& tensors) {
-  for (const LogicalTensor& logical : store.logical()) {
-    read_slice(tensors, prefix + logical.name, logical, arena.slice(logical.offset, logical.shape));
-  }
 }
 
 }  // namespace granule

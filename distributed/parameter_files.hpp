@@ -5,6 +5,7 @@
 
 #include "data/models/safetensors_writer.hpp"
 #include "data/models/tensor_set.hpp"
+#include "distributed/zero/arena_part.hpp"
 #include "nn/parameters.hpp"
 
 namespace granule {
@@ -16,14 +17,13 @@ void check_parameters(const ParameterStore& store, const TensorSet& tensors, con
 /// Checks, then fills every parameter and state, converting the dtype.
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source);
 
-/// Views of every parameter, then of every state, in declaration order; the store must outlive them.
-[[nodiscard]] std::vector<TensorToSave> parameters_to_save(const ParameterStore& store);
+/// Fills what a rank has of a flat quantity laid out as the parameters (values, a moment), names prefixed.
+void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPart& part,
+               const std::string& prefix, const TensorSet& tensors);
+/// Fills the states; zero where the files have none of them.
+void load_states(const ParameterStore& store, const TensorSet& tensors);
 
-/// The same for a flat tensor laid out as the store's arena (an optimizer moment), names prefixed.
-[[nodiscard]] std::vector<TensorToSave> arena_to_save(const ParameterStore& store, const Tensor& arena,
-                                                      const std::string& prefix);
-/// Fills such a tensor again.
-void load_arena(const ParameterStore& store, const Tensor& arena, const std::string& prefix,
-                const TensorSet& tensors);
+/// Views of every state; the store must outlive them.
+[[nodiscard]] std::vector<TensorToSave> states_to_save(const ParameterStore& store);
 
 }  // namespace granule

@@ -1,6 +1,7 @@
 #include "moe/objective.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 namespace granule {
@@ -92,6 +93,26 @@ void LossReport::add(const LossReport& other) {
   add_up(device_aux_by_layer, other.device_aux_by_layer);
   add_up(z_by_layer, other.z_by_layer);
   add_up(alpha_by_layer, other.alpha_by_layer);
+}
+
+void LossReport::add_ranks(Communicator& ranks) {
+  const std::array parts{&aux_by_layer, &device_aux_by_layer, &z_by_layer, &alpha_by_layer};
+  // A rank that had nothing to do does not know how many layers leave which loss.
+  std::array<std::int64_t, parts.size()> sizes{};
+  for (std::size_t i = 0; i < parts.size(); ++i) sizes[i] = std::ssize(*parts[i]);
+  ranks.all_reduce(std::span(sizes), ReduceOp::max, "loss sizes").wait();
+  std::vector<double> sums{ce};
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    parts[i]->resize(static_cast<std::size_t>(sizes[i]));
+    sums.insert(sums.end(), parts[i]->begin(), parts[i]->end());
+  }
+  ranks.all_reduce(std::span(sums), ReduceOp::sum, "losses").wait();
+  ce = sums[0];
+  auto from = sums.begin() + 1;
+  for (std::vector<double>* const part : parts) {
+    std::copy_n(from, part->size(), part->begin());
+    from += std::ssize(*part);
+  }
 }
 
 double LossReport::aux() const {

@@ -1,6 +1,7 @@
 // The training objective, and what one micro-batch contributes to it. This is the one place where losses get
 // their weights, so no split of a batch over micro-batches or ranks can change them.
 #pragma once
+#include "distributed/communicators/communicator.hpp"
 #include "moe/model.hpp"
 
 namespace granule {
@@ -37,6 +38,7 @@ struct LossReport {
   std::vector<double> z_by_layer{};           ///< mean over tokens of z
   std::vector<double> alpha_by_layer{};       ///< what L was weighted with: aux_loss_alpha of a whole step
   void add(const LossReport& other);
+  void add_ranks(Communicator& ranks);      ///< sums over the ranks of a job
   [[nodiscard]] double aux() const;         ///< mean over MoE layers; 0 without any
   [[nodiscard]] double device_aux() const;  ///< the same
   [[nodiscard]] double z() const;           ///< sum over MoE layers

@@ -7,9 +7,10 @@
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
-#include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
+#include "moe/sharded_model.hpp"
 
 namespace granule {
 namespace {
@@ -77,14 +78,14 @@ void print_dry_run_without_data(const RunConfig& config) {
 }
 
 /// The checkpoint to go on from, if --resume finds one.
-std::optional<Checkpoint> checkpoint_to_resume(const TrainArguments& arguments) {
+std::optional<Checkpoint> checkpoint_to_resume(Communicator& ranks, const TrainArguments& arguments) {
   if (!arguments.resume) return std::nullopt;
-  FoundCheckpoint found = find_newest_valid(arguments.out);
-  warn_of_damage(found.passed_over);
+  FoundCheckpoint found = find_newest_valid(ranks, arguments.out);
+  if (ranks.rank() == 0) warn_of_damage(found.passed_over);
   // Starting over would bury what might still be saved by hand.
   if (!found.checkpoint && !found.passed_over.empty()) {
-    user_error("every checkpoint of the run is damaged", arguments.out.string(),
-               "repair one, or move checkpoints/ away to start from the beginning");
+    throw AgreedError(ExitCode::user, "every checkpoint of the run is damaged", arguments.out.string(),
+                      "repair one, or move checkpoints/ away to start from the beginning");
   }
   return std::move(found.checkpoint);
 }
@@ -100,54 +101,88 @@ void require_room_for_checkpoints(const TrainArguments& arguments, const RunConf
   require_room(arguments.out, bytes, config.checkpoint.keep, (left + every - 1) / every);
 }
 
-void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
+/// What a run is made from: found by every rank for itself.
+struct RunInput {
   std::optional<ModelFiles> start;
-  ConfigOptions options;
-  if (!arguments.init_from.empty()) {
-    start = open_model(arguments.init_from);
-    // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
-    options.base =
-        ConfigBase{{.model = start->config().model, .moe = start->config().moe}, start->path().string()};
-  }
-  RunConfig config = load_run_config(arguments.config, arguments.overrides, options);
-  if (arguments.dry_run && config.data.path.empty() && config.data.mix.empty())
-    return print_dry_run_without_data(config);
-  const RunData data = open_run_data(config);
-  settle_vocabulary(config, data, start ? start->tokenizer_sha256() : std::string());
-  const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
-  if (arguments.dry_run) return print_dry_run(config, steps);
-  if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
-  require_room_for_checkpoints(arguments, config, steps);
+  RunConfig config;
+  std::optional<RunData> data;
+};
 
-  RunDirectory directory(arguments.out,
-                         arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
-  const std::optional<Checkpoint> checkpoint = checkpoint_to_resume(arguments);
-  Context context({.threads = thread_count(config)});
-  Model model(context, config.model, config.moe, config.train.dtype, Gradients::yes);
-  const double peak_flops = 1e9 * fma_ceiling_gflops(context.pool(), config.train.dtype, kCeilingSeconds);
-  Trainer trainer(context, ranks, config, model, data, directory, peak_flops);
-  if (checkpoint) {
-    trainer.resume(*checkpoint);
-  } else if (start) {
-    load_parameters(model.parameters(), start->tensors(), start->path().string());
-  } else {
-    model.parameters().initialise(static_cast<std::uint64_t>(config.train.seed),
-                                  config.model.initializer_range);
+RunInput read_input(const TrainArguments& arguments, std::int64_t ranks) {
+  RunInput input;
+  ConfigOptions options{.ranks = ranks};
+  if (!arguments.init_from.empty()) {
+    input.start = open_model(arguments.init_from);
+    // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
+    options.base = ConfigBase{{.model = input.start->config().model, .moe = input.start->config().moe},
+                              input.start->path().string()};
   }
-  directory.write_config(to_toml(config));
-  if (data.tokenizer) directory.copy_tokenizer(*data.tokenizer);
+  input.config = load_run_config(arguments.config, arguments.overrides, options);
+  check_layout({input.config.parallel.ep, input.config.moe.n_routed_experts}, ranks);
+  if (arguments.dry_run && input.config.data.path.empty() && input.config.data.mix.empty()) return input;
+  input.data = open_run_data(input.config);
+  settle_vocabulary(input.config, *input.data, input.start ? input.start->tokenizer_sha256() : std::string());
+  return input;
+}
+
+void dry_run(const RunInput& input) {
+  if (!input.data) return print_dry_run_without_data(input.config);
+  print_dry_run(input.config,
+                resolve_steps(input.config, input.data->train.samples(input.config.data.seq_len)));
+}
+
+/// Rank 0's; the others have none.
+std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, const RunInput& input) {
+  const RunConfig& config = input.config;
+  if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
+  require_room_for_checkpoints(arguments, config,
+                               resolve_steps(config, input.data->train.samples(config.data.seq_len)));
+  return std::make_unique<RunDirectory>(
+      arguments.out, arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
+}
+
+/// Of all ranks' threads together.
+double peak_flops(Communicator& ranks, Context& context, DType dtype) {
+  double flops = 1e9 * fma_ceiling_gflops(context.pool(), dtype, kCeilingSeconds);
+  ranks.all_reduce(std::span(&flops, 1), ReduceOp::sum, "ceiling").wait();
+  return flops;
+}
+
+void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
+  RunInput input;
+  std::unique_ptr<RunDirectory> directory;
+  agree(ranks, [&] { input = read_input(arguments, ranks.size()); });
+  if (arguments.dry_run) return ranks.rank() == 0 ? dry_run(input) : void();
+  agree(ranks, [&] {
+    if (ranks.rank() == 0) directory = open_directory(arguments, input);
+  });
+  const std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
+
+  const RunConfig& config = input.config;
+  Context context({.threads = thread_count(config, ranks_on_these_cores(ranks))});
+  ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
+  Trainer trainer(context, sharded, config, *input.data, directory.get(),
+                  peak_flops(ranks, context, config.train.dtype));
+  agree(ranks, [&] {
+    if (checkpoint) {
+      trainer.resume(*checkpoint);
+    } else if (input.start) {
+      sharded.load(input.start->tensors(), input.start->path().string());
+    } else {
+      sharded.parameters().initialise(static_cast<std::uint64_t>(config.train.seed),
+                                      config.model.initializer_range);
+    }
+  });
+  if (directory) {
+    directory->write_config(to_toml(config));
+    if (input.data->tokenizer) directory->copy_tokenizer(*input.data->tokenizer);
+  }
   trainer.run(signals);
 }
 
 void train(const TrainArguments& arguments) {
-  StopSignals signals;   // before MPI and every thread
-  bool refused = false;  // that part is not built
-  run_job([&](Communicator& ranks) {
-    const std::string what = fmt::format("training on {} ranks is not built yet", ranks.size());
-    refused = refuses_several(ranks, what, "run one rank; train.threads uses the cores");
-    if (!refused) train_on(ranks, signals, arguments);
-  });
-  if (refused) throw SilentEnd{ExitCode::user};
+  StopSignals signals;  // before MPI and every thread
+  run_job_together([&](Communicator& ranks) { train_on(ranks, signals, arguments); });
 }
 
 }  // namespace

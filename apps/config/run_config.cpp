@@ -118,8 +118,15 @@ std::vector<DataMix::Part> RunConfig::Data::sources() const {
   return {{path}};
 }
 
-int thread_count(const RunConfig& config) {
-  return config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cores();
+int thread_count(const RunConfig& config, std::int64_t sharers) {
+  if (config.train.threads > 0) return static_cast<int>(config.train.threads);
+  return std::max(1, available_cores() / static_cast<int>(sharers));
+}
+
+ParallelLayout layout_of(const RunConfig& config) {
+  return {.ep = config.parallel.ep,
+          .zero = static_cast<ZeroStage>(config.parallel.zero),
+          .receive_limit = config.parallel.receive_limit};
 }
 
 void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_view checkpoint) {

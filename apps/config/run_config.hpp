@@ -17,6 +17,7 @@
 #include "core/device.hpp"
 #include "core/dtype.hpp"
 #include "data/sampling/data_mix.hpp"
+#include "distributed/zero/parallel_layout.hpp"
 #include "moe/config.hpp"
 #include "nn/config.hpp"
 #include "optim/schedule.hpp"
@@ -66,6 +67,13 @@ struct RunConfig {
     double spike_sigma = 0.0;    ///< deviations above the mean at which a step is skipped; 0: off
     friend bool operator==(const Train&, const Train&) = default;
   };
+  struct Parallel {
+    std::int64_t ep = 1;                ///< ranks that share out the experts of a layer
+    std::int64_t zero = 0;              ///< ZeRO stage, 0 to 3
+    std::int64_t receive_limit = 0;     ///< rows of tokens that a rank receives at once; 0: all
+    std::int64_t watchdog_seconds = 0;  ///< without progress, that end the job; 0: by the length of a step
+    friend bool operator==(const Parallel&, const Parallel&) = default;
+  };
   struct Checkpoint {
     Period every{Period::Unit::steps, 500};  ///< zero: only at the end
     std::int64_t keep = 3;                   ///< newest ones; 0: all
@@ -89,6 +97,7 @@ struct RunConfig {
   Optim optim;
   Schedule schedule;
   Train train;
+  Parallel parallel;
   Checkpoint checkpoint;
   Eval eval;
   Log log;
@@ -117,8 +126,11 @@ struct ConfigOptions {
 [[nodiscard]] RunConfig override_run_config(std::span<const std::string> overrides,
                                             const ConfigOptions& options);
 
-/// Threads of this rank: train.threads, or every core this process may use.
-[[nodiscard]] int thread_count(const RunConfig& config);
+/// Threads of this rank: train.threads, or its share of the cores that it may use with `sharers` ranks.
+[[nodiscard]] int thread_count(const RunConfig& config, std::int64_t sharers = 1);
+
+/// How ranks share a model of this config.
+[[nodiscard]] ParallelLayout layout_of(const RunConfig& config);
 
 /// Every key with its value as a TOML document that loads to the same config.
 [[nodiscard]] std::string to_toml(const RunConfig& config);

@@ -42,11 +42,21 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
   RouterRecord record(model.moe_layers(), model.moe().n_routed_experts);
   MixSampler sampler = data.sampler(options.seq_len, SampleOrder::sequential, 0);
   LossReport losses;
-  for (std::int64_t first = 0; first < samples; first += size) {
+  const std::int64_t rank = options.ranks != nullptr ? options.ranks->rank() : 0;
+  const std::int64_t ranks = options.ranks != nullptr ? options.ranks->size() : 1;
+  for (std::int64_t round = 0; round < samples; round += ranks * size) {
+    // A rank for which nothing is left computes nothing with the others, whose experts it may hold.
+    const std::int64_t first = std::min(round + rank * size, samples);
     const MicroBatch batch =
         read_samples(context, data, sampler, first, std::min(size, samples - first), options);
-    losses.add(evaluate_micro_batch(model, context, batch, totals, {.routing = &record}, options.capacity));
-    if (options.on_progress) options.on_progress(first + batch.batch, samples);
+    const LossReport report = evaluate_micro_batch(
+        model, context, batch, totals, {.routing = &record, .units = options.units}, options.capacity);
+    if (batch.batch > 0) losses.add(report);
+    if (options.on_progress) options.on_progress(std::min(round + ranks * size, samples), samples);
+  }
+  if (options.ranks != nullptr) {
+    losses.add_ranks(*options.ranks);
+    record.add_ranks(*options.ranks);
   }
   Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce, .aux = losses.aux()};
   result.perplexity = std::exp(losses.ce);

@@ -17,6 +17,9 @@ struct EvaluationOptions {
   DocumentMask mask = DocumentMask::no;
   Capacity capacity = Capacity::unlimited;
   std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
+  Communicator* ranks =
+      nullptr;  ///< share out the micro-batches, and have the same result; nullptr: one rank
+  UnitObserver* units = nullptr;  ///< of sharded parameters
 };
 
 struct Evaluation {

@@ -29,18 +29,44 @@ std::int64_t sum(const std::vector<std::int64_t>& values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
 }
 
+/// Of the part of the router's gradient that this rank owns.
+GradientShares own_shares(const RouterRecord& record, std::int64_t i, std::int64_t layer,
+                          const ShardedParameters& parameters) {
+  GradientShares sum;
+  const auto gate = fmt::format("model.layers.{}.mlp.gate.weight", layer);
+  if (!parameters.store().has(gate)) return sum;
+  const LogicalTensor& tensor = parameters.store().find(gate);
+  const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
+  for (std::size_t s = 0; s < parameters.plan().shards.size(); ++s) {
+    const Shard& shard = parameters.plan().shards[s];
+    const std::int64_t from = std::max(begin, shard.begin());
+    const std::int64_t to = std::min(end, shard.begin() + shard.size());
+    if (from >= to) continue;
+    const Tensor part = parameters.own_gradients(s).slice(from - shard.begin(), {to - from});
+    const GradientShares shares = record.gradient_shares(i, from - begin, part);
+    sum = {sum.balance + shares.balance, sum.ce + shares.ce};
+  }
+  return sum;
+}
+
 }  // namespace
 
-std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record) {
-  const PhaseTimer timer(model.parameters().values().context().profile(), "router statistics");
-  const ParameterStore& parameters = model.parameters();
+std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record,
+                                         const ShardedParameters& parameters) {
+  const PhaseTimer timer(parameters.own_values(0).context().profile(), "router statistics");
+  std::vector<double> sums;  // balance and ce of each layer
+  for (std::int64_t i = 0; i < record.layers(); ++i) {
+    const GradientShares shares =
+        own_shares(record, i, model.moe_layers()[static_cast<std::size_t>(i)], parameters);
+    sums.insert(sums.end(), {shares.balance, shares.ce});
+  }
+  parameters.mesh().world.all_reduce(std::span(sums), ReduceOp::sum, "router statistics").wait();
   std::vector<RouterReport> reports;
   for (std::int64_t i = 0; i < record.layers(); ++i) {
-    RouterReport report{load_statistics(record.counts(i)), record.dropped(i), record.entropy(i)};
-    const std::int64_t layer = model.moe_layers()[static_cast<std::size_t>(i)];
-    if (const auto gate = fmt::format("model.layers.{}.mlp.gate.weight", layer); parameters.has(gate))
-      report.balance_over_ce = record.balance_over_ce(i, parameters.gradient_of(parameters.find(gate)));
-    reports.push_back(report);
+    const GradientShares shares{sums[2 * static_cast<std::size_t>(i)],
+                                sums[2 * static_cast<std::size_t>(i) + 1]};
+    reports.push_back(
+        {load_statistics(record.counts(i)), record.dropped(i), record.entropy(i), shares.balance_over_ce()});
   }
   return reports;
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "distributed/zero/sharded_parameters.hpp"
 #include "moe/model.hpp"
 #include "moe/routing/router_record.hpp"
 
@@ -16,8 +17,9 @@ struct RouterReport {
   double balance_over_ce = 0.0;  ///< norms of the two gradients on the router's weights
 };
 
-/// Of every mixture-of-experts layer, after the gradients of a step are complete.
-[[nodiscard]] std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record);
+/// Of every mixture-of-experts layer, after gradients and record of a step are summed over the ranks.
+[[nodiscard]] std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record,
+                                                       const ShardedParameters& parameters);
 
 /// The run's figures (the worst layer's maximum, means of what has a mean, sums of what is counted), then
 /// each layer's.

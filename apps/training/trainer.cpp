@@ -1,10 +1,12 @@
 #include "apps/training/trainer.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizers/tokenizer.hpp"
+#include "distributed/agreement.hpp"
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
 #include "moe/routing/bias_balance.hpp"
@@ -13,25 +15,8 @@
 namespace granule {
 namespace {
 
-/// Norms and biases keep their size unless the config says otherwise; padding may decay, it is zero.
-std::vector<DecayRange> decay_ranges(const ParameterStore& store, bool decay_norms) {
-  std::vector<DecayRange> ranges;
-  std::int64_t at = 0;
-  const auto extend_to = [&](std::int64_t end, Decay decay) {
-    if (!ranges.empty() && ranges.back().decay == decay) {
-      ranges.back().end = end;
-    } else {
-      ranges.push_back({at, end, decay});
-    }
-    at = end;
-  };
-  for (const LogicalTensor& tensor : store.logical()) {
-    const bool decays = decay_norms || tensor.role == ParameterRole::matrix;
-    extend_to(tensor.offset + tensor.shape.numel(), decays ? Decay::yes : Decay::no);
-  }
-  if (at < store.values().numel()) extend_to(store.values().numel(), Decay::yes);
-  return ranges;
-}
+/// How often ranks compare what each of them holds a copy of.
+constexpr std::int64_t kReplicaCheckEvery = 100;
 
 AdamWConfig adamw_config(const RunConfig::Optim& optim) {
   return {optim.betas[0], optim.betas[1], optim.eps, optim.weight_decay};
@@ -77,24 +62,32 @@ bool due(std::int64_t step, std::int64_t every) {
 
 }  // namespace
 
-Trainer::Trainer(Context& context, Communicator& ranks, const RunConfig& config, Model& model,
-                 const RunData& data, RunDirectory& directory, double peak_flops)
+Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& config, const RunData& data,
+                 RunDirectory* directory, double peak_flops)
     : context_(context),
-      ranks_(ranks),
+      sharded_(sharded),
+      model_(sharded.model()),
+      ranks_(sharded.ranks()),
       config_(config),
       steps_(resolve_steps(config, data.train.samples(config.data.seq_len))),
-      model_(model),
       data_(data),
       directory_(directory),
       peak_flops_(peak_flops),
       totals_{config.train.batch_size * config.data.seq_len, config.train.batch_size,
               config.train.batch_size / config.train.micro_batch_size},
-      optimizer_(context, adamw_config(config.optim), model.dtype(), model.parameters().values().numel(),
-                 decay_ranges(model.parameters(), config.optim.decay_norms)),
+      optimizer_(context, sharded.parameters(), adamw_config(config.optim),
+                 config.optim.decay_norms ? DecayOf::everything : DecayOf::matrices),
       guard_({config.train.max_skips, config.train.spike_sigma}),
-      router_(model.moe_layers(), model.moe().n_routed_experts),
-      checkpoints_({.run_directory = directory.path(), .keep = config.checkpoint.keep}) {
-  router_.measure_balance(context, model.dtype(), model.config().hidden_size);
+      router_(model_.moe_layers(), config.moe.n_routed_experts),
+      tensors_(global_tensors(config.model, config.moe, sharded.parameters().plan().world)) {
+  if (directory_ != nullptr)
+    checkpoints_.emplace(
+        CheckpointOptions{.run_directory = directory->path(), .keep = config.checkpoint.keep});
+  router_.measure_balance(context, model_.dtype(), config.model.hidden_size);
+}
+
+void Trainer::tell(const std::string& line) {
+  if (directory_ != nullptr) directory_->log(line);
 }
 
 MicroBatch Trainer::next_micro_batch() {
@@ -115,37 +108,32 @@ MicroBatch Trainer::next_micro_batch() {
 StepReport Trainer::step(std::int64_t n) {
   const auto start = std::chrono::steady_clock::now();
   context_.profile().reset();
-  ParameterStore& parameters = model_.parameters();
+  ranks_.ledger().begin_step(n);
   StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
-  parameters.begin_step();
-  router_.begin_step();
-  for (std::int64_t micro = 0; micro < totals_.micro_batches; ++micro) {
-    const MicroBatch batch = next_micro_batch();
-    report.losses.add(
-        train_micro_batch(model_, batch, totals_, config_.train.recompute, {.routing = &router_}));
-  }
-  parameters.finish_gradients();
+  ranks_.ledger().begin_phase("gradients");
+  report.losses = sharded_.compute_gradients(totals_, config_.train.recompute, router_,
+                                             [this] { return next_micro_batch(); });
   update_parameters(report);
   finish_report(report, start);
   return report;
 }
 
 void Trainer::update_parameters(StepReport& report) {
+  ranks_.ledger().begin_phase("update");
   const PhaseTimer timer(context_.profile(), "optimizer");
-  const ParameterStore& parameters = model_.parameters();
-  report.grad_norm = gradient_norm(parameters.gradients());
+  report.grad_norm = optimizer_.gradient_norm();
   report.verdict = guard_.judge(report.losses.ce, report.grad_norm);
   report.skips = guard_.state().skips;
   if (report.verdict != StepVerdict::apply) return;
-  optimizer_.step(parameters.values(), parameters.gradients(), report.lr,
-                  clip_factor(report.grad_norm, config_.optim.grad_clip));
+  optimizer_.step(report.lr, clip_factor(report.grad_norm, config_.optim.grad_clip));
   update_selection_bias(model_, router_);
+  if (report.step % kReplicaCheckEvery == 0) sharded_.parameters().require_equal_replicas();
 }
 
 void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
   GRANULE_ASSERT(context_.step_memory().in_use() == 0, "step {} left {} bytes of activations behind",
                  report.step, context_.step_memory().in_use());
-  report.routers = router_reports(model_, router_);
+  report.routers = router_reports(model_, router_, sharded_.parameters());
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.tokens = report.step * totals_.target_tokens;
   report.tokens_per_second = static_cast<double>(totals_.target_tokens) / report.seconds;
@@ -161,56 +149,70 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
 }
 
 void Trainer::record(StepReport& report) {
-  directory_.append_counts(router_.counts());
+  if (directory_ != nullptr) directory_->append_counts(router_.counts());
   const bool last = report.step == steps_.total;
   const bool evaluated =
       data_.validation && steps_.eval_every > 0 && (last || due(report.step, steps_.eval_every));
   if (evaluated) {
+    ranks_.ledger().begin_phase("evaluation");
     report.evaluation = evaluate(context_, model_, *data_.validation,
                                  {.seq_len = config_.data.seq_len,
                                   .micro_batch_size = config_.train.micro_batch_size,
                                   .samples = config_.eval.batches * config_.train.batch_size,
-                                  .mask = DocumentMask{config_.data.document_mask}});
+                                  .mask = DocumentMask{config_.data.document_mask},
+                                  .ranks = &ranks_,
+                                  .units = &sharded_.parameters()});
   }
+  if (directory_ == nullptr) return;
   const std::string text = progress_text(report, steps_.total);
   const bool skipped = report.verdict != StepVerdict::apply;
-  if (!evaluated && !last && !skipped && !due(report.step, steps_.log_every)) return directory_.status(text);
-  directory_.append_metrics(metrics_row(report));
-  directory_.log(text);
+  if (!evaluated && !last && !skipped && !due(report.step, steps_.log_every)) return directory_->status(text);
+  directory_->append_metrics(metrics_row(report));
+  directory_->log(text);
+}
+
+SignalRequest Trainer::agree_on_request(StopSignals& signals, StepReport& report) {
+  std::array<std::int64_t, 2> highest{static_cast<std::int64_t>(signals.take()), report.peak_bytes};
+  ranks_.all_reduce(std::span(highest), ReduceOp::max, "step end").wait();
+  report.peak_bytes = highest[1];
+  return static_cast<SignalRequest>(highest[0]);
 }
 
 void Trainer::run(StopSignals& signals) {
-  directory_.open_records(
-      {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
-      config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
+  if (directory_ != nullptr) {
+    directory_->open_records(
+        {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
+        config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
+  }
   loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
                                      loader_options(config_, ranks_, done_ * config_.train.batch_size));
   SignalRequest request = SignalRequest::none;
   const std::int64_t first = done_;
   while (done_ < steps_.total && request != SignalRequest::stop) {
     StepReport report = step(done_ + 1);
+    request = agree_on_request(signals, report);
     record(report);
-    if (done_ == first) directory_.log(memory_text(context_.memory()));
+    if (done_ == first) tell(memory_text(context_.memory()));
     done_ = report.step;
     if (guard_.gives_up()) give_up(report);
-    request = signals.take();
     if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) save();
   }
   if (saved_ != done_) save();
   if (request == SignalRequest::stop)
-    directory_.log(fmt::format("stopped by a signal after step {}; --resume goes on", done_));
+    tell(fmt::format("stopped by a signal after step {}; --resume goes on", done_));
 }
 
 void Trainer::give_up(const StepReport& last) const {
   const std::string saved =
       saved_ < 0 ? "there is no checkpoint" : "the last one is " + checkpoint_name(saved_);
-  throw Error(
+  // Every rank has counted the same steps, so every rank comes here.
+  throw AgreedError(
       ExitCode::non_finite,
       fmt::format("{} steps in a row were skipped (train.max_skips = {}), step {} with a loss of {} and "
                   "a gradient norm of {}",
                   guard_.state().skips_in_row, config_.train.max_skips, last.step, last.losses.ce,
                   last.grad_norm),
-      directory_.path().string(),
+      directory_ != nullptr ? directory_->path().string() : std::string(),
       fmt::format("start again from a checkpoint with --init-from and a lower optim.lr; {}", saved));
 }
 
@@ -222,32 +224,44 @@ nlohmann::json Trainer::sections() const {
 }
 
 void Trainer::save() {
-  directory_.sync();
-  const ParameterStore& store = model_.parameters();
-  const auto model = parameters_to_save(store);
-  auto optimizer = arena_to_save(store, optimizer_.first_moment(), "exp_avg.");
-  auto second = arena_to_save(store, optimizer_.second_moment(), "exp_avg_sq.");
+  ranks_.ledger().begin_phase("checkpoint");
+  const ShardedParameters& parameters = sharded_.parameters();
+  auto model = gathered(tensors_, {ranks_, parameters.plan(), parameters.values()}, "");
+  for (TensorToSave& state : states_to_save(model_.parameters())) model.push_back(std::move(state));
+  auto optimizer = gathered(tensors_, {ranks_, parameters.plan(), optimizer_.first_moment()}, "exp_avg.");
+  auto second = gathered(tensors_, {ranks_, parameters.plan(), optimizer_.second_moment()}, "exp_avg_sq.");
   optimizer.insert(optimizer.end(), std::make_move_iterator(second.begin()),
                    std::make_move_iterator(second.end()));
-  CheckpointContent content{.step = done_,
-                            .consumed_samples = done_ * config_.train.batch_size,
-                            .sections = sections(),
-                            .model = model,
-                            .optimizer = optimizer};
-  if (data_.tokenizer) content.extra_files = tokenizer_files(*data_.tokenizer);
-  checkpoints_.save(content);
+  if (checkpoints_) {
+    directory_->sync();
+    CheckpointContent content{.step = done_,
+                              .consumed_samples = done_ * config_.train.batch_size,
+                              .sections = sections(),
+                              .model = model,
+                              .optimizer = optimizer,
+                              .before_commit = [this] { ranks_.barrier("commit").wait(); }};
+    if (data_.tokenizer) content.extra_files = tokenizer_files(*data_.tokenizer);
+    checkpoints_->save(content);
+  } else {
+    // This rank's part: to give what rank 0 writes, and to be there when it is put in place.
+    read_as_written(model, CheckpointOptions{}.max_file_bytes);
+    read_as_written(optimizer, CheckpointOptions{}.max_file_bytes);
+    ranks_.barrier("commit").wait();
+  }
   saved_ = done_;
-  directory_.log(fmt::format("saved {}", checkpoint_name(done_)));
+  tell(fmt::format("saved {}", checkpoint_name(done_)));
 }
 
 void Trainer::resume(const Checkpoint& checkpoint) {
   const auto& saved = checkpoint.sections();
-  check_resumable(run_config_from_json(saved.at("config"), checkpoint.path().string()), config_,
-                  checkpoint.path().string());
-  require_same_data(saved.at("data"), data_, checkpoint.path().string());
-  load_parameters(model_.parameters(), checkpoint.model(), checkpoint.path().string());
-  load_arena(model_.parameters(), optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
-  load_arena(model_.parameters(), optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());
+  const std::string source = checkpoint.path().string();
+  check_resumable(run_config_from_json(saved.at("config"), source), config_, source);
+  require_same_data(saved.at("data"), data_, source);
+  sharded_.load(checkpoint.model(), source);
+  const ParameterStore& store = model_.parameters();
+  const ShardPlan& plan = sharded_.parameters().plan();
+  load_part(store, plan, optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
+  load_part(store, plan, optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());
   optimizer_.set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
   if (saved.contains("step_guard")) guard_.set_state(guard_state_from(saved.at("step_guard")));
   done_ = saved_ = checkpoint.step();

@@ -9,8 +9,8 @@
 #include "data/sampling/loader.hpp"
 #include "distributed/checkpoint.hpp"
 #include "distributed/checkpoint_writer.hpp"
-#include "distributed/communicators/communicator.hpp"
-#include "optim/adamw.hpp"
+#include "distributed/zero/sharded_optimizer.hpp"
+#include "moe/sharded_model.hpp"
 #include "optim/step_guard.hpp"
 
 namespace granule {
@@ -18,9 +18,10 @@ namespace granule {
 class Trainer {
  public:
   /// `config` is final: vocab_size is set, data and shapes agree. The model's values are set by the caller or
-  /// by resume(). `peak_flops`: of this rank's threads, for the utilisation reported; 0: unknown.
-  Trainer(Context& context, Communicator& ranks, const RunConfig& config, Model& model, const RunData& data,
-          RunDirectory& directory, double peak_flops);
+  /// by resume(). `directory`: rank 0's; other ranks have none. `peak_flops`: of all ranks, for the
+  /// utilisation reported; 0: unknown.
+  Trainer(Context& context, ShardedModel& sharded, const RunConfig& config, const RunData& data,
+          RunDirectory* directory, double peak_flops);
 
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
@@ -35,23 +36,28 @@ class Trainer {
   void update_parameters(StepReport& report);
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
   void record(StepReport& report);
+  /// What the ranks agree to do after a step, one of them having been asked to.
+  [[nodiscard]] SignalRequest agree_on_request(StopSignals& signals, StepReport& report);
   void save();
+  void tell(const std::string& line);
   [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
 
   Context& context_;
+  ShardedModel& sharded_;
+  Model& model_;
   Communicator& ranks_;
   const RunConfig& config_;
   RunSteps steps_;
-  Model& model_;
   const RunData& data_;
-  RunDirectory& directory_;
+  RunDirectory* directory_;
   double peak_flops_;
-  StepTotals totals_;
-  AdamW optimizer_;
+  StepTotals totals_;  // over all ranks
+  ShardedOptimizer optimizer_;
   StepGuard guard_;
   RouterRecord router_;
-  CheckpointWriter checkpoints_;
+  std::vector<GlobalTensor> tensors_;            // what a checkpoint holds
+  std::optional<CheckpointWriter> checkpoints_;  // rank 0's
   std::unique_ptr<Loader> loader_;
   std::int64_t done_ = 0;    // steps
   std::int64_t saved_ = -1;  // step of the newest checkpoint

@@ -73,4 +73,8 @@ WrittenTensors write_tensors(const std::filesystem::path& directory, const std::
                              std::span<const TensorToSave> tensors, std::int64_t max_bytes, ShardNames names,
                              Disk& disk = Disk::system());
 
+/// Reads every tensor as write_tensors() does, in its order and pieces, and writes nothing: the part of a
+/// rank whose read() is needed where another rank writes.
+void read_as_written(std::span<const TensorToSave> tensors, std::int64_t max_bytes);
+
 }  // namespace granule

@@ -11,11 +11,15 @@
 namespace granule {
 namespace {
 
-void check_size(const std::string& name, std::span<const std::int64_t> shape, std::size_t size) {
-  std::size_t expected = 1;
-  for (const std::int64_t extent : shape) expected *= static_cast<std::size_t>(extent);
-  GRANULE_CHECK(expected == size, "reading '{}': {} elements for the shape [{}]", name, size,
-                fmt::join(shape, ", "));
+/// Elements [begin, begin + size) of a view.
+TensorView part_of(TensorView view, const std::string& name, std::int64_t begin, std::size_t size) {
+  const auto element = static_cast<std::size_t>(size_of(view.dtype));
+  const std::size_t first = static_cast<std::size_t>(begin) * element, length = size * element;
+  GRANULE_CHECK(begin >= 0 && first <= view.bytes.size() && length <= view.bytes.size() - first,
+                "reading '{}': elements {} to {} of {}", name, begin, begin + std::int64_t(size),
+                view.bytes.size() / element);
+  view.bytes = view.bytes.subspan(first, length);
+  return view;
 }
 
 }  // namespace
@@ -73,17 +77,15 @@ TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t>
   return *view;
 }
 
-void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape,
-                          std::span<float> out) const {
-  check_size(name, shape, out.size());
-  const TensorView view = get(name, shape);
+void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out,
+                          std::int64_t begin) const {
+  const TensorView view = part_of(get(name, shape), name, begin, out.size());
   floats_from_bytes(view.dtype, view.bytes, out);
 }
 
-void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape,
-                          std::span<double> out) const {
-  check_size(name, shape, out.size());
-  const TensorView view = get(name, shape);
+void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out,
+                          std::int64_t begin) const {
+  const TensorView view = part_of(get(name, shape), name, begin, out.size());
   floats_from_bytes(view.dtype, view.bytes, out);
 }
 

@@ -29,9 +29,11 @@ class TensorSet {
   [[nodiscard]] const std::filesystem::path& file_of(const std::string& name) const;
   [[nodiscard]] const std::vector<SafetensorsFile>& files() const { return files_; }
 
-  /// Reads what get() returns, converted; `out` has the size of `shape`.
-  void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out) const;
-  void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out) const;
+  /// Elements [begin, begin + size(out)) of what get() returns, converted.
+  void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out,
+                 std::int64_t begin = 0) const;
+  void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out,
+                 std::int64_t begin = 0) const;
 
  private:
   struct Place {

@@ -20,4 +20,8 @@ namespace granule {
 /// are several it ends all of them, with its exit code.
 void run_job(const std::function<void(Communicator&)>& body);
 
+/// How many ranks, this one among them, may use exactly the cores that this one may use: all of a host, or
+/// one where the launcher binds each to cores of its own. A collective.
+[[nodiscard]] std::int64_t ranks_on_these_cores(Communicator& ranks);
+
 }  // namespace granule

@@ -64,18 +64,42 @@ Tensor RouterRecord::balance_gradient(std::int64_t layer) {
   return balance_.empty() ? Tensor{} : balance_[index_of(layer)];
 }
 
-double RouterRecord::balance_over_ce(std::int64_t i, const Tensor& gradient_ED) const {
-  if (balance_.empty()) return 0.0;
-  double balance = 0.0, ce = 0.0;
-  dispatch_float(gradient_ED.dtype(), [&]<class T>() {
-    const auto all = gradient_ED.span<const T>();
-    const auto part = balance_[static_cast<std::size_t>(i)].span<const T>();
+double GradientShares::balance_over_ce() const {
+  return balance == 0.0 ? 0.0 : std::sqrt(balance / ce);
+}
+
+GradientShares RouterRecord::gradient_shares(std::int64_t i, std::int64_t begin,
+                                             const Tensor& gradient) const {
+  GradientShares shares;
+  if (balance_.empty()) return shares;
+  const Tensor of_balance = balance_[static_cast<std::size_t>(i)].slice(begin, {gradient.numel()});
+  dispatch_float(gradient.dtype(), [&]<class T>() {
+    const auto all = gradient.span<const T>();
+    const auto part = of_balance.span<const T>();
     for (std::size_t j = 0; j < all.size(); ++j) {
-      balance += std::pow(static_cast<double>(part[j]), 2);
-      ce += std::pow(static_cast<double>(all[j]) - static_cast<double>(part[j]), 2);
+      shares.balance += std::pow(static_cast<double>(part[j]), 2);
+      shares.ce += std::pow(static_cast<double>(all[j]) - static_cast<double>(part[j]), 2);
     }
   });
-  return balance == 0.0 ? 0.0 : std::sqrt(balance / ce);
+  return shares;
+}
+
+void RouterRecord::add_ranks(Communicator& ranks) {
+  std::vector<Pending> pending;
+  std::vector<double> entropies;
+  std::vector<std::int64_t> sums = counts_;
+  for (const Row& row : rows_) {
+    sums.insert(sums.end(), {row.tokens, row.dropped});
+    entropies.push_back(row.entropy);
+  }
+  pending.push_back(ranks.all_reduce(std::span(sums), ReduceOp::sum, "router counts"));
+  pending.push_back(ranks.all_reduce(std::span(entropies), ReduceOp::sum, "router entropies"));
+  for (const Tensor& gradient : balance_) pending.push_back(ranks.all_reduce(gradient, "balance gradients"));
+  for (Pending& one : pending) one.wait();
+  std::copy_n(sums.begin(), counts_.size(), counts_.begin());
+  for (std::size_t i = 0; i < rows_.size(); ++i) {
+    rows_[i] = {sums[counts_.size() + 2 * i], sums[counts_.size() + 2 * i + 1], entropies[i]};
+  }
 }
 
 }  // namespace granule

@@ -3,9 +3,18 @@
 #pragma once
 #include <vector>
 
+#include "distributed/communicators/communicator.hpp"
 #include "nn/pass.hpp"
 
 namespace granule {
+
+/// Sums of squares of the two parts of a router's gradient, over all or some of its elements.
+struct GradientShares {
+  double balance = 0.0;  ///< what the balance losses make of it
+  double ce = 0.0;       ///< the rest
+  /// The ratio of the norms; 0 where there are no balance losses.
+  [[nodiscard]] double balance_over_ce() const;
+};
 
 /// What people ask of the load of one layer's experts.
 struct LoadStatistics {
@@ -34,9 +43,11 @@ class RouterRecord final : public RoutingObserver {
   [[nodiscard]] std::int64_t dropped(std::int64_t i) const { return rows_[std::size_t(i)].dropped; }
   /// Mean over tokens, nats: log(experts) of a router that knows nothing, 0 of one that is sure.
   [[nodiscard]] double entropy(std::int64_t i) const;
-  /// The norm of the balance losses' gradient on the router's weights over that of the cross-entropy's,
-  /// given the sum of both. 0 where there are no balance losses.
-  [[nodiscard]] double balance_over_ce(std::int64_t i, const Tensor& gradient_ED) const;
+  /// Given elements [begin, begin + numel(gradient)) of the flat gradient of the router's weights.
+  [[nodiscard]] GradientShares gradient_shares(std::int64_t i, std::int64_t begin,
+                                               const Tensor& gradient) const;
+  /// Sums everything over the ranks of a job, after the last micro-batch.
+  void add_ranks(Communicator& ranks);
 
  private:
   struct Row {

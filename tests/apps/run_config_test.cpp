@@ -107,6 +107,11 @@ dtype = "f64"
 threads = 3
 max_skips = 11
 spike_sigma = 5.5
+[parallel]
+ep = 3
+zero = 2
+receive_limit = 1000
+watchdog_seconds = 90
 [checkpoint]
 every = 1.0
 keep = 0

@@ -1,4 +1,5 @@
-// The program under an MPI launcher: one rank works as without one, several are refused by name.
+// The program under an MPI launcher: one rank works as without one, errors are said once, commands of one
+// rank refuse several.
 #include "distributed/mpi/launcher.hpp"
 
 #include <fstream>
@@ -34,7 +35,7 @@ TEST_CASE("a job without a launcher has one rank, whose way out is an exception"
   }
 }
 
-TEST_CASE("under mpirun one rank runs and reports errors as ever, and two are refused") {
+TEST_CASE("under mpirun one rank reports errors as ever, and two do so once") {
   const ProgramResult one = under_mpirun(1, {GRANULE_PROGRAM, "train", "absent.toml", "--out", "nowhere"});
   INFO(one.err);
   CHECK(one.exit_code == 2);
@@ -42,8 +43,8 @@ TEST_CASE("under mpirun one rank runs and reports errors as ever, and two are re
   const ProgramResult two = under_mpirun(2, {GRANULE_PROGRAM, "train", "absent.toml", "--out", "nowhere"});
   INFO(two.err);
   CHECK(two.exit_code == 2);
-  CHECK(count_of(two.err, "2 ranks is not built yet") == 1);
   CHECK(count_of(two.err, "granule: error: ") == 1);
+  CHECK(two.err.find("absent.toml") != std::string::npos);
 }
 
 TEST_CASE("commands of one rank refuse two before they do anything: one message, exit code 2 on both") {

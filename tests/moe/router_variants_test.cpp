@@ -378,7 +378,8 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
     return std::sqrt(sum);
   };
   const ParameterStore& store = both.model.parameters();
-  CHECK(both.record.balance_over_ce(1, store.gradient_of(store.find(last))) ==
+  const Tensor gradient = store.gradient_of(store.find(last));
+  CHECK(both.record.gradient_shares(1, 0, gradient).balance_over_ce() ==
         Approx(norm(part_last) / norm(ce_last)).epsilon(1e-9));
   CHECK(norm(part) > 0.0);
   CHECK(all.size() == part.size());

@@ -173,7 +173,7 @@ Peaks measured_on_rank_0(const MoeConfig& moe, const MicroBatchShape& shape) {
     const Mesh mesh = make_mesh(world, {shape.experts.ranks, moe.n_routed_experts});
     Context context({.threads = static_cast<int>(shape.threads), .step_memory = std::int64_t{1} << 28});
     Model model(context, small_model_config(), moe, DType::f32, Gradients::yes,
-                {mesh.expert.get(), shape.experts.receive_limit});
+                {.experts = placement_over(*mesh.expert, shape.experts.receive_limit)});
     model.parameters().initialise(7, 0.2);
     for (const LogicalTensor& tensor : model.parameters().logical()) {
       if (tensor.name.ends_with(".gate.weight")) fill_zero(model.parameters().value_of(tensor));

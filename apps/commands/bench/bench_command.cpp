@@ -10,6 +10,8 @@
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "data/files/strict_json.hpp"
+#include "distributed/agreement.hpp"
+#include "distributed/mpi/launcher.hpp"
 
 namespace granule {
 namespace {
@@ -21,8 +23,8 @@ struct BenchArguments {
   std::int64_t steps = 7, repeats = 15;
 };
 
-RunConfig config_of(const BenchArguments& arguments) {
-  RunConfig config = load_run_config(arguments.config, arguments.overrides);
+RunConfig config_of(const BenchArguments& arguments, std::int64_t ranks = 1) {
+  RunConfig config = load_run_config(arguments.config, arguments.overrides, {.ranks = ranks});
   if (config.model.vocab_size == 0) {
     user_error("model.vocab_size is not set", arguments.config.string(),
                "bench makes its own tokens: set it");
@@ -103,9 +105,13 @@ void show(const BenchArguments& arguments, const nlohmann::ordered_json& result,
 }
 
 void run_step(const BenchArguments& arguments) {
-  const RunConfig config = config_of(arguments);
-  show(arguments, bench_step(config, {.threads = thread_count(config), .steps = arguments.steps}), print_step,
-       compare_step);
+  run_job_together([&](Communicator& ranks) {
+    RunConfig config;
+    agree(ranks, [&] { config = config_of(arguments, ranks.size()); });
+    const int threads = thread_count(config, ranks_on_these_cores(ranks));
+    const auto result = bench_step(ranks, config, {.threads = threads, .steps = arguments.steps});
+    if (ranks.rank() == 0) show(arguments, result, print_step, compare_step);
+  });
 }
 
 void run_pieces(const BenchArguments& arguments,

@@ -1,6 +1,7 @@
 #include "apps/commands/bench/bench_step.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 #include <nlohmann/json.hpp>
@@ -8,11 +9,10 @@
 #include "apps/training/router_report.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
+#include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/counts.hpp"
-#include "moe/objective.hpp"
 #include "moe/routing/bias_balance.hpp"
-#include "moe/routing/router_record.hpp"
-#include "optim/adamw.hpp"
+#include "moe/sharded_model.hpp"
 #include "optim/grad_norm.hpp"
 
 namespace granule {
@@ -37,46 +37,41 @@ MicroBatch random_batch(Context& context, const RunConfig& config, std::int64_t 
 /// A step as the trainer takes it, without files.
 class BenchStep {
  public:
-  BenchStep(Context& context, const RunConfig& config)
+  BenchStep(Context& context, Communicator& ranks, const RunConfig& config)
       : context_(context),
         config_(config),
-        model_(context, config.model, config.moe, config.train.dtype, Gradients::yes),
-        optimizer_(context, {}, config.train.dtype, model_.parameters().values().numel(),
-                   {{0, model_.parameters().values().numel(), Decay::yes}}),
-        router_(model_.moe_layers(), config.moe.n_routed_experts) {
-    model_.parameters().initialise(0, config.model.initializer_range);
+        sharded_(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config)),
+        optimizer_(context, sharded_.parameters(), {}, DecayOf::everything),
+        router_(sharded_.model().moe_layers(), config.moe.n_routed_experts) {
+    sharded_.parameters().initialise(0, config.model.initializer_range);
     router_.measure_balance(context, config.train.dtype, config.model.hidden_size);
   }
 
   double run(std::int64_t n) {
     const auto start = std::chrono::steady_clock::now();
-    ParameterStore& store = model_.parameters();
     const std::int64_t micros = config_.train.batch_size / config_.train.micro_batch_size;
+    const std::int64_t mine = micros / sharded_.ranks().size(), rank = sharded_.ranks().rank();
     const StepTotals totals{config_.train.batch_size * config_.data.seq_len, config_.train.batch_size,
                             micros};
-    store.begin_step();
-    router_.begin_step();
-    for (std::int64_t i = 0; i < micros; ++i) {
-      const MicroBatch batch = random_batch(context_, config_, (n * micros + i) * totals.target_tokens);
-      static_cast<void>(
-          train_micro_batch(model_, batch, totals, config_.train.recompute, {.routing = &router_}));
-    }
-    store.finish_gradients();
+    sharded_.ranks().ledger().begin_step(n);
+    std::int64_t next = n * micros + rank * mine;
+    static_cast<void>(sharded_.compute_gradients(totals, config_.train.recompute, router_, [&] {
+      return random_batch(context_, config_, next++ * totals.target_tokens);
+    }));
     {
       const PhaseTimer timer(context_.profile(), "optimizer");
-      optimizer_.step(store.values(), store.gradients(), 1e-4,
-                      clip_factor(gradient_norm(store.gradients()), 1.0));
-      update_selection_bias(model_, router_);
+      optimizer_.step(1e-4, clip_factor(optimizer_.gradient_norm(), 1.0));
+      update_selection_bias(sharded_.model(), router_);
     }
-    static_cast<void>(router_reports(model_, router_));
+    static_cast<void>(router_reports(sharded_.model(), router_, sharded_.parameters()));
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
  private:
   Context& context_;
   const RunConfig& config_;
-  Model model_;
-  AdamW optimizer_;
+  ShardedModel sharded_;
+  ShardedOptimizer optimizer_;
   RouterRecord router_;
 };
 
@@ -110,11 +105,14 @@ StepFloor step_floor(const RunConfig& config) {
           per_parameter * static_cast<double>(count_parameters(m, e).total())};
 }
 
-nlohmann::ordered_json bench_step(const RunConfig& config, const BenchOptions& options) {
+nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {
   Context context({.threads = options.threads});
-  const double gflops = fma_ceiling_gflops(context.pool(), config.train.dtype),
-               gbps = stream_gbps(context.pool());
-  BenchStep step(context, config);
+  // Measured by all ranks at once: what the machine gives them together.
+  std::array<double, 2> ceilings{fma_ceiling_gflops(context.pool(), config.train.dtype),
+                                 stream_gbps(context.pool())};
+  ranks.all_reduce(std::span(ceilings), ReduceOp::sum, "ceilings").wait();
+  const auto [gflops, gbps] = ceilings;
+  BenchStep step(context, ranks, config);
   step.run(0);
   context.profile().reset();
   std::vector<double> seconds;
@@ -130,6 +128,7 @@ nlohmann::ordered_json bench_step(const RunConfig& config, const BenchOptions& o
           {"floor_seconds", floor},
           {"share_of_floor", floor / typical},
           {"threads", options.threads},
+          {"ranks", ranks.size()},
           {"peak_bytes", context.memory().peak_total()},
           {"seconds_by_phase", phases}};
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/config/run_config.hpp"
+#include "distributed/communicators/communicator.hpp"
 
 namespace granule {
 
@@ -23,7 +24,9 @@ struct StepFloor {
 [[nodiscard]] StepFloor step_floor(const RunConfig& config);
 
 /// {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds, share_of_floor,
-/// threads, peak_bytes, seconds_by_phase} on random tokens.
-[[nodiscard]] nlohmann::ordered_json bench_step(const RunConfig& config, const BenchOptions& options);
+/// threads, ranks, peak_bytes, seconds_by_phase} on random tokens. Of several ranks: ceilings are their sums,
+/// threads, bytes and phases this rank's.
+[[nodiscard]] nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config,
+                                                const BenchOptions& options);
 
 }  // namespace granule

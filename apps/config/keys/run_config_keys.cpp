@@ -220,6 +220,15 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(number("train.spike_sigma", GRANULE_AT(train.spike_sigma), kNotNegative));
 }
 
+void add_parallel_keys(std::vector<ConfigKey>& keys) {
+  keys.push_back(integer("parallel.ep", GRANULE_AT(parallel.ep), {1, 65'535}, Trait::layout));
+  keys.push_back(integer("parallel.zero", GRANULE_AT(parallel.zero), {0, 3}, Trait::layout));
+  keys.push_back(
+      integer("parallel.receive_limit", GRANULE_AT(parallel.receive_limit), kCount, Trait::layout));
+  keys.push_back(
+      integer("parallel.watchdog_seconds", GRANULE_AT(parallel.watchdog_seconds), kCount, Trait::layout));
+}
+
 void add_output_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(period("checkpoint.every", GRANULE_AT(checkpoint.every), Zero::allowed, Trait::layout));
   keys.push_back(integer("checkpoint.keep", GRANULE_AT(checkpoint.keep), kCount, Trait::layout));
@@ -260,6 +269,7 @@ const std::vector<ConfigKey>& config_keys() {
     add_data_and_optim_keys(all);
     add_schedule_keys(all);
     add_train_keys(all);
+    add_parallel_keys(all);
     add_output_keys(all);
     return all;
   }();

@@ -9,7 +9,6 @@ using nlohmann::json;
 constexpr auto kOnly = PendingKey::Rule::only;
 constexpr auto kNever = PendingKey::Rule::never;
 
-constexpr std::string_view kOneRank = "this version trains on one rank; leave it out";
 constexpr std::string_view kNoSweep = "run granule train once per value, with key=value";
 
 const PendingKey* row_of(std::string_view key) {
@@ -26,10 +25,6 @@ const std::vector<PendingKey>& pending_keys() {
       {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
       {"train.dtype", kNever, "bf16", "use \"f32\""},
       {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\""},
-      {"parallel.ep", kOnly, 1, kOneRank},
-      {"parallel.zero", kOnly, 0, kOneRank},
-      {"parallel.receive_limit", kOnly, 0, kOneRank},
-      {"parallel.watchdog_seconds", kOnly, 0, kOneRank},
       {"parallel.offload", kOnly, false, ""},
       {"checkpoint.async", kOnly, false, ""},
       {"sweep.mode", kOnly, json(), kNoSweep},

@@ -1,0 +1,69 @@
+#include "distributed/zero/gathered_tensors.hpp"
+
+#include <cstring>
+
+namespace granule {
+namespace {
+
+/// What rank `rank` contributes of elements [begin, end) of a tensor's arena: at most one range, since a
+/// tensor lies in one bucket.
+std::vector<ArenaRange> contribution(const GlobalTensor& tensor, const GlobalArena& arena, std::int64_t rank,
+                                     std::int64_t begin, std::int64_t end) {
+  const ShardWorld& world = arena.plan.world;
+  const std::int64_t column = rank % world.ep, row = rank / world.ep;
+  const bool holds = tensor.group == ParameterGroup::dense || column == tensor.column;
+  if (!holds) return {};
+  if (arena.part.extent == Extent::whole) {
+    // Of those that have all of it the first one gives it.
+    const bool first = tensor.group == ParameterGroup::dense ? rank == 0 : row == 0;
+    return first ? ranges_held(arena.plan, Extent::whole, begin, end) : std::vector<ArenaRange>{};
+  }
+  return ranges_of_rank(arena.plan, rank, begin, end);
+}
+
+class GatheredTensor {
+ public:
+  GatheredTensor(GlobalTensor tensor, GlobalArena arena) : tensor_(std::move(tensor)), arena_(arena) {}
+
+  void operator()(std::int64_t offset, std::span<std::byte> out) const {
+    const std::int64_t element = size_of(arena_.part.data.dtype());
+    const std::int64_t begin = tensor_.offset + offset / element;
+    const std::int64_t end = begin + static_cast<std::int64_t>(out.size()) / element;
+    std::vector<std::int64_t> rows;
+    for (int rank = 0; rank < arena_.world.size(); ++rank) {
+      const auto ranges = contribution(tensor_, arena_, rank, begin, end);
+      GRANULE_ASSERT(ranges.size() <= 1, "{} is in {} places of a rank", tensor_.name, ranges.size());
+      rows.push_back(ranges.empty() ? 0 : ranges[0].size);
+    }
+    const auto mine = contribution(tensor_, arena_, arena_.world.rank(), begin, end);
+    const Tensor& data = arena_.part.data;
+    const Tensor given = mine.empty() ? data.slice(0, {0, 1}) : data.slice(mine[0].at, {mine[0].size, 1});
+    if (rows[0] == end - begin) {  // all of it is at rank 0, as everybody knows
+      if (arena_.world.rank() == 0) std::memcpy(out.data(), given.raw(), out.size());
+      return;
+    }
+    if (arena_.world.rank() != 0) return arena_.world.gather(given, Tensor(), {}, 0, "checkpoint").wait();
+    const Tensor all = Tensor::empty(data.context(), {end - begin, 1}, data.dtype(), MemoryCategory::scratch);
+    arena_.world.gather(given, all, rows, 0, "checkpoint").wait();
+    std::memcpy(out.data(), all.raw(), out.size());
+  }
+
+ private:
+  GlobalTensor tensor_;
+  GlobalArena arena_;
+};
+
+}  // namespace
+
+std::vector<TensorToSave> gathered(const std::vector<GlobalTensor>& tensors, const GlobalArena& arena,
+                                   const std::string& prefix) {
+  std::vector<TensorToSave> result;
+  for (const GlobalTensor& tensor : tensors) {
+    const auto dims = tensor.shape.dims();
+    result.push_back({{prefix + tensor.name, arena.part.data.dtype(), {dims.begin(), dims.end()}},
+                      GatheredTensor(tensor, arena)});
+  }
+  return result;
+}
+
+}  // namespace granule

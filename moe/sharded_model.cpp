@@ -1,0 +1,79 @@
+#include "moe/sharded_model.hpp"
+
+#include <map>
+
+#include "distributed/parameter_files.hpp"
+
+namespace granule {
+namespace {
+
+ModelSharding sharding_of(const Mesh& mesh, const ParallelLayout& layout) {
+  return {.experts = placement_over(*mesh.expert, layout.receive_limit),
+          .layout = shard_world(mesh).layout(),
+          .residence = residence_of(layout.zero)};
+}
+
+struct Place {
+  std::int64_t column, offset;
+};
+
+/// Where the tensors of a column's ranks are, by name.
+void note_column(std::map<std::string, Place>& places, const ModelConfig& model, const MoeConfig& moe,
+                 const ShardWorld& world, std::int64_t column) {
+  ParameterStore store;
+  declare_parameters(store, model, moe, {.parts = world.ep, .part = column});
+  store.lay_out(world.layout());
+  for (const LogicalTensor& tensor : store.logical())
+    places.try_emplace(tensor.name, Place{column, tensor.offset});
+}
+
+}  // namespace
+
+ShardedModel::ShardedModel(Context& context, Communicator& world, const ModelConfig& config,
+                           const MoeConfig& moe, DType dtype, const ParallelLayout& layout)
+    : mesh_(make_mesh(world, {layout.ep, moe.n_routed_experts})),
+      model_(context, config, moe, dtype, Gradients::yes, sharding_of(mesh_, layout)),
+      parameters_(context, mesh_, model_.parameters(), layout.zero, dtype) {}
+
+void ShardedModel::load(const TensorSet& tensors, const std::string& source) {
+  ParameterStore whole;
+  declare_parameters(whole, model_.config(), model_.moe());
+  check_parameters(whole, tensors, source);
+  load_part(parameters_.store(), parameters_.plan(), parameters_.values(), "", tensors);
+  load_states(parameters_.store(), tensors);
+}
+
+LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute recompute,
+                                           RouterRecord& record, const std::function<MicroBatch()>& next) {
+  parameters_.begin_step();
+  record.begin_step();
+  LossReport losses;
+  const std::int64_t micro_batches = totals.micro_batches / ranks().size();
+  for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
+    const MicroBatch batch = next();
+    parameters_.begin_micro_batch(micro, micro_batches);
+    losses.add(
+        train_micro_batch(model_, batch, totals, recompute, {.routing = &record, .units = &parameters_}));
+  }
+  const PhaseTimer timer(parameters_.own_values(0).context().profile(), "ranks");
+  parameters_.finish_gradients();
+  losses.add_ranks(ranks());
+  record.add_ranks(ranks());
+  return losses;
+}
+
+std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
+                                         const ShardWorld& world) {
+  std::map<std::string, Place> places;
+  for (std::int64_t column = 0; column < world.ep; ++column) note_column(places, model, moe, world, column);
+  ParameterStore whole;
+  declare_parameters(whole, model, moe);
+  std::vector<GlobalTensor> tensors;
+  for (const LogicalTensor& tensor : whole.logical()) {
+    const Place& place = places.at(tensor.name);
+    tensors.push_back({tensor.name, tensor.shape, tensor.group, place.column, place.offset});
+  }
+  return tensors;
+}
+
+}  // namespace granule

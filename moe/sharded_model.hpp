@@ -1,0 +1,48 @@
+// A model that the ranks of a job share out between them, and what a step of theirs computes together.
+#pragma once
+#include <functional>
+
+#include "distributed/zero/gathered_tensors.hpp"
+#include "distributed/zero/sharded_parameters.hpp"
+#include "moe/objective.hpp"
+#include "moe/routing/router_record.hpp"
+
+namespace granule {
+
+class TensorSet;  // data/models/tensor_set.hpp
+
+class ShardedModel {
+ public:
+  /// All ranks of `world` together. Values are undefined until initialised or loaded. Throws a user error for
+  /// a layout that does not fit (check_layout).
+  ShardedModel(Context& context, Communicator& world, const ModelConfig& config, const MoeConfig& moe,
+               DType dtype, const ParallelLayout& layout);
+
+  [[nodiscard]] Model& model() { return model_; }
+  [[nodiscard]] const Model& model() const { return model_; }
+  [[nodiscard]] ShardedParameters& parameters() { return parameters_; }
+  [[nodiscard]] const ShardedParameters& parameters() const { return parameters_; }
+  [[nodiscard]] Communicator& ranks() const { return mesh_.world; }
+
+  /// Fills what this rank holds of values and states. Checks the files against the whole model first, as
+  /// check_parameters() does.
+  void load(const TensorSet& tensors, const std::string& source);
+
+  /// Losses and gradients of a step, over all ranks: `next` makes the micro-batches of this rank, of which
+  /// `totals` has those of all. Gradients are then in parameters(), by parts; the record is of the whole
+  /// step.
+  [[nodiscard]] LossReport compute_gradients(const StepTotals& totals, Recompute recompute,
+                                             RouterRecord& record, const std::function<MicroBatch()>& next);
+
+ private:
+  Mesh mesh_;
+  Model model_;
+  ShardedParameters parameters_;
+};
+
+/// Every tensor of the model by its global name, in the order of its declaration on one rank, and which ranks
+/// of a job hold it where.
+[[nodiscard]] std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
+                                                       const ShardWorld& world);
+
+}  // namespace granule

@@ -1,0 +1,102 @@
+// What one layout saved another one loads: bit for bit the same state, and the same training from there on.
+#include <catch2/catch.hpp>
+
+#include "data/models/safetensors_writer.hpp"
+#include "moe/model.hpp"
+#include "tests/support/sharded_run.hpp"
+#include "tests/support/small_model.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+constexpr std::int64_t kBefore = 3, kAfter = 10;
+
+std::string text_of(const ShardedRunOptions& options) {
+  return fmt::format("{} ranks, ep {}, ZeRO {}", options.ranks, options.layout.ep,
+                     static_cast<int>(options.layout.zero));
+}
+
+/// The tensors of an outcome in a file, as a checkpoint has them; shapes do not matter to the arithmetic.
+class Saved {
+ public:
+  explicit Saved(const ShardedRunOptions& options) {
+    const ShardedOutcome outcome = sharded_run(options);
+    ParameterStore whole;
+    const ShardedCase of = sharded_case();
+    declare_parameters(whole, of.model, of.moe);
+    const auto shape_of = [&](const std::string& name) {
+      if (whole.has_state(name)) return whole.state(name).shape.dims();
+      const auto bare = name.find("model.");
+      return whole.find(name.substr(bare)).shape.dims();
+    };
+    std::vector<TensorToSave> tensors;
+    for (const auto& [name, values] : outcome.tensors) {
+      const auto dims = shape_of(name);
+      tensors.push_back(
+          tensor_of_bytes({name, DType::f64, {dims.begin(), dims.end()}}, std::as_bytes(std::span(values))));
+    }
+    write_tensors(directory_.path(), "saved", tensors, 1 << 30, ShardNames::plain_when_single);
+    set_.add(SafetensorsFile::open(directory_ / "saved.safetensors"));
+    tensors_ = outcome.tensors;
+  }
+  [[nodiscard]] const TensorSet& set() const { return set_; }
+  [[nodiscard]] const std::map<std::string, std::vector<double>>& tensors() const { return tensors_; }
+
+ private:
+  TempDir directory_;
+  TensorSet set_;
+  std::map<std::string, std::vector<double>> tensors_;
+};
+
+ShardedRunOptions options_of(int ranks, std::int64_t ep, ZeroStage zero) {
+  return {.ranks = ranks, .layout = {.ep = ep, .zero = zero}, .steps = kBefore};
+}
+
+void check_reshard(const ShardedRunOptions& from, ShardedRunOptions to) {
+  INFO(text_of(from) << " to " << text_of(to));
+  const Saved saved(from);
+  to.start = &saved.set();
+  to.start_step = kBefore;
+  to.steps = 0;
+  CHECK(sharded_run(to).tensors == saved.tensors());
+  to.steps = kAfter;
+  ShardedRunOptions straight = from;
+  straight.start = &saved.set();
+  straight.start_step = kBefore;
+  straight.steps = kAfter;
+  const ShardedOutcome there = sharded_run(to), here = sharded_run(straight);
+  CHECK(there.counts == here.counts);
+  CHECK(largest_relative(there.ce, here.ce) <= 1e-12);  // sums in another order, as in the parity matrix
+  CHECK(largest_relative(there.grad_norm, here.grad_norm) <= 1e-11);
+}
+
+}  // namespace
+
+TEST_CASE("resharding: every ordered pair of 1, 2, 4 and 8 thread ranks") {
+  for (const int from : {1, 2, 4, 8}) {
+    for (const int to : {1, 2, 4, 8}) {
+      if (from == to) continue;
+      check_reshard(options_of(from, from > 2 ? 2 : 1, ZeroStage::optimizer),
+                    options_of(to, to > 1 ? 2 : 1, ZeroStage::values));
+    }
+  }
+}
+
+TEST_CASE("resharding: changes of ep and of the ZeRO stage on thread ranks") {
+  const ZeroStage stages[] = {ZeroStage::nothing, ZeroStage::optimizer, ZeroStage::gradients,
+                              ZeroStage::values};
+  for (const ZeroStage from : stages) {
+    for (const ZeroStage to : stages) {
+      if (from != to) check_reshard(options_of(2, 1, from), options_of(2, 2, to));
+    }
+  }
+  for (const std::int64_t from : {1, 2, 4}) {
+    for (const std::int64_t to : {1, 2, 4}) {
+      if (from != to)
+        check_reshard(options_of(4, from, ZeroStage::optimizer), options_of(4, to, ZeroStage::optimizer));
+    }
+  }
+}
