@@ -29,20 +29,6 @@ constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
     "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.";
 
-/// vocab_size from the data where the config leaves it open; shards of another vocabulary are refused.
-void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256) {
-  if (config.model.vocab_size == 0) {
-    const auto size = data.train.summary().vocab_size;
-    if (!size) {
-      user_error("the vocabulary size is known neither from the config nor from the data",
-                 data.train.source(0).directory().string(), "set model.vocab_size");
-    }
-    config.model.vocab_size = *size;
-  }
-  data.train.require_vocabulary(config.model.vocab_size, tokenizer_sha256);
-  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256);
-}
-
 /// Bytes that a run of this config allocates for its whole length, by category.
 nlohmann::ordered_json resident_bytes(const RunConfig& config) {
   const std::int64_t parameters = count_parameters(config.model, config.moe).total();

@@ -40,10 +40,36 @@ RunData open_run_data(const RunConfig& config) {
   return data;
 }
 
+void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256) {
+  if (config.model.vocab_size == 0) {
+    const auto size = data.train.summary().vocab_size;
+    if (!size) {
+      user_error("the vocabulary size is known neither from the config nor from the data",
+                 data.train.source(0).directory().string(), "set model.vocab_size");
+    }
+    config.model.vocab_size = *size;
+  }
+  data.train.require_vocabulary(config.model.vocab_size, tokenizer_sha256);
+  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256);
+}
+
 MixSampler sampler_of(const RunConfig& config, const DataMix& train) {
   return train.sampler(config.data.seq_len,
                        config.data.shuffle ? SampleOrder::shuffled : SampleOrder::sequential,
                        static_cast<std::uint64_t>(config.data.seed));
+}
+
+MicroBatch to_micro_batch(Context& context, const Batch& batch) {
+  const Shape shape{batch.batch * batch.seq};
+  MicroBatch micro{Tensor::empty(context, shape, DType::i32), Tensor::empty(context, shape, DType::i32),
+                   batch.batch, batch.seq};
+  std::copy(batch.inputs.begin(), batch.inputs.end(), micro.token_N.data<std::int32_t>());
+  std::copy(batch.targets.begin(), batch.targets.end(), micro.target_N.data<std::int32_t>());
+  if (!batch.first_keys.empty()) {
+    micro.first_key_N = Tensor::empty(context, shape, DType::i32);
+    std::copy(batch.first_keys.begin(), batch.first_keys.end(), micro.first_key_N.data<std::int32_t>());
+  }
+  return micro;
 }
 
 void require_same_data(const json& saved, const RunData& data, const std::string& checkpoint) {

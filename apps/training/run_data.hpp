@@ -8,6 +8,8 @@
 
 #include "apps/config/run_config.hpp"
 #include "data/sampling/data_mix.hpp"
+#include "data/sampling/loader.hpp"
+#include "moe/objective.hpp"
 
 namespace granule {
 
@@ -22,8 +24,15 @@ struct RunData {
 /// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
 [[nodiscard]] RunData open_run_data(const RunConfig& config);
 
+/// vocab_size from the data where the config leaves it open; shards of another vocabulary, or of another
+/// tokenizer than that of this digest (empty: unknown), are refused.
+void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256);
+
 /// Which samples a run of this config reads.
 [[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train);
+
+/// What a loader read, as tensors.
+[[nodiscard]] MicroBatch to_micro_batch(Context& context, const Batch& batch);
 
 /// Throws a user error that names the source when the data is not what `saved`, the identity that a
 /// checkpoint holds, describes.

@@ -92,17 +92,7 @@ void Trainer::tell(const std::string& line) {
 
 MicroBatch Trainer::next_micro_batch() {
   const PhaseTimer timer(context_.profile(), "data");
-  const Batch batch = loader_->next();
-  const Shape shape{batch.batch * batch.seq};
-  MicroBatch micro{Tensor::empty(context_, shape, DType::i32), Tensor::empty(context_, shape, DType::i32),
-                   batch.batch, batch.seq};
-  std::copy(batch.inputs.begin(), batch.inputs.end(), micro.token_N.data<std::int32_t>());
-  std::copy(batch.targets.begin(), batch.targets.end(), micro.target_N.data<std::int32_t>());
-  if (!batch.first_keys.empty()) {
-    micro.first_key_N = Tensor::empty(context_, shape, DType::i32);
-    std::copy(batch.first_keys.begin(), batch.first_keys.end(), micro.first_key_N.data<std::int32_t>());
-  }
-  return micro;
+  return to_micro_batch(context_, loader_->next());
 }
 
 StepReport Trainer::step(std::int64_t n) {
@@ -121,7 +111,7 @@ StepReport Trainer::step(std::int64_t n) {
 void Trainer::update_parameters(StepReport& report) {
   ranks_.ledger().begin_phase("update");
   const PhaseTimer timer(context_.profile(), "optimizer");
-  report.grad_norm = optimizer_.gradient_norm();
+  report.grad_norm = gradient_norm(sharded_.parameters());
   report.verdict = guard_.judge(report.losses.ce, report.grad_norm);
   report.skips = guard_.state().skips;
   if (report.verdict != StepVerdict::apply) return;

@@ -61,11 +61,11 @@ ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& paramete
       adamw_(context, config, parameters.own_values(0).dtype(), elements(parameters, extent_),
              decay_ranges(parameters, extent_, decay)) {}
 
-double ShardedOptimizer::gradient_norm() {
+double gradient_norm(const ShardedParameters& parameters) {
   double sum = 0.0;
-  for (std::size_t i = 0; i < parameters_.plan().shards.size(); ++i)
-    sum += squared_norm(parameters_.own_gradients(i));
-  Communicator& world = parameters_.mesh().world;
+  for (std::size_t i = 0; i < parameters.plan().shards.size(); ++i)
+    sum += squared_norm(parameters.own_gradients(i));
+  Communicator& world = parameters.mesh().world;
   world.all_reduce(std::span(&sum, 1), ReduceOp::sum, "gradient norm").wait();
   require_same_on_all(world, std::bit_cast<std::int64_t>(sum), "the norm of the gradients", "norm check");
   return std::sqrt(sum);

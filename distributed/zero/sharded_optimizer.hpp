@@ -8,13 +8,14 @@ namespace granule {
 /// Which parameters keep their size without a gradient: norms and biases, or nothing.
 enum class DecayOf : std::uint8_t { matrices, everything };
 
+/// √Σ g² over every parameter of the job once, whoever holds it: a sum of the ranks' own parts, which has the
+/// same bits on all of them. Throws exit code 76 where it has not.
+[[nodiscard]] double gradient_norm(const ShardedParameters& parameters);
+
 class ShardedOptimizer {
  public:
   ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config, DecayOf decay);
 
-  /// √Σ g² over every parameter of the job once, whoever holds it: a sum of the ranks' own parts, which has
-  /// the same bits on all of them. Throws exit code 76 where it has not.
-  [[nodiscard]] double gradient_norm();
   /// Takes the step on own parts (stage 0: everywhere) and makes the new values known.
   void step(double lr, double gradient_scale);
 

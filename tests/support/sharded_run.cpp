@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "distributed/parameter_files.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
@@ -52,7 +53,7 @@ class Rank {
     const LossReport losses = sharded_.compute_gradients(totals, options_.recompute, record_, [&] {
       return small_batch(context_, sharded_.model().config(), options_.micro * next++, options_.micro);
     });
-    const double norm = optimizer_.gradient_norm();
+    const double norm = gradient_norm(sharded_.parameters());
     optimizer_.step(3e-3, clip_factor(norm, 0.5));
     update_selection_bias(sharded_.model(), record_);
     sharded_.parameters().require_equal_replicas();
@@ -114,7 +115,10 @@ ShardedCase sharded_case() {
 
 ShardedOutcome sharded_run(const ShardedRunOptions& options, const ShardedCase& of) {
   std::vector<ShardedOutcome> outcomes(static_cast<std::size_t>(options.ranks));
-  run_ranks(options.ranks, [&](Communicator& ranks, Context& context) {
+  run_ranks(options.ranks, [&](Communicator& given, Context& context) {
+    std::optional<DisturbedRanks> disturbed;
+    if (options.disturbance) disturbed.emplace(given, options.disturbance);
+    Communicator& ranks = disturbed ? static_cast<Communicator&>(*disturbed) : given;
     ShardedOutcome& mine = outcomes[static_cast<std::size_t>(ranks.rank())];
     Rank rank(ranks, context, options, of);
     for (std::int64_t n = 0; n < options.steps; ++n) rank.step(options.start_step + n, mine);

@@ -10,6 +10,7 @@
 #include "nn/config.hpp"
 #include "nn/parameters.hpp"
 #include "nn/pass.hpp"
+#include "tests/support/disturbed_ranks.hpp"
 
 namespace granule::test {
 
@@ -22,6 +23,7 @@ struct ShardedRunOptions {
   /// What to go on from: the tensors of an outcome in files, after this many steps.
   const TensorSet* start = nullptr;
   std::int64_t start_step = 0;
+  Disturbance disturbance = nullptr;  ///< of every rank
 };
 
 /// Odd sizes, a tied embedding, 8 experts, every balance loss, and the bias.

@@ -1,0 +1,243 @@
+// granule verify: the layout certificate. One step of a run under every layout, held against one rank.
+#include <algorithm>
+#include <optional>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/console.hpp"
+#include "apps/training/run_data.hpp"
+#include "apps/verification/step_figures.hpp"
+#include "data/sampling/loader.hpp"
+#include "distributed/agreement.hpp"
+#include "distributed/communicators/self_communicator.hpp"
+#include "distributed/communicators/thread_communicator.hpp"
+#include "distributed/mpi/launcher.hpp"
+
+namespace granule {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct VerifyArguments {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  std::vector<std::int64_t> ranks;  // empty: not said
+  std::vector<std::int64_t> ep, zero{0, 1, 2, 3};
+};
+
+/// A layout on so many ranks.
+struct Candidate {
+  std::int64_t ranks;
+  ParallelLayout layout;
+  [[nodiscard]] std::string text() const {
+    return fmt::format("{} rank{}, ep {}, ZeRO {}", ranks, ranks == 1 ? "" : "s", layout.ep,
+                       static_cast<int>(layout.zero));
+  }
+};
+
+/// The whole batch of a run's first step, read once: the HDF5 library is not for several threads.
+std::vector<Batch> first_batch(const RunConfig& config) {
+  RunData data = open_run_data(config);
+  Loader loader(data.train, sampler_of(config, data.train),
+                {.seq_len = config.data.seq_len,
+                 .batch_size = config.train.batch_size,
+                 .micro_batch_size = config.train.micro_batch_size,
+                 .mask = DocumentMask{config.data.document_mask}});
+  std::vector<Batch> batches;
+  for (std::int64_t i = 0; i < loader.micro_batches_per_step(); ++i) batches.push_back(loader.next());
+  return batches;
+}
+
+RunConfig config_of(const VerifyArguments& arguments) {
+  RunConfig config = load_run_config(arguments.config, arguments.overrides);
+  settle_vocabulary(config, open_run_data(config), "");
+  return config;
+}
+
+/// Every layout that was asked for and that fits; refuses what fits nowhere.
+std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunConfig& config) {
+  const std::int64_t experts = config.moe.n_routed_experts;
+  std::vector<Candidate> all;
+  for (const std::int64_t ranks : arguments.ranks) {
+    if (config.train.batch_size % (ranks * config.train.micro_batch_size) != 0) {
+      user_error(
+          fmt::format("train.batch_size = {} does not divide by train.micro_batch_size = {} × {} ranks",
+                      config.train.batch_size, config.train.micro_batch_size, ranks),
+          "--ranks", "choose ranks that divide the micro-batches of a step, or other sizes");
+    }
+    for (std::int64_t ep = 1; ep <= ranks; ++ep) {
+      const bool wanted = arguments.ep.empty() || std::ranges::find(arguments.ep, ep) != arguments.ep.end();
+      if (!wanted || ranks % ep != 0 || experts % ep != 0 || (experts == 0 && ep > 1)) continue;
+      for (const std::int64_t zero : arguments.zero) {
+        all.push_back({ranks,
+                       {.ep = ep,
+                        .zero = static_cast<ZeroStage>(zero),
+                        .receive_limit = config.parallel.receive_limit}});
+      }
+    }
+  }
+  for (const std::int64_t ep : arguments.ep) {
+    if (std::ranges::any_of(all, [&](const Candidate& one) { return one.layout.ep == ep; })) continue;
+    user_error(fmt::format("{} experts cannot be shared out over {} ranks in any of these jobs", experts, ep),
+               "--ep", "choose a divisor of moe.n_routed_experts and of one of --ranks");
+  }
+  return all;
+}
+
+Json row_of(const Candidate& candidate, const FigureDifferences& difference, bool holds) {
+  return {{"ranks", candidate.ranks},
+          {"ep", candidate.layout.ep},
+          {"zero", static_cast<int>(candidate.layout.zero)},
+          {"holds", holds},
+          {"ce", difference.ce},
+          {"aux", difference.aux},
+          {"device_aux", difference.device_aux},
+          {"z", difference.z},
+          {"grad_norm", difference.grad_norm},
+          {"gradient", difference.gradient},
+          {"parameter", difference.parameter},
+          {"other_choices", difference.other_choices}};
+}
+
+/// Compares what the layouts gave, says each, and collects the rows.
+class Certificate {
+ public:
+  Certificate(const RunConfig& config, StepFigures reference)
+      : dtype_(config.train.dtype), reference_(std::move(reference)) {
+    say("one rank: ce {:.6f}, aux {:.4f}, grad norm {:.6f}; relative differences to it:", reference_.ce,
+        reference_.aux, reference_.grad_norm);
+    say("{:<24} {:>9} {:>9} {:>9} {:>9}  {}", "layout", "ce", "balance", "grad norm", "gradient",
+        "largest in");
+  }
+  void add(const Candidate& candidate, const StepFigures& figures) {
+    const FigureDifferences difference = differences(figures, reference_);
+    const bool holds = difference.hold(dtype_);
+    failed_ += holds ? 0 : 1;
+    rows_.push_back(row_of(candidate, difference, holds));
+    say("{:<24} {:9.1e} {:9.1e} {:9.1e} {:9.1e}  {}{}", candidate.text(), difference.ce,
+        std::max({difference.aux, difference.device_aux, difference.z}), difference.grad_norm,
+        difference.gradient, difference.parameter, holds ? "" : "  DIFFERS");
+  }
+  /// Throws when a layout does not hold.
+  void finish() const {
+    const Json report{
+        {"dtype", name_of(dtype_)},
+        {"reference", {{"ce", reference_.ce}, {"aux", reference_.aux}, {"grad_norm", reference_.grad_norm}}},
+        {"layouts", rows_},
+        {"holds", failed_ == 0}};
+    print_out(report.dump() + "\n");
+    if (failed_ == 0) return say("all {} layouts compute what one rank computes", rows_.size());
+    throw Error(ExitCode::failure,
+                fmt::format("{} of {} layouts differ from one rank", failed_, rows_.size()), "granule verify",
+                "do not train with them; please report the table");
+  }
+
+ private:
+  DType dtype_;
+  StepFigures reference_;
+  std::vector<Json> rows_;
+  std::int64_t failed_ = 0;
+};
+
+/// `batches` must outlive it.
+StepInput input_of(const RunConfig& config, const std::vector<Batch>& batches) {
+  return {config, totals_of(config), [&batches](Context& context, std::int64_t index) {
+            return to_micro_batch(context, batches[static_cast<std::size_t>(index)]);
+          }};
+}
+
+StepFigures on_one_rank(const StepInput& input) {
+  SelfCommunicator alone;
+  return step_figures(alone, input, {});
+}
+
+/// Ranks are threads of this process.
+void verify_here(const VerifyArguments& arguments) {
+  const RunConfig config = config_of(arguments);
+  const auto layouts = candidates(arguments, config);
+  const std::vector<Batch> batches = first_batch(config);
+  const StepInput input = input_of(config, batches);
+  Certificate certificate(config, on_one_rank(input));
+  for (const Candidate& candidate : layouts) {
+    StepFigures figures;
+    run_thread_ranks(static_cast<int>(candidate.ranks), [&](Communicator& ranks) {
+      StepFigures mine = step_figures(ranks, input, candidate.layout);
+      if (ranks.rank() == 0) figures = std::move(mine);
+    });
+    certificate.add(candidate, figures);
+  }
+  certificate.finish();
+}
+
+/// Ranks are those of the launcher; each computes the reference for itself, rank 0 compares.
+void verify_on(Communicator& ranks, VerifyArguments arguments) {
+  RunConfig config;
+  std::vector<Candidate> layouts;
+  std::vector<Batch> batches;
+  agree(ranks, [&] {
+    if (!arguments.ranks.empty() && arguments.ranks != std::vector<std::int64_t>{ranks.size()}) {
+      user_error(fmt::format("the launcher started {} ranks", ranks.size()), "--ranks",
+                 "leave it out under mpirun, or start other numbers of ranks as jobs of their own");
+    }
+    arguments.ranks = {ranks.size()};
+    config = config_of(arguments);
+    layouts = candidates(arguments, config);
+    batches = first_batch(config);
+  });
+  const StepInput input = input_of(config, batches);
+  std::optional<Certificate> certificate;
+  if (ranks.rank() == 0) certificate.emplace(config, on_one_rank(input));
+  for (const Candidate& candidate : layouts) {
+    const StepFigures figures = step_figures(ranks, input, candidate.layout);
+    if (certificate) certificate->add(candidate, figures);
+  }
+  agree(ranks, [&] {
+    if (certificate) certificate->finish();
+  });
+}
+
+void verify(const VerifyArguments& arguments) {
+  if (!under_mpi_launcher()) {
+    if (arguments.ranks.empty())
+      user_error("--ranks is missing", "command line", "name numbers of ranks: --ranks 1,2,4");
+    return verify_here(arguments);
+  }
+  run_job_together([&](Communicator& ranks) { verify_on(ranks, arguments); });
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& program) {
+  auto arguments = std::make_shared<VerifyArguments>();
+  CLI::App* command =
+      program.add_subcommand("verify", "Check that layouts of several ranks compute what one rank computes");
+  command->add_option("config", arguments->config, "run configuration (TOML)")
+      ->required()
+      ->type_name("CONFIG");
+  command->add_option("overrides", arguments->overrides, "keys to override, such as train.dtype=f64")
+      ->type_name("key=value");
+  command->add_option("--ranks", arguments->ranks, "numbers of ranks; under mpirun, its own")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64))
+      ->type_name("LIST");
+  command
+      ->add_option("--ep", arguments->ep, "ranks that share out the experts; default: every number that fits")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64))
+      ->type_name("LIST");
+  command->add_option("--zero", arguments->zero, "ZeRO stages; default: 0,1,2,3")
+      ->delimiter(',')
+      ->check(CLI::Range(0, 3))
+      ->type_name("LIST");
+  command->footer(
+      "Example:\n  granule verify configs/tiny.toml data.path=DATA train.micro_batch_size=4 --ranks 1,2,4\n"
+      "The first step of the run, from its initial values, under every layout, ranks as threads; under "
+      "mpirun, on "
+      "its ranks. Exit code 0 only if all agree with one rank: losses, norm, and every parameter's "
+      "gradient.");
+  command->callback([arguments] { verify(*arguments); });
+}
+
+}  // namespace granule

@@ -1,0 +1,109 @@
+#include "apps/verification/step_figures.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "distributed/zero/sharded_optimizer.hpp"
+
+namespace granule {
+namespace {
+
+/// This rank's parts of the summed gradients, one after the other.
+Tensor own_gradients(Context& context, const ShardedParameters& parameters, DType dtype) {
+  const ShardPlan& plan = parameters.plan();
+  const Tensor parts = Tensor::empty(context, {plan.own}, dtype, MemoryCategory::communication);
+  for (std::size_t i = 0; i < plan.shards.size(); ++i)
+    accumulate(parameters.own_gradients(i),
+               {parts.slice(plan.shards[i].offset, {plan.shards[i].size()}), 0.0});
+  return parts;
+}
+
+/// Reads a tensor, which is a collective; rank 0 has the values.
+std::vector<double> values_of(const TensorToSave& tensor) {
+  std::vector<double> values;
+  for_each_piece(tensor, [&](std::span<const std::byte> piece) {
+    dispatch_float(tensor.spec.dtype, [&]<class T>() {
+      for (std::size_t at = 0; at < piece.size(); at += sizeof(T)) {
+        T value;
+        std::memcpy(&value, piece.data() + at, sizeof(T));
+        values.push_back(static_cast<double>(value));
+      }
+    });
+  });
+  return values;
+}
+
+double relative(double a, double b) {
+  const double difference = std::abs(a - b);
+  if (std::isnan(difference)) return INFINITY;
+  return difference == 0.0 ? 0.0 : difference / std::abs(b);
+}
+
+double relative(const std::vector<double>& a, const std::vector<double>& b) {
+  double difference = a.size() == b.size() ? 0.0 : INFINITY, largest = 0.0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const double d = std::abs(a[i] - b[i]);
+    difference = std::isnan(d) ? INFINITY : std::max(difference, d);
+    largest = std::max(largest, std::abs(b[i]));
+  }
+  return difference == 0.0 ? 0.0 : difference / largest;  // infinite where the reference is zero
+}
+
+}  // namespace
+
+StepTotals totals_of(const RunConfig& config) {
+  return {config.train.batch_size * config.data.seq_len, config.train.batch_size,
+          config.train.batch_size / config.train.micro_batch_size};
+}
+
+StepFigures step_figures(Communicator& ranks, const StepInput& input, const ParallelLayout& layout) {
+  const RunConfig& config = input.config;
+  const DType dtype = config.train.dtype;
+  Context context({.threads = thread_count(config, ranks.size())});
+  ShardedModel sharded(context, ranks, config.model, config.moe, dtype, layout);
+  ShardedParameters& parameters = sharded.parameters();
+  parameters.initialise(static_cast<std::uint64_t>(config.train.seed), config.model.initializer_range);
+  RouterRecord record(sharded.model().moe_layers(), config.moe.n_routed_experts);
+  std::int64_t next = ranks.rank() * (input.totals.micro_batches / ranks.size());
+  ranks.ledger().begin_step(1);
+  const LossReport losses = sharded.compute_gradients(input.totals, config.train.recompute, record,
+                                                      [&] { return input.micro_batch(context, next++); });
+  StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), gradient_norm(parameters)};
+  figures.counts.assign(record.counts().begin(), record.counts().end());
+  const GlobalArena arena{
+      ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};
+  const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
+  for (const TensorToSave& tensor : gathered(tensors, arena, ""))
+    figures.gradients[tensor.spec.name] = values_of(tensor);
+  return figures;
+}
+
+FigureDifferences differences(const StepFigures& figures, const StepFigures& reference) {
+  FigureDifferences result{relative(figures.ce, reference.ce), relative(figures.aux, reference.aux),
+                           relative(figures.device_aux, reference.device_aux),
+                           relative(figures.z, reference.z),
+                           relative(figures.grad_norm, reference.grad_norm)};
+  for (std::size_t i = 0; i < reference.counts.size(); ++i)
+    result.other_choices += std::abs(figures.counts[i] - reference.counts[i]);
+  for (const auto& [name, gradient] : reference.gradients) {
+    const auto found = figures.gradients.find(name);
+    const double difference = found == figures.gradients.end() ? INFINITY : relative(found->second, gradient);
+    if (result.parameter.empty() || difference > result.gradient) {
+      result.gradient = difference;
+      result.parameter = name;
+    }
+  }
+  return result;
+}
+
+// float64: sums of some thousand terms in another order. float32: what was measured for it, 2e-7 for losses
+// and 4e-6 for norms, and some room; a wrong mean or a loss of local counts shows at 1e-3 and above.
+bool FigureDifferences::hold(DType dtype) const {
+  const bool wide = dtype == DType::f64;
+  const double loss = wide ? 1e-12 : 1e-6, norm = wide ? 1e-11 : 2e-5, tensor = wide ? 1e-10 : 1e-4;
+  return std::max({ce, aux, device_aux, z}) <= loss && grad_norm <= norm && gradient <= tensor &&
+         other_choices == 0;
+}
+
+}  // namespace granule
