@@ -23,7 +23,8 @@ std::vector<ArenaRange> contribution(const GlobalTensor& tensor, const GlobalAre
 
 class GatheredTensor {
  public:
-  GatheredTensor(GlobalTensor tensor, GlobalArena arena) : tensor_(std::move(tensor)), arena_(std::move(arena)) {}
+  GatheredTensor(GlobalTensor tensor, GlobalArena arena)
+      : tensor_(std::move(tensor)), arena_(std::move(arena)) {}
 
   void operator()(std::int64_t offset, std::span<std::byte> out) const {
     const std::int64_t element = size_of(arena_.part.data.dtype());

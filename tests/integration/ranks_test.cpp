@@ -106,6 +106,21 @@ TEST_CASE("under mpirun a run may go on with other ranks, ep and ZeRO after ever
   check_same_run(run, alone());
 }
 
+TEST_CASE("under mpirun a damaged checkpoint is named once and passed over by all ranks together") {
+  const TempDir directory;
+  const fs::path run = directory / "run";
+  train({2, 2, 1}, run, 10);
+  damage(run / "checkpoints" / "step-00000010" / "optim-00001-of-00001.safetensors");
+  const ProgramResult result = under_mpirun(4, words_of({4, 2, 3}, run, 15));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const auto first = result.err.find("passed over");
+  CHECK(first != std::string::npos);
+  CHECK(first == result.err.rfind("passed over"));
+  CHECK(result.err.find("step-00000010") != std::string::npos);
+  check_same_run(run, alone());
+}
+
 TEST_CASE("under mpirun layouts that do not fit are refused by the key's name, once") {
   const TempDir directory;
   const auto refused = [&](const Layout& layout, const std::string& extra) {
