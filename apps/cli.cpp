@@ -60,7 +60,8 @@ void check_command_name(const CLI::App& program, const std::string& word) {
 
 /// Ranks that each did all of the work would print, and write, everything several times.
 void check_ranks(std::string_view command, std::string_view subcommand) {
-  const bool of_several = command == "train" || command == "verify" || (command == "bench" && subcommand == "step");
+  const bool of_several =
+      command == "train" || command == "verify" || (command == "bench" && subcommand == "step");
   if (of_several || command.starts_with("-") || !under_mpi_launcher()) return;
   const std::string what = fmt::format("granule {} works on one rank", command);
   if (refuses_several(*make_communicator(), what, "start it without mpirun")) throw SilentEnd{ExitCode::user};
