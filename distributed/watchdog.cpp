@@ -34,6 +34,7 @@ std::string line_of(int rank, const RankStatus& status, double still) {
 
 double still_limit(const WatchdogOptions& options, std::string_view phase,
                    std::span<const double> step_seconds) {
+  if (phase == "start") return options.start_seconds;
   if (options.seconds > 0.0) return options.seconds;
   const bool is_long = std::any_of(options.long_phases.begin(), options.long_phases.end(),
                                    [&](const Phase& one) { return one.name() == phase; });

@@ -14,13 +14,16 @@
 namespace granule {
 
 struct WatchdogOptions {
-  /// How long a rank may stand still, in every phase. 0: long_seconds in the phases named below and until a
-  /// first step is done; else 20 times the median step, but least_seconds at the least.
+  /// How long a rank may stand still, in every phase but the one that a job starts in. 0: long_seconds in the
+  /// phases named below and until a first step is done; else 20 times the median step, but least_seconds at
+  /// the least.
   double seconds = 0.0;
   double least_seconds = 60.0;
   double long_seconds = 600.0;
-  /// What may take long without a collective: model and data are set up, and disks are slow.
-  std::vector<Phase> long_phases{"start", "evaluation", "checkpoint"};
+  /// What may take long without a collective.
+  std::vector<Phase> long_phases{"evaluation", "checkpoint"};
+  /// In the phase "start", always: every byte of data and checkpoint is read there.
+  double start_seconds = 3600.0;
   /// How long a rank that has spoken waits for others to speak before it ends the job.
   double grace_seconds = 1.0;
   /// Takes the line of this rank; called by the watchdog's thread. May be empty.

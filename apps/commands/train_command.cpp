@@ -145,6 +145,8 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
   const std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
 
   const RunConfig& config = input.config;
+  Watchdog watchdog(ranks, {.seconds = static_cast<double>(config.parallel.watchdog_seconds),
+                            .say = [](std::string_view line) { say("{}", line); }});
   Context context({.threads = thread_count(config, ranks_on_these_cores(ranks))});
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
@@ -163,7 +165,9 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
     directory->write_config(to_toml(config));
     if (input.data->tokenizer) directory->copy_tokenizer(*input.data->tokenizer);
   }
-  trainer.run(signals);
+  trainer.run(signals, watchdog);
+  ranks.barrier("end")
+      .wait();  // a rank without a watchdog would wait for ever for one that hangs in its last save
 }
 
 void train(const TrainArguments& arguments) {

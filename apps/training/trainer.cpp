@@ -168,7 +168,7 @@ SignalRequest Trainer::agree_on_request(StopSignals& signals, StepReport& report
   return static_cast<SignalRequest>(highest[0]);
 }
 
-void Trainer::run(StopSignals& signals) {
+void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   if (directory_ != nullptr) {
     directory_->open_records(
         {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
@@ -180,6 +180,7 @@ void Trainer::run(StopSignals& signals) {
   const std::int64_t first = done_;
   while (done_ < steps_.total && request != SignalRequest::stop) {
     StepReport report = step(done_ + 1);
+    watchdog.step_took(report.seconds);
     request = agree_on_request(signals, report);
     record(report);
     if (done_ == first) tell(memory_text(context_.memory()));

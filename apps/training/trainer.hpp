@@ -9,6 +9,7 @@
 #include "data/sampling/loader.hpp"
 #include "distributed/checkpoint.hpp"
 #include "distributed/checkpoint_writer.hpp"
+#include "distributed/watchdog.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/sharded_model.hpp"
 #include "optim/step_guard.hpp"
@@ -27,7 +28,8 @@ class Trainer {
   void resume(const Checkpoint& checkpoint);
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
   /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.
-  void run(StopSignals& signals);
+  /// The watchdog hears how long steps take.
+  void run(StopSignals& signals, Watchdog& watchdog);
 
  private:
   [[nodiscard]] StepReport step(std::int64_t n);

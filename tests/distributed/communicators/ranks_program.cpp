@@ -118,6 +118,7 @@ void throw_in_mesh(Communicator& world, Context& context) {
 void hang(Communicator& ranks, Context& context, void (*how)()) {
   const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
   ranks.ledger().begin_step(7);
+  ranks.ledger().begin_phase("gradients");
   sum(ranks, context, "first");
   if (ranks.rank() == 1) how();
   sum(ranks, context, "second");
@@ -144,6 +145,7 @@ void hang_finalise(Communicator& ranks, Context& context) {
 /// Long enough to be suspended meanwhile, and with moves far enough apart to be suspended between two.
 void work(Communicator& ranks, Context& context) {
   const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
+  ranks.ledger().begin_phase("gradients");
   if (ranks.rank() == 0) say("works");
   for (int i = 0; i < 40; ++i) {
     if (i % 5 == 0) sum(ranks, context, "work");
