@@ -1,0 +1,177 @@
+// What becomes of a job when one of its ranks dies, hangs, falls out of step or computes nonsense, and of
+// what it has saved. Every combination is in tests/long/all_faults_test.cpp; here each kind of fault and each
+// place.
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <signal.h>
+
+#include "distributed/checkpoint.hpp"
+#include "tests/support/faulty_run.hpp"
+#include "tests/support/small_run.hpp"
+
+using namespace granule;
+using namespace granule::test;
+using Catch::Contains;
+using nlohmann::json;
+
+namespace {
+
+/// Two ranks that exchange tokens, gradients, values and, in a save, everything.
+const std::vector<std::string> kSharded{
+    "parallel.ep=2",      "parallel.zero=3", "train.micro_batch_size=1",    "train.dtype=f64",
+    "checkpoint.every=5", "eval.every=0",    "parallel.watchdog_seconds=2", "train.steps=8"};
+
+std::vector<std::string> with(std::vector<std::string> words, const std::vector<std::string>& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// A run to be stopped, whose steps do not depend on how many there are.
+std::vector<std::string> endless(std::int64_t steps) {
+  return {"schedule.kind=constant", "train.micro_batch_size=1",
+          "parallel.ep=2",          "parallel.zero=2",
+          "eval.every=0",           "checkpoint.every=0",
+          "log.every=100000",       fmt::format("train.steps={}", steps)};
+}
+
+/// The tensors of the last step, after going on without a fault.
+std::string resumed_tensors(const Workshop& shop, const char* out) {
+  const auto job = start_faulty(shop, out, {.more = with(kSharded, {"--resume"})});
+  const ProgramResult result = job->launcher().wait();
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return shop.tensors(out, 8);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a rank that dies, hangs or falls out of step ends the job in time, and the job goes on from its "
+    "checkpoint") {
+  const Workshop shop;
+  const auto reference = start_faulty(shop, "reference", {.more = kSharded});
+  REQUIRE(reference->launcher().wait().exit_code == 0);
+  const std::string wanted = shop.tensors("reference", 8);
+  struct Case {
+    std::string fault;
+    int rank;
+    std::string where;  // and when
+  };
+  const std::vector<Case> cases{
+      {"kill", 1, "at=expert_rows step=6"},  {"kill", 0, "at=checkpoint number=9 step=5"},
+      {"segfault", 0, "at=compute step=6"},  {"abort", 1, "at=gradients step=6"},
+      {"throw", 1, "at=expert_rows step=6"}, {"throw", 0, "at=checkpoint number=4 step=5"},
+      {"exit", 1, "at=values step=6"},       {"finalise", 1, "at=compute step=6"},
+      {"stop", 1, "at=expert_rows step=6"},  {"stop", 0, "at=checkpoint number=5 step=5"},
+      {"skip", 1, "at=values step=6"},       {"repeat", 0, "at=gradients step=6"}};
+  for (const Case& one : cases) {
+    const std::string fault = fmt::format("{} rank={} {}", one.fault, one.rank, one.where);
+    std::filesystem::remove_all(shop.directory / "run");
+    const Ending ending = end_of_faulty(shop, "run", {.fault = fault, .more = kSharded});
+    const Expected expected = expected_end(one.fault, one.rank);
+    INFO(fault << " took " << ending.seconds << " s\n" << ending.result.err);
+    CHECK(ending.result.exit_code == expected.code);
+    CHECK_THAT(ending.result.err, Contains(expected.message));
+    // A crash is over within 5 s and a hang within 6; thrice that where many programs share the cores.
+    CHECK(ending.seconds < 3 * (expected.code == 75 ? 6.0 : 5.0));
+    CHECK(resumed_tensors(shop, "run") == wanted);
+  }
+}
+
+TEST_CASE(
+    "what is not finite on one rank is skipped by all of them, in any layout, and nothing else happens") {
+  const Workshop shop;
+  const std::vector<std::string> arguments{"train.micro_batch_size=1", "train.steps=6", "checkpoint.every=1",
+                                           "checkpoint.keep=0",        "eval.every=0",  "log.every=1"};
+  const std::vector<std::string> kinds{"nan-loss", "nan-logits", "nan-gradient"};
+  std::map<int, std::string> last;  // by the number of ranks
+  std::size_t next = 0;
+  for (const int ranks : {1, 4}) {
+    for (const std::string zero : {"0", "2", "3"}) {
+      const std::string fault = fmt::format("{} rank={} step=4", kinds[next++ % kinds.size()], ranks - 1);
+      const std::string out = fmt::format("run-{}-{}", ranks, zero);
+      const auto job = start_faulty(
+          shop, out.c_str(),
+          {.ranks = ranks,
+           .fault = fault,
+           .more = with(arguments,
+                        {"parallel.zero=" + zero, fmt::format("parallel.ep={}", ranks == 4 ? 2 : 1)})});
+      const ProgramResult result = job->launcher().wait();
+      INFO(out << ' ' << fault << '\n' << result.err);
+      REQUIRE(result.exit_code == 0);
+      CHECK_THAT(result.err, Contains("planted") && Contains("skipped: not finite"));
+      CHECK(shop.tensors(out.c_str(), 4) == shop.tensors(out.c_str(), 3));
+      CHECK(shop.tensors(out.c_str(), 5) != shop.tensors(out.c_str(), 4));
+      const json state = json::parse(text_of(shop.checkpoint(out.c_str(), 4) / "state.json"));
+      CHECK(state["consumed_samples"] == 16);
+      CHECK(state["sections"]["optimizer"]["steps"] == 3);
+      CHECK(state["sections"]["step_guard"]["skips_in_row"] == 1);
+      const auto rows = shop.metrics(out.c_str());
+      REQUIRE(rows.size() == 6);
+      for (std::size_t step = 1; step <= 6; ++step) CHECK(rows[step - 1]["skipped"] == (step == 4));
+      // The same step was left out, whatever was wrong with it, so the stages agree to the bit.
+      std::string& first = last[ranks];
+      if (first.empty()) first = shop.tensors(out.c_str(), 6);
+      CHECK(shop.tensors(out.c_str(), 6) == first);
+    }
+  }
+}
+
+TEST_CASE("four ranks stop with 77 when too many steps in a row are not finite, and say so once") {
+  const Workshop shop;
+  const Ending ending =
+      end_of_faulty(shop, "run",
+                    {.ranks = 4,
+                     .fault = "nan-gradient rank=2 step=3",
+                     .more = {"train.micro_batch_size=1", "parallel.ep=2", "parallel.zero=2",
+                              "train.max_skips=0", "checkpoint.every=1", "checkpoint.keep=0"}});
+  INFO(ending.result.err);
+  CHECK(ending.result.exit_code == 77);
+  const std::string message = "granule: error: 1 steps in a row were skipped";
+  CHECK_THAT(ending.result.err, Contains(message));
+  CHECK(ending.result.err.find("granule: error: ") == ending.result.err.rfind("granule: error: "));
+  CHECK(list_checkpoints(shop.directory / "run").front().step == 2);
+}
+
+TEST_CASE("a second job in the directory of a job of two ranks is refused with 73, the first is unharmed") {
+  const Workshop shop;
+  const auto first = start_faulty(shop, "run", {.more = endless(100000)});
+  REQUIRE(first->launcher().wait_for_err("memory:"));  // after the first step
+  const auto second = start_faulty(shop, "run", {.more = with(endless(100000), {"--resume"})});
+  const ProgramResult refused = second->launcher().wait();
+  INFO(refused.err);
+  CHECK(refused.exit_code == 73);
+  CHECK_THAT(refused.err, Contains("another job uses the directory: host"));
+  first->launcher().send(SIGUSR2);
+  const ProgramResult stopped = first->launcher().wait();
+  INFO(stopped.err);
+  REQUIRE(stopped.exit_code == 0);
+  const std::int64_t last = list_checkpoints(shop.directory / "run").front().step;
+  CHECK_THAT(stopped.err, Contains(fmt::format("stopped by a signal after step {}", last)));
+  const auto reference = start_faulty(shop, "reference", {.more = endless(last)});
+  REQUIRE(reference->launcher().wait().exit_code == 0);
+  CHECK(shop.tensors("run", last) == shop.tensors("reference", last));
+}
+
+TEST_CASE("signals to mpirun: USR1 saves and goes on, USR2 saves and stops, TERM saves if there is time") {
+  const Workshop shop;
+  for (const int signal : {SIGUSR2, SIGTERM}) {
+    const std::string out = fmt::format("run-{}", signal);
+    const auto job = start_faulty(shop, out.c_str(), {.more = endless(100000)});
+    REQUIRE(job->launcher().wait_for_err("memory:"));
+    job->launcher().send(SIGUSR1);
+    REQUIRE(job->launcher().wait_for_err("saved step-"));
+    CHECK(job->launcher().running());
+    job->launcher().send(signal);
+    const ProgramResult result = job->launcher().wait();
+    INFO(signal << '\n' << result.err);
+    const FoundCheckpoint found = find_newest_valid(shop.directory / out);
+    REQUIRE(found.checkpoint);
+    CHECK(found.passed_over.empty());
+    if (signal == SIGTERM)
+      continue;  // whether a rank comes to its end within a second is the machine's affair
+    CHECK(result.exit_code == 0);
+    CHECK_THAT(result.err,
+               Contains(fmt::format("stopped by a signal after step {}", found.checkpoint->step())));
+  }
+}

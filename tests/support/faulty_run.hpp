@@ -1,0 +1,35 @@
+// A training job of several ranks with one planted fault: the program of
+// tests/integration/faulty_program.cpp.
+#pragma once
+#include <memory>
+
+#include "tests/support/mpirun.hpp"
+#include "tests/support/workshop.hpp"
+
+namespace granule::test {
+
+struct FaultyJob {
+  int ranks = 2;
+  std::string fault{};              ///< as the program wants it; empty: none
+  std::vector<std::string> more{};  ///< of granule train
+};
+
+/// Started beside the test.
+[[nodiscard]] std::unique_ptr<RunningRanks> start_faulty(const Workshop& shop, const char* out,
+                                                         const FaultyJob& job);
+
+struct Ending {
+  ProgramResult result;
+  double seconds = 0.0;  ///< from the fault to the end of the job
+};
+[[nodiscard]] Ending end_of_faulty(const Workshop& shop, const char* out, const FaultyJob& job);
+
+/// What a fault has to come to.
+struct Expected {
+  int code;
+  std::string message;  ///< in what the job says
+};
+/// Of the faults that end a rank, stop it, or bring it out of step, on rank `rank`.
+[[nodiscard]] Expected expected_end(const std::string& fault, int rank);
+
+}  // namespace granule::test
