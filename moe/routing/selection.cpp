@@ -14,6 +14,13 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
+/// Sorting wants numbers: NaN (of a model that has diverged) counts as the lowest of them, which is still
+/// above what a group limit excludes.
+template <class T>
+T comparable(T score) {
+  return std::isnan(score) ? std::numeric_limits<T>::lowest() : score;
+}
+
 /// The `count` indices of the largest keys come first, largest first, ties by index.
 template <class T>
 void sort_largest(Ids& order, std::int64_t count, const std::vector<T>& key) {
@@ -73,7 +80,7 @@ void order_by_affinity(std::vector<std::int64_t>& copies, const T* affinity, std
                        std::int64_t experts, std::int64_t expert) {
   if (affinity == nullptr) return;  // in the order of tokens already
   std::stable_sort(copies.begin(), copies.end(), [&](std::int64_t a, std::int64_t b) {
-    return affinity[a / k * experts + expert] > affinity[b / k * experts + expert];
+    return comparable(affinity[a / k * experts + expert]) > comparable(affinity[b / k * experts + expert]);
   });
 }
 
@@ -101,6 +108,7 @@ Tensor select_experts(const Tensor& score_NE, const Tensor& bias_E, const Select
         std::copy_n(scores + i * e, e, key.begin());
         for (std::int64_t j = 0; bias != nullptr && j < e; ++j)
           key[static_cast<std::size_t>(j)] += static_cast<T>(bias[j]);
+        std::transform(key.begin(), key.end(), key.begin(), comparable<T>);
         if (rule.kept_groups < rule.groups) limit.apply(key);
         sort_largest(order, k, key);
         std::copy_n(order.begin(), k, ids + i * k);

@@ -18,7 +18,8 @@ struct SelectionRule {
 [[nodiscard]] SelectionRule selection_rule(const MoeConfig& moe);
 
 /// The ids of the k largest score_NE + bias_E of each row under the rule, largest first; of equal ones the
-/// lower id (and of equal groups the lower group). id_NK int32. bias_E float32; undefined: none.
+/// lower id (and of equal groups the lower group). NaN counts as the lowest score. id_NK int32. bias_E
+/// float32; undefined: none.
 [[nodiscard]] Tensor select_experts(const Tensor& score_NE, const Tensor& bias_E, const SelectionRule& rule);
 
 /// K distinct experts of each token, a function of its id and the seed alone (Hash Layers, Roller et al.
@@ -33,7 +34,7 @@ struct SelectionRule {
 
 /// The choices that are carried out, −1 for the others: an expert takes its `capacity` most affine tokens, of
 /// equal ones the earlier, and drops the rest. Rows that are not valid are not carried out and take no
-/// place. affinity_NE: the router's scores; undefined: all equal (a hash router's).
+/// place. affinity_NE: the router's scores, NaN the lowest; undefined: all equal (a hash router's).
 [[nodiscard]] Tensor within_capacity(const Tensor& id_NK, const Tensor& affinity_NE, std::int64_t experts,
                                      std::int64_t capacity, const Tensor& valid_N = {});
 

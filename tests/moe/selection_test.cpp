@@ -2,6 +2,8 @@
 #include "moe/routing/selection.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include <catch2/catch.hpp>
@@ -105,6 +107,21 @@ TEST_CASE("a selection limited to groups agrees with plain sorting, for many ran
   }
 }
 
+TEST_CASE("NaN is the lowest score, but above what a group limit excludes") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(chosen({nan, 0.1, nan, 0.3, 0.2}, {.k = 4}) == Ids{3, 4, 1, 0});
+  CHECK(chosen({nan, nan, nan, nan}, {.k = 2}) == Ids{0, 1});
+  CHECK(chosen({0.1, 0.2, 0.9, nan}, {2, 2, 1, GroupScore::maximum}) == Ids{2, 3});
+  CHECK(chosen({0.1, nan, 0.2, 0.3}, {2, 2, 1, GroupScore::sum_of_two}) == Ids{3, 2});
+  CHECK(chosen({0.5, 0.4, 0.3}, {.k = 2}, {std::numeric_limits<float>::quiet_NaN(), 0, 0}) == Ids{1, 2});
+  // Many in one row, where a sort that takes NaN for equal to everything goes wrong.
+  Numbers scores = normal_values(60, 1);
+  for (std::size_t e = 0; e < scores.size(); e += 3) scores[e] = nan;
+  Numbers lowest = scores;
+  for (double& score : lowest) score = std::isnan(score) ? -1e300 : score;
+  CHECK(chosen(scores, {.k = 40}) == by_sorting(lowest, {.k = 40}));
+}
+
 TEST_CASE("a rule that cannot be followed is refused") {
   CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 1, .groups = 3}), Error);
   CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 1, .groups = 2, .kept_groups = 3}), Error);
@@ -155,6 +172,11 @@ TEST_CASE("an expert over its capacity, worked by hand: the least affine tokens 
   CHECK(all<std::int32_t>(within_capacity(ids, affinity, 3, 2)) == Ids{0, 1, 0, 2, 2, -1, -1, 1});
   CHECK(all<std::int32_t>(within_capacity(ids, {}, 3, 2)) == Ids{0, 1, 0, 2, 2, -1, -1, 1});
   CHECK(all<std::int32_t>(within_capacity(ids, affinity, 3, 4)) == all<std::int32_t>(ids));
+  // NaN is the lowest affinity.
+  const Tensor broken =
+      tensor_of(context, {4, 3}, DType::f64,
+                Numbers{std::nan(""), 0.3, 0.2, 0.7, 0.1, 0.2, std::nan(""), 0.0, 0.5, 0.2, 0.6, 0.2});
+  CHECK(all<std::int32_t>(within_capacity(ids, broken, 3, 2)) == Ids{-1, 1, 0, 2, 2, -1, 0, 1});
   // Padding takes no place: without token 1 the first two of the rest get in.
   const Tensor valid = ids_of(context, {4}, Ids{1, 0, 1, 1});
   CHECK(all<std::int32_t>(within_capacity(ids, affinity, 3, 2, valid)) == Ids{0, 1, -1, -1, 2, 0, -1, 1});
