@@ -85,11 +85,10 @@ class Importer {
   void add(Ids ids, DocumentPlace place) {
     if (add_eos_ == AddEos::yes && ids.back() != vocabulary_.eos_id)
       ids.push_back(static_cast<std::int32_t>(vocabulary_.eos_id));
-    const auto size = static_cast<double>(ids.size());
-    const double tail = writer_.validation_tail(place, size, static_cast<double>(report().train.tokens));
-    std::size_t cut = tail == size ? 0 : ids.size();
-    if (tail > 0 && tail < size) {
-      cut -= std::max<std::size_t>(static_cast<std::size_t>(tail), 1);
+    const double share = writer_.validation_share(place);
+    std::size_t cut = share == 1 ? 0 : ids.size();
+    if (share > 0 && share < 1) {
+      cut -= std::max<std::size_t>(static_cast<std::size_t>(share * static_cast<double>(ids.size())), 1);
       if (cut == 0)
         user_error("too few tokens to hold any back", "--val-fraction", "give files that hold more");
     }

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "core/error.hpp"
-#include "core/random.hpp"
 #include "data/files/digest.hpp"
 
 namespace granule {
@@ -39,7 +38,9 @@ ShardWriter::Vocabulary vocabulary_of(const Tokenizer& tokenizer, std::int64_t v
 }
 
 bool is_validation_document(std::int64_t index, double val_fraction) {
-  return RandomStream(0, "data/validation").uniform(static_cast<std::uint64_t>(index)) < val_fraction;
+  // Multiples of the golden ratio, modulo 1 and in 64 bits, fill [0, 1) more evenly than any others.
+  constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15;
+  return static_cast<double>((static_cast<std::uint64_t>(index) + 1) * kGolden) < val_fraction * 0x1p64;
 }
 
 DataSetWriter::DataSetWriter(const DataSetOptions& options, const ShardWriter::Vocabulary& vocabulary)
@@ -49,14 +50,15 @@ DataSetWriter::DataSetWriter(const DataSetOptions& options, const ShardWriter::V
       train_{ShardWriter(vocabulary, options.layout)},
       val_{ShardWriter(vocabulary, options.layout)} {}
 
-double DataSetWriter::validation_tail(DocumentPlace place, double size, double train_size) const {
+double DataSetWriter::validation_share(DocumentPlace place) const {
   const double fraction = options_.val_fraction;
-  const bool held_back = is_validation_document(index_, fraction);
   const bool no_train = train_.counts.documents == 0, no_val = val_.counts.documents == 0;
-  if (place == DocumentPlace::inside) return held_back ? size : 0;
-  if (fraction == 0 || (no_train && !no_val)) return 0;
-  if (!no_val || (held_back && !no_train)) return held_back ? size : 0;
-  return std::min(fraction * (size + train_size), size * std::max(fraction, 0.5));
+  if (place == DocumentPlace::last && fraction > 0) {
+    if (no_train && no_val) return fraction;
+    if (no_train) return 0;
+    if (no_val) return 1;
+  }
+  return is_validation_document(index_, fraction) ? 1 : 0;
 }
 
 void DataSetWriter::add(Split split, std::span<const std::int32_t> ids,

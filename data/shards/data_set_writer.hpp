@@ -34,11 +34,12 @@ struct DataSetReport {
   SplitCounts train, val;
 };
 
-/// Whether document `index` (from 0, in the order of the source) is held back for validation: a fixed random
-/// choice by index, so that appending documents moves none of the others.
+/// Whether document `index` (from 0, in the order of the source) is held back for validation. A fixed choice
+/// by index, so that appending documents moves none of the others, and spread evenly: of any documents in a
+/// row the fraction is held back, give or take a few.
 [[nodiscard]] bool is_validation_document(std::int64_t index, double val_fraction);
 
-/// Whether a document is the last one: only then is it known that a split would stay empty.
+/// Whether a document is the last one: only then is it known that validation would stay empty.
 enum class DocumentPlace : std::uint8_t { inside, last };
 
 class DataSetWriter {
@@ -46,10 +47,9 @@ class DataSetWriter {
   /// Throws a user error for options out of range and an OUT that is not empty. OUT appears with finish().
   DataSetWriter(const DataSetOptions& options, const ShardWriter::Vocabulary& vocabulary);
 
-  /// How much of the next document goes to validation, in the unit of `size` and `train_size` (bytes or
-  /// tokens of this document and of the train split): nothing, all of it, or a tail of the last one when
-  /// neither split would have a document otherwise.
-  [[nodiscard]] double validation_tail(DocumentPlace place, double size, double train_size) const;
+  /// The share of the next document that goes to validation: 0 or 1, and the fraction asked for of the only
+  /// document of a source, whose tail it is. Of several documents each split gets at least one.
+  [[nodiscard]] double validation_share(DocumentPlace place) const;
   /// A document or, of one that is cut in two, each part. `utf8_bytes` is known of all documents or of none.
   void add(Split split, std::span<const std::int32_t> ids, std::optional<std::int64_t> utf8_bytes);
   /// Call after the last part of a document.

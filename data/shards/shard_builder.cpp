@@ -17,15 +17,15 @@ class Builder {
         writer_(options, vocabulary_of(tokenizer, options.vocab_size)) {}
 
   void add(std::string_view text, DocumentPlace place) {
-    const auto size = static_cast<double>(text.size());
-    const double tail = writer_.validation_tail(place, size, static_cast<double>(report().train.utf8_bytes));
-    if (tail > 0 && tail < size) {
-      const std::size_t cut = tail_cut(text, static_cast<std::size_t>(tail));
+    const double share = writer_.validation_share(place);
+    if (share > 0 && share < 1) {
+      const std::size_t cut =
+          tail_cut(text, static_cast<std::size_t>(share * static_cast<double>(text.size())));
       if (cut == 0) user_error("too little text to hold any back", "--val-fraction", "give more text");
       write(Split::train, text.substr(0, cut));
       write(Split::val, text.substr(cut));
     } else {
-      write(tail > 0 ? Split::val : Split::train, text);
+      write(share > 0 ? Split::val : Split::train, text);
     }
     writer_.next_document();
   }

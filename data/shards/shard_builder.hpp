@@ -13,10 +13,10 @@ namespace granule {
 /// else before a space, else between two characters. 0 when the text has only one character.
 [[nodiscard]] std::size_t tail_cut(std::string_view text, std::size_t tail_bytes);
 
-/// Writes the data set, each document with an EOS behind it; OUT appears only when it is complete. When no
-/// document falls to validation (few documents, or a single book), the tail of the last one is cut off for it
-/// instead: as many bytes as the fraction asks for, of several documents at most half of the last. `progress`
-/// is called after each document.
+/// Writes the data set, each document with an EOS behind it; OUT appears only when it is complete. Whole
+/// documents are held back for validation (DataSetWriter says which); of a single one, such as a book, the
+/// tail that has the fraction's share of its bytes, or a little more. `progress` is called after each
+/// document.
 DataSetReport build_shards(TextSource& text, Tokenizer& tokenizer, const DataSetOptions& options,
                            const std::function<void(const DataSetReport&)>& progress = {});
 

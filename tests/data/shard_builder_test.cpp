@@ -93,14 +93,36 @@ TEST_CASE("a data set holds every document once, with an EOS, in shards that end
         static_cast<std::size_t>(report.train.shards + report.val.shards));
 }
 
-TEST_CASE("documents are held back in the asked share, whatever comes after them") {
-  int held = 0;
-  for (std::int64_t i = 0; i < 10'000; ++i) {
-    held += is_validation_document(i, 0.05) ? 1 : 0;
-    if (is_validation_document(i, 0.05)) CHECK(is_validation_document(i, 0.06));
-    CHECK_FALSE(is_validation_document(i, 0));
+TEST_CASE("documents are held back in the asked share, evenly spread, whatever comes after them") {
+  for (const double fraction : {0.001, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999}) {
+    CAPTURE(fraction);
+    std::vector<std::int64_t> held_before{0};
+    for (std::int64_t i = 0; i < 10'000; ++i) {
+      const bool held = is_validation_document(i, fraction);
+      held_before.push_back(held_before.back() + (held ? 1 : 0));
+      if (held) CHECK(is_validation_document(i, fraction + 0.001));
+      CHECK_FALSE(is_validation_document(i, 0));
+    }
+    for (const std::size_t documents : {1U, 10U, 20U, 50U, 100U, 1000U}) {
+      double worst = 0;
+      for (std::size_t first = 0; first + documents < held_before.size(); ++first) {
+        const auto held = static_cast<double>(held_before[first + documents] - held_before[first]);
+        worst = std::max(worst, std::abs(held - fraction * static_cast<double>(documents)));
+      }
+      CAPTURE(documents);
+      CHECK(worst < 2.5);  // "a few"; a random choice would be 15 off at 1000
+    }
   }
-  CHECK(std::abs(held - 500) < 110);  // five standard deviations of 21.8
+}
+
+TEST_CASE("of ten documents one tenth is one document, whole") {
+  const TempDir dir;
+  put(dir / "in.jsonl", jsonl(10));
+  const auto report = build(dir / "in.jsonl", {dir / "set", 0.1});
+  CHECK(report.train.documents == 9);
+  CHECK(report.val.documents == 1);
+  // The fifth: 5 * 0.618... modulo 1 is 0.090, the first below 0.1.
+  CHECK(documents_of(dir / "set", Split::val) == std::vector{prose(104, 5)});
 }
 
 TEST_CASE("the tail of a single document is held back, cut at a line end") {
@@ -117,18 +139,15 @@ TEST_CASE("the tail of a single document is held back, cut at a line end") {
   CHECK(share == Approx(0.1).margin(0.01));
 }
 
-TEST_CASE("of few documents none of which is held back by chance, the last gives its tail") {
-  const TempDir dir;
-  REQUIRE_FALSE(is_validation_document(0, 0.01));
-  REQUIRE_FALSE(is_validation_document(1, 0.01));
-  fs::create_directory(dir / "in");
-  put(dir / "in/a.txt", prose(1, 300));
-  put(dir / "in/b.txt", prose(2, 10));
-  build(dir / "in", {dir / "set", 0.01});
-  CHECK(documents_of(dir / "set", Split::train).at(0) == prose(1, 300));
-  const std::string held = documents_of(dir / "set", Split::val).at(0);
-  CHECK(documents_of(dir / "set", Split::train).at(1) + held == prose(2, 10));
-  CHECK(held.size() < 250);  // at most half of it and a line
+TEST_CASE("of documents too few for the fraction the last is held back, whole") {
+  for (const int documents : {2, 3, 20}) {
+    const TempDir dir;
+    put(dir / "in.jsonl", jsonl(documents));
+    build(dir / "in.jsonl", {dir / "set", 0.01});
+    const auto last = 100 + static_cast<unsigned>(documents) - 1;
+    CHECK(documents_of(dir / "set", Split::val) == std::vector{prose(last, 5)});
+    CHECK(documents_of(dir / "set", Split::train).size() == static_cast<std::size_t>(documents) - 1);
+  }
 }
 
 TEST_CASE("no document is lost when all but the last would be held back") {

@@ -154,6 +154,16 @@ TEST_CASE("several files are one after the other, and the splits hold every docu
   CHECK(documents_of(dir / "set", Split::val) == expected_val);
 }
 
+TEST_CASE("of two documents of ids one is held back, whole") {
+  const TempDir dir;
+  ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "set");
+  options.files.push_back(kFiles / "nanogpt.bin");
+  options.set.val_fraction = 0.01;
+  const DataSetReport report = import_tokens(options, nullptr);
+  CHECK(report.train.tokens == 147);
+  CHECK(report.val.tokens == 147);
+}
+
 TEST_CASE("the tail of a single document is held back, counted in tokens") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "set");
