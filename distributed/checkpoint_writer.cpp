@@ -1,6 +1,7 @@
 #include "distributed/checkpoint_writer.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/error.hpp"
 #include "distributed/checkpoint.hpp"
@@ -41,6 +42,52 @@ bool looks_valid(const fs::path& checkpoint) {
   } catch (const Error&) {
     return false;
   }
+}
+
+/// NaN and infinity have every bit of the exponent.
+template <class Bits, Bits kExponent>
+bool all_finite(std::span<const std::byte> bytes) {
+  bool finite = true;
+  for (std::size_t i = 0; i + sizeof(Bits) <= bytes.size(); i += sizeof(Bits)) {
+    Bits bits;
+    std::memcpy(&bits, bytes.data() + i, sizeof(Bits));
+    finite &= (bits & kExponent) != kExponent;
+  }
+  return finite;
+}
+
+bool all_finite(DType dtype, std::span<const std::byte> bytes) {
+  switch (dtype) {
+    case DType::f64:
+      return all_finite<std::uint64_t, 0x7FF0'0000'0000'0000>(bytes);
+    case DType::f32:
+      return all_finite<std::uint32_t, 0x7F80'0000>(bytes);
+    case DType::bf16:
+      return all_finite<std::uint16_t, 0x7F80>(bytes);
+    case DType::f16:
+      return all_finite<std::uint16_t, 0x7C00>(bytes);
+    default:
+      return true;
+  }
+}
+
+/// The same tensors; reading a piece that is not finite throws. Looked at on the way to the disk, since ranks
+/// may hold a tensor in parts that only come together there.
+std::vector<TensorToSave> refused_unless_finite(std::span<const TensorToSave> tensors, std::int64_t step) {
+  std::vector<TensorToSave> watched;
+  for (const TensorToSave& tensor : tensors) {
+    const auto read = [tensor, step](std::int64_t offset, std::span<std::byte> out) {
+      tensor.read(offset, out);
+      if (all_finite(tensor.spec.dtype, out)) return;
+      throw Error(
+          ExitCode::non_finite, fmt::format("'{}' is not finite after step {}", tensor.spec.name, step),
+          checkpoint_name(step),
+          "it is not saved, earlier checkpoints stay: the run has diverged, start again from one of them "
+          "with --init-from and a lower optim.lr");
+    };
+    watched.push_back({tensor.spec, read});
+  }
+  return watched;
 }
 
 void check_extra_files(const CheckpointContent& content) {
@@ -115,10 +162,11 @@ void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointConten
   make_directory(aside, *disk_);
   const auto numbered = ShardNames::numbered;
   CheckpointManifest manifest{content.step, content.consumed_samples, content.sections, {}};
-  manifest.files =
-      write_tensors(aside, "model", content.model, options_.max_file_bytes, numbered, *disk_).files;
-  const auto optimizer =
-      write_tensors(aside, "optim", content.optimizer, options_.max_file_bytes, numbered, *disk_);
+  manifest.files = write_tensors(aside, "model", refused_unless_finite(content.model, content.step),
+                                 options_.max_file_bytes, numbered, *disk_)
+                       .files;
+  const auto optimizer = write_tensors(aside, "optim", refused_unless_finite(content.optimizer, content.step),
+                                       options_.max_file_bytes, numbered, *disk_);
   manifest.files.insert(manifest.files.end(), optimizer.files.begin(), optimizer.files.end());
   for (const fs::path& file : content.extra_files) {
     manifest.files.push_back(copy_durably(file, aside / file.filename(), *disk_));

@@ -46,9 +46,9 @@ class CheckpointWriter {
   /// Creates `checkpoints/` and removes what a killed job left unfinished. Throws io_error (exit 74).
   explicit CheckpointWriter(CheckpointOptions options, Disk& disk = Disk::system());
 
-  /// Throws io_error when it fails; the checkpoints that were there stay as they are, and calling it again
-  /// with the same step tries again. A step whose checkpoint is there and valid from before is the caller's
-  /// fault.
+  /// Throws io_error when it fails, and exit code 77 when a tensor holds NaN or infinity; the checkpoints
+  /// that were there stay as they are, and calling it again with the same step tries again. A step whose
+  /// checkpoint is there and valid from before is the caller's fault.
   void save(const CheckpointContent& content);
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include <nlohmann/json.hpp>
 
@@ -159,6 +160,11 @@ void Trainer::record(StepReport& report) {
   if (!evaluated && !last && !skipped && !due(report.step, steps_.log_every)) return directory_->status(text);
   directory_->append_metrics(metrics_row(report));
   directory_->log(text);
+  if (report.evaluation && !std::isfinite(report.evaluation->ce)) {
+    directory_->log(
+        "warning: the validation loss is not finite: the run has diverged; start again from an earlier "
+        "checkpoint with --init-from and a lower optim.lr");
+  }
 }
 
 SignalRequest Trainer::agree_on_request(StopSignals& signals, StepReport& report) {

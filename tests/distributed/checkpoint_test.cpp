@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <random>
 
 #include <catch2/catch.hpp>
@@ -423,6 +424,38 @@ bool fits(const fs::path& run, std::int64_t free, std::int64_t keep, std::int64_
 }
 
 }  // namespace
+
+TEST_CASE("tensors that are not finite are not committed, and what was saved before stays") {
+  const TempDir dir;
+  CheckpointWriter writer({dir.path(), 1, test::kExampleFileBytes});
+  writer.save(ExampleCheckpoint(1, dir.path()).content());
+  const ExampleCheckpoint second(2, dir.path());
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double broken : {infinity, -infinity, std::nan("")}) {
+    std::vector<float> narrow(60, 1.0F);
+    std::vector<double> wide(20, -2.0);
+    narrow.back() = static_cast<float>(broken);
+    wide.back() = broken;
+    std::vector<TensorToSave> f32{
+        tensor_of_bytes({"exp_avg.w", DType::f32, {20, 3}}, std::as_bytes(std::span(narrow)))};
+    std::vector<TensorToSave> f64{tensor_of_bytes({"m.b", DType::f64, {20}}, std::as_bytes(std::span(wide)))};
+    CheckpointContent moments = second.content(), weights = second.content();
+    moments.optimizer = f32;
+    weights.model = f64;
+    for (const CheckpointContent& content : {moments, weights}) {
+      try {
+        writer.save(content);
+        FAIL("it was saved");
+      } catch (const Error& error) {
+        CHECK(error.code() == ExitCode::non_finite);
+        CHECK_THAT(error.what(), Catch::Contains("is not finite after step 2"));
+      }
+      CHECK(names_in(dir / "checkpoints") == std::vector<std::string>{"latest", checkpoint_name(1)});
+    }
+  }
+  writer.save(second.content());  // the same step, when it is sound
+  CHECK(second.equals(open_checkpoint(at_step(dir, 2))));
+}
 
 TEST_CASE("a run needs room for one checkpoint more than it keeps, or for all it will save") {
   const TempDir dir;

@@ -1,5 +1,6 @@
-// Steps that a run skips: what is not finite, and spikes. The damage is real: one word has an infinite
-// embedding, so that every step that reads it has no finite loss.
+// Steps that a run skips: what is not finite, and spikes. The damage is real: one word has an embedding of
+// zeros, which a norm without an epsilon divides by their size, so that every step that reads it has no
+// finite loss. Every weight is finite: others are not saved.
 #include <cstring>
 #include <limits>
 
@@ -28,15 +29,16 @@ std::size_t inside(std::int64_t step) {
   return static_cast<std::size_t>((step - 1) * Workshop::kStepTokens + 24);
 }
 
-const std::vector<std::string> kEveryStep{"data.shuffle=false", "checkpoint.every=1", "eval.every=0"};
+const std::vector<std::string> kEveryStep{"data.shuffle=false", "checkpoint.every=1", "eval.every=0",
+                                          "model.rms_norm_eps=0"};
 
 std::vector<std::string> with(std::vector<std::string> words, const std::vector<std::string>& more) {
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
 
-/// Makes the embedding of the poisonous word infinite in a Hugging Face directory of f32 tensors.
-void poison(const fs::path& directory) {
+/// Sets the embedding of the poisonous word in a Hugging Face directory of f32 tensors.
+void poison(const fs::path& directory, float value) {
   const fs::path file = directory / "model.safetensors";
   std::string bytes = text_of(file);
   std::uint64_t header = 0;
@@ -45,19 +47,18 @@ void poison(const fs::path& directory) {
   REQUIRE(tensor.at("dtype") == "F32");
   const auto width = tensor.at("shape")[1].get<std::size_t>();
   const auto begin = 8 + header + tensor.at("data_offsets")[0].get<std::uint64_t>() + kPoison * width * 4;
-  const float infinity = std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < width; ++i) std::memcpy(bytes.data() + begin + 4 * i, &infinity, 4);
+  for (std::size_t i = 0; i < width; ++i) std::memcpy(bytes.data() + begin + 4 * i, &value, 4);
   write_text(file, bytes);
 }
 
 /// A model with the poisonous embedding at shop.path("poisoned").
-void make_poisoned_model(const Workshop& shop) {
+void make_poisoned_model(const Workshop& shop, float value = 0.0F) {
   REQUIRE(shop.train("made", {"train.steps=1"}).exit_code == 0);
   const ProgramResult exported = run_program(
       {"export", shop.path("made"), "--format", "hf", "--out", shop.path("poisoned"), "--dtype", "f32"});
   INFO(exported.err);
   REQUIRE(exported.exit_code == 0);
-  poison(shop.directory / "poisoned");
+  poison(shop.directory / "poisoned", value);
 }
 
 json state_of(const Workshop& shop, const char* run, std::int64_t step) {
@@ -122,10 +123,38 @@ TEST_CASE("max_skips skips in a row end the run with exit code 77, across a rest
   CHECK(shop.metrics("run").size() == 9);
   CHECK(fs::exists(shop.checkpoint("run", 8)));
   const ProgramResult strict =
-      shop.train("strict", {"data.shuffle=false", "train.max_skips=0", "--init-from", shop.path("poisoned")});
+      shop.train("strict", {"data.shuffle=false", "model.rms_norm_eps=0", "train.max_skips=0", "--init-from",
+                            shop.path("poisoned")});
   CHECK(strict.exit_code == 77);
   CHECK(strict.err.find("there is no checkpoint") != std::string::npos);
   CHECK(shop.metrics("strict").size() == 8);
+}
+
+TEST_CASE("a checkpoint that would not be finite ends the run with exit code 77, those before stay") {
+  const Workshop shop(clean_text(12));  // the poisonous word is not in it: the loss is finite
+  make_poisoned_model(shop, std::numeric_limits<float>::infinity());
+  const std::vector<std::string> arguments{"eval.every=0", "train.steps=12", "checkpoint.every=4",
+                                           "--init-from", shop.path("poisoned")};
+  const ProgramResult result = shop.train("run", arguments);
+  INFO(result.err);
+  CHECK(result.exit_code == 77);
+  CHECK(result.err.find("granule: error: 'model.embed_tokens.weight' is not finite after step 4 ") !=
+        std::string::npos);
+  CHECK(shop.metrics("run").size() == 4);
+  CHECK(fs::is_empty(shop.directory / "run/checkpoints"));
+}
+
+TEST_CASE("a validation loss that is not finite is warned of, what is saved is finite") {
+  const Workshop shop(clean_text(12));  // the validation split has the poisonous word
+  make_poisoned_model(shop);
+  const ProgramResult result = shop.train("run", {"model.rms_norm_eps=0", "train.steps=12", "eval.every=6",
+                                                  "--init-from", shop.path("poisoned")});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(result.err.find("\nwarning: the validation loss is not finite: the run has diverged") !=
+        std::string::npos);
+  CHECK(shop.metrics("run").back()["val_ce"].is_null());
+  CHECK(fs::exists(shop.checkpoint("run", 12)));
 }
 
 TEST_CASE("a spike is skipped where spike_sigma asks for it, bit for bit the same after a resume") {
