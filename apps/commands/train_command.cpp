@@ -36,6 +36,12 @@ nlohmann::ordered_json resident_bytes(const RunConfig& config) {
   return {{"weights", bytes}, {"gradients", bytes}, {"optimizer", 2 * bytes}};
 }
 
+void warn_of_long_warmup(const RunSteps& steps) {
+  if (steps.schedule.warmup <= steps.total) return;
+  say("granule: warning: schedule.warmup has {} steps and the run {}: it ends before optim.lr is reached",
+      steps.schedule.warmup, steps.total);
+}
+
 void print_dry_run(const RunConfig& config, const RunSteps& steps) {
   const ParameterCounts counts = count_parameters(config.model, config.moe);
   const double flops = training_flops(config.model, config.moe, config.train.batch_size * config.data.seq_len,
@@ -113,16 +119,18 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks) {
 
 void dry_run(const RunInput& input) {
   if (!input.data) return print_dry_run_without_data(input.config);
-  print_dry_run(input.config,
-                resolve_steps(input.config, input.data->train.samples(input.config.data.seq_len)));
+  const RunSteps steps = resolve_steps(input.config, input.data->train.samples(input.config.data.seq_len));
+  warn_of_long_warmup(steps);
+  print_dry_run(input.config, steps);
 }
 
 /// Rank 0's; the others have none.
 std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, const RunInput& input) {
   const RunConfig& config = input.config;
   if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
-  require_room_for_checkpoints(arguments, config,
-                               resolve_steps(config, input.data->train.samples(config.data.seq_len)));
+  const RunSteps steps = resolve_steps(config, input.data->train.samples(config.data.seq_len));
+  warn_of_long_warmup(steps);
+  require_room_for_checkpoints(arguments, config, steps);
   return std::make_unique<RunDirectory>(
       arguments.out, arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
 }

@@ -182,6 +182,11 @@ void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   }
   loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
                                      loader_options(config_, ranks_, done_ * config_.train.batch_size));
+  if (done_ >= steps_.total) {
+    tell(fmt::format(
+        "the run is complete at step {}, nothing is left to do: train.steps=N with --resume trains it longer",
+        done_));
+  }
   SignalRequest request = SignalRequest::none;
   const std::int64_t first = done_;
   while (done_ < steps_.total && request != SignalRequest::stop) {

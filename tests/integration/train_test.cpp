@@ -231,6 +231,38 @@ TEST_CASE("what a run refuses, it refuses with exit code 2 and harms nothing") {
   CHECK(before == shop.tensors("run", 40) + text_of(shop.directory / "run/metrics.jsonl"));
 }
 
+TEST_CASE("a run that is complete says so, changes nothing, and goes on when it is made longer") {
+  const Workshop shop;
+  const auto train = [&](std::vector<std::string> more) {
+    more.emplace_back("schedule.kind=constant");
+    ProgramResult result = shop.train("run", more);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return result.err;
+  };
+  train({});
+  const std::string tensors = shop.tensors("run", 40);
+  const auto metrics = shop.metrics("run");
+  CHECK(train({"--resume"})
+            .find("the run is complete at step 40, nothing is left to do: train.steps=N with "
+                  "--resume trains it longer\n") != std::string::npos);
+  CHECK(shop.tensors("run", 40) == tensors);
+  CHECK(shop.metrics("run") == metrics);
+  CHECK(train({"--resume", "train.steps=43"}).find("complete") == std::string::npos);
+  CHECK(shop.metrics("run").size() == 43);
+}
+
+TEST_CASE("a warmup that is longer than the run is warned of") {
+  const Workshop shop;
+  const auto warned = [&](const char* warmup) {
+    const ProgramResult result = shop.train("dry", {"--dry-run", std::string("schedule.warmup=") + warmup});
+    CHECK(result.exit_code == 0);
+    return result.err.find("warning: schedule.warmup has 41 steps and the run 40") != std::string::npos;
+  };
+  CHECK(warned("41"));
+  CHECK_FALSE(warned("40"));
+}
+
 TEST_CASE("a damaged newest checkpoint is named and passed over") {
   const Workshop shop;
   REQUIRE(shop.train("run").exit_code == 0);
