@@ -106,7 +106,7 @@ Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Mo
           {"ce", evaluation.ce},
           {"perplexity", evaluation.perplexity},
           {"bits_per_byte", evaluation.bits_per_byte ? Json(*evaluation.bits_per_byte) : Json()},
-          {"aux", model.moe_layers().empty() ? Json() : Json(evaluation.aux)},
+          {"aux", evaluation.aux ? Json(*evaluation.aux) : Json()},
           {"layers", layers_of(model, evaluation)}};
 }
 

@@ -58,7 +58,8 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
     losses.add_ranks(*options.ranks);
     record.add_ranks(*options.ranks);
   }
-  Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce, .aux = losses.aux()};
+  Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce};
+  if (!losses.aux_by_layer.empty()) result.aux = losses.aux();
   result.perplexity = std::exp(losses.ce);
   if (const auto bytes = data.target_bytes(samples, options.seq_len); bytes && *bytes > 0.0) {
     result.bits_per_byte =

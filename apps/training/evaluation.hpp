@@ -25,7 +25,7 @@ struct EvaluationOptions {
 struct Evaluation {
   std::int64_t samples = 0, tokens = 0;
   double ce = 0.0;                        ///< mean over target tokens, nats
-  double aux = 0.0;                       ///< mean over MoE layers and units of the unscaled balance loss
+  std::optional<double> aux{};            ///< mean over MoE layers and units of the unscaled balance loss
   double perplexity = 0.0;                ///< exp(ce)
   std::optional<double> bits_per_byte{};  ///< of the same text, where the shards say how many bytes it has
   std::vector<std::int64_t> counts{};     ///< tokens of each expert, [moe layer][expert]

@@ -26,6 +26,15 @@ const char* skip_text(StepVerdict verdict) {
   return "";
 }
 
+/// Dense models and hash routers have no scores, and nothing that is computed from them.
+void null_what_needs_scores(nlohmann::ordered_json& row) {
+  for (const std::string key : {"aux", "device_aux", "z", "router_entropy", "balance_over_ce"}) {
+    row[key] = nullptr;
+    for (auto& of_layer : row[key + "_by_layer"]) of_layer = nullptr;
+  }
+  for (auto& of_layer : row["effective_alpha_by_layer"]) of_layer = nullptr;
+}
+
 }  // namespace
 
 nlohmann::ordered_json metrics_row(const StepReport& report) {
@@ -53,6 +62,7 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
   row["device_aux_by_layer"] = of_each_layer(report.losses.device_aux_by_layer);
   row["z_by_layer"] = of_each_layer(report.losses.z_by_layer);
   row["effective_alpha_by_layer"] = of_each_layer(report.losses.alpha_by_layer);
+  if (report.losses.aux_by_layer.empty()) null_what_needs_scores(row);
   if (report.seconds_by_phase) row["seconds_by_phase"] = *report.seconds_by_phase;
   if (report.evaluation) {
     row["val_ce"] = report.evaluation->ce;
@@ -67,8 +77,8 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
 
 std::string progress_text(const StepReport& report, std::int64_t total_steps) {
   std::string text = fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, report.losses.ce);
-  if (!report.routers.empty())
-    text += fmt::format("  aux {:.4f}  load cv {:.2f}", report.losses.aux(), mean_load_cv(report.routers));
+  if (!report.losses.aux_by_layer.empty()) text += fmt::format("  aux {:.4f}", report.losses.aux());
+  if (!report.routers.empty()) text += fmt::format("  load cv {:.2f}", mean_load_cv(report.routers));
   text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, report.grad_norm,
                       report.tokens_per_second);
   text += skip_text(report.verdict);

@@ -271,6 +271,7 @@ TEST_CASE("keys that contradict each other are refused with both values") {
       mixture("router = \"hash\"\nn_group = 2", {"moe.n_group has no effect"}),
       mixture("router = \"hash\"\ndevice_groups = 2\ndevice_loss_alpha = 0.1",
               {"moe.device_loss_alpha has no effect"}),
+      mixture("router = \"hash\"\ndevice_groups = 2", {"moe.device_groups has no effect"}),
       mixture("router = \"switch\"", {"moe.router = \"switch\"", "topk", "hash"}),
       mixture("scoring_func = \"relu\"", {"moe.scoring_func = \"relu\"", "softmax", "sigmoid"}),
       mixture("capacity_factor = -1.0", {"moe.capacity_factor = -1"}),

@@ -108,6 +108,7 @@ void check_numbers(const Replay& replay, Limits limits) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
     CAPTURE(i, rows[i].dump(), expected[i].dump());
     const auto near = [&](const char* key, double limit) {
+      if (counts.at(i).empty() && rows[i].at(key).is_null()) return;  // a dense model has no router
       const double want = expected[i].at(key).get<double>(), got = rows[i].at(key).get<double>();
       CAPTURE(key, got, want);
       CHECK(std::abs(got - want) <= limit * std::abs(want));

@@ -39,6 +39,40 @@ nlohmann::json json_of(const ProgramResult& result) {
 
 }  // namespace
 
+TEST_CASE("what only a router with scores has is null without one") {
+  const Workshop shop;
+  const std::vector<std::string> of_scores{"aux", "device_aux", "z", "router_entropy", "balance_over_ce"};
+  for (const std::string kind : {"moe.router=topk", "moe.router=hash", "moe.n_routed_experts=0"}) {
+    CAPTURE(kind);
+    const ProgramResult trained = shop.train(kind.c_str(), {kind, "train.steps=2", "eval.every=0"});
+    INFO(trained.err);
+    REQUIRE(trained.exit_code == 0);
+    const bool scored = kind == "moe.router=topk", dense = kind == "moe.n_routed_experts=0";
+    const nlohmann::json row = shop.metrics(kind.c_str()).back();
+    for (const std::string& key : of_scores) {
+      CAPTURE(key);
+      CHECK(row.at(key).is_number() == scored);
+      CHECK(row.at(key).is_null() == !scored);
+      CHECK(row.at(key + "_by_layer").size() == (dense ? 0 : 1));
+      if (!dense) CHECK(row.at(key + "_by_layer")[0].is_number() == scored);
+    }
+    CHECK(row.at("load_cv").is_number());
+    CHECK((trained.err.find("  aux ") != std::string::npos) == scored);
+    CHECK((trained.err.find("  load cv ") != std::string::npos) == !dense);
+    const auto eval = json_of(run_program({"eval", shop.path(kind.c_str()), "--data", shop.path("data")}));
+    CHECK(eval.at("aux").is_number() == scored);
+  }
+}
+
+TEST_CASE("a device-level loss without strength is measured and changes nothing") {
+  const Workshop shop;
+  REQUIRE(shop.train("plain", {"train.steps=4"}).exit_code == 0);
+  REQUIRE(shop.train("measured", {"train.steps=4", "moe.device_groups=4"}).exit_code == 0);
+  CHECK(shop.tensors("measured", 4) == shop.tensors("plain", 4));
+  CHECK(shop.metrics("measured")[0]["device_aux"].get<double>() > 0.0);
+  CHECK(shop.metrics("plain")[0]["device_aux"] == 0.0);
+}
+
 TEST_CASE("every kind of router resumes bit for bit, and its export is the same model") {
   for (const RouterRun& run : router_runs()) {
     DYNAMIC_SECTION(run.name) {

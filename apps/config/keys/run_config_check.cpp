@@ -106,6 +106,7 @@ void check_hash_router(const MoeConfig& moe, const PlaceOf& place) {
   without_effect(moe.n_group != 1, "moe.n_group");
   without_effect(moe.aux_loss_alpha != 0.0, "moe.aux_loss_alpha");
   without_effect(moe.device_loss_alpha != 0.0, "moe.device_loss_alpha");
+  without_effect(moe.device_groups != 1, "moe.device_groups");
   without_effect(moe.z_loss_alpha != 0.0, "moe.z_loss_alpha");
   without_effect(moe.bias_update_speed != 0.0, "moe.bias_update_speed");
 }
