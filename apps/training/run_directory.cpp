@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 
 /// Anything but the lock of a job that never got further.
 bool holds_something(const fs::path& directory) {
+  if (!fs::exists(directory)) return false;
   for (const auto& entry : fs::directory_iterator(directory)) {
     if (entry.path().filename() != ".lock") return true;
   }
@@ -62,7 +63,8 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   if (fs::exists(path_) && !fs::is_directory(path_)) {
     user_error("is not a directory", path_.string(), "give --out a new or empty directory");
   }
-  if (mode == Open::fresh && fs::exists(path_) && holds_something(path_)) {
+  was_empty_ = !holds_something(path_);
+  if (mode == Open::fresh && !was_empty_) {
     user_error("the directory is not empty", path_.string(),
                "give --out a new or empty directory, or --resume to go on with this run");
   }
@@ -73,7 +75,24 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   log_ = open_for_append("log.txt");
 }
 
-RunDirectory::~RunDirectory() = default;
+RunDirectory::~RunDirectory() {
+  if (was_empty_ && !recorded_) forget();
+}
+
+/// Best effort: there is an error on its way already.
+void RunDirectory::forget() {
+  std::error_code ignored;
+  events_.reset();
+  std::vector<fs::path> ours;
+  for (const auto& entry : fs::directory_iterator(path_, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("tokenizer")) ours.push_back(entry.path());
+  }
+  for (const char* name : {"config.toml", "metrics.jsonl", "router.bin", "log.txt", "checkpoints"})
+    ours.push_back(path_ / name);
+  for (const fs::path& path : ours) fs::remove(path, ignored);  // checkpoints/ where it is empty
+  fs::remove_all(path_ / "tensorboard", ignored);
+}
 
 RunDirectory::File RunDirectory::open_for_append(const char* name) const {
   const fs::path file = path_ / name;
@@ -140,12 +159,14 @@ void RunDirectory::write(std::FILE* file, const void* data, std::size_t size, co
 }
 
 void RunDirectory::append_metrics(const nlohmann::ordered_json& row) {
+  recorded_ = true;
   const std::string line = row.dump() + '\n';
   write(metrics_.get(), line.data(), line.size(), "metrics.jsonl");
   if (events_) events_->append(row.at("step").get<std::int64_t>(), scalars_of(row, layers_));
 }
 
 void RunDirectory::append_counts(std::span<const std::int64_t> counts) {
+  recorded_ = true;
   if (!router_) return;
   const std::vector<std::int32_t> narrow(counts.begin(), counts.end());
   write(router_.get(), narrow.data(), narrow.size() * sizeof(std::int32_t), "router.bin");

@@ -32,6 +32,8 @@ class RunDirectory {
   enum class Open : bool { fresh, resume };
   /// Locks the directory for the life of this object. Open::fresh wants it new or empty (user error).
   RunDirectory(const std::filesystem::path& path, Open mode);
+  /// A job that fails before a step is recorded leaves a directory that was empty as it was, but for its
+  /// lock: the same --out can be given again.
   ~RunDirectory();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -58,11 +60,14 @@ class RunDirectory {
   };
   using File = std::unique_ptr<std::FILE, Close>;
   [[nodiscard]] File open_for_append(const char* name) const;
+  void forget();
   void cut_metrics(std::int64_t step);
   void cut_router(const RouterLayout& layout, std::int64_t step);
   void write(std::FILE* file, const void* data, std::size_t size, const char* name) const;
 
   std::filesystem::path path_;
+  bool was_empty_;
+  bool recorded_ = false;  // anything of a step
   std::unique_ptr<RunLock> lock_;
   File metrics_, router_, log_;
   std::vector<std::int64_t> layers_;

@@ -1,0 +1,69 @@
+// What a job that fails early leaves of a run directory, and what it must not take away.
+#include "apps/training/run_directory.hpp"
+
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+
+#include "core/error.hpp"
+#include "tests/support/small_run.hpp"
+
+using namespace granule;
+using granule::test::TempDir;
+namespace fs = std::filesystem;
+
+namespace {
+
+const RouterLayout kLayout{{1}, 2};
+
+/// A start up to its first step, and then `steps` of them.
+void start(const fs::path& path, RunDirectory::Open mode, int steps) {
+  RunDirectory directory(path, mode);
+  directory.write_config("steps = 1\n");
+  test::write_text(path.parent_path() / "tokenizer.json", "{}");
+  directory.copy_tokenizer(path.parent_path() / "tokenizer.json");
+  fs::create_directory(path / "checkpoints");
+  directory.open_records(kLayout, 0, RunDirectory::TensorBoard::yes);
+  directory.log("about to begin");
+  const std::vector<std::int64_t> counts{3, 5};
+  for (int step = 1; step <= steps; ++step) {
+    directory.append_counts(counts);
+    directory.append_metrics({{"step", step}});
+  }
+}
+
+std::vector<std::string> names_in(const fs::path& directory) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(directory)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("a job that fails before its first step leaves an empty directory that can be given again") {
+  const TempDir temp;
+  const std::vector<std::string> lock{".lock"};
+  start(temp / "run", RunDirectory::Open::fresh, 0);
+  CHECK(names_in(temp / "run") == lock);
+  start(temp / "run", RunDirectory::Open::resume, 0);
+  CHECK(names_in(temp / "run") == lock);
+  start(temp / "run", RunDirectory::Open::fresh, 1);
+  CHECK(names_in(temp / "run") == std::vector<std::string>{".lock", "checkpoints", "config.toml", "log.txt",
+                                                           "metrics.jsonl", "router.bin", "tensorboard",
+                                                           "tokenizer.json"});
+  CHECK_THROWS_AS(start(temp / "run", RunDirectory::Open::fresh, 1), Error);
+}
+
+TEST_CASE("a job that fails before its first step takes nothing away that was there") {
+  const TempDir temp;
+  start(temp / "run", RunDirectory::Open::fresh, 3);
+  const auto before = names_in(temp / "run");
+  {
+    RunDirectory directory(temp / "run", RunDirectory::Open::resume);
+    directory.log("fails at once");
+  }
+  CHECK(names_in(temp / "run") == before);
+  CHECK(test::text_of(temp / "run/metrics.jsonl") == "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
+}
