@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "apps/commands/commands.hpp"
+#include "apps/commands/usage.hpp"
 #include "apps/config/config_reader.hpp"
 #include "apps/console.hpp"
 #include "apps/version.hpp"
@@ -33,17 +34,6 @@ void add_commands(CLI::App& program) {
   add_bench_command(program);
   // Last: a command would inherit it.
   program.footer("Each command has its own --help. Exit codes: docs/commands.md.");
-}
-
-/// The command that was being parsed, as it is typed: "granule data build".
-std::string typed_command(const CLI::App& program) {
-  const CLI::App* at = &program;
-  std::string text = "granule";
-  while (!at->get_subcommands().empty()) {
-    at = at->get_subcommands().back();
-    text += ' ' + at->get_name();
-  }
-  return text;
 }
 
 /// CLI11 would call an unknown command an unexpected argument.
@@ -83,7 +73,7 @@ int parse_and_run(int argc, char** argv) {
     program.exit(request, text, nothing);
     print_out(text.str());
   } catch (const CLI::ParseError& error) {
-    user_error(error.what(), "command line", fmt::format("see {} --help", typed_command(program)));
+    refuse_usage(program, error);
   }
   return static_cast<int>(ExitCode::success);
 }

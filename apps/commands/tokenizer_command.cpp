@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/commands/data/data_command.hpp"
+#include "apps/commands/usage.hpp"
 #include "apps/console.hpp"
 #include "apps/progress.hpp"
 #include "core/error.hpp"

@@ -56,15 +56,26 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
   };
   const std::vector<Row> rows{
       {{"trian"}, {"there is no command 'trian'", "did you mean 'train'?", "see granule --help"}},
-      {{"--verbose"}, {"not expected: --verbose", "see granule --help"}},
-      {{"train"}, {"config is required", "see granule train --help"}},
-      {{"train", "a.toml", "--outt", "x"}, {"--outt", "see granule train --help"}},
-      {{"train", "a.toml", "--out"}, {"--out", "see granule train --help"}},
+      {{"--verbose"}, {"there is no option --verbose: did you mean --version?", "see granule --help"}},
+      {{"train"}, {"CONFIG is missing", "see granule train --help"}},
+      {{"train", "a.toml", "--outt", "x"},
+       {"there is no option --outt: did you mean --out?", "see granule train --help"}},
+      {{"train", "a.toml", "--out"}, {"--out needs a value", "see granule train --help"}},
+      {{"train", "a.toml", "--out", "x", "--out", "y"}, {"--out is given more than once"}},
+      {{"train", "a.toml", "--dry-run=maybe"}, {"--dry-run maybe takes no value"}},
+      {{"inspect", "run", "more"}, {"'more' is one word too many", "see granule inspect --help"}},
+      {{"export", "run", "--format", "hf", "--out", "x", "--dtype", "f16"}, {"--dtype f16 is none of f32,"}},
+      {{"bench"}, {"granule bench needs a command: gemm, ops, step", "see granule bench --help"}},
+      {{"bench", "step", "a.toml", "--steps", "0"}, {"--steps 0 is not between 1 and 1000000"}},
+      {{"tokenizer", "train", "--input"}, {"--input needs a value", "see granule tokenizer train --help"}},
+      {{"tokenizer", "train", "--input", "a"}, {"--vocab-size is missing"}},
       {{"data"}, {"granule data needs a command: build, inspect", "see granule data --help"}},
       {{"data", "biuld"}, {"biuld", "see granule data --help"}},
-      {{"data", "build"}, {"is required", "see granule data build --help"}},
-      {{"data", "build", "--val-fraction", "x"}, {"--val-fraction", "see granule data build --help"}},
-      {{"tokenizer", "train", "--vocab-size", "1e3"}, {"1e3", "see granule tokenizer train --help"}},
+      {{"data", "build"}, {"--tokenizer is missing", "see granule data build --help"}},
+      {{"data", "build", "--val-fraction", "x"},
+       {"--val-fraction x is no number", "see granule data build --help"}},
+      {{"tokenizer", "train", "--vocab-size", "1e3"},
+       {"--vocab-size 1e3 is no number", "see granule tokenizer train --help"}},
   };
   for (const Row& row : rows) {
     const auto result = run_program(row.arguments);

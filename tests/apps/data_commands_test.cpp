@@ -203,7 +203,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   }());
   CHECK_THAT(error("two.json", "book.txt", "set"), Contains("could both end documents (two.json)"));
   CHECK_THAT(error("two.json", "book.txt", "set", {"--eos", "<x>"}), Contains("<x> is not in the tokenizer"));
-  CHECK_THAT(error_of(dir, {"data", "build"}), Contains("required"));
+  CHECK_THAT(error_of(dir, {"data", "build"}), Contains("--tokenizer is missing"));
   CHECK_FALSE(fs::exists(dir / "set"));
   CHECK_FALSE(fs::exists(dir / "set.partial"));
 }
@@ -266,7 +266,7 @@ TEST_CASE("bad arguments of data import are one line and exit code 2 and write n
   CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--vocab-size", "100", "--add-eos"}), Contains("(--add-eos)"));
   CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--tokenizer", "absent.json"}), Contains("absent.json"));
   CHECK_THAT(error("llmc", "llmc_gpt2.bin", {"--document-end", "many"}), Contains("--document-end"));
-  CHECK_THAT(error_of(dir, {"data", "import"}), Contains("required"));
+  CHECK_THAT(error_of(dir, {"data", "import"}), Contains("FILE is missing"));
   CHECK_FALSE(fs::exists(dir / "set"));
   CHECK_FALSE(fs::exists(dir / "set.partial"));
 }
@@ -281,6 +281,7 @@ TEST_CASE("data inspect shows foreign shards, and reports what is wrong after sh
   CHECK(json["shards"][0]["tokens"] == 100);
   CHECK(json["shards"][0]["documents"].is_null());
   CHECK(json["shards"][0]["type"] == "u16");
+  CHECK(json["shards"][0]["digest"] == "not checked");
   CHECK(json["shards"][0]["first_tokens"][2] == 14);
 
   fs::copy_file(shards / "bad_rank.h5", dir / "val-0.h5");
@@ -289,6 +290,7 @@ TEST_CASE("data inspect shows foreign shards, and reports what is wrong after sh
   CHECK_THAT(two.err, Contains("/data has rank 2"));
   const auto both = nlohmann::json::parse(two.out);
   CHECK(both["splits"]["train"]["tokens"] == 100);
+  CHECK(both["shards"][0]["digest"] == "no manifest");
   CHECK(both["problems"].size() == 1);
 }
 
@@ -304,7 +306,7 @@ TEST_CASE("data inspect of nothing usable is one line and exit code 2") {
   CHECK_THAT(error_of(dir, {"data", "inspect", "."}), Contains("not valid JSON"));
   CHECK_THAT(error_of(dir, {"data", "inspect", "x.h5"}), Contains("not a readable HDF5 file"));
   CHECK_THAT(error_of(dir, {"data", "inspect", "pipe.h5"}), Contains("not a regular file"));
-  CHECK_THAT(error_of(dir, {"data", "inspect"}), Contains("required"));
+  CHECK_THAT(error_of(dir, {"data", "inspect"}), Contains("PATH is missing"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "apps/commands/bench/bench_rates.hpp"
 #include "apps/commands/bench/bench_step.hpp"
 #include "apps/commands/commands.hpp"
+#include "apps/commands/usage.hpp"
 #include "apps/console.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
@@ -142,7 +143,7 @@ CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, Ben
 void add_bench_command(CLI::App& program) {
   const auto arguments = std::make_shared<BenchArguments>();
   CLI::App* bench = program.add_subcommand("bench", "Measure this machine: gemm, ops, step");
-  bench->require_subcommand(1);
+  require_one_of_its_commands(*bench);
   CLI::App* gemm = add_benchmark(*bench, "gemm", "the matrix products of a step", *arguments);
   CLI::App* ops = add_benchmark(*bench, "ops", "the operators of a step, forward and backward", *arguments);
   for (CLI::App* const command : {gemm, ops}) {

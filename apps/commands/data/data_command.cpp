@@ -1,23 +1,9 @@
 #include "apps/commands/data/data_command.hpp"
 
-#include <string>
-
 #include "apps/commands/commands.hpp"
-#include "core/error.hpp"
+#include "apps/commands/usage.hpp"
 
 namespace granule {
-
-void require_one_of_its_commands(CLI::App& parent) {
-  parent.callback([&parent] {
-    if (!parent.get_subcommands().empty()) return;
-    std::string names;
-    for (const CLI::App* const command : parent.get_subcommands([](const CLI::App*) { return true; })) {
-      names += fmt::format("{}{}", names.empty() ? "" : ", ", command->get_name());
-    }
-    user_error(fmt::format("granule {} needs a command: {}", parent.get_name(), names), "command line",
-               fmt::format("see granule {} --help", parent.get_name()));
-  });
-}
 
 void add_data_command(CLI::App& program) {
   CLI::App& data = *program.add_subcommand("data", "Build and look at data sets of token shards");

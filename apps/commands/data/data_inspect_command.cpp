@@ -27,7 +27,8 @@ constexpr std::int64_t kShownTokens = 32;
 struct Listed {
   fs::path path;
   std::string split;   // empty: not known
-  std::string sha256;  // empty: in no manifest
+  std::string sha256;  // empty: not known
+  const char* unchecked = "no manifest";
 };
 
 struct Inspection {
@@ -104,7 +105,7 @@ Json inspect_shard(const Listed& listed, std::optional<std::int64_t> vocab_size,
   try {
     require_regular_file(listed.path);
     const bool differs = !listed.sha256.empty() && sha256_of_file(listed.path) != listed.sha256;
-    json["digest"] = differs ? "differs from the manifest" : listed.sha256.empty() ? "in no manifest" : "ok";
+    json["digest"] = differs ? "differs from the manifest" : listed.sha256.empty() ? listed.unchecked : "ok";
     if (differs) {
       problems.push_back(fmt::format("{} differs from the manifest", listed.path.string()));
     } else {
@@ -171,7 +172,8 @@ Inspection inspect(const fs::path& path) {
   const bool is_set = fs::is_directory(path, error);
   if (!is_set) require_regular_file(path);
   const fs::path directory = is_set ? path : path.parent_path();
-  const std::vector<Listed> shards = is_set ? shards_in(path) : std::vector<Listed>{{path, "", ""}};
+  const std::vector<Listed> shards =
+      is_set ? shards_in(path) : std::vector<Listed>{{path, "", "", "not checked"}};
   const auto tokenizer_path = find_tokenizer(directory);
   Inspection result{{{"path", path.string()}}, {}};
   const auto tokenizer = tokenizer_path ? open_or_report(*tokenizer_path, result.problems) : nullptr;
@@ -213,7 +215,9 @@ void run(const fs::path& path) {
 void add_data_inspect_command(CLI::App& data) {
   CLI::App& command = *data.add_subcommand("inspect", "Show what a data set or a shard holds, and check it");
   const auto path = std::make_shared<fs::path>();
-  command.add_option("path", *path, "Directory of a data set, or one .h5 file")->required();
+  command.add_option("path", *path, "Directory of a data set, or one .h5 file")
+      ->required()
+      ->type_name("PATH");
   command.footer("Example: granule data inspect dataset");
   command.callback([path] { run(*path); });
 }

@@ -1,0 +1,98 @@
+#include "apps/commands/usage.hpp"
+
+#include <optional>
+#include <regex>
+#include <sstream>
+#include <string_view>
+#include <vector>
+
+#include "apps/config/config_reader.hpp"
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+/// The command that was being parsed.
+const CLI::App& parsed_command(const CLI::App& program) {
+  const CLI::App* at = &program;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().back();
+  return *at;
+}
+
+/// As it is typed: "granule data build".
+std::string typed(const CLI::App& command) {
+  const CLI::App* const parent = command.get_parent();
+  return parent == nullptr ? command.get_name() : typed(*parent) + ' ' + command.get_name();
+}
+
+/// "--out" as it is, the positional "config" as CONFIG, the word that help has for it.
+std::string shown(const CLI::App& command, const std::string& name) {
+  const CLI::Option* const option = name.starts_with('-') ? nullptr : command.get_option_no_throw(name);
+  return option == nullptr ? name : option->get_type_name();
+}
+
+/// The option that a mistyped one may mean; nothing for a word that is none.
+std::optional<std::string> nearest_option(const CLI::App& command, const std::string& word) {
+  if (!word.starts_with("--")) return std::nullopt;
+  std::vector<std::string> names;
+  for (const CLI::Option* const option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  return std::string(nearest_key(word, known));
+}
+
+/// Of words that belong nowhere; a mistyped option takes its value there with it.
+std::string unexpected(const CLI::App& command, const std::string& words) {
+  std::istringstream stream(words);
+  std::string first;
+  for (std::string word; stream >> word;) {
+    if (const auto nearest = nearest_option(command, word))
+      return fmt::format("there is no option {}: did you mean {}?", word, *nearest);
+    if (first.empty()) first = word;
+  }
+  return fmt::format("'{}' is one word too many", first);
+}
+
+/// CLI11 tells the parts of a mistake in its sentence alone. A sentence that is not known here is kept.
+std::string in_our_words(const CLI::App& command, const std::string& sentence) {
+  std::smatch part;
+  const auto is = [&](const char* pattern) { return std::regex_match(sentence, part, std::regex(pattern)); };
+  if (is("(\\S+) is required")) return fmt::format("{} is missing", shown(command, part[1]));
+  if (is("(\\S+): .*\\d+ required (\\S+ )?missing")) return fmt::format("{} needs a value", part[1].str());
+  if (is("(\\S+): At Most 1 required.*")) return fmt::format("{} is given more than once", part[1].str());
+  if (is("(\\S+): (.*) not in \\{(.*)\\}"))
+    return fmt::format("{} {} is none of {}", part[1].str(), part[2].str(), part[3].str());
+  if (is("(\\S+): Value (.*) not in range (.*) to (.*)"))
+    return fmt::format("{} {} is not between {} and {}", part[1].str(), part[2].str(), part[3].str(),
+                       part[4].str());
+  if (is("Could not convert: (\\S+) = ([^]*)")) {
+    const bool is_flag = command.get_option_no_throw(part[1])->get_expected_max() == 0;
+    return fmt::format("{} {} {}", part[1].str(), part[2].str(),
+                       is_flag ? "takes no value" : "is no number in range");
+  }
+  if (is("The following arguments? w(?:as|ere) not expected: ([^]*)")) return unexpected(command, part[1]);
+  return sentence;
+}
+
+}  // namespace
+
+void require_one_of_its_commands(CLI::App& parent) {
+  parent.callback([&parent] {
+    if (!parent.get_subcommands().empty()) return;
+    std::string names;
+    for (const CLI::App* const command : parent.get_subcommands([](const CLI::App*) { return true; })) {
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", command->get_name());
+    }
+    user_error(fmt::format("granule {} needs a command: {}", parent.get_name(), names), "command line",
+               fmt::format("see granule {} --help", parent.get_name()));
+  });
+}
+
+void refuse_usage(const CLI::App& program, const CLI::ParseError& error) {
+  const CLI::App& command = parsed_command(program);
+  user_error(in_our_words(command, error.what()), "command line",
+             fmt::format("see {} --help", typed(command)));
+}
+
+}  // namespace granule

@@ -1,0 +1,15 @@
+// Mistakes on the command line in the program's own words.
+#pragma once
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace granule {
+
+/// A command that only holds others: called without one it is an error that names them.
+void require_one_of_its_commands(CLI::App& parent);
+
+/// Throws the user error for what CLI11 found wrong while it parsed.
+[[noreturn]] void refuse_usage(const CLI::App& program, const CLI::ParseError& error);
+
+}  // namespace granule
