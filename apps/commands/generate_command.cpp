@@ -58,13 +58,22 @@ std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& files) {
   return tokenizer;
 }
 
-/// A document begins after the end of the one before it.
-std::vector<std::int32_t> starting_tokens(Tokenizer& tokenizer, const std::string& prompt) {
+/// What the model sees before its own text. In training a document follows the end of the one before it, and
+/// sees it unless attention stays inside documents: then nothing but what starts a text does.
+struct Beginning {
+  std::vector<std::int32_t> tokens;
+  std::int64_t prompt = 0;  ///< of them, at the end
+  bool forgotten = false;   ///< the first token generated does not see them
+};
+
+Beginning beginning_of(Tokenizer& tokenizer, const std::string& prompt, bool document_mask) {
   if (first_invalid_utf8(prompt)) user_error("the prompt is not UTF-8", "--prompt", "convert it to UTF-8");
-  std::vector<std::int32_t> tokens{*tokenizer.eos_id()};
-  const auto text = tokenizer.encode(prompt);
-  tokens.insert(tokens.end(), text.begin(), text.end());
-  return tokens;
+  Beginning beginning{tokenizer.encode(prompt)};
+  beginning.prompt = std::ssize(beginning.tokens);
+  beginning.forgotten = document_mask && beginning.prompt == 0;
+  if (!document_mask || beginning.prompt == 0)
+    beginning.tokens.insert(beginning.tokens.begin(), *tokenizer.eos_id());
+  return beginning;
 }
 
 struct Generated {
@@ -73,10 +82,11 @@ struct Generated {
 };
 
 /// Prints the text as it grows; says why it ended.
-Generated generate_text(Decoder& decoder, const Tokenizer& tokenizer, std::vector<std::int32_t> next,
+Generated generate_text(Decoder& decoder, const Tokenizer& tokenizer, const Beginning& beginning,
                         const GenerateArguments& arguments) {
   TokenSampler sampler(arguments.sampling);
-  TextStream text(tokenizer, next.size() == 1 ? TextPosition::document_start : TextPosition::inside);
+  TextStream text(tokenizer, beginning.prompt == 0 ? TextPosition::document_start : TextPosition::inside);
+  std::vector<std::int32_t> next = beginning.tokens;
   Generated done;
   while (true) {
     const std::vector<double> logits = decoder.feed(next);
@@ -87,6 +97,7 @@ Generated generate_text(Decoder& decoder, const Tokenizer& tokenizer, std::vecto
       done.reason = "the text ended";
       break;
     }
+    if (beginning.forgotten && done.tokens == 0) decoder.forget();
     ++done.tokens;
     print_out(text.add(token));
     if (done.tokens == arguments.max_tokens) {
@@ -110,23 +121,23 @@ void generate(const GenerateArguments& arguments) {
   check(arguments);
   const ModelFiles files = open_model(arguments.model);
   const auto tokenizer = tokenizer_of(files);
-  const auto start_tokens = starting_tokens(*tokenizer, arguments.prompt);
   RunConfig config = files.config();
-  const std::int64_t positions = config.model.positions();
-  if (std::ssize(start_tokens) > positions) {
-    user_error(fmt::format("the prompt has {} tokens, the model knows {} positions and the first is taken",
-                           start_tokens.size() - 1, positions),
+  const Beginning beginning = beginning_of(*tokenizer, arguments.prompt, config.data.document_mask);
+  const std::int64_t positions = config.model.positions(), before = std::ssize(beginning.tokens);
+  if (before > positions) {
+    user_error(fmt::format("the prompt has {} tokens, the model knows {} positions{}", beginning.prompt,
+                           positions, before > beginning.prompt ? " and the first is taken" : ""),
                "--prompt", "shorten it");
   }
   config.train.threads = 0;  // those of the machine it was trained on say nothing about this one
   Context context({.threads = thread_count(config)});
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
-  const std::int64_t wanted = std::ssize(start_tokens) + std::min(arguments.max_tokens, positions);
+  const std::int64_t wanted = before + std::min(arguments.max_tokens, positions);
   Decoder decoder(context, *model, std::min(positions, wanted));
   const auto start = std::chrono::steady_clock::now();
-  const Generated done = generate_text(decoder, *tokenizer, start_tokens, arguments);
+  const Generated done = generate_text(decoder, *tokenizer, beginning, arguments);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  say("{} tokens after a prompt of {} in {:.1f} s ({:.0f} tok/s): {}", done.tokens, start_tokens.size() - 1,
+  say("{} tokens after a prompt of {} in {:.1f} s ({:.0f} tok/s): {}", done.tokens, beginning.prompt,
       seconds.count(), static_cast<double>(done.tokens) / seconds.count(), done.reason);
 }
 

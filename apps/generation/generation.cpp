@@ -44,14 +44,23 @@ Tensor Decoder::run(std::span<const std::int32_t> tokens) {
   return y_ND;
 }
 
+void Decoder::empty_caches() {
+  for (KvCache& cache : caches_) cache.length = 0;
+  length_ = 0;
+}
+
+void Decoder::forget() {
+  empty_caches();
+  text_.clear();
+}
+
 std::vector<double> Decoder::feed(std::span<const std::int32_t> tokens) {
   GRANULE_CHECK(!tokens.empty() && length_ + std::ssize(tokens) <= capacity_,
                 "decoder: {} tokens after {}, there is room for {}", tokens.size(), length_, capacity_);
   if (const std::int64_t rope_length = rope_length_for(length_ + std::ssize(tokens)); rope_length > 0) {
     text_.insert(text_.end(), tokens.begin(), tokens.end());
     if (rope_length != std::exchange(rope_length_, rope_length)) {
-      for (KvCache& cache : caches_) cache.length = 0;
-      length_ = 0;
+      empty_caches();
       tokens = text_;
     }
   }

@@ -20,11 +20,14 @@ class Decoder {
   /// Appends tokens to what the model has seen and returns its logits for the one that follows, float64
   /// [vocab_size]. Throws when there is no room for them.
   [[nodiscard]] std::vector<double> feed(std::span<const std::int32_t> tokens);
+  /// What it has seen is as if it had never been.
+  void forget();
   [[nodiscard]] std::int64_t length() const { return length_; }
   [[nodiscard]] std::int64_t capacity() const { return capacity_; }
 
  private:
   [[nodiscard]] std::int64_t rope_length_for(std::int64_t length) const;
+  void empty_caches();
   /// The hidden states of a piece of the sequence, after all blocks.
   [[nodiscard]] Tensor run(std::span<const std::int32_t> tokens);
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/generation/generation.hpp"
+#include "apps/generation/token_sampler.hpp"
 #include "apps/model_files.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 #include "tests/support/run_program.hpp"
@@ -44,10 +45,14 @@ TEST_CASE("the seed decides the text") {
 }
 
 TEST_CASE("temperature 0, top-k 1 and a tiny top-p are all greedy") {
-  const std::string greedy = text("the white", {"--max-tokens", "12", "--temperature", "0"});
-  CHECK(text("the white", {"--max-tokens", "12", "--top-k", "1", "--seed", "7"}) == greedy);
-  CHECK(text("the white", {"--max-tokens", "12", "--top-p", "1e-9"}) == greedy);
-  CHECK(greedy.size() > 12);
+  std::size_t longest = 0;
+  for (const char* const prompt : {"the white", "the old", "a", "sea"}) {
+    const std::string greedy = text(prompt, {"--max-tokens", "12", "--temperature", "0"});
+    CHECK(text(prompt, {"--max-tokens", "12", "--top-k", "1", "--seed", "7"}) == greedy);
+    CHECK(text(prompt, {"--max-tokens", "12", "--top-p", "1e-9"}) == greedy);
+    longest = std::max(longest, greedy.size());
+  }
+  CHECK(longest > 5);  // a word at least
 }
 
 TEST_CASE("a text is what follows the end of a document and the prompt") {
@@ -71,6 +76,44 @@ TEST_CASE("a text is what follows the end of a document and the prompt") {
     if (*prompt != '\0' && tokenizer->token_bytes(chosen.at(0)).starts_with(' ')) expected.insert(0, " ");
     CHECK(text(prompt, {"--max-tokens", "10", "--temperature", "0"}) == expected + "\n");
   }
+}
+
+TEST_CASE("where attention stays inside documents, a text does not see the end of the one before") {
+  const TempDir temp;
+  const ProgramResult trained = run_program(
+      {"train", small_run().config, "data.document_mask=true", "train.steps=10", "--out", temp / "run"});
+  INFO(trained.err);
+  REQUIRE(trained.exit_code == 0);
+  const auto files = granule::ModelFiles::open(temp / "run");
+  const auto tokenizer = granule::open_tokenizer(*files.tokenizer());
+  granule::Context context;
+  const auto model = files.load(context, files.config(), files.config().train.dtype, granule::Gradients::no);
+  // So hot that the end of the text is hardly ever drawn.
+  const std::vector<std::string> options{"--max-tokens", "8", "--temperature", "3", "--seed", "4"};
+  for (const char* const prompt : {"the old", ""}) {
+    granule::TokenSampler sampler({.temperature = 3.0, .seed = 4});
+    std::vector<std::int32_t> seen = tokenizer->encode(prompt), chosen;
+    while (chosen.size() < 8) {
+      granule::Decoder fresh(context, *model, 64);
+      // Nothing to see: the first token is what follows the end of a document.
+      const auto logits = fresh.feed(seen.empty() ? std::vector{*tokenizer->eos_id()} : seen);
+      const std::int32_t next = sampler.choose(logits);
+      if (next == *tokenizer->eos_id()) break;
+      chosen.push_back(next);
+      seen.push_back(next);
+    }
+    REQUIRE(chosen.size() > 3);
+    std::string expected = tokenizer->decode(chosen);
+    if (*prompt != '\0' && tokenizer->token_bytes(chosen.at(0)).starts_with(' ')) expected.insert(0, " ");
+    const ProgramResult result = generate(temp / "run", prompt, options);
+    INFO(result.err);
+    CHECK(result.out == expected + "\n");
+  }
+  std::string all_positions;
+  while (tokenizer->encode(all_positions + " the").size() <= 64) all_positions += " the";
+  REQUIRE(tokenizer->encode(all_positions).size() == 64);
+  CHECK(generate(temp / "run", all_positions, {"--max-tokens", "1"}).exit_code == 0);
+  CHECK(generate(small_run().run, all_positions, {"--max-tokens", "1"}).exit_code == 2);
 }
 
 TEST_CASE("the shorter text is the beginning of the longer one") {
@@ -179,7 +222,7 @@ TEST_CASE("prompts that cannot be continued are refused") {
   const auto long_one = generate(small_run().run, prose(3, 20));
   CHECK(long_one.exit_code == 2);
   CHECK_THAT(long_one.err, Contains("the model knows 64 positions") && Contains("shorten it"));
-  CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("--prompt is required"));
+  CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("--prompt is missing"));
 }
 
 TEST_CASE("a model without its tokenizer cannot generate") {
