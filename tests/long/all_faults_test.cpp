@@ -89,8 +89,9 @@ class KilledJob {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CAPTURE(i);
       REQUIRE(rows[i]["step"] == i + 1);
-      // Ranks add in another order: float64 noise, which a step hardly amplifies.
-      CHECK(rows[i]["ce"].get<double>() == Approx(wanted[i]["ce"].get<double>()).epsilon(1e-9));
+      // Ranks add in another order, and hundreds of steps amplify that: more than 1e-9 was seen. A step lost
+      // or done twice would show in the third digit.
+      CHECK(rows[i]["ce"].get<double>() == Approx(wanted[i]["ce"].get<double>()).epsilon(1e-6));
     }
   }
 
