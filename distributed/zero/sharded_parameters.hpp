@@ -13,6 +13,8 @@ class ShardedParameters final : public UnitObserver {
  public:
   /// The store was laid out for shard_world(mesh) and materialised with gradients and residence_of(stage).
   ShardedParameters(Context& context, const Mesh& mesh, ParameterStore& store, ZeroStage stage, DType dtype);
+  ShardedParameters(const ShardedParameters&) = delete;  // its parts know where it is
+  ShardedParameters& operator=(const ShardedParameters&) = delete;
 
   /// Initial values and states, as ParameterStore::initialise() makes them, on every layout.
   void initialise(std::uint64_t seed, double initializer_range);
