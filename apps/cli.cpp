@@ -31,6 +31,7 @@ void add_commands(CLI::App& program) {
   add_export_command(program);
   add_inspect_command(program);
   add_verify_command(program);
+  add_plan_command(program);
   add_bench_command(program);
   // Last: a command would inherit it.
   program.footer("Each command has its own --help. Exit codes: docs/commands.md.");

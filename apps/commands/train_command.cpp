@@ -4,6 +4,7 @@
 #include "apps/commands/commands.hpp"
 #include "apps/console.hpp"
 #include "apps/model_files.hpp"
+#include "apps/planning/plan.hpp"
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
@@ -29,20 +30,15 @@ constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
     "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.";
 
-/// Bytes that a run of this config allocates for its whole length, by category.
-nlohmann::ordered_json resident_bytes(const RunConfig& config) {
-  const std::int64_t parameters = count_parameters(config.model, config.moe).total();
-  const std::int64_t bytes = parameters * size_of(config.train.dtype);
-  return {{"weights", bytes}, {"gradients", bytes}, {"optimizer", 2 * bytes}};
-}
-
 void warn_of_long_warmup(const RunSteps& steps) {
   if (steps.schedule.warmup <= steps.total) return;
   say("granule: warning: schedule.warmup has {} steps and the run {}: it ends before optim.lr is reached",
       steps.schedule.warmup, steps.total);
 }
 
-void print_dry_run(const RunConfig& config, const RunSteps& steps) {
+/// `request` is of this job: the bytes of a rank are those of `granule plan`.
+void print_dry_run(const PlanRequest& request, const RunSteps& steps) {
+  const RunConfig& config = request.config;
   const ParameterCounts counts = count_parameters(config.model, config.moe);
   const double flops = training_flops(config.model, config.moe, config.train.batch_size * config.data.seq_len,
                                       config.data.seq_len);
@@ -53,7 +49,7 @@ void print_dry_run(const RunConfig& config, const RunSteps& steps) {
       {"tokens", steps.total * config.train.batch_size * config.data.seq_len},
       {"flops_per_step", flops},
       {"flops", flops * static_cast<double>(steps.total)},
-      {"bytes", resident_bytes(config)}};
+      {"bytes", to_json(plan_memory(request, ExpertLoad::uniform))}};
   print_out(report.dump(2) + "\n");
   say("{:.2f} M parameters, {:.2f} M activated; {} steps of {} tokens, {:.2f} GFLOP each",
       static_cast<double>(counts.total()) / 1e6, static_cast<double>(counts.activated()) / 1e6, steps.total,
@@ -61,12 +57,12 @@ void print_dry_run(const RunConfig& config, const RunSteps& steps) {
 }
 
 /// What a config alone says; of a model whose vocabulary and length do not come from the data.
-void print_dry_run_without_data(const RunConfig& config) {
-  if (config.model.vocab_size == 0) {
+void print_dry_run_without_data(const PlanRequest& request) {
+  if (request.config.model.vocab_size == 0) {
     user_error("the vocabulary size is not known without data", "model.vocab_size",
                "set it, or name the data with data.path");
   }
-  print_dry_run(config, resolve_steps(config, 0));
+  print_dry_run(request, resolve_steps(request.config, 0));
 }
 
 /// The checkpoint to go on from, if --resume finds one.
@@ -117,11 +113,17 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks) {
   return input;
 }
 
-void dry_run(const RunInput& input) {
-  if (!input.data) return print_dry_run_without_data(input.config);
-  const RunSteps steps = resolve_steps(input.config, input.data->train.samples(input.config.data.seq_len));
+void dry_run(const RunInput& input, std::int64_t ranks, int threads) {
+  const RunConfig& config = input.config;
+  const PlanRequest request{.config = config,
+                            .ranks = ranks,
+                            .threads = threads,
+                            .dtype = config.train.dtype,
+                            .carrier = ranks > 1 ? PlanRequest::Carrier::mpi : PlanRequest::Carrier::memory};
+  if (!input.data) return print_dry_run_without_data(request);
+  const RunSteps steps = resolve_steps(config, input.data->train.samples(config.data.seq_len));
   warn_of_long_warmup(steps);
-  print_dry_run(input.config, steps);
+  print_dry_run(request, steps);
 }
 
 /// Rank 0's; the others have none.
@@ -146,7 +148,8 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
   RunInput input;
   std::unique_ptr<RunDirectory> directory;
   agree(ranks, [&] { input = read_input(arguments, ranks.size()); });
-  if (arguments.dry_run) return ranks.rank() == 0 ? dry_run(input) : void();
+  const int threads = thread_count(input.config, ranks_on_these_cores(ranks));
+  if (arguments.dry_run) return ranks.rank() == 0 ? dry_run(input, ranks.size(), threads) : void();
   agree(ranks, [&] {
     if (ranks.rank() == 0) directory = open_directory(arguments, input);
   });
@@ -155,7 +158,7 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
   const RunConfig& config = input.config;
   Watchdog watchdog(ranks, {.seconds = static_cast<double>(config.parallel.watchdog_seconds),
                             .say = [](std::string_view line) { say("{}", line); }});
-  Context context({.threads = thread_count(config, ranks_on_these_cores(ranks))});
+  Context context({.threads = threads});
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
                   peak_flops(ranks, context, config.train.dtype));

@@ -1,0 +1,126 @@
+// granule plan: what a run would need on machines that are not here.
+#include <nlohmann/json.hpp>
+
+#include "apps/commands/commands.hpp"
+#include "apps/console.hpp"
+#include "apps/planning/plan.hpp"
+
+namespace granule {
+namespace {
+
+struct PlanArguments {
+  std::filesystem::path config;
+  std::vector<std::string> overrides;
+  std::int64_t ranks = 1;
+  std::string device = "cpu", dtype;
+  // Figures by hand, in the units of their options; absent: the device's.
+  std::optional<double> peak_tflops, memory_gb, memory_gbps, node_gbps, network_gbps;
+  std::optional<std::int64_t> ranks_per_node;
+  Efficiencies reached;
+};
+
+constexpr const char* kExample =
+    "Example:\n  granule plan configs/paper/deepseekmoe-16b.toml --ranks 64 --device h100 --dtype bf16 "
+    "parallel.ep=8 parallel.zero=1\n"
+    "The table is on stderr, JSON on stdout. docs/planning.md has every formula and where the figures come "
+    "from.";
+
+DType dtype_of_plan(const PlanArguments& arguments, const RunConfig& config) {
+  if (arguments.dtype.empty()) return config.train.dtype;
+  for (const DType dtype : {DType::f32, DType::f64, DType::bf16}) {
+    if (arguments.dtype == name_of(dtype)) return dtype;
+  }
+  user_error(fmt::format("there is no plan for '{}'", arguments.dtype), "--dtype", "choose f32, f64 or bf16");
+}
+
+DeviceFigures figures(const PlanArguments& arguments, DType dtype) {
+  DeviceFigures device = device_figures(arguments.device, dtype, arguments.ranks);
+  const auto take = [](double& figure, const std::optional<double>& given, double unit) {
+    if (given) figure = *given * unit;
+  };
+  take(device.flops, arguments.peak_tflops, 1e12);
+  take(device.memory, arguments.memory_gb, 1e9);
+  take(device.memory_rate, arguments.memory_gbps, 1e9);
+  take(device.node_rate, arguments.node_gbps, 1e9);
+  take(device.network_rate, arguments.network_gbps, 1e9);
+  device.node_size = arguments.ranks_per_node.value_or(device.node_size);
+  return device;
+}
+
+void plan(const PlanArguments& arguments) {
+  PlanRequest request{
+      .config = load_run_config(arguments.config, arguments.overrides, {.ranks = arguments.ranks}),
+      .ranks = arguments.ranks};
+  if (request.config.model.vocab_size == 0) {
+    user_error("the vocabulary size is not known: a plan reads no data", "model.vocab_size",
+               "set it, as in model.vocab_size=32000");
+  }
+  request.dtype = dtype_of_plan(arguments, request.config);
+  // An accelerator's kernels hold on chip what the CPU's hold once a thread.
+  if (arguments.device == "cpu") {
+    request.threads = thread_count(request.config, arguments.ranks);
+    if (arguments.ranks > 1) request.carrier = PlanRequest::Carrier::mpi;
+  }
+  const Plan plan = make_plan(request, figures(arguments, request.dtype), arguments.reached);
+  print_err(to_text(plan));
+  print_out(to_json(plan).dump(2) + "\n");
+}
+
+void add_device_options(CLI::App& command, PlanArguments& arguments) {
+  const auto figure = [&](const char* name, std::optional<double>& value, const char* unit,
+                          const char* text) {
+    command.add_option(name, value, text)->type_name(unit)->check(CLI::PositiveNumber);
+  };
+  figure("--peak-tflops", arguments.peak_tflops, "T",
+         "10¹² operations a second of a rank at the plan's dtype");
+  figure("--memory-gb", arguments.memory_gb, "GB", "10⁹ bytes of memory of a rank");
+  figure("--memory-gbps", arguments.memory_gbps, "GB/s", "its rate");
+  figure("--node-gbps", arguments.node_gbps, "GB/s", "a rank's rate to ranks of its node, one direction");
+  figure("--network-gbps", arguments.network_gbps, "GB/s", "a rank's rate to other nodes, one direction");
+  command.add_option("--ranks-per-node", arguments.ranks_per_node, "ranks of a node")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  const auto share = [&](const char* name, double& value, double least, const char* text) {
+    command.add_option(name, value, text)
+        ->type_name("SHARE")
+        ->check(CLI::Range(least, 1.0))
+        ->capture_default_str();
+  };
+  share("--flops-efficiency", arguments.reached.flops, 1e-3, "share of the peak that operations reach");
+  share("--memory-efficiency", arguments.reached.memory, 1e-3,
+        "share of the memory's rate that the optimizer reaches");
+  share("--network-efficiency", arguments.reached.network, 1e-3,
+        "share of the rates between ranks that are reached");
+  share("--overlap", arguments.reached.overlap, 0.0,
+        "share of the communication that hides behind computing");
+}
+
+}  // namespace
+
+void add_plan_command(CLI::App& program) {
+  auto arguments = std::make_shared<PlanArguments>();
+  CLI::App& command =
+      *program.add_subcommand("plan", "Foretell memory, traffic and time of a run on other machines");
+  command.add_option("config", arguments->config, "run configuration (TOML)")
+      ->required()
+      ->type_name("CONFIG");
+  command.add_option("overrides", arguments->overrides, "keys to override, such as parallel.zero=1")
+      ->type_name("key=value");
+  command.add_option("--ranks", arguments->ranks, "ranks of the job")
+      ->required()
+      ->type_name("N")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));
+  command
+      .add_option("--device", arguments->device,
+                  "h100, a100-40g, a100-80g, or cpu: this machine, shared by the ranks")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command
+      .add_option("--dtype", arguments->dtype, "f32, f64 or bf16 (mixed precision), instead of train.dtype")
+      ->type_name("TYPE");
+  add_device_options(command, *arguments);
+  command.footer(kExample);
+  command.callback([arguments] { plan(*arguments); });
+}
+
+}  // namespace granule

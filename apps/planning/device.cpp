@@ -1,0 +1,82 @@
+#include "apps/planning/device.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/ranges.h>
+
+#include "core/arena.hpp"
+#include "core/kernels/ceiling.hpp"
+
+namespace granule {
+namespace {
+
+struct Accelerator {
+  std::string_view name;
+  double tflops_bf16, tflops_f32, tflops_f64;
+  double gigabytes, memory_gbps, node_gbps, network_gbps;
+};
+
+// NVIDIA's data sheets of the SXM cards (H100; A100 40 GB and 80 GB), dense rates: bf16 on tensor cores, f32
+// on CUDA cores, f64 on tensor cores. Between the cards of a node NVLink's one direction, half of the
+// advertised 900 and 600 GB/s; between nodes the adapter that a DGX H100 (400 Gb/s) and a DGX A100 (200 Gb/s)
+// has for each card. Memory in 10⁹ bytes of the name; what a card has above that is left to its context and
+// libraries.
+constexpr std::array kAccelerators{
+    Accelerator{"h100", 989.4, 66.9, 66.9, 80.0, 3350.0, 450.0, 50.0},
+    Accelerator{"a100-40g", 312.0, 19.5, 19.5, 40.0, 1555.0, 300.0, 25.0},
+    Accelerator{"a100-80g", 312.0, 19.5, 19.5, 80.0, 2039.0, 300.0, 25.0},
+};
+constexpr std::int64_t kCardsOfNode = 8;
+/// What OpenMPI carries between two processes of a host, bytes a second.
+constexpr double kHostRate = 2e9;
+
+double tflops_of(const Accelerator& card, DType dtype) {
+  if (dtype == DType::bf16) return card.tflops_bf16;
+  return dtype == DType::f64 ? card.tflops_f64 : card.tflops_f32;
+}
+
+DeviceFigures this_machine(DType dtype, std::int64_t ranks) {
+  ThreadPool pool(available_cores());
+  const auto sharers = static_cast<double>(ranks);
+  const DType measured = dtype == DType::f64 ? DType::f64 : DType::f32;
+  return {.name = "cpu",
+          .flops = fma_ceiling_gflops(pool, measured) * 1e9 / sharers,
+          .memory = static_cast<double>(physical_memory()) / sharers,
+          .memory_rate = stream_gbps(pool) * 1e9 / sharers,
+          .node_rate = kHostRate,
+          .network_rate = kHostRate,
+          .node_size = ranks};
+}
+
+}  // namespace
+
+const std::vector<std::string>& device_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Accelerator& card : kAccelerators) all.emplace_back(card.name);
+    all.emplace_back("cpu");
+    return all;
+  }();
+  return names;
+}
+
+DeviceFigures device_figures(std::string_view name, DType dtype, std::int64_t ranks) {
+  if (name == "cpu") return this_machine(dtype, ranks);
+  const auto* const card = std::find_if(kAccelerators.begin(), kAccelerators.end(),
+                                        [&](const Accelerator& a) { return a.name == name; });
+  if (card == kAccelerators.end()) {
+    user_error(fmt::format("there are no figures of a device '{}'", name), "--device",
+               fmt::format("choose one of {}, or the nearest and give its figures by hand",
+                           fmt::join(device_names(), ", ")));
+  }
+  return {.name = std::string(name),
+          .flops = tflops_of(*card, dtype) * 1e12,
+          .memory = card->gigabytes * 1e9,
+          .memory_rate = card->memory_gbps * 1e9,
+          .node_rate = card->node_gbps * 1e9,
+          .network_rate = card->network_gbps * 1e9,
+          .node_size = kCardsOfNode};
+}
+
+}  // namespace granule

@@ -1,0 +1,132 @@
+#include "apps/planning/memory_plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "distributed/communicators/mesh.hpp"
+#include "distributed/zero/shard_plan.hpp"
+#include "moe/model.hpp"
+
+namespace granule {
+namespace {
+
+/// Cosines and sines of every position: RopeTable, in the model's dtype.
+std::int64_t rope_bytes(const PlanRequest& request) {
+  const ModelConfig& model = request.config.model;
+  const bool linear = model.rope_scaling.type == RopeScaling::Type::linear;
+  const bool dynamic = model.rope_scaling.type == RopeScaling::Type::dynamic;
+  std::int64_t positions = linear ? model.positions() : model.max_position_embeddings;
+  const std::int64_t seq = request.config.data.seq_len;
+  if (dynamic && seq > model.max_position_embeddings) positions += seq;  // a table of its own
+  return positions * model.head_dim() * state_bytes(request.dtype).value;
+}
+
+/// Of the record of what the balance losses do to each router.
+std::int64_t statistics_bytes(const PlanRequest& request) {
+  std::int64_t layers = 0;
+  for (std::int64_t layer = 0; layer < request.config.model.num_hidden_layers; ++layer)
+    layers += request.config.moe.is_moe_layer(layer) ? 1 : 0;
+  return layers * request.config.moe.n_routed_experts * request.config.model.hidden_size *
+         state_bytes(request.dtype).gradient;
+}
+
+std::int64_t biases_bytes(const ParameterStore& store) {
+  std::int64_t bytes = 0;
+  for (const State& state : store.states()) bytes += state.shape.numel() * size_of(DType::f32);
+  return bytes;
+}
+
+/// sharded_bytes() knows one dtype; of mixed precision each quantity is that many times float32's.
+ShardedBytes stored(ShardedBytes f32, ZeroStage stage) {
+  const StateBytes state = state_bytes(DType::bf16);
+  // The buffers of whole values, and as many of whole gradients.
+  const std::int64_t elements = f32.communication / (stage == ZeroStage::values ? 8 : 4);
+  const std::int64_t element = state.gradient + (stage == ZeroStage::values ? state.value : 0);
+  return {.weights = f32.weights / 4 * state.value,
+          .gradients = f32.gradients / 4 * state.gradient,
+          .optimizer = f32.optimizer / 8 * state.optimizer,
+          .communication = elements * element};
+}
+
+/// What an MPI sum keeps while it is under way: a piece of its part from every other rank.
+std::int64_t staged_bytes(std::int64_t ranks, std::int64_t part, std::int64_t element) {
+  constexpr std::int64_t kPiece = std::int64_t{1} << 18;  // distributed/mpi/mpi_collectives.cpp
+  return (ranks - 1) * std::min(kPiece, part) * element;
+}
+
+/// The most that sums of gradients under way at once keep. Whole ones are all under way behind the last
+/// micro-batch; else those of the buckets in the slots.
+std::int64_t gradient_staging(const ShardPlan& plan, std::int64_t units, ZeroStage stage,
+                              std::int64_t element) {
+  const auto of = [&](std::size_t i) {
+    return staged_bytes(plan.shards[i].parts, plan.shards[i].size(), element);
+  };
+  std::int64_t all = 0;
+  for (std::size_t i = 0; i < plan.shards.size(); ++i) all += of(i);
+  if (stage < ZeroStage::gradients) return all;
+  std::array<std::int64_t, TransientPlan::kSlots> slots{};
+  for (const TransientGroup& group : make_transient_plan(plan, units).groups) {
+    std::int64_t sum = 0;
+    for (const std::size_t i : group.shards) sum += of(i);
+    slots[group.slot] = std::max(slots[group.slot], sum);
+  }
+  return std::accumulate(slots.begin(), slots.end(), std::int64_t{0});
+}
+
+/// Sums of the routers' balance gradients are under way together, when those of the gradients are done.
+std::int64_t staging_bytes(const PlanRequest& request, const ShardPlan& plan, std::int64_t units,
+                           ZeroStage stage) {
+  if (request.carrier == PlanRequest::Carrier::memory) return 0;
+  const std::int64_t element = state_bytes(request.dtype).gradient;
+  const std::int64_t experts = request.config.moe.n_routed_experts;
+  std::int64_t reports = 0;
+  if (experts > 0) {
+    const std::int64_t router = experts * request.config.model.hidden_size;
+    const std::int64_t routers = statistics_bytes(request) / (router * element);
+    reports = routers * staged_bytes(request.ranks, (router + request.ranks - 1) / request.ranks, element);
+  }
+  return std::max(gradient_staging(plan, units, stage, element), reports);
+}
+
+}  // namespace
+
+void check_request(const PlanRequest& request) {
+  check_layout({request.config.parallel.ep, request.config.moe.n_routed_experts}, request.ranks);
+}
+
+RankMemory resident_memory(const PlanRequest& request) {
+  const ParallelLayout layout = layout_of(request.config);
+  const ShardWorld world{.ranks = request.ranks, .ep = layout.ep};
+  ParameterStore store;
+  declare_parameters(store, request.config.model, request.config.moe, {.parts = layout.ep});
+  store.lay_out(world.layout());
+  const ShardPlan plan = make_shard_plan(store, world);
+  const bool mixed = request.dtype == DType::bf16;
+  ShardedBytes bytes = sharded_bytes(plan, store.units(), layout.zero, mixed ? DType::f32 : request.dtype);
+  if (mixed) bytes = stored(bytes, layout.zero);
+  return {.weights = bytes.weights + rope_bytes(request) + biases_bytes(store),
+          .gradients = bytes.gradients,
+          .optimizer = bytes.optimizer,
+          .communication = bytes.communication,
+          .statistics = statistics_bytes(request),
+          .staging = staging_bytes(request, plan, store.units(), layout.zero)};
+}
+
+void add_step_memory(RankMemory& memory, const PlanRequest& request, ExpertLoad load) {
+  const RunConfig& config = request.config;
+  const MicroBatchShape shape{
+      .batch = config.train.micro_batch_size,
+      .seq = config.data.seq_len,
+      .element_bytes = state_bytes(request.dtype).value,
+      .threads = request.threads,
+      .recompute = config.train.recompute,
+      .documents = MicroBatchShape::Documents{config.data.document_mask},
+      .experts = {.ranks = config.parallel.ep, .receive_limit = config.parallel.receive_limit, .load = load}};
+  const MemoryTable table = sketch_micro_batch(config.model, config.moe, shape);
+  memory.activations = table.peak(MemoryCategory::activations);
+  memory.scratch = table.peak(MemoryCategory::scratch);
+  memory.step = table.peak_total();
+}
+
+}  // namespace granule

@@ -1,0 +1,30 @@
+// A plan: everything that can be said of a run before it is one.
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/planning/advice.hpp"
+#include "apps/planning/step_time.hpp"
+
+namespace granule {
+
+struct Plan {
+  PlanRequest request;
+  DeviceFigures device;
+  Efficiencies reached;
+  RankMemory even, worst;  ///< tokens spread evenly over experts, or all to those of one rank
+  std::vector<PlannedTraffic> traffic;
+  StepTime time;
+  Advice advice;
+};
+
+/// Throws a user error for a layout that cannot be.
+[[nodiscard]] Plan make_plan(const PlanRequest& request, const DeviceFigures& device,
+                             const Efficiencies& reached);
+
+/// {weights, gradients, optimizer, communication, statistics, activations, scratch, total}
+[[nodiscard]] nlohmann::ordered_json to_json(const RankMemory& memory);
+[[nodiscard]] nlohmann::ordered_json to_json(const Plan& plan);
+/// For people: several lines.
+[[nodiscard]] std::string to_text(const Plan& plan);
+
+}  // namespace granule

@@ -1,0 +1,82 @@
+#include "apps/planning/step_time.hpp"
+
+#include <algorithm>
+
+#include "distributed/zero/shard_plan.hpp"
+
+namespace granule {
+namespace {
+
+/// Multiply-adds of one token, forward: of all blocks before their second norm and behind it, and of the
+/// head.
+struct TokenWork {
+  std::int64_t attention = 0, feed_forward = 0, head = 0;
+};
+
+TokenWork token_work(const RunConfig& config) {
+  const ModelConfig& m = config.model;
+  const MoeConfig& e = config.moe;
+  const std::int64_t h = m.hidden_size;
+  const std::int64_t kv =
+      (m.num_key_value_heads > 0 ? m.num_key_value_heads : m.num_attention_heads) * m.head_dim();
+  TokenWork work{.head = m.vocab_size * h};
+  for (std::int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
+    work.attention +=
+        2 * h * h + 2 * h * kv + h * config.data.seq_len;  // Q Kᵀ and P V: half the sequence each
+    work.feed_forward += e.is_moe_layer(layer) ? 3 * h * e.moe_intermediate_size *
+                                                         (e.num_experts_per_tok + e.n_shared_experts) +
+                                                     h * e.n_routed_experts
+                                               : 3 * h * m.intermediate_size;
+  }
+  return work;
+}
+
+/// Elements that a rank's optimizer updates.
+double updated_elements(const PlanRequest& request) {
+  const RankMemory memory = resident_memory(request);
+  return static_cast<double>(memory.optimizer / state_bytes(request.dtype).optimizer);
+}
+
+}  // namespace
+
+StepOperations step_operations(const RunConfig& config) {
+  const TokenWork work = token_work(config);
+  const double tokens =
+      static_cast<double>(config.train.batch_size) * static_cast<double>(config.data.seq_len);
+  std::int64_t again = 0;
+  if (config.train.recompute != Recompute::none) again += work.feed_forward;
+  if (config.train.recompute == Recompute::full) again += work.attention;
+  return {.needed = 6.0 * tokens * static_cast<double>(work.attention + work.feed_forward + work.head),
+          .recomputed = 2.0 * tokens * static_cast<double>(again)};
+}
+
+double group_rate(const PlanRequest& request, std::string_view group, const DeviceFigures& device) {
+  const std::int64_t ep = request.config.parallel.ep;
+  const bool one_node = request.ranks <= device.node_size ||
+                        (group == "expert" && ep <= device.node_size && device.node_size % ep == 0);
+  return one_node ? device.node_rate : device.network_rate;
+}
+
+StepTime predict_step(const PlanRequest& request, std::span<const PlannedTraffic> traffic,
+                      const DeviceFigures& device, const Efficiencies& reached) {
+  const StepOperations operations = step_operations(request.config);
+  const double rate = device.flops * reached.flops * static_cast<double>(request.ranks);
+  StepTime time{.compute = operations.needed / rate, .recompute = operations.recomputed / rate};
+  // AdamW reads the gradient and reads and writes the values and what the optimizer keeps.
+  const StateBytes state = state_bytes(request.dtype);
+  const auto touched = static_cast<double>(state.gradient + 2 * (state.optimizer + state.value));
+  time.optimizer = updated_elements(request) * touched / (device.memory_rate * reached.memory);
+  for (const PlannedTraffic& row : traffic) {
+    const double seconds =
+        static_cast<double>(row.bytes) / (group_rate(request, row.group, device) * reached.network);
+    double& of = row.group == "expert"      ? time.experts
+                 : row.phase == "gradients" ? time.gradients
+                 : row.phase == "values"    ? time.values
+                                            : time.reports;
+    of += seconds;
+  }
+  time.hidden = std::min(reached.overlap * time.communication(), time.compute + time.recompute);
+  return time;
+}
+
+}  // namespace granule
