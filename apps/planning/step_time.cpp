@@ -33,8 +33,8 @@ TokenWork token_work(const RunConfig& config) {
 
 /// Elements that a rank's optimizer updates.
 double updated_elements(const PlanRequest& request) {
-  const RankMemory memory = resident_memory(request);
-  return static_cast<double>(memory.optimizer / state_bytes(request.dtype).optimizer);
+  const std::int64_t elements = resident_memory(request).optimizer / state_bytes(request.dtype).optimizer;
+  return static_cast<double>(elements);
 }
 
 }  // namespace
