@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "distributed/zero/sharded_optimizer.hpp"
 
@@ -17,21 +16,6 @@ Tensor own_gradients(Context& context, const ShardedParameters& parameters, DTyp
     accumulate(parameters.own_gradients(i),
                {parts.slice(plan.shards[i].offset, {plan.shards[i].size()}), 0.0});
   return parts;
-}
-
-/// Reads a tensor, which is a collective; rank 0 has the values.
-std::vector<double> values_of(const TensorToSave& tensor) {
-  std::vector<double> values;
-  for_each_piece(tensor, [&](std::span<const std::byte> piece) {
-    dispatch_float(tensor.spec.dtype, [&]<class T>() {
-      for (std::size_t at = 0; at < piece.size(); at += sizeof(T)) {
-        T value;
-        std::memcpy(&value, piece.data() + at, sizeof(T));
-        values.push_back(static_cast<double>(value));
-      }
-    });
-  });
-  return values;
 }
 
 double relative(double a, double b) {
@@ -75,7 +59,7 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
       ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};
   const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
   for (const TensorToSave& tensor : gathered(tensors, arena, ""))
-    figures.gradients[tensor.spec.name] = values_of(tensor);
+    figures.gradients[tensor.spec.name] = values_read(tensor);
   return figures;
 }
 

@@ -129,6 +129,16 @@ void for_each_piece(const TensorToSave& tensor, const std::function<void(std::sp
   }
 }
 
+std::vector<double> values_read(const TensorToSave& tensor) {
+  std::vector<double> values;
+  for_each_piece(tensor, [&](std::span<const std::byte> piece) {
+    const std::size_t before = values.size();
+    values.resize(before + piece.size() / static_cast<std::size_t>(size_of(tensor.spec.dtype)));
+    floats_from_bytes(tensor.spec.dtype, piece, std::span(values).subspan(before));
+  });
+  return values;
+}
+
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorSpec> specs,
                                      Metadata metadata, Disk& disk)
     : file_(path, disk), specs_(std::move(specs)) {

@@ -38,6 +38,9 @@ struct TensorToSave {
 /// Calls body(piece) for consecutive pieces of the tensor, read through one staging buffer of a few MiB.
 void for_each_piece(const TensorToSave& tensor, const std::function<void(std::span<const std::byte>)>& body);
 
+/// All values of a floating-point tensor. Where reading is a collective, every rank calls it.
+[[nodiscard]] std::vector<double> values_read(const TensorToSave& tensor);
+
 using Metadata = std::map<std::string, std::string>;
 
 /// The file appears at its path with finish(); see AtomicFile for failures.

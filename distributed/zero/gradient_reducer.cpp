@@ -9,9 +9,7 @@ GradientReducer::GradientReducer(Context& context, const Mesh& mesh, ParameterSt
   if (stage < ZeroStage::gradients) return;
   betas_.resize(plan.shards.size());
   parts_ = Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::gradients);
-  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-    slots_[slot] = Tensor::empty(context, {transient.slot_size[slot]}, dtype, MemoryCategory::communication);
-  }
+  slots_ = TransientSlots(context, plan, transient, dtype);
 }
 
 void GradientReducer::begin_step() {
@@ -23,10 +21,6 @@ void GradientReducer::begin_micro_batch(std::int64_t index, std::int64_t of) {
   last_ = index + 1 == of;
 }
 
-Tensor GradientReducer::place_of(std::size_t shard) const {
-  return slots_[transient_.slot[shard]].slice(transient_.place[shard], {plan_.shards[shard].bucket.size});
-}
-
 Tensor GradientReducer::part(std::size_t shard) const {
   const Shard& own = plan_.shards[shard];
   if (stage_ >= ZeroStage::gradients) return parts_.slice(own.offset, {own.size()});
@@ -35,7 +29,7 @@ Tensor GradientReducer::part(std::size_t shard) const {
 
 void GradientReducer::open(std::size_t shard) {
   settle(sums_[transient_.slot[shard]]);
-  store_.bind_gradients(plan_.shards[shard].bucket, place_of(shard));
+  store_.bind_gradients(plan_.shards[shard].bucket, slots_.place_of(shard));
 }
 
 void GradientReducer::enter(std::int64_t unit) {
@@ -70,7 +64,7 @@ void GradientReducer::sum_whole(std::size_t shard) {
 
 void GradientReducer::sum_transient(std::size_t shard) {
   const Shard& own = plan_.shards[shard];
-  const Tensor whole = place_of(shard), mine = whole.slice(own.begin_in_bucket(), {own.size()});
+  const Tensor whole = slots_.place_of(shard), mine = whole.slice(own.begin_in_bucket(), {own.size()});
   sums_[transient_.slot[shard]].push_back(
       {ranks_of(mesh_, own.bucket.group).reduce_scatter(whole, mine, "gradients"), shard, mine});
   store_.bind_gradients(own.bucket, Tensor());

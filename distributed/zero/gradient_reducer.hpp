@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "distributed/zero/shard_groups.hpp"
+#include "distributed/zero/transient_slots.hpp"
 
 namespace granule {
 
@@ -40,7 +41,6 @@ class GradientReducer {
   void sum_whole(std::size_t shard);
   void sum_transient(std::size_t shard);
   void settle(std::vector<Sum>& sums);
-  [[nodiscard]] Tensor place_of(std::size_t shard) const;
 
   const Mesh& mesh_;
   ParameterStore& store_;
@@ -50,7 +50,7 @@ class GradientReducer {
   bool last_ = false;
   Tensor parts_;               // from stage 2 on: one after the other
   std::vector<double> betas_;  // of each part: 0 until its first sum of the step has arrived
-  std::array<Tensor, TransientPlan::kSlots> slots_;
+  TransientSlots slots_;       // likewise
   std::array<std::vector<Sum>, TransientPlan::kSlots> sums_;  // below stage 2 the first has all
 };
 

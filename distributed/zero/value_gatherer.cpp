@@ -17,15 +17,8 @@ ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore&
       plan_(plan),
       transient_(transient),
       schedule_(transient),
-      parts_(Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::weights)) {
-  for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-    slots_[slot] = Tensor::empty(context, {transient.slot_size[slot]}, dtype, MemoryCategory::communication);
-  }
-}
-
-Tensor ValueGatherer::place_of(std::size_t shard) const {
-  return slots_[transient_.slot[shard]].slice(transient_.place[shard], {plan_.shards[shard].bucket.size});
-}
+      parts_(Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::weights)),
+      slots_(context, plan, transient, dtype) {}
 
 void ValueGatherer::start(std::size_t group) {
   const TransientGroup& wanted = transient_.groups[group];
@@ -34,7 +27,7 @@ void ValueGatherer::start(std::size_t group) {
   for (const std::size_t i : wanted.shards) {
     const Shard& shard = plan_.shards[i];
     const Tensor part = parts_.slice(shard.offset, {shard.size()});
-    pending.push_back(ranks_of(mesh_, shard.bucket.group).all_gather(part, place_of(i), "values"));
+    pending.push_back(ranks_of(mesh_, shard.bucket.group).all_gather(part, slots_.place_of(i), "values"));
   }
 }
 
@@ -43,7 +36,7 @@ void ValueGatherer::enter(std::int64_t unit, Direction direction) {
   for (const std::size_t group : transient_.of_unit[static_cast<std::size_t>(unit)]) {
     wait_all(pending_[transient_.groups[group].slot]);
     for (const std::size_t i : transient_.groups[group].shards)
-      store_.bind_values(plan_.shards[i].bucket, place_of(i));
+      store_.bind_values(plan_.shards[i].bucket, slots_.place_of(i));
   }
 }
 

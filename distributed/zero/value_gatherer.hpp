@@ -5,6 +5,7 @@
 
 #include "distributed/zero/shard_groups.hpp"
 #include "distributed/zero/slot_schedule.hpp"
+#include "distributed/zero/transient_slots.hpp"
 
 namespace granule {
 
@@ -28,7 +29,6 @@ class ValueGatherer {
 
  private:
   void start(std::size_t group);
-  [[nodiscard]] Tensor place_of(std::size_t shard) const;
 
   const Mesh& mesh_;
   ParameterStore& store_;
@@ -36,7 +36,7 @@ class ValueGatherer {
   const TransientPlan& transient_;
   SlotSchedule schedule_;
   Tensor parts_;
-  std::array<Tensor, TransientPlan::kSlots> slots_;
+  TransientSlots slots_;
   std::array<std::vector<Pending>, TransientPlan::kSlots> pending_;
 };
 

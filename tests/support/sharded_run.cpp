@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <optional>
 
 #include "distributed/parameter_files.hpp"
@@ -15,21 +14,6 @@
 
 namespace granule::test {
 namespace {
-
-/// Reads a tensor, which is a collective of all ranks.
-std::vector<double> values_read(const TensorToSave& tensor) {
-  std::vector<double> values;
-  for_each_piece(tensor, [&](std::span<const std::byte> piece) {
-    dispatch_float(tensor.spec.dtype, [&]<class T>() {
-      for (std::size_t at = 0; at < piece.size(); at += sizeof(T)) {
-        T value;
-        std::memcpy(&value, piece.data() + at, sizeof(T));
-        values.push_back(static_cast<double>(value));
-      }
-    });
-  });
-  return values;
-}
 
 /// One rank's part of the run.
 class Rank {
