@@ -1,7 +1,10 @@
 #include "core/kernels/ceiling.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <numeric>
+#include <thread>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -92,20 +95,27 @@ double multiply_add(std::int64_t rounds) {
 }  // namespace
 
 double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds) {
-  constexpr std::int64_t kRounds = 200'000;  // a few milliseconds: a fork costs nothing beside it
-  return dispatch_float(dtype,
-                        [&]<class T>() {
-                          return best_rate(seconds, [&] {
-                            std::vector<double> done(static_cast<std::size_t>(pool.size()));
-                            pool.run(pool.size(), [&](std::int64_t i) {
-                              done[static_cast<std::size_t>(i)] = multiply_add<T>(kRounds);
-                            });
-                            double sum = 0.0;
-                            for (const double work : done) sum += work;
-                            return sum;
-                          });
-                        }) /
-         1e9;
+  constexpr std::int64_t kRounds = 1'000'000;  // about a millisecond: it often falls between others' work
+  return dispatch_float(dtype, [&]<class T>() {
+    const auto threads = static_cast<std::size_t>(pool.size());
+    std::vector<double> work(threads), took(threads);
+    double best = 0.0;
+    const double until = now() + seconds;
+    do {
+      std::atomic<int> arrived{0};
+      pool.run(pool.size(), [&](std::int64_t i) {
+        // A piece counts only from when every thread is there: one that wakes late would otherwise find its
+        // piece done by another, and the machine would seem to have a core less.
+        ++arrived;
+        while (arrived < pool.size()) std::this_thread::yield();
+        const double start = now();
+        work[static_cast<std::size_t>(i)] = multiply_add<T>(kRounds);
+        took[static_cast<std::size_t>(i)] = now() - start;
+      });
+      best = std::max(best, std::reduce(work.begin(), work.end()) / *std::ranges::max_element(took));
+    } while (now() < until);
+    return best / 1e9;
+  });
 }
 
 double stream_gbps(ThreadPool& pool, double seconds) {

@@ -37,6 +37,9 @@ Numbers silu_network(const Numbers& x, const Numbers& gate, const Numbers& up, c
   return y;
 }
 
+/// What routers were seen to get wrong elsewhere: the loops below make the mistake to show that it is seen.
+enum class Mistake { none, other_group_score, biased_weights, scaled_twice };
+
 struct Routed {
   Numbers scores, shares;
   double z;
@@ -45,13 +48,14 @@ struct Routed {
 };
 
 /// The experts of `key` that the rule leaves, best first.
-std::vector<std::int64_t> best(const MoeConfig& moe, const Numbers& key) {
+std::vector<std::int64_t> best(const MoeConfig& moe, const Numbers& key, Mistake mistake) {
   const std::int64_t size = moe.n_routed_experts / moe.n_group;
   std::vector<std::pair<double, std::int64_t>> groups;
   for (std::int64_t g = 0; g < moe.n_group; ++g) {
     Numbers members(key.begin() + g * size, key.begin() + (g + 1) * size);
     std::sort(members.rbegin(), members.rend());
-    const bool pair = moe.scoring_func == ScoringFunction::sigmoid && size > 1;
+    const bool sigmoid = moe.scoring_func == ScoringFunction::sigmoid;
+    const bool pair = sigmoid == (mistake != Mistake::other_group_score) && size > 1;
     groups.emplace_back(-(pair ? members[0] + members[1] : members[0]), g);
   }
   std::sort(groups.begin(), groups.end());
@@ -66,7 +70,8 @@ std::vector<std::int64_t> best(const MoeConfig& moe, const Numbers& key) {
   return ids;
 }
 
-Routed route(const MoeConfig& moe, const Numbers& x, const Numbers& gate, const Numbers& bias) {
+Routed route(const MoeConfig& moe, const Numbers& x, const Numbers& gate, const Numbers& bias,
+             Mistake mistake) {
   Routed r;
   const auto d = std::ssize(x);
   double exps = 0.0, sum = 0.0;
@@ -86,13 +91,14 @@ Routed route(const MoeConfig& moe, const Numbers& x, const Numbers& gate, const 
     biased[e] += bias.empty() ? 0.0 : bias[e];
   }
   r.z = std::pow(std::log(exps), 2);
-  r.chosen = best(moe, biased);
-  r.unbiased = best(moe, r.scores);
+  r.chosen = best(moe, biased, mistake);
+  r.unbiased = best(moe, r.scores, mistake);
+  const Numbers& weight = mistake == Mistake::biased_weights ? biased : r.scores;
+  const double scale = std::pow(moe.routed_scaling_factor, mistake == Mistake::scaled_twice ? 2 : 1);
   double total = 0.0;
-  for (const std::int64_t e : r.chosen) total += r.scores[at(e)];
+  for (const std::int64_t e : r.chosen) total += weight[at(e)];
   const bool divide = moe.norm_topk_prob && moe.num_experts_per_tok > 1;
-  for (const std::int64_t e : r.chosen)
-    r.weights.push_back(moe.routed_scaling_factor * r.scores[at(e)] / (divide ? total : 1.0));
+  for (const std::int64_t e : r.chosen) r.weights.push_back(scale * weight[at(e)] / (divide ? total : 1.0));
   return r;
 }
 
@@ -103,7 +109,7 @@ struct LayerAnswer {
 
 /// One layer over `batch` sequences of kSmallSeq tokens, in plain loops; no capacity.
 LayerAnswer plain_layer(const MoeConfig& moe, const ParameterStore& store, const Numbers& x,
-                        std::int64_t batch, std::int64_t hidden, const Numbers& bias) {
+                        std::int64_t batch, std::int64_t hidden, const Numbers& bias, Mistake mistake) {
   const auto weights = [&](const std::string& name) {
     return values_of(store.value_of(store.find("mlp." + name + ".weight")));
   };
@@ -114,7 +120,7 @@ LayerAnswer plain_layer(const MoeConfig& moe, const ParameterStore& store, const
       p_seq(at(batch * experts), 0.0);
   for (std::int64_t t = 0; t < batch * kSmallSeq; ++t) {
     const Numbers row(x.begin() + t * hidden, x.begin() + (t + 1) * hidden);
-    const Routed r = route(moe, row, weights("gate"), bias);
+    const Routed r = route(moe, row, weights("gate"), bias, mistake);
     Numbers y(at(hidden), 0.0);
     for (std::size_t k = 0; k < r.chosen.size(); ++k) {
       const auto expert = fmt::format("experts.{}.", r.chosen[k]);
@@ -146,47 +152,72 @@ LayerAnswer plain_layer(const MoeConfig& moe, const ParameterStore& store, const
   return answer;
 }
 
+/// The largest differences of a layer to the loops, relative.
+struct Differences {
+  double y = 0.0, losses = 0.0;
+  std::size_t kinds_of_loss = 0;
+};
+
+Differences differences_to_loops(MoeConfig moe, Mistake mistake = Mistake::none) {
+  const std::int64_t batch = 3, hidden = small_model_config().hidden_size;
+  moe.n_shared_experts = 0;
+  moe.capacity_factor = 0.0;
+  Context context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
+  ParameterStore store;
+  const MoeLayer layer(store, "mlp", 0, small_model_config(), moe);
+  store.materialise(context, DType::f64, Gradients::no);
+  store.initialise(3, 0.5);
+  Numbers bias;
+  if (moe.has_selection_bias()) {
+    for (std::int64_t e = 0; e < moe.n_routed_experts; ++e) bias.push_back(0.0625 * double(e % 3));
+    const auto state = store.state("mlp.gate.e_score_correction_bias").value.span<float>();
+    std::transform(bias.begin(), bias.end(), state.begin(), [](double b) { return float(b); });
+  }
+  const Numbers x = normal_values(batch * kSmallSeq * hidden, 17);
+  const LayerAnswer expected = plain_layer(moe, store, x, batch, hidden, bias, mistake);
+
+  std::vector<LayerLoss> losses;
+  const Pass pass{.context = context,
+                  .batch = batch,
+                  .seq = kSmallSeq,
+                  .position_N = make_positions(context, batch, kSmallSeq),
+                  .losses = &losses};
+  const Var y = layer(pass, Var{tensor_of(context, {batch * kSmallSeq, hidden}, DType::f64, x)});
+  Differences found{.y = relative_difference(values_of(y.value), expected.y), .kinds_of_loss = losses.size()};
+  for (const LayerLoss& loss : losses) {
+    const double wanted = loss.kind == LossKind::balance  ? expected.aux
+                          : loss.kind == LossKind::device ? expected.device
+                                                          : expected.z;
+    found.losses = std::max(found.losses, std::abs(loss.value.value.item<double>() / wanted - 1.0));
+  }
+  return found;
+}
+
 }  // namespace
 
 TEST_CASE("every kind of router gives what plain float64 loops give: outputs and unscaled losses") {
-  const std::int64_t batch = 3, hidden = small_model_config().hidden_size;
   for (const RouterVariant& variant : router_variants()) {
     if (variant.moe.router == RouterKind::hash) continue;
     DYNAMIC_SECTION(variant.name) {
-      MoeConfig moe = variant.moe;
-      moe.n_shared_experts = 0;
-      moe.capacity_factor = 0.0;
-      Context context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
-      ParameterStore store;
-      const MoeLayer layer(store, "mlp", 0, small_model_config(), moe);
-      store.materialise(context, DType::f64, Gradients::no);
-      store.initialise(3, 0.5);
-      Numbers bias;
-      if (moe.has_selection_bias()) {
-        for (std::int64_t e = 0; e < moe.n_routed_experts; ++e) bias.push_back(0.0625 * double(e % 3));
-        const auto state = store.state("mlp.gate.e_score_correction_bias").value.span<float>();
-        std::transform(bias.begin(), bias.end(), state.begin(), [](double b) { return float(b); });
-      }
-      const Numbers x = normal_values(batch * kSmallSeq * hidden, 17);
-      const LayerAnswer expected = plain_layer(moe, store, x, batch, hidden, bias);
-
-      std::vector<LayerLoss> losses;
-      const Pass pass{.context = context,
-                      .batch = batch,
-                      .seq = kSmallSeq,
-                      .position_N = make_positions(context, batch, kSmallSeq),
-                      .losses = &losses};
-      const Var y = layer(pass, Var{tensor_of(context, {batch * kSmallSeq, hidden}, DType::f64, x)});
-      CHECK(relative_difference(values_of(y.value), expected.y) <= 1e-10);
-      for (const LayerLoss& loss : losses) {
-        const double value = loss.value.value.item<double>();
-        if (loss.kind == LossKind::balance) CHECK(std::abs(value - expected.aux) <= 1e-10 * expected.aux);
-        if (loss.kind == LossKind::device)
-          CHECK(std::abs(value - expected.device) <= 1e-10 * expected.device);
-        if (loss.kind == LossKind::z) CHECK(std::abs(value - expected.z) <= 1e-10 * expected.z);
-      }
-      CHECK(losses.size() == (moe.device_groups > 1 ? 3 : 2));
+      const Differences found = differences_to_loops(variant.moe);
+      CHECK(found.y <= 1e-10);
+      CHECK(found.losses <= 1e-10);
+      CHECK(found.kinds_of_loss == (variant.moe.device_groups > 1 ? 3 : 2));
     }
+  }
+}
+
+TEST_CASE("a router's mistakes are seen in every variant that they concern") {
+  const auto seen = [](const MoeConfig& moe, Mistake mistake) {
+    return differences_to_loops(moe, mistake).y > 1e-3;
+  };
+  for (const RouterVariant& variant : router_variants()) {
+    const MoeConfig& moe = variant.moe;
+    if (moe.router == RouterKind::hash) continue;
+    CAPTURE(variant.name);
+    CHECK(seen(moe, Mistake::other_group_score) == (moe.topk_group < moe.n_group));
+    CHECK(seen(moe, Mistake::biased_weights) == moe.has_selection_bias());
+    CHECK(seen(moe, Mistake::scaled_twice) == (moe.routed_scaling_factor != 1.0));
   }
 }
 
@@ -281,7 +312,8 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
       MoeConfig moe = variant.moe;
       moe.capacity_factor = 0.0;
       SmallModel alone(DType::f64, 1, small_model_config(), moe),
-          padded(DType::f64, 1, small_model_config(), moe);
+          padded(DType::f64, 1, small_model_config(), moe),
+          careless(DType::f64, 1, small_model_config(), moe);
       const auto step = [](SmallModel& small, const MicroBatch& batch, const StepTotals& totals) {
         small.record.begin_step();
         small.model.parameters().begin_step();
@@ -304,6 +336,12 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
       CHECK(relative_difference(padded.gradients(), alone.gradients()) <= 1e-12);
       CHECK(std::equal(alone.record.counts().begin(), alone.record.counts().end(),
                        padded.record.counts().begin()));
+      if (moe.router == RouterKind::hash)
+        continue;  // without scores there is no loss over padding to be seen
+      batch.valid_N = {};
+      const LossReport c = step(careless, batch, totals);
+      CHECK(std::abs(c.aux() - a.aux()) > 1e-3);
+      CHECK(relative_difference(careless.gradients(), alone.gradients()) > 1e-6);
     }
   }
 }
