@@ -1,6 +1,8 @@
 #include "apps/cli.hpp"
 
+#include <algorithm>
 #include <new>
+#include <span>
 #include <sstream>
 
 #include "apps/commands/commands.hpp"
@@ -45,15 +47,23 @@ void check_command_name(const CLI::App& program, const std::string& word) {
     if (command->get_name() == word) return;
     names.push_back(command->get_name());
   }
-  user_error(fmt::format("there is no command '{}'", word), "command line",
-             fmt::format("did you mean '{}'? See granule --help", nearest_key(word, names)));
+  throw UsageError(fmt::format("there is no command '{}'", word),
+                   fmt::format("did you mean '{}'? See granule --help", nearest_key(word, names)));
+}
+
+/// Every rank finds the same mistake on its command line, and needs no MPI to let the first one speak.
+bool speaks() {
+  return launched_rank() == 0;
 }
 
 /// Ranks that each did all of the work would print, and write, everything several times.
-void check_ranks(std::string_view command, std::string_view subcommand) {
+void check_ranks(std::span<char*> words) {
+  const std::string_view command = words[1], subcommand = words.size() > 2 ? words[2] : "";
   const bool of_several =
       command == "train" || command == "verify" || (command == "bench" && subcommand == "step");
-  if (of_several || command.starts_with("-") || !under_mpi_launcher()) return;
+  const bool asks =
+      std::ranges::any_of(words, [](std::string_view word) { return word == "--help" || word == "-h"; });
+  if (of_several || asks || command.starts_with("-") || !under_mpi_launcher()) return;
   const std::string what = fmt::format("granule {} works on one rank", command);
   if (refuses_several(*make_communicator(), what, "start it without mpirun")) throw SilentEnd{ExitCode::user};
 }
@@ -62,17 +72,17 @@ int parse_and_run(int argc, char** argv) {
   CLI::App program{"Granule trains Mixture-of-Experts language models."};
   add_commands(program);
   if (argc < 2) {
-    print_err(program.help());
-    user_error("no command was given", "command line", "see granule --help");
+    if (speaks()) print_err(program.help());
+    throw UsageError("no command was given", "see granule --help");
   }
   check_command_name(program, argv[1]);
-  check_ranks(argv[1], argc > 2 ? argv[2] : "");
+  check_ranks({argv, static_cast<std::size_t>(argc)});
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
     std::ostringstream text, nothing;
     program.exit(request, text, nothing);
-    print_out(text.str());
+    if (speaks()) print_out(text.str());
   } catch (const CLI::ParseError& error) {
     refuse_usage(program, error);
   }
@@ -89,6 +99,9 @@ int run_cli(int argc, char** argv) {
     return static_cast<int>(ExitCode::success);
   } catch (const SilentEnd& end) {
     return static_cast<int>(end.code);
+  } catch (const UsageError& error) {
+    // A launcher ends the other ranks when one fails: those that are silent must not be the first.
+    return speaks() ? report(error.what(), error.code()) : static_cast<int>(ExitCode::success);
   } catch (const Error& error) {
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {

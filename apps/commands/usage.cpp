@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "apps/config/config_reader.hpp"
-#include "core/error.hpp"
 
 namespace granule {
 namespace {
@@ -84,15 +83,14 @@ void require_one_of_its_commands(CLI::App& parent) {
     for (const CLI::App* const command : parent.get_subcommands([](const CLI::App*) { return true; })) {
       names += fmt::format("{}{}", names.empty() ? "" : ", ", command->get_name());
     }
-    user_error(fmt::format("granule {} needs a command: {}", parent.get_name(), names), "command line",
-               fmt::format("see granule {} --help", parent.get_name()));
+    throw UsageError(fmt::format("granule {} needs a command: {}", parent.get_name(), names),
+                     fmt::format("see granule {} --help", parent.get_name()));
   });
 }
 
 void refuse_usage(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = parsed_command(program);
-  user_error(in_our_words(command, error.what()), "command line",
-             fmt::format("see {} --help", typed(command)));
+  throw UsageError(in_our_words(command, error.what()), fmt::format("see {} --help", typed(command)));
 }
 
 }  // namespace granule

@@ -4,12 +4,21 @@
 
 #include <CLI/CLI.hpp>
 
+#include "core/error.hpp"
+
 namespace granule {
 
 /// A command that only holds others: called without one it is an error that names them.
 void require_one_of_its_commands(CLI::App& parent);
 
-/// Throws the user error for what CLI11 found wrong while it parsed.
+/// A mistake on the command line, which every rank of a job finds.
+class UsageError : public Error {
+ public:
+  UsageError(std::string_view what, std::string_view advice)
+      : Error(ExitCode::user, what, "command line", advice) {}
+};
+
+/// Throws the error for what CLI11 found wrong while it parsed.
 [[noreturn]] void refuse_usage(const CLI::App& program, const CLI::ParseError& error);
 
 }  // namespace granule

@@ -5,11 +5,9 @@
 #include <memory>
 
 #include "distributed/communicators/communicator.hpp"
+#include "distributed/mpi/launched.hpp"
 
 namespace granule {
-
-/// Whether this process was started by mpirun, srun or another MPI launcher.
-[[nodiscard]] bool under_mpi_launcher();
 
 /// The ranks of this process's job: one without a launcher, else MPI's, initialised now and finalised when
 /// the communicator goes. Throws (exit 2) where several processes were started that know nothing of each

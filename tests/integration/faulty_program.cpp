@@ -142,10 +142,6 @@ void experts_backward_kernel(const ExpertFfn::Saved& saved, const Tensor& w13, c
 
 namespace granule {
 
-bool under_mpi_launcher() {
-  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr;
-}
-
 std::unique_ptr<Communicator> make_communicator() {
   std::unique_ptr<Communicator> ranks = std::make_unique<SelfCommunicator>();
   if (under_mpi_launcher()) ranks = make_mpi_communicator();

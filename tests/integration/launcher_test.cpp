@@ -76,3 +76,20 @@ TEST_CASE("commands of one rank refuse two before they do anything: one message,
   CHECK(under_mpirun(1, {GRANULE_PROGRAM, "inspect", input}).err.find("there is no model here") !=
         std::string::npos);
 }
+
+TEST_CASE("under mpirun mistakes of usage, help and version are said once") {
+  const auto said = [](std::vector<std::string> words, int code) {
+    words.insert(words.begin(), GRANULE_PROGRAM);
+    const ProgramResult two = under_mpirun(2, words);
+    INFO(two.err);
+    CHECK(two.exit_code == code);
+    return two;
+  };
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"train"}, {"trian"}, {"verify", "absent.toml", "--zero", "9"}, {"data"}}) {
+    CAPTURE(words[0]);
+    CHECK(count_of(said(words, 2).err, "granule: error: ") == 1);
+  }
+  CHECK(count_of(said({"--version"}, 0).out, "granule ") == 1);
+  CHECK(count_of(said({"eval", "--help"}, 0).out, "Usage: ") == 1);
+}

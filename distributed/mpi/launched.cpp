@@ -1,0 +1,48 @@
+#include "distributed/mpi/launched.hpp"
+
+#include <cstdlib>
+#include <initializer_list>
+
+namespace granule {
+namespace {
+
+/// The number in an environment variable; 0 when there is none.
+int number_in(const char* name) {
+  const char* const text = std::getenv(name);
+  return text == nullptr ? 0 : std::atoi(text);
+}
+
+/// srun says so of every process, also where it has no way to tell them about each other.
+int started_by_srun() {
+  return number_in("SLURM_STEP_NUM_TASKS");
+}
+
+}  // namespace
+
+bool has_mpi_launcher() {
+  // OpenMPI, and the PMI variants that srun and other launchers set.
+  for (const char* const name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
+    if (std::getenv(name) != nullptr) return true;
+  }
+  return false;
+}
+
+bool under_mpi_launcher() {
+  return has_mpi_launcher() || started_by_srun() > 1;
+}
+
+int launched_processes() {
+  for (const char* const name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+    if (const int started = number_in(name); started > 0) return started;
+  }
+  return started_by_srun();
+}
+
+int launched_rank() {
+  for (const char* const name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+    if (std::getenv(name) != nullptr) return number_in(name);
+  }
+  return started_by_srun() > 1 ? number_in("SLURM_PROCID") : 0;
+}
+
+}  // namespace granule
