@@ -19,6 +19,8 @@ struct PlanArguments {
   Efficiencies reached;
 };
 
+constexpr std::int64_t kMostRanks = std::int64_t{1} << 20;
+
 constexpr const char* kExample =
     "Example:\n  granule plan configs/paper/deepseekmoe-16b.toml --ranks 64 --device h100 --dtype bf16 "
     "parallel.ep=8 parallel.zero=1\n"
@@ -66,10 +68,23 @@ void plan(const PlanArguments& arguments) {
   print_out(to_json(plan).dump(2) + "\n");
 }
 
+/// CLI11's ranges let NaN pass, and show the largest double in full.
+CLI::Validator number_between(double least, double most, const std::string& what) {
+  const auto check = [=](const std::string& text) {
+    double value = 0.0;
+    if (!CLI::detail::lexical_cast(text, value) || !(value >= least && value <= most))
+      return fmt::format("{} is not {}", text, what);
+    return std::string();
+  };
+  return {check, "", ""};
+}
+
 void add_device_options(CLI::App& command, PlanArguments& arguments) {
   const auto figure = [&](const char* name, std::optional<double>& value, const char* unit,
                           const char* text) {
-    command.add_option(name, value, text)->type_name(unit)->check(CLI::PositiveNumber);
+    command.add_option(name, value, text)
+        ->type_name(unit)
+        ->check(number_between(1e-6, 1e12, "a number from 1e-6 to 1e12"));
   };
   figure("--peak-tflops", arguments.peak_tflops, "T",
          "10¹² operations a second of a rank at the plan's dtype");
@@ -79,11 +94,11 @@ void add_device_options(CLI::App& command, PlanArguments& arguments) {
   figure("--network-gbps", arguments.network_gbps, "GB/s", "a rank's rate to other nodes, one direction");
   command.add_option("--ranks-per-node", arguments.ranks_per_node, "ranks of a node")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   const auto share = [&](const char* name, double& value, double least, const char* text) {
     command.add_option(name, value, text)
         ->type_name("SHARE")
-        ->check(CLI::Range(least, 1.0))
+        ->check(number_between(least, 1.0, fmt::format("a number from {} to 1", least)))
         ->capture_default_str();
   };
   share("--flops-efficiency", arguments.reached.flops, 1e-3, "share of the peak that operations reach");
@@ -109,7 +124,7 @@ void add_plan_command(CLI::App& program) {
   command.add_option("--ranks", arguments->ranks, "ranks of the job")
       ->required()
       ->type_name("N")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));
+      ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   command
       .add_option("--device", arguments->device,
                   "h100, a100-40g, a100-80g, or cpu: this machine, shared by the ranks")

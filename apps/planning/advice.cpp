@@ -9,6 +9,20 @@ namespace {
 
 using Load = ExpertLoad;
 
+/// A receive limit with which the worst load fits: what an even load brings, or the first of its halves.
+std::optional<Change> limit_that_fits(const PlanRequest& request, RankMemory memory, double most) {
+  PlanRequest tried = request;
+  std::int64_t& limit = tried.config.parallel.receive_limit;
+  limit = request.config.train.micro_batch_size * request.config.data.seq_len *
+          request.config.moe.num_experts_per_tok;
+  for (; limit > 0; limit /= 2) {
+    add_step_memory(memory, tried, Load::worst);
+    if (static_cast<double>(memory.total()) <= most)
+      return Change{{fmt::format("parallel.receive_limit={}", limit)}, memory.total()};
+  }
+  return std::nullopt;
+}
+
 /// Requests that differ from one in what costs memory, least changed first.
 class Search {
  public:
@@ -62,7 +76,16 @@ class Search {
     RankMemory memory = resident(tried);
     if (static_cast<double>(memory.resident()) > memory_) return;
     add_step_memory(memory, tried, Load::uniform);
-    if (static_cast<double>(memory.total()) <= memory_) best = Change{std::move(keys), memory.total()};
+    if (static_cast<double>(memory.total()) > memory_) return;
+    add_step_memory(memory, tried, Load::worst);
+    std::int64_t bytes = memory.total();
+    if (static_cast<double>(bytes) > memory_) {  // while tokens choose one rank's experts
+      const auto limit = limit_that_fits(tried, memory, memory_);
+      if (!limit) return;
+      keys.push_back(limit->keys[0]);
+      bytes = limit->bytes;
+    }
+    if (!best || keys.size() < best->keys.size()) best = Change{std::move(keys), bytes};
   }
 
   [[nodiscard]] std::vector<std::string> changes(const PlanRequest& tried) const {
@@ -111,20 +134,6 @@ class Search {
   double memory_;
   std::map<std::array<std::int64_t, 3>, RankMemory> resident_;
 };
-
-/// A receive limit with which the worst load fits: what an even load brings, or the first of its halves.
-std::optional<Change> limit_that_fits(const PlanRequest& request, RankMemory memory, double most) {
-  PlanRequest tried = request;
-  std::int64_t& limit = tried.config.parallel.receive_limit;
-  limit = request.config.train.micro_batch_size * request.config.data.seq_len *
-          request.config.moe.num_experts_per_tok;
-  for (; limit > 0; limit /= 2) {
-    add_step_memory(memory, tried, Load::worst);
-    if (static_cast<double>(memory.total()) <= most)
-      return Change{{fmt::format("parallel.receive_limit={}", limit)}, memory.total()};
-  }
-  return std::nullopt;
-}
 
 std::string largest_category(const RankMemory& memory) {
   const std::array rows{

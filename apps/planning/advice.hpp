@@ -14,7 +14,7 @@ enum class Fit : std::uint8_t {
   no
 };
 
-/// Keys to change, and what a rank would then hold.
+/// Keys to change, and what a rank would then hold at most.
 struct Change {
   std::vector<std::string> keys;  ///< "parallel.zero=3"; of other ranks "--ranks 64"
   std::int64_t bytes = 0;

@@ -120,7 +120,7 @@ std::string memory_text(const Plan& plan) {
   row("optimizer", plan.even.optimizer, plan.worst.optimizer);
   row("communication", plan.even.communication, plan.worst.communication);
   row("statistics", plan.even.statistics, plan.worst.statistics);
-  if (plan.even.staging > 0) row("MPI's pieces", plan.even.staging, plan.worst.staging);
+  if (plan.even.staging > 0) row("staging", plan.even.staging, plan.worst.staging);
   row("activations", plan.even.activations, plan.worst.activations);
   row("scratch", plan.even.scratch, plan.worst.scratch);
   row("at the peak", plan.even.total(), plan.worst.total());

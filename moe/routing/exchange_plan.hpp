@@ -35,6 +35,7 @@ class ExchangePlan {
   ExchangePlan(Tensor count_SE, int rank, std::int64_t receive_limit);
 
   [[nodiscard]] std::int64_t rounds() const { return rounds_; }
+  [[nodiscard]] std::int64_t limit() const { return limit_; }  ///< of a round; the largest number: none
   [[nodiscard]] ExchangeRound round(std::int64_t index) const;
   [[nodiscard]] std::int64_t rows() const;  ///< this rank's own, sent over all rounds
   [[nodiscard]] std::int64_t ranks() const { return count_SE_.shape()[0]; }

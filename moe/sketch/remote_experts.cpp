@@ -1,10 +1,13 @@
 // The sketch of moe/ops/remote_experts: rows on their way to the experts of other ranks, and back.
+#include <algorithm>
+
 #include "moe/sketch/ops.hpp"
 
 namespace granule::sketch {
 namespace {
 
 constexpr std::int64_t kExpertRows = 256;  // as in ExpertFfn
+constexpr std::int64_t kMostRounds = 256;
 
 /// One round: `sent` of a sender's rows go, `received` come.
 struct Round {
@@ -37,6 +40,20 @@ struct Round {
   }
 };
 
+/// Each round of the plan; of very many, as tiny limits make, one that no round exceeds.
+std::vector<Round> rounds_of(const ExchangePlan& plan, const ExpertSize& size) {
+  if (plan.rounds() > kMostRounds) {
+    const std::int64_t most_sent = std::min(plan.rows(), plan.limit() * plan.ranks());
+    return {2, Round{plan.rows(), most_sent, plan.limit(), size}};
+  }
+  std::vector<Round> rounds;
+  for (std::int64_t i = 0; i < plan.rounds(); ++i) {
+    const ExchangeRound round = plan.round(i);
+    rounds.push_back({plan.rows(), round.sent(), round.received(), size});
+  }
+  return rounds;
+}
+
 enum class Saves : bool { rows, own };
 
 void backward(Sketch& sketch, const std::vector<Round>& rounds, Saves saves) {
@@ -59,11 +76,7 @@ void backward(Sketch& sketch, const std::vector<Round>& rounds, Saves saves) {
 
 Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan, const Tensor& counts,
                    const ExpertSize& size) {
-  std::vector<Round> rounds;
-  for (std::int64_t i = 0; i < plan.rounds(); ++i) {
-    const ExchangeRound round = plan.round(i);
-    rounds.push_back({plan.rows(), round.sent(), round.received(), size});
-  }
+  const std::vector<Round> rounds = rounds_of(plan, size);
   const Saves saves = rounds.size() == 1 ? Saves::rows : Saves::own;
   Tensor y = sketch.reals(plan.rows() * size.D);
   Held held{.saved = {counts}};
