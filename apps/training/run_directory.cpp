@@ -1,5 +1,6 @@
 #include "apps/training/run_directory.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -33,6 +34,20 @@ bool holds_something(const fs::path& directory) {
   return false;
 }
 
+/// What is left of a job that was killed before it recorded a step: only its own files, and nothing in them.
+bool is_failed_start(const fs::path& directory) {
+  if (!fs::exists(directory / ".lock") || !fs::exists(directory / "log.txt")) return false;
+  const auto is_ours_and_empty = [](const fs::directory_entry& entry) {
+    const std::string name = entry.path().filename();
+    if (name == "metrics.jsonl") return entry.file_size() == 0;
+    if (name == "router.bin") return entry.file_size() <= RouterLayout::kHeaderBytes;
+    if (name == "checkpoints") return entry.is_directory() && fs::is_empty(entry.path());
+    return name == ".lock" || name == "log.txt" || name == "config.toml" || name == "tensorboard" ||
+           name.starts_with("tokenizer.");
+  };
+  return std::ranges::all_of(fs::directory_iterator(directory), is_ours_and_empty);
+}
+
 /// The step of a row of metrics.jsonl; nothing where the line is no such row.
 std::optional<std::int64_t> step_of_row(const std::string& line) try {
   const nlohmann::json row = parse_json(line, "metrics.jsonl");
@@ -63,8 +78,11 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   if (fs::exists(path_) && !fs::is_directory(path_)) {
     user_error("is not a directory", path_.string(), "give --out a new or empty directory");
   }
-  was_empty_ = !holds_something(path_);
+  const bool failed_start = is_failed_start(path_);
+  was_empty_ = failed_start || !holds_something(path_);
   if (mode == Open::fresh && !was_empty_) {
+    if (fs::exists(path_ / ".lock"))
+      RunLock{path_, std::chrono::milliseconds(0)};  // a job that runs is named
     user_error("the directory is not empty", path_.string(),
                "give --out a new or empty directory, or --resume to go on with this run");
   }
@@ -72,6 +90,7 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   if (failure)
     io_error("cannot create the directory: " + failure.message(), path_.string(), "check permissions");
   lock_ = std::make_unique<RunLock>(path_);
+  if (failed_start) forget();
   log_ = open_for_append("log.txt");
 }
 

@@ -67,3 +67,53 @@ TEST_CASE("a job that fails before its first step takes nothing away that was th
   CHECK(names_in(temp / "run") == before);
   CHECK(test::text_of(temp / "run/metrics.jsonl") == "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
 }
+
+TEST_CASE("what a job leaves that is killed before its first step can be given again, and nothing else") {
+  const TempDir temp;
+  const fs::path run = temp / "run";
+  const auto killed_early = [&] {
+    fs::remove_all(run);
+    fs::create_directories(run / "checkpoints");
+    for (const char* name : {".lock", "log.txt", "config.toml", "metrics.jsonl"})
+      test::write_text(run / name, "");
+    test::write_text(run / "router.bin", std::string(RouterLayout::kHeaderBytes, ' '));
+  };
+  const auto refused = [&] {
+    const auto before = names_in(run);
+    CHECK_THROWS_WITH(start(run, RunDirectory::Open::fresh, 1), Catch::Contains("not empty"));
+    CHECK(names_in(run) == before);
+  };
+  killed_early();
+  start(run, RunDirectory::Open::fresh, 1);
+  CHECK(test::text_of(run / "metrics.jsonl") == "{\"step\":1}\n");
+  killed_early();
+  test::write_text(run / "metrics.jsonl", "{\"step\":1}\n");
+  refused();
+  killed_early();
+  test::write_text(run / "router.bin", std::string(RouterLayout::kHeaderBytes + 8, ' '));
+  refused();
+  killed_early();
+  fs::create_directory(run / "checkpoints" / "step-00000001");
+  refused();
+  killed_early();
+  test::write_text(run / "notes.txt", "mine");
+  refused();
+  killed_early();
+  fs::remove(run / "log.txt");  // somebody's config.toml in a directory where a start once failed
+  refused();
+}
+
+TEST_CASE("a fresh start in the directory of a job that runs names the job") {
+  const TempDir temp;
+  RunDirectory running(temp / "run", RunDirectory::Open::fresh);
+  running.write_config("steps = 1\n");
+  running.open_records(kLayout, 0, RunDirectory::TensorBoard::no);
+  running.append_metrics({{"step", 1}});
+  try {
+    start(temp / "run", RunDirectory::Open::fresh, 1);
+    FAIL("it started");
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::in_use);
+    CHECK_THAT(error.what(), Catch::Contains("another job"));
+  }
+}
