@@ -169,6 +169,7 @@ FoundCheckpoint find_newest_valid(Communicator& ranks, const fs::path& run_direc
       found.checkpoint.reset();
       const bool any = any_rank(ranks, newer);
       if (any) throw NewerCheckpoint(ExitCode::user, error.what(), "", "");
+      if (error.code() == ExitCode::out_of_memory) throw;  // says nothing about the checkpoint
       found.passed_over.push_back({path, error.what()});
     }
   }

@@ -142,8 +142,9 @@ void CheckpointWriter::save(const CheckpointContent& content) {
   check_extra_files(content);
   if (published_ != content.step) {
     const fs::path target = directory_ / checkpoint_name(content.step);
-    GRANULE_CHECK(!is_there(target) || !is_valid(target), "checkpoint: step {} has been saved before",
-                  content.step);
+    const bool passed_over = resumed_from_ && content.step > *resumed_from_;
+    GRANULE_CHECK(passed_over || !is_there(target) || !is_valid(target),
+                  "checkpoint: step {} has been saved before", content.step);
     const fs::path aside = directory_ / fmt::format("{}{}", kAside, checkpoint_name(content.step));
     try {
       write_aside(aside, content);
@@ -177,7 +178,7 @@ void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointConten
 /// The rename is the commit: everything in the directory is durable before it.
 void CheckpointWriter::publish(const fs::path& aside, std::int64_t step) {
   const fs::path target = directory_ / checkpoint_name(step);
-  if (is_there(target)) discard(target);  // damaged, or save() would have refused
+  if (is_there(target)) discard(target);  // damaged or passed over, or save() would have refused
   if (disk_->rename(aside.c_str(), target.c_str()) != 0)
     throw_errno("rename the new checkpoint to its place", target);
   published_ = step;

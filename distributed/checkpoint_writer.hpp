@@ -46,9 +46,13 @@ class CheckpointWriter {
   /// Creates `checkpoints/` and removes what a killed job left unfinished. Throws io_error (exit 74).
   explicit CheckpointWriter(CheckpointOptions options, Disk& disk = Disk::system());
 
+  /// The run goes on from this step: newer checkpoints were passed over, and save() replaces them. Whether a
+  /// file can be read may be another matter on another host.
+  void resumed_from(std::int64_t step) { resumed_from_ = step; }
+
   /// Throws io_error when it fails, and exit code 77 when a tensor holds NaN or infinity; the checkpoints
   /// that were there stay as they are, and calling it again with the same step tries again. A step whose
-  /// checkpoint is there and valid from before is the caller's fault.
+  /// checkpoint is there and valid from before, and was not passed over, is the caller's fault.
   void save(const CheckpointContent& content);
 
  private:
@@ -63,6 +67,7 @@ class CheckpointWriter {
   std::filesystem::path directory_;  ///< `<run>/checkpoints`
   Disk* disk_;
   std::optional<std::int64_t> published_;  ///< the step last renamed into place
+  std::optional<std::int64_t> resumed_from_;
 };
 
 }  // namespace granule

@@ -112,7 +112,7 @@ struct ConfigBase {
 };
 
 struct ConfigOptions {
-  std::int64_t ranks = 1;
+  std::int64_t ranks = 0;
   std::optional<ConfigBase> base{};
 };
 

@@ -2,21 +2,22 @@
 
 namespace granule {
 
-void check_layout(const MeshLayout& layout, std::int64_t ranks) {
+void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view where) {
   const std::int64_t ep = layout.ep;
-  if (ep < 1) user_error(fmt::format("{} expert ranks", ep), "parallel.ep", "set it to 1 or more");
+  if (ep < 1) user_error(fmt::format("parallel.ep = {}", ep), where, "set it to 1 or more");
   if (ranks % ep != 0) {
-    user_error(fmt::format("{} ranks cannot be cut into groups of {}", ranks, ep), "parallel.ep",
-               "choose a divisor of the number of ranks");
+    user_error(fmt::format("{} rank{} cannot be cut into groups of parallel.ep = {}", ranks,
+                           ranks == 1 ? "" : "s", ep),
+               where, "choose a divisor of the number of ranks");
   }
   if (layout.n_routed_experts == 0 && ep > 1) {
-    user_error(fmt::format("a dense model has no experts to share out over {} ranks", ep), "parallel.ep",
-               "set it to 1");
+    user_error(fmt::format("a dense model has no experts to share out over parallel.ep = {} ranks", ep),
+               where, "set it to 1");
   }
   if (layout.n_routed_experts % ep != 0) {
-    user_error(
-        fmt::format("{} experts cannot be shared out evenly over {} ranks", layout.n_routed_experts, ep),
-        "parallel.ep", "choose a divisor of moe.n_routed_experts");
+    user_error(fmt::format("{} experts cannot be shared out evenly over parallel.ep = {} ranks",
+                           layout.n_routed_experts, ep),
+               where, "choose a divisor of moe.n_routed_experts");
   }
 }
 

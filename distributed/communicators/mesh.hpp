@@ -11,8 +11,8 @@ struct MeshLayout {
   std::int64_t n_routed_experts = 0;  ///< 0: a dense model, which takes ep = 1
 };
 
-/// Refuses (exit 2) what `ranks` ranks cannot hold, by the name of the key.
-void check_layout(const MeshLayout& layout, std::int64_t ranks);
+/// Refuses (exit 2) what `ranks` ranks cannot hold, by the name of the key and where it was set.
+void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view where = "parallel.ep");
 
 /// World rank = row · ep + column. A row holds every expert once and exchanges tokens; a column holds the
 /// same experts and sums their gradients. Rows are adjacent ranks, since tokens are the heavier traffic and

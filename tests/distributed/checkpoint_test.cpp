@@ -338,6 +338,18 @@ TEST_CASE("a damaged checkpoint of the same step gives way, a valid one stays") 
         std::vector<std::string>{"latest", "step-00000001", "step-00000002"});
 }
 
+TEST_CASE("a run that goes on from an older checkpoint replaces the newer ones that were passed over") {
+  const TempDir dir;
+  save_steps(dir, {1, 2, 3});
+  CheckpointWriter writer({dir.path(), 0, test::kExampleFileBytes});
+  writer.resumed_from(1);  // as where another rank could not read those of steps 2 and 3
+  writer.save(ExampleCheckpoint(2, dir.path()).content());
+  writer.save(ExampleCheckpoint(3, dir.path()).content());
+  CHECK(ExampleCheckpoint(3, dir.path()).equals(open_checkpoint(at_step(dir, 3))));
+  CHECK_THROWS_WITH(writer.save(ExampleCheckpoint(1, dir.path()).content()),
+                    Catch::Contains("step 1 has been saved before"));
+}
+
 TEST_CASE("what a killed job left unfinished is swept at the start, links not followed") {
   const TempDir dir;
   save_steps(dir, {1});

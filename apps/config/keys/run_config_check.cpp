@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "distributed/communicators/mesh.hpp"
 #include "moe/counts.hpp"
 
 namespace granule {
@@ -218,9 +219,10 @@ void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& 
 }
 
 void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
-  GRANULE_CHECK(ranks >= 1, "config: {} ranks", ranks);
+  GRANULE_CHECK(ranks >= 0, "config: {} ranks", ranks);
   check_model(config.model, config.moe, place);
-  check_batch(config, ranks, place);
+  check_batch(config, std::max<std::int64_t>(ranks, 1), place);
+  if (ranks > 0) check_layout({config.parallel.ep, config.moe.n_routed_experts}, ranks, place("parallel.ep"));
   check_mix(config, place);
   check_schedule(config, place);
 }
