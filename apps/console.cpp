@@ -54,6 +54,15 @@ void run_job_together(const std::function<void(Communicator&)>& body) {
   if (agreed) throw SilentEnd{*agreed};
 }
 
+WatchdogOptions watchdog_options() {
+  return {.say = [](std::string_view line) { say("{}", line); },
+          .end =
+              [](const Error& hang) {
+                say_error(hang.what());
+                _exit(static_cast<int>(hang.code()));
+              }};
+}
+
 void prepare_streams() {
   std::signal(SIGPIPE, SIG_IGN);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/error.hpp"
-#include "distributed/communicators/communicator.hpp"
+#include "distributed/watchdog.hpp"
 
 namespace granule {
 
@@ -39,6 +39,8 @@ struct SilentEnd {
 /// run_job() for a command of several ranks: what all of them know of (AgreedError) is said by rank 0, and
 /// all part in peace and throw SilentEnd.
 void run_job_together(const std::function<void(Communicator&)>& body);
+/// Of the watchdog of a job: it speaks on stderr, and ends the process of a job of one rank.
+[[nodiscard]] WatchdogOptions watchdog_options();
 
 /// Before anything else: a write to a closed pipe becomes an error instead of a signal, and no file opened
 /// later can take the place of a stdout or stderr that was closed.

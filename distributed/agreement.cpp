@@ -27,16 +27,23 @@ std::optional<Failure> failure_of(const std::function<void()>& work) {
 }
 
 /// The text of the rank that has one; the others have none. A sum with zeros is a broadcast of host values.
-std::string share(Communicator& ranks, const std::string& text, std::int64_t length) {
+std::string share(Communicator& ranks, const std::string& text, Phase phase) {
+  std::int64_t length = std::ssize(text);
+  ranks.all_reduce(std::span(&length, 1), ReduceOp::sum, phase).wait();
   std::vector<std::int64_t> words(static_cast<std::size_t>(length + 7) / 8);
   std::memcpy(words.data(), text.data(), text.size());
-  ranks.all_reduce(std::span(words), ReduceOp::sum, "failure").wait();
+  ranks.all_reduce(std::span(words), ReduceOp::sum, phase).wait();
   std::string shared(static_cast<std::size_t>(length), '\0');
   std::memcpy(shared.data(), words.data(), shared.size());
   return shared;
 }
 
 }  // namespace
+
+std::string text_of_rank_0(Communicator& ranks, const std::string& text, Phase phase) {
+  if (ranks.size() == 1) return text;
+  return share(ranks, ranks.rank() == 0 ? text : std::string(), phase);
+}
 
 void require_same_on_all(Communicator& ranks, std::int64_t value, std::string_view what, Phase phase) {
   std::array<std::int64_t, 2> extremes{value, ~value};  // ~v is greatest where v is least
@@ -54,11 +61,11 @@ void agree(Communicator& ranks, const std::function<void()>& work) {
   ranks.all_reduce(std::span(&first, 1), ReduceOp::min, "agreement").wait();
   if (first == ranks.size()) return;
   const bool speaks = first == ranks.rank();
-  std::array<std::int64_t, 2> size_and_code{};
-  if (speaks) size_and_code = {std::ssize(mine->message), static_cast<std::int64_t>(mine->code)};
-  ranks.all_reduce(std::span(size_and_code), ReduceOp::sum, "failure").wait();
-  const std::string message = share(ranks, speaks ? mine->message : std::string(), size_and_code[0]);
-  throw AgreedError(static_cast<ExitCode>(size_and_code[1]), message, "", "");
+  std::int64_t code = speaks ? static_cast<std::int64_t>(mine->code) : 0;
+  ranks.all_reduce(std::span(&code, 1), ReduceOp::sum, "failure").wait();
+  std::string message = share(ranks, speaks ? mine->message : std::string(), "failure");
+  if (first > 0) message = fmt::format("rank {}: {}", first, message);
+  throw AgreedError(static_cast<ExitCode>(code), message, "", "");
 }
 
 }  // namespace granule

@@ -57,6 +57,11 @@ Watchdog::~Watchdog() {
   thread_.join();
 }
 
+void Watchdog::set_seconds(double seconds) {
+  const std::scoped_lock lock(mutex_);
+  options_.seconds = seconds;
+}
+
 void Watchdog::step_took(double seconds) {
   const std::scoped_lock lock(mutex_);
   if (step_seconds_.size() == kRemembered) step_seconds_.erase(step_seconds_.begin());
@@ -107,8 +112,8 @@ bool Watchdog::raise_alarm(const RankStatus& status, double still) {
                  fmt::format("the watchdog found a hang: nothing moved for {:.1f} s in step {}, "
                              "phase '{}'",
                              still, status.step, status.phase));
-  } catch (const Error&) {  // of thread ranks: those that wait throw it
-    return true;
+  } catch (const Error& error) {  // of thread ranks: those that wait throw it
+    if (ranks_.size() == 1 && options_.end) options_.end(error);
   }
   return true;
 }

@@ -28,6 +28,9 @@ struct WatchdogOptions {
   double grace_seconds = 1.0;
   /// Takes the line of this rank; called by the watchdog's thread. May be empty.
   std::function<void(std::string_view)> say{};
+  /// Ends the process of a job of one rank, for which nobody waits: abort() is an exception there, and the
+  /// watchdog's thread is not the one that hangs. Empty: the watchdog ends instead.
+  std::function<void(const Error&)> end{};
 };
 
 /// How long a rank may stand still in a phase, after steps that took this long.
@@ -46,6 +49,8 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
+  /// Sets WatchdogOptions::seconds: a job learns it when it has read its config.
+  void set_seconds(double seconds);
   /// Called by the rank after every step.
   void step_took(double seconds);
 

@@ -50,6 +50,7 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
   LossReport losses;
   const std::int64_t micro_batches = totals.micro_batches / ranks().size();
   for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
+    ranks().ledger().begin_phase("gradients");  // each one is a move: all of them may take long
     const MicroBatch batch = next();
     parameters_.begin_micro_batch(micro, micro_batches);
     losses.add(

@@ -8,6 +8,7 @@
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "data/files/digest.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
 #include "moe/counts.hpp"
@@ -28,7 +29,11 @@ constexpr double kCeilingSeconds = 0.05;  // enough for a figure that utilisatio
 
 constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
-    "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.";
+    "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.\n"
+    "Several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA parallel.zero=1 --out "
+    "runs/tiny\n"
+    "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe:\n"
+    "docs/distributed.md.";
 
 void warn_of_long_warmup(const RunSteps& steps) {
   if (steps.schedule.warmup <= steps.total) return;
@@ -68,7 +73,12 @@ void print_dry_run_without_data(const PlanRequest& request) {
 /// The checkpoint to go on from, if --resume finds one.
 std::optional<Checkpoint> checkpoint_to_resume(Communicator& ranks, const TrainArguments& arguments) {
   if (!arguments.resume) return std::nullopt;
-  FoundCheckpoint found = find_newest_valid(ranks, arguments.out);
+  FoundCheckpoint found;
+  try {
+    found = find_newest_valid(ranks, arguments.out);
+  } catch (const NewerCheckpoint& error) {  // on all ranks
+    throw AgreedError(error.code(), error.what(), "", "");
+  }
   if (ranks.rank() == 0) warn_of_damage(found.passed_over);
   // Starting over would bury what might still be saved by hand.
   if (!found.checkpoint && !found.passed_over.empty()) {
@@ -96,21 +106,48 @@ struct RunInput {
   std::optional<RunData> data;
 };
 
-RunInput read_input(const TrainArguments& arguments, std::int64_t ranks) {
-  RunInput input;
+/// The model to start from: rank 0 chooses the checkpoint of a run, which another job may be adding to.
+std::optional<ModelFiles> open_start(Communicator& ranks, const fs::path& init_from) {
+  std::optional<ModelFiles> start;
+  if (init_from.empty()) return start;
+  fs::path chosen = init_from;
+  agree(ranks, [&] {
+    if (ranks.rank() != 0) return;
+    start = open_model(init_from);
+    chosen = start->path();
+  });
+  chosen = text_of_rank_0(ranks, chosen.string(), "model to start from");
+  agree(ranks, [&] {
+    if (!start) start = open_model(chosen);
+  });
+  return start;
+}
+
+RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, std::optional<ModelFiles> start) {
+  RunInput input{.start = std::move(start)};
   ConfigOptions options{.ranks = ranks};
-  if (!arguments.init_from.empty()) {
-    input.start = open_model(arguments.init_from);
+  if (input.start) {
     // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
     options.base = ConfigBase{{.model = input.start->config().model, .moe = input.start->config().moe},
                               input.start->path().string()};
   }
   input.config = load_run_config(arguments.config, arguments.overrides, options);
-  check_layout({input.config.parallel.ep, input.config.moe.n_routed_experts}, ranks);
   if (arguments.dry_run && input.config.data.path.empty() && input.config.data.mix.empty()) return input;
   input.data = open_run_data(input.config);
   settle_vocabulary(input.config, *input.data, input.start ? input.start->tokenizer_sha256() : std::string());
   return input;
+}
+
+/// Ranks on several hosts read files of their own.
+void require_same_input(Communicator& ranks, const RunInput& input) {
+  nlohmann::json read{to_json(input.config)};
+  if (input.data) read.push_back(input.data->identity);
+  if (input.start && input.start->checkpoint() != nullptr)
+    read.push_back(input.start->checkpoint()->sections());
+  const std::string text = read.dump();
+  const std::string digest = xxh3_of(std::as_bytes(std::span(text)));
+  require_same_on_all(ranks, static_cast<std::int64_t>(std::stoull(digest, nullptr, 16)),
+                      "what they read: config, data, or the model to start from", "input");
 }
 
 void dry_run(const RunInput& input, std::int64_t ranks, int threads) {
@@ -145,19 +182,21 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
 }
 
 void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
+  Watchdog watchdog(ranks, watchdog_options());
+  std::optional<ModelFiles> start = open_start(ranks, arguments.init_from);
   RunInput input;
   std::unique_ptr<RunDirectory> directory;
-  agree(ranks, [&] { input = read_input(arguments, ranks.size()); });
+  agree(ranks, [&] { input = read_input(arguments, ranks.size(), std::move(start)); });
+  require_same_input(ranks, input);
+  watchdog.set_seconds(static_cast<double>(input.config.parallel.watchdog_seconds));
   const int threads = thread_count(input.config, ranks_on_these_cores(ranks));
   if (arguments.dry_run) return ranks.rank() == 0 ? dry_run(input, ranks.size(), threads) : void();
   agree(ranks, [&] {
     if (ranks.rank() == 0) directory = open_directory(arguments, input);
   });
-  const std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
+  std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
 
   const RunConfig& config = input.config;
-  Watchdog watchdog(ranks, {.seconds = static_cast<double>(config.parallel.watchdog_seconds),
-                            .say = [](std::string_view line) { say("{}", line); }});
   Context context({.threads = threads});
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
@@ -172,6 +211,9 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
                                       config.model.initializer_range);
     }
   });
+  // Their files are mapped: kept open they would hold the space of checkpoints that are removed.
+  checkpoint.reset();
+  input.start.reset();
   if (directory) {
     directory->write_config(to_toml(config));
     if (input.data->tokenizer) directory->copy_tokenizer(*input.data->tokenizer);

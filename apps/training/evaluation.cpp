@@ -45,6 +45,7 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
   const std::int64_t rank = options.ranks != nullptr ? options.ranks->rank() : 0;
   const std::int64_t ranks = options.ranks != nullptr ? options.ranks->size() : 1;
   for (std::int64_t round = 0; round < samples; round += ranks * size) {
+    if (options.ranks != nullptr) options.ranks->ledger().begin_phase("evaluation");
     // A rank for which nothing is left computes nothing with the others, whose experts it may hold.
     const std::int64_t first = std::min(round + rank * size, samples);
     const MicroBatch batch =

@@ -101,7 +101,6 @@ StepReport Trainer::step(std::int64_t n) {
   context_.profile().reset();
   ranks_.ledger().begin_step(n);
   StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
-  ranks_.ledger().begin_phase("gradients");
   report.losses = sharded_.compute_gradients(totals_, config_.train.recompute, router_,
                                              [this] { return next_micro_batch(); });
   update_parameters(report);
@@ -145,7 +144,6 @@ void Trainer::record(StepReport& report) {
   const bool evaluated =
       data_.validation && steps_.eval_every > 0 && (last || due(report.step, steps_.eval_every));
   if (evaluated) {
-    ranks_.ledger().begin_phase("evaluation");
     report.evaluation = evaluate(context_, model_, *data_.validation,
                                  {.seq_len = config_.data.seq_len,
                                   .micro_batch_size = config_.train.micro_batch_size,
@@ -194,6 +192,7 @@ void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
     watchdog.step_took(report.seconds);
     request = agree_on_request(signals, report);
     record(report);
+    if (report.evaluation) request = std::max(request, agree_on_request(signals, report));  // that took long
     if (done_ == first) tell(memory_text(context_.memory()));
     done_ = report.step;
     if (guard_.gives_up()) give_up(report);
@@ -250,6 +249,7 @@ void Trainer::save() {
     read_as_written(optimizer, CheckpointOptions{}.max_file_bytes);
     ranks_.barrier("commit").wait();
   }
+  ranks_.barrier("saved").wait();  // while rank 0 removes an old checkpoint, the others are in this phase too
   saved_ = done_;
   tell(fmt::format("saved {}", checkpoint_name(done_)));
 }
@@ -267,6 +267,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   optimizer_.set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
   if (saved.contains("step_guard")) guard_.set_state(guard_state_from(saved.at("step_guard")));
   done_ = saved_ = checkpoint.step();
+  if (checkpoints_) checkpoints_->resumed_from(saved_);
 }
 
 }  // namespace granule

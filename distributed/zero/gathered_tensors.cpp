@@ -41,7 +41,8 @@ class GatheredTensor {
     const Tensor given = mine.empty() ? data.slice(0, {0, 1}) : data.slice(mine[0].at, {mine[0].size, 1});
     if (rows[0] == end - begin) {  // all of it is at rank 0, as everybody knows
       if (arena_.world.rank() == 0) std::memcpy(out.data(), given.raw(), out.size());
-      return;
+      // Those that give nothing meet the writer all the same: else they would stand still for the whole save.
+      return arena_.world.barrier("checkpoint").wait();
     }
     if (arena_.world.rank() != 0) return arena_.world.gather(given, Tensor(), {}, 0, "checkpoint").wait();
     const Tensor all = Tensor::empty(data.context(), {end - begin, 1}, data.dtype(), MemoryCategory::scratch);

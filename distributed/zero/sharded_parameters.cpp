@@ -8,6 +8,10 @@
 namespace granule {
 namespace {
 
+std::int64_t as_integer(Xxh3& hash) {
+  return static_cast<std::int64_t>(std::stoull(hash.finish(), nullptr, 16));
+}
+
 /// Of all buckets of a group.
 std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
   Xxh3 hash;
@@ -16,7 +20,7 @@ std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup
     const Tensor bucket = values.slice(shard.bucket.offset, {shard.bucket.size});
     hash.add({bucket.raw(), static_cast<std::size_t>(bucket.bytes())});
   }
-  return static_cast<std::int64_t>(std::stoull(hash.finish(), nullptr, 16));
+  return as_integer(hash);
 }
 
 }  // namespace
@@ -82,6 +86,11 @@ void ShardedParameters::values_changed() {
 }
 
 void ShardedParameters::require_equal_replicas() const {
+  Xxh3 states;
+  for (const State& state : store_.states()) {
+    states.add({state.value.raw(), static_cast<std::size_t>(state.value.bytes())});
+  }
+  require_same_on_all(mesh_.world, as_integer(states), "selection biases", "replicas");
   if (gatherer_) return;  // nobody holds what another one holds
   for (const ParameterGroup group : {ParameterGroup::dense, ParameterGroup::expert}) {
     require_same_on_all(ranks_of(mesh_, group), hash_of(store_.values(), plan_, group),

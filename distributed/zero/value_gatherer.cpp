@@ -52,10 +52,13 @@ void ValueGatherer::values_changed() {
   schedule_.forget();
 }
 
-void ValueGatherer::poll() {
+/// Called where a unit ends, be it by an exception: what is wrong is said by the wait that follows.
+void ValueGatherer::poll() try {
   for (auto& pending : pending_) {
     for (Pending& one : pending) static_cast<void>(one.poll());
   }
+} catch (const Error&) {
+  return;
 }
 
 }  // namespace granule

@@ -138,3 +138,42 @@ TEST_CASE("under mpirun layouts that do not fit are refused by the key's name, o
   CHECK_THAT(refused({2, 4, 0}, "train.seed=0"), Contains("parallel.ep") && Contains("2 ranks"));
   CHECK_THAT(refused({3, 3, 0}, "train.batch_size=6"), Contains("8 experts") && Contains("3 ranks"));
 }
+
+TEST_CASE("under mpirun ranks that read other configs do not train together") {
+  const TempDir directory;
+  const auto words_with = [&](const std::string& extra) {
+    auto words = words_of({2, 1, 0}, directory / "run", 5);
+    words.insert(words.begin() + 3, extra);
+    return words;
+  };
+  auto words = words_with("optim.lr=0.001");
+  const auto second = words_with("optim.lr=0.002");
+  words.insert(words.end(), {":", "-np", "1"});
+  words.insert(words.end(), second.begin(), second.end());
+  const ProgramResult result = under_mpirun(1, words);
+  INFO(result.err);
+  CHECK(result.exit_code == 76);
+  CHECK_THAT(result.err, Catch::Contains("differ in what they read: config"));
+  CHECK_FALSE(fs::exists(directory / "run"));
+}
+
+TEST_CASE(
+    "under mpirun all ranks start from the checkpoint that rank 0 chose, and a damaged one is told once") {
+  const TempDir directory;
+  const fs::path first = directory / "first";
+  train({1, 1, 0}, first, 10);
+  damage(first / "checkpoints" / "step-00000010" / "model-00001-of-00001.safetensors");
+  std::vector<std::vector<double>> ce;
+  for (const int ranks : {1, 2}) {
+    const fs::path run = directory / fmt::format("run-{}", ranks);
+    auto words = words_of({ranks, ranks, 3}, run, 5);
+    words.insert(words.end(), {"--init-from", first.string()});
+    const ProgramResult result = under_mpirun(ranks, words);
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(result.err.find("passed over") != std::string::npos);
+    CHECK(result.err.find("passed over") == result.err.rfind("passed over"));
+    ce.push_back(metric(run, "ce"));
+  }
+  check_close(ce[1], ce[0], 1e-12);
+}

@@ -164,6 +164,17 @@ TEST_CASE("a signal saves and stops with success, and the run goes on from there
   CHECK(running.running());
 }
 
+TEST_CASE("a run that goes on does not hold the files of the checkpoint it came from") {
+  const Workshop shop;
+  REQUIRE(shop.train("run", {"train.steps=20", "schedule.kind=constant"}).exit_code == 0);
+  RunningProgram running({"train", shop.path("run.toml"), "train.steps=100000", "schedule.kind=constant",
+                          "--out", shop.path("run"), "--resume"});
+  REQUIRE(running.wait_for_err("step 30/"));
+  const std::string maps = text_of(fs::path("/proc") / std::to_string(running.pid()) / "maps");
+  CHECK(maps.find("[heap]") != std::string::npos);
+  CHECK(maps.find("step-00000020") == std::string::npos);
+}
+
 TEST_CASE("signals that arrive while products are computed harm nothing") {
   // Wide enough that a run is mostly inside of the BLAS, whose code a signal's frame once broke.
   const Workshop shop;

@@ -1,11 +1,14 @@
 // Copies that ranks hold of the same parameters: one flipped bit in one of them is found, whoever has it.
 #include <bit>
+#include <map>
 
 #include <catch2/catch.hpp>
 
+#include "distributed/communicators/self_communicator.hpp"
 #include "moe/sharded_model.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/sharded_run.hpp"
+#include "tests/support/small_model.hpp"
 
 using namespace granule;
 using namespace granule::test;
@@ -47,4 +50,52 @@ TEST_CASE("thread ranks: a flipped bit in one copy of a parameter is found on wh
   CHECK_THAT(with_flipped_bit(2, "model.layers.1.mlp.experts.2.up_proj.weight"),
              Contains("differ in experts"));
   CHECK(with_flipped_bit(1, "model.layers.1.mlp.experts.2.up_proj.weight").empty());  // it has none
+}
+
+TEST_CASE("thread ranks: a selection bias that differs is found in every stage") {
+  for (const ZeroStage stage : {ZeroStage::nothing, ZeroStage::values}) {
+    CHECK_THROWS_WITH(run_ranks(2,
+                                [&](Communicator& ranks, Context& context) {
+                                  const ShardedCase of = sharded_case();
+                                  ShardedModel sharded(context, ranks, of.model, of.moe, DType::f64,
+                                                       {.zero = stage});
+                                  sharded.parameters().initialise(1, 0.1);
+                                  sharded.parameters().require_equal_replicas();
+                                  const State& bias = sharded.parameters().store().states()[0];
+                                  if (ranks.rank() == 1) bias.value.span<float>()[2] = 0.001F;
+                                  sharded.parameters().require_equal_replicas();
+                                }),
+                      Contains("differ in selection biases"));
+  }
+}
+
+TEST_CASE("thread ranks: a failure while values are on their way ends every rank with that failure") {
+  // The number of the gather in which rank 1 fails: at every one rank 0 is elsewhere, also at a unit's end.
+  for (int number = 1; number <= 12; ++number) {
+    CAPTURE(number);
+    ShardedRunOptions options{.ranks = 2, .layout = {.zero = ZeroStage::values}, .steps = 1};
+    options.disturbance = [number, seen = std::map<int, int>()](const Collective& call,
+                                                                const Communicator& group) mutable {
+      if (call.phase.name() == "values" && group.rank() == 1 && ++seen[1] == number)
+        throw Error(ExitCode::out_of_memory, "planted", "", "");
+      return Runs::once;
+    };
+    CHECK_THROWS_WITH(sharded_run(options), Contains("planted"));
+  }
+}
+
+TEST_CASE("every micro-batch is a move for the watchdog, also where ranks do not meet") {
+  Context context({.step_memory = std::int64_t{1} << 28});
+  SelfCommunicator alone;
+  const ShardedCase of = sharded_case();
+  ShardedModel sharded(context, alone, of.model, of.moe, DType::f64, {});
+  sharded.parameters().initialise(1, 0.1);
+  RouterRecord record(sharded.model().moe_layers(), of.moe.n_routed_experts);
+  std::vector<std::int64_t> moves;
+  static_cast<void>(sharded.compute_gradients({4 * kSmallSeq, 4, 4}, Recompute::none, record, [&] {
+    moves.push_back(alone.ledger().status().moves);
+    return small_batch(context, of.model, std::ssize(moves), 1);
+  }));
+  REQUIRE(moves.size() == 4);
+  for (std::size_t i = 1; i < moves.size(); ++i) CHECK(moves[i] > moves[i - 1]);
 }

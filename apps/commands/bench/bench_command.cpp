@@ -47,7 +47,9 @@ double figure(const nlohmann::json& result, const char* key, const std::filesyst
 }
 
 void print_machine(const nlohmann::ordered_json& result) {
-  say("machine, {} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s", result["threads"].get<int>(),
+  const int ranks = result.value("ranks", 1);
+  const std::string of = ranks > 1 ? fmt::format("{} ranks of ", ranks) : std::string();
+  say("machine, {}{} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s", of, result["threads"].get<int>(),
       result["fma_ceiling_gflops"].get<double>(), result["stream_gbps"].get<double>());
 }
 
@@ -107,8 +109,10 @@ void show(const BenchArguments& arguments, const nlohmann::ordered_json& result,
 
 void run_step(const BenchArguments& arguments) {
   run_job_together([&](Communicator& ranks) {
+    Watchdog watchdog(ranks, watchdog_options());
     RunConfig config;
     agree(ranks, [&] { config = config_of(arguments, ranks.size()); });
+    watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
     const int threads = thread_count(config, ranks_on_these_cores(ranks));
     const auto result = bench_step(ranks, config, {.threads = threads, .steps = arguments.steps});
     if (ranks.rank() == 0) show(arguments, result, print_step, compare_step);

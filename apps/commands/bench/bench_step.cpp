@@ -117,6 +117,8 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   context.profile().reset();
   std::vector<double> seconds;
   for (std::int64_t n = 1; n <= options.steps; ++n) seconds.push_back(step.run(n));
+  std::int64_t peak = context.memory().peak_total();
+  ranks.all_reduce(std::span(&peak, 1), ReduceOp::max, "peak").wait();
   const double typical = median(seconds), floor = step_floor(config).seconds(gflops, gbps);
   nlohmann::ordered_json phases;
   for (const auto& [phase, total] : context.profile().seconds())
@@ -129,7 +131,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
           {"share_of_floor", floor / typical},
           {"threads", options.threads},
           {"ranks", ranks.size()},
-          {"peak_bytes", context.memory().peak_total()},
+          {"peak_bytes", peak},
           {"seconds_by_phase", phases}};
 }
 

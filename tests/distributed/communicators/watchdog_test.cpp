@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <signal.h>
 
+#include "distributed/communicators/self_communicator.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/ranks.hpp"
 
@@ -94,6 +95,16 @@ TEST_CASE("a thread rank that hangs: every rank says where it is, and the job en
     CHECK_THAT(said[0], Contains("step 7, phase 'forward', last in all_reduce") && Contains("group 'world'"));
     CHECK_THAT(said[0], Contains(rank == "rank 1 has" ? "'first'" : "'second'"));
   }
+}
+
+TEST_CASE("the watchdog of a job of one rank, which waits for nobody, ends the process itself") {
+  SelfCommunicator alone;
+  std::atomic<int> code = 0;
+  Watchdog watchdog(alone, {.end = [&](const Error& hang) { code = static_cast<int>(hang.code()); }});
+  watchdog.set_seconds(0.2);
+  alone.ledger().begin_phase("forward");
+  for (int i = 0; i < 1000 && code == 0; ++i) pause(0.01);
+  CHECK(code == 75);
 }
 
 TEST_CASE("thread ranks that only begin phases, steps or collectives move") {
