@@ -1,6 +1,8 @@
 // granule verify: the layout certificate. One step of a run under every layout, held against one rank.
 #include <algorithm>
+#include <cmath>
 #include <optional>
+#include <set>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -23,8 +25,8 @@ using Json = nlohmann::ordered_json;
 struct VerifyArguments {
   std::filesystem::path config;
   std::vector<std::string> overrides;
-  std::vector<std::int64_t> ranks;  // empty: not said
-  std::vector<std::int64_t> ep, zero{0, 1, 2, 3};
+  std::set<std::int64_t> ranks;  // empty: not said
+  std::set<std::int64_t> ep, zero{0, 1, 2, 3};
 };
 
 /// A layout on so many ranks.
@@ -37,9 +39,13 @@ struct Candidate {
   }
 };
 
-/// The whole batch of a run's first step, read once: the HDF5 library is not for several threads.
-std::vector<Batch> first_batch(const RunConfig& config) {
-  RunData data = open_run_data(config);
+/// What every layout computes: a run's first step.
+struct FirstStep {
+  RunConfig config;
+  std::vector<Batch> batches;  ///< all of them, read once: the HDF5 library is not for several threads
+};
+
+std::vector<Batch> read_batches(const RunConfig& config, RunData& data) {
   Loader loader(data.train, sampler_of(config, data.train),
                 {.seq_len = config.data.seq_len,
                  .batch_size = config.train.batch_size,
@@ -50,10 +56,26 @@ std::vector<Batch> first_batch(const RunConfig& config) {
   return batches;
 }
 
-RunConfig config_of(const VerifyArguments& arguments) {
-  RunConfig config = load_run_config(arguments.config, arguments.overrides);
-  settle_vocabulary(config, open_run_data(config), "");
-  return config;
+/// Layouts are named by options: the same key in an override would be without effect.
+void refuse_layout_keys(const std::vector<std::string>& overrides) {
+  for (const std::string& text : overrides) {
+    for (const auto& [key, option] :
+         {std::pair{"parallel.ep=", "--ep"}, std::pair{"parallel.zero=", "--zero"}}) {
+      if (text.starts_with(key))
+        user_error("verify tries layouts, it does not take one", text,
+                   fmt::format("name them with {}", option));
+    }
+  }
+}
+
+FirstStep read_first_step(const VerifyArguments& arguments) {
+  refuse_layout_keys(arguments.overrides);
+  FirstStep step{load_run_config(arguments.config, arguments.overrides), {}};
+  step.config.eval.every = {};  // nothing is evaluated, so no validation data is needed
+  RunData data = open_run_data(step.config);
+  settle_vocabulary(step.config, data, "");
+  step.batches = read_batches(step.config, data);
+  return step;
 }
 
 /// Every layout that was asked for and that fits; refuses what fits nowhere.
@@ -68,7 +90,7 @@ std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunCon
           "--ranks", "choose ranks that divide the micro-batches of a step, or other sizes");
     }
     for (std::int64_t ep = 1; ep <= ranks; ++ep) {
-      const bool wanted = arguments.ep.empty() || std::ranges::find(arguments.ep, ep) != arguments.ep.end();
+      const bool wanted = arguments.ep.empty() || arguments.ep.contains(ep);
       if (!wanted || ranks % ep != 0 || experts % ep != 0 || (experts == 0 && ep > 1)) continue;
       for (const std::int64_t zero : arguments.zero) {
         all.push_back({ranks,
@@ -105,14 +127,23 @@ Json row_of(const Candidate& candidate, const FigureDifferences& difference, boo
 class Certificate {
  public:
   Certificate(const RunConfig& config, StepFigures reference)
-      : dtype_(config.train.dtype), reference_(std::move(reference)) {
+      : dtype_(config.train.dtype),
+        scores_(config.moe.n_routed_experts > 0 && config.moe.router != RouterKind::hash),
+        reference_(std::move(reference)) {
+    if (!std::isfinite(reference_.ce) || !std::isfinite(reference_.grad_norm)) {
+      throw Error(ExitCode::non_finite,
+                  fmt::format("on one rank the step has a loss of {} and a gradient norm of {}",
+                              reference_.ce, reference_.grad_norm),
+                  "granule verify",
+                  "there is nothing to compare: lower model.initializer_range, check the data");
+    }
     say("one rank: ce {:.6f}, aux {:.4f}, grad norm {:.6f}; relative differences to it:", reference_.ce,
         reference_.aux, reference_.grad_norm);
     say("{:<24} {:>9} {:>9} {:>9} {:>9}  {}", "layout", "ce", "balance", "grad norm", "gradient",
         "largest in");
   }
   void add(const Candidate& candidate, const StepFigures& figures) {
-    const FigureDifferences difference = differences(figures, reference_);
+    const FigureDifferences difference = differences(figures, reference_, dtype_);
     const bool holds = difference.hold(dtype_);
     failed_ += holds ? 0 : 1;
     rows_.push_back(row_of(candidate, difference, holds));
@@ -122,28 +153,33 @@ class Certificate {
   }
   /// Throws when a layout does not hold.
   void finish() const {
-    const Json report{
-        {"dtype", name_of(dtype_)},
-        {"reference", {{"ce", reference_.ce}, {"aux", reference_.aux}, {"grad_norm", reference_.grad_norm}}},
-        {"layouts", rows_},
-        {"holds", failed_ == 0}};
+    const Json report{{"dtype", name_of(dtype_)},
+                      {"reference",
+                       {{"ce", reference_.ce},
+                        {"aux", scores_ ? Json(reference_.aux) : Json()},
+                        {"grad_norm", reference_.grad_norm}}},
+                      {"layouts", rows_},
+                      {"holds", failed_ == 0}};
     print_out(report.dump() + "\n");
-    if (failed_ == 0) return say("all {} layouts compute what one rank computes", rows_.size());
+    const char* const s = rows_.size() == 1 ? "" : "s";
+    if (failed_ == 0) return say("all of {} layout{} compute what one rank computes", rows_.size(), s);
     throw Error(ExitCode::failure,
-                fmt::format("{} of {} layouts differ from one rank", failed_, rows_.size()), "granule verify",
-                "do not train with them; please report the table");
+                fmt::format("{} of {} layout{} differ from one rank", failed_, rows_.size(), s),
+                "granule verify", "do not train with them; please report the table");
   }
 
  private:
   DType dtype_;
+  bool scores_;  ///< of routers; without them there is no balance loss
   StepFigures reference_;
   std::vector<Json> rows_;
   std::int64_t failed_ = 0;
 };
 
-/// `batches` must outlive it.
-StepInput input_of(const RunConfig& config, const std::vector<Batch>& batches) {
-  return {config, totals_of(config), [&batches](Context& context, std::int64_t index) {
+/// `step` must outlive it.
+StepInput input_of(const FirstStep& step) {
+  return {step.config, totals_of(step.config),
+          [&batches = step.batches](Context& context, std::int64_t index) {
             return to_micro_batch(context, batches[static_cast<std::size_t>(index)]);
           }};
 }
@@ -155,11 +191,10 @@ StepFigures on_one_rank(const StepInput& input) {
 
 /// Ranks are threads of this process.
 void verify_here(const VerifyArguments& arguments) {
-  const RunConfig config = config_of(arguments);
-  const auto layouts = candidates(arguments, config);
-  const std::vector<Batch> batches = first_batch(config);
-  const StepInput input = input_of(config, batches);
-  Certificate certificate(config, on_one_rank(input));
+  const FirstStep step = read_first_step(arguments);
+  const auto layouts = candidates(arguments, step.config);
+  const StepInput input = input_of(step);
+  Certificate certificate(step.config, on_one_rank(input));
   for (const Candidate& candidate : layouts) {
     StepFigures figures;
     run_thread_ranks(static_cast<int>(candidate.ranks), [&](Communicator& ranks) {
@@ -171,24 +206,26 @@ void verify_here(const VerifyArguments& arguments) {
   certificate.finish();
 }
 
-/// Ranks are those of the launcher; each computes the reference for itself, rank 0 compares.
+/// Ranks are those of the launcher; rank 0 computes the reference too, and compares.
 void verify_on(Communicator& ranks, VerifyArguments arguments) {
-  RunConfig config;
+  Watchdog watchdog(ranks, watchdog_options());
+  FirstStep step;
   std::vector<Candidate> layouts;
-  std::vector<Batch> batches;
   agree(ranks, [&] {
-    if (!arguments.ranks.empty() && arguments.ranks != std::vector<std::int64_t>{ranks.size()}) {
+    if (!arguments.ranks.empty() && arguments.ranks != std::set<std::int64_t>{ranks.size()}) {
       user_error(fmt::format("the launcher started {} ranks", ranks.size()), "--ranks",
                  "leave it out under mpirun, or start other numbers of ranks as jobs of their own");
     }
     arguments.ranks = {ranks.size()};
-    config = config_of(arguments);
-    layouts = candidates(arguments, config);
-    batches = first_batch(config);
+    step = read_first_step(arguments);
+    layouts = candidates(arguments, step.config);
   });
-  const StepInput input = input_of(config, batches);
+  watchdog.set_seconds(static_cast<double>(step.config.parallel.watchdog_seconds));
+  const StepInput input = input_of(step);
   std::optional<Certificate> certificate;
-  if (ranks.rank() == 0) certificate.emplace(config, on_one_rank(input));
+  agree(ranks, [&] {
+    if (ranks.rank() == 0) certificate.emplace(step.config, on_one_rank(input));
+  });
   for (const Candidate& candidate : layouts) {
     const StepFigures figures = step_figures(ranks, input, candidate.layout);
     if (certificate) certificate->add(candidate, figures);
@@ -220,15 +257,18 @@ void add_verify_command(CLI::App& program) {
       ->type_name("key=value");
   command->add_option("--ranks", arguments->ranks, "numbers of ranks; under mpirun, its own")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows a list is no part of it
       ->check(CLI::Range(1, 64))
       ->type_name("LIST");
   command
       ->add_option("--ep", arguments->ep, "ranks that share out the experts; default: every number that fits")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows a list is no part of it
       ->check(CLI::Range(1, 64))
       ->type_name("LIST");
   command->add_option("--zero", arguments->zero, "ZeRO stages; default: 0,1,2,3")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows a list is no part of it
       ->check(CLI::Range(0, 3))
       ->type_name("LIST");
   command->footer(

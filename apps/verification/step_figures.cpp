@@ -24,14 +24,30 @@ double relative(double a, double b) {
   return difference == 0.0 ? 0.0 : difference / std::abs(b);
 }
 
-double relative(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = a.size() == b.size() ? 0.0 : INFINITY, largest = 0.0;
+double largest_of(const std::vector<double>& values) {
+  double largest = 0.0;
+  for (const double value : values) largest = std::max(largest, std::abs(value));
+  return largest;
+}
+
+double relative(const std::vector<double>& a, const std::vector<double>& b, double least_scale) {
+  double difference = a.size() == b.size() ? 0.0 : INFINITY;
   for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
     const double d = std::abs(a[i] - b[i]);
     difference = std::isnan(d) ? INFINITY : std::max(difference, d);
-    largest = std::max(largest, std::abs(b[i]));
   }
-  return difference == 0.0 ? 0.0 : difference / largest;  // infinite where the reference is zero
+  return difference == 0.0 ? 0.0 : difference / std::max(largest_of(b), least_scale);
+}
+
+// float64: sums of some thousand terms in another order. float32: what was measured for it, 2e-7 for losses
+// and 4e-6 for norms, and some room; a wrong mean or a loss of local counts shows at 1e-3 and above. `noise`
+// times `tensor` is a few roundings of the dtype.
+struct Tolerances {
+  double loss, norm, tensor, noise;
+};
+Tolerances tolerances_of(DType dtype) {
+  if (dtype == DType::f64) return {.loss = 1e-12, .norm = 1e-11, .tensor = 1e-10, .noise = 1e-5};
+  return {.loss = 1e-6, .norm = 2e-5, .tensor = 1e-4, .noise = 1e-3};
 }
 
 }  // namespace
@@ -58,21 +74,27 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   const GlobalArena arena{
       ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};
   const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
-  for (const TensorToSave& tensor : gathered(tensors, arena, ""))
-    figures.gradients[tensor.spec.name] = values_read(tensor);
+  for (const TensorToSave& tensor : gathered(tensors, arena, "")) {
+    std::vector<double> values = values_read(tensor);  // which all ranks do together
+    if (ranks.rank() == 0) figures.gradients[tensor.spec.name] = std::move(values);
+  }
   return figures;
 }
 
-FigureDifferences differences(const StepFigures& figures, const StepFigures& reference) {
+FigureDifferences differences(const StepFigures& figures, const StepFigures& reference, DType dtype) {
   FigureDifferences result{relative(figures.ce, reference.ce), relative(figures.aux, reference.aux),
                            relative(figures.device_aux, reference.device_aux),
                            relative(figures.z, reference.z),
                            relative(figures.grad_norm, reference.grad_norm)};
   for (std::size_t i = 0; i < reference.counts.size(); ++i)
     result.other_choices += std::abs(figures.counts[i] - reference.counts[i]);
+  double largest = 0.0;
+  for (const auto& [name, gradient] : reference.gradients) largest = std::max(largest, largest_of(gradient));
   for (const auto& [name, gradient] : reference.gradients) {
     const auto found = figures.gradients.find(name);
-    const double difference = found == figures.gradients.end() ? INFINITY : relative(found->second, gradient);
+    const double difference = found == figures.gradients.end()
+                                  ? INFINITY
+                                  : relative(found->second, gradient, tolerances_of(dtype).noise * largest);
     if (result.parameter.empty() || difference > result.gradient) {
       result.gradient = difference;
       result.parameter = name;
@@ -81,13 +103,10 @@ FigureDifferences differences(const StepFigures& figures, const StepFigures& ref
   return result;
 }
 
-// float64: sums of some thousand terms in another order. float32: what was measured for it, 2e-7 for losses
-// and 4e-6 for norms, and some room; a wrong mean or a loss of local counts shows at 1e-3 and above.
 bool FigureDifferences::hold(DType dtype) const {
-  const bool wide = dtype == DType::f64;
-  const double loss = wide ? 1e-12 : 1e-6, norm = wide ? 1e-11 : 2e-5, tensor = wide ? 1e-10 : 1e-4;
-  return std::max({ce, aux, device_aux, z}) <= loss && grad_norm <= norm && gradient <= tensor &&
-         other_choices == 0;
+  const Tolerances most = tolerances_of(dtype);
+  return std::max({ce, aux, device_aux, z}) <= most.loss && grad_norm <= most.norm &&
+         gradient <= most.tensor && other_choices == 0;
 }
 
 }  // namespace granule

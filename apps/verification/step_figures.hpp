@@ -32,7 +32,8 @@ struct StepInput {
                                        const ParallelLayout& layout);
 
 /// The largest relative differences to a reference. Of a gradient: the largest difference over the largest
-/// value of the tensor.
+/// value of the tensor, or over the rounding of the whole gradient where that is more: of a gradient that is
+/// nothing but rounding there is nothing to compare.
 struct FigureDifferences {
   double ce = 0.0, aux = 0.0, device_aux = 0.0, z = 0.0, grad_norm = 0.0, gradient = 0.0;
   std::string parameter{};         ///< whose gradient differs most
@@ -40,6 +41,7 @@ struct FigureDifferences {
   /// Within what another order of sums explains in this dtype.
   [[nodiscard]] bool hold(DType dtype) const;
 };
-[[nodiscard]] FigureDifferences differences(const StepFigures& figures, const StepFigures& reference);
+[[nodiscard]] FigureDifferences differences(const StepFigures& figures, const StepFigures& reference,
+                                            DType dtype);
 
 }  // namespace granule

@@ -51,7 +51,7 @@ FigureDifferences with_mistake(const ParallelLayout& layout, const Disturbance& 
     StepFigures mine = step_figures(ranks, input, layout);
     if (ranks.rank() == 0) figures = std::move(mine);
   });
-  return differences(figures, reference);
+  return differences(figures, reference, config.train.dtype);
 }
 
 Runs none(const Collective&, const Communicator&) {
@@ -127,6 +127,36 @@ TEST_CASE("granule verify prints a row a layout, and exits with 0 when all hold"
   }
 }
 
+TEST_CASE("granule verify takes lists as one word each, and tries no layout twice") {
+  const SmallRun& small = small_run();
+  const ProgramResult result = run_program({"verify", "--ranks=2,2", small.config, "train.micro_batch_size=2",
+                                            "--ep", "1", "train.dtype=f64", "--zero", "3,3"});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(nlohmann::json::parse(result.out).at("layouts").size() == 1);
+}
+
+TEST_CASE("a gradient that is zero but for rounding is no difference between layouts") {
+  // In a sequence of one token attention has nothing to choose: queries and keys have no gradient.
+  const SmallRun& small = small_run();
+  for (const char* dtype : {"train.dtype=f64", "train.dtype=f32"}) {
+    const ProgramResult result =
+        run_program({"verify", small.config, "data.seq_len=1", dtype, "train.micro_batch_size=2", "--ranks",
+                     "2", "--zero", "1", "moe.norm_topk_prob=true"});
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+  }
+}
+
+TEST_CASE("where one rank's step is not finite there is nothing to compare") {
+  const SmallRun& small = small_run();
+  const ProgramResult result = run_program({"verify", small.config, "model.initializer_range=1e6",
+                                            "train.micro_batch_size=2", "--ranks", "2", "--zero", "0"});
+  CHECK(result.exit_code == 77);
+  CHECK(result.out.empty());
+  CHECK_THAT(result.err, Contains("on one rank the step has a loss of") && Contains("nothing to compare"));
+}
+
 TEST_CASE("granule verify refuses ranks and layouts that do not fit") {
   const SmallRun& small = small_run();
   const auto refused = [&](std::vector<std::string> more) {
@@ -140,4 +170,6 @@ TEST_CASE("granule verify refuses ranks and layouts that do not fit") {
   CHECK_THAT(refused({"--ranks", "3"}), Contains("--ranks") && Contains("3 ranks"));
   CHECK_THAT(refused({"--ranks", "2", "--ep", "3"}), Contains("--ep") && Contains("8 experts"));
   CHECK_THAT(refused({"--ranks", "2", "--zero", "4"}), Contains("--zero"));
+  CHECK_THAT(refused({"--ranks", "2", "parallel.ep=3"}), Contains("parallel.ep=3") && Contains("--ep"));
+  CHECK_THAT(refused({"--ranks", "2", "parallel.zero=2"}), Contains("parallel.zero=2") && Contains("--zero"));
 }
