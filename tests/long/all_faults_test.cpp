@@ -44,8 +44,11 @@ TEST_CASE("every fault on every rank, in forward, between collectives, in the al
         const FoundCheckpoint found = find_newest_valid(shop.directory / "run");
         CHECK(found.passed_over.empty());
         if (where.ends_with("step=6")) CHECK(found.checkpoint.has_value());
-        // Without a rank there is no checkpoint; one that is out of step may be found after it is there.
-        if (where.ends_with("step=5") && expected.code != 76) CHECK_FALSE(found.checkpoint.has_value());
+        // Without a rank there is no checkpoint; one that is out of step may be found after it is there, and
+        // one that was stopped is woken by the launcher when the job ends, and may come to the vote after
+        // all.
+        const bool may_vote = expected.code == 76 || (what == "stop" && where.starts_with("at=commit"));
+        if (where.ends_with("step=5") && !may_vote) CHECK_FALSE(found.checkpoint.has_value());
       }
     }
   }
@@ -89,9 +92,9 @@ class KilledJob {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CAPTURE(i);
       REQUIRE(rows[i]["step"] == i + 1);
-      // Ranks add in another order, and hundreds of steps amplify that: more than 1e-9 was seen. A step lost
-      // or done twice would show in the third digit.
-      CHECK(rows[i]["ce"].get<double>() == Approx(wanted[i]["ce"].get<double>()).epsilon(1e-6));
+      // Ranks add in another order: 1e-16 a step, which this learning rate does not amplify. A step of other
+      // samples, one lost or done twice shows in the fourth digit.
+      CHECK(rows[i]["ce"].get<double>() == Approx(wanted[i]["ce"].get<double>()).epsilon(1e-8));
     }
   }
 
@@ -101,6 +104,7 @@ class KilledJob {
             "train.dtype=f64",
             "train.micro_batch_size=1",
             "schedule.kind=constant",
+            "optim.lr=1e-5",
             fmt::format("train.steps={}", steps),
             "eval.every=0",
             "log.every=1",
