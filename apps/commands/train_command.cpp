@@ -123,9 +123,11 @@ std::optional<ModelFiles> open_start(Communicator& ranks, const fs::path& init_f
   return start;
 }
 
-RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, std::optional<ModelFiles> start) {
+/// No collective.
+RunInput read_input(const TrainArguments& arguments, const Communicator& ranks,
+                    std::optional<ModelFiles> start) {
   RunInput input{.start = std::move(start)};
-  ConfigOptions options{.ranks = ranks};
+  ConfigOptions options{.ranks = ranks.size()};
   if (input.start) {
     // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
     options.base = ConfigBase{{.model = input.start->config().model, .moe = input.start->config().moe},
@@ -133,7 +135,7 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, std::op
   }
   input.config = load_run_config(arguments.config, arguments.overrides, options);
   if (arguments.dry_run && input.config.data.path.empty() && input.config.data.mix.empty()) return input;
-  input.data = open_run_data(input.config);
+  input.data = open_run_data(input.config, digest_check_of(ranks));
   settle_vocabulary(input.config, *input.data, input.start ? input.start->tokenizer_sha256() : std::string());
   return input;
 }
@@ -186,7 +188,7 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
   std::optional<ModelFiles> start = open_start(ranks, arguments.init_from);
   RunInput input;
   std::unique_ptr<RunDirectory> directory;
-  agree(ranks, [&] { input = read_input(arguments, ranks.size(), std::move(start)); });
+  agree(ranks, [&] { input = read_input(arguments, ranks, std::move(start)); });
   require_same_input(ranks, input);
   watchdog.set_seconds(static_cast<double>(input.config.parallel.watchdog_seconds));
   const int threads = thread_count(input.config, ranks_on_these_cores(ranks));

@@ -68,11 +68,11 @@ void refuse_layout_keys(const std::vector<std::string>& overrides) {
   }
 }
 
-FirstStep read_first_step(const VerifyArguments& arguments) {
+FirstStep read_first_step(const VerifyArguments& arguments, DigestCheck digests) {
   refuse_layout_keys(arguments.overrides);
   FirstStep step{load_run_config(arguments.config, arguments.overrides), {}};
   step.config.eval.every = {};  // nothing is evaluated, so no validation data is needed
-  RunData data = open_run_data(step.config);
+  RunData data = open_run_data(step.config, digests);
   settle_vocabulary(step.config, data, "");
   step.batches = read_batches(step.config, data);
   return step;
@@ -191,7 +191,7 @@ StepFigures on_one_rank(const StepInput& input) {
 
 /// Ranks are threads of this process.
 void verify_here(const VerifyArguments& arguments) {
-  const FirstStep step = read_first_step(arguments);
+  const FirstStep step = read_first_step(arguments, DigestCheck::verify);
   const auto layouts = candidates(arguments, step.config);
   const StepInput input = input_of(step);
   Certificate certificate(step.config, on_one_rank(input));
@@ -217,7 +217,7 @@ void verify_on(Communicator& ranks, VerifyArguments arguments) {
                  "leave it out under mpirun, or start other numbers of ranks as jobs of their own");
     }
     arguments.ranks = {ranks.size()};
-    step = read_first_step(arguments);
+    step = read_first_step(arguments, digest_check_of(ranks));
     layouts = candidates(arguments, step.config);
   });
   watchdog.set_seconds(static_cast<double>(step.config.parallel.watchdog_seconds));

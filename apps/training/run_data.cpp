@@ -24,13 +24,17 @@ std::optional<std::filesystem::path> tokenizer_of(const DataMix& data) {
 
 }  // namespace
 
-RunData open_run_data(const RunConfig& config) {
+DigestCheck digest_check_of(const Communicator& ranks) {
+  return ranks.rank() == 0 ? DigestCheck::verify : DigestCheck::skip;
+}
+
+RunData open_run_data(const RunConfig& config, DigestCheck digests) {
   const std::vector<DataMix::Part> sources = config.data.sources();
   if (sources.empty())
     user_error("no data", "data.path",
                "name a directory that granule data build wrote, or several in data.mix");
-  RunData data{DataMix(sources, Split::train)};
-  if (config.eval.every.amount > 0.0) data.validation.emplace(sources, Split::val);
+  RunData data{DataMix(sources, Split::train, digests)};
+  if (config.eval.every.amount > 0.0) data.validation.emplace(sources, Split::val, digests);
   if (config.data.document_mask) {
     data.train.require_documents();
     if (data.validation) data.validation->require_documents();

@@ -9,6 +9,7 @@
 #include "apps/config/run_config.hpp"
 #include "data/sampling/data_mix.hpp"
 #include "data/sampling/loader.hpp"
+#include "distributed/communicators/communicator.hpp"
 #include "moe/objective.hpp"
 
 namespace granule {
@@ -22,7 +23,9 @@ struct RunData {
 };
 
 /// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
-[[nodiscard]] RunData open_run_data(const RunConfig& config);
+[[nodiscard]] RunData open_run_data(const RunConfig& config, DigestCheck digests = DigestCheck::verify);
+/// Digests are checked once a job: by rank 0.
+[[nodiscard]] DigestCheck digest_check_of(const Communicator& ranks);
 
 /// vocab_size from the data where the config leaves it open; shards of another vocabulary, or of another
 /// tokenizer than that of this digest (empty: unknown), are refused.

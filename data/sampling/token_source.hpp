@@ -19,7 +19,7 @@ enum class Split : std::uint8_t { train, val };
 enum class DocumentMask : bool { no, yes };
 [[nodiscard]] std::string_view name_of(Split split);
 
-/// Digests of a manifest are checked once per job: by the rank that opens the data first.
+/// Digests of a manifest are checked once per job: by one of its ranks.
 enum class DigestCheck : std::uint8_t { verify, skip };
 
 /// What the shards of a split say together; absent where they do not say it.

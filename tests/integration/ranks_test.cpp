@@ -157,6 +157,19 @@ TEST_CASE("under mpirun ranks that read other configs do not train together") {
   CHECK_FALSE(fs::exists(directory / "run"));
 }
 
+TEST_CASE("under mpirun data that is damaged is refused once, by the rank that checks the digests") {
+  const TempDir directory;
+  const fs::path data = copy_of(small_run().data, directory);
+  damage(data / "train-00000.h5");
+  auto words = words_of({2, 1, 0}, directory / "run", 5);
+  words.push_back("data.path=" + data.string());
+  const ProgramResult result = under_mpirun(2, words);
+  INFO(result.err);
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Catch::Contains("train-00000.h5") && Catch::Contains("manifest"));
+  CHECK(result.err.find("granule: error: ") == result.err.rfind("granule: error: "));
+}
+
 TEST_CASE(
     "under mpirun all ranks start from the checkpoint that rank 0 chose, and a damaged one is told once") {
   const TempDir directory;
