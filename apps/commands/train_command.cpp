@@ -142,14 +142,20 @@ RunInput read_input(const TrainArguments& arguments, const Communicator& ranks,
 
 /// Ranks on several hosts read files of their own.
 void require_same_input(Communicator& ranks, const RunInput& input) {
-  nlohmann::json read{to_json(input.config)};
+  auto read = nlohmann::json::array({to_json(input.config)});
   if (input.data) read.push_back(input.data->identity);
   if (input.start && input.start->checkpoint() != nullptr)
     read.push_back(input.start->checkpoint()->sections());
   const std::string text = read.dump();
   const std::string digest = xxh3_of(std::as_bytes(std::span(text)));
-  require_same_on_all(ranks, static_cast<std::int64_t>(std::stoull(digest, nullptr, 16)),
-                      "what they read: config, data, or the model to start from", "input");
+  try {
+    require_same_on_all(ranks, static_cast<std::int64_t>(std::stoull(digest, nullptr, 16)), "what they read",
+                        "input");
+  } catch (const Error&) {  // on all ranks
+    throw AgreedError(
+        ExitCode::out_of_step, "the ranks read different configs, data, or models to start from", "train",
+        "give every host the same files under the same paths, and all ranks the same arguments");
+  }
 }
 
 void dry_run(const RunInput& input, std::int64_t ranks, int threads) {

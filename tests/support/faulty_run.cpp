@@ -2,9 +2,12 @@
 
 #include <map>
 
+#include <catch2/catch.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "tests/support/small_run.hpp"
 
 namespace granule::test {
 
@@ -37,6 +40,31 @@ Expected expected_end(const std::string& fault, int rank) {
   const auto ending = kEndings.find(fault);
   if (ending != kEndings.end()) return ending->second;
   return {75, fmt::format("rank {} has not moved for", rank == 0 ? 1 : 0)};  // a rank that hangs
+}
+
+std::string tensors_after_skip(const Workshop& shop, const std::string& fault, int ranks, int zero) {
+  const std::string out = fmt::format("run-{}-{}-{}", ranks, zero, fault);
+  const auto job = start_faulty(
+      shop, out.c_str(),
+      {.ranks = ranks,
+       .fault = fmt::format("{} rank={} step=4", fault, ranks - 1),
+       .more = {"train.micro_batch_size=1", "train.steps=6", "checkpoint.every=1", "checkpoint.keep=0",
+                "eval.every=0", "log.every=1", fmt::format("parallel.zero={}", zero),
+                fmt::format("parallel.ep={}", ranks == 4 ? 2 : 1)}});
+  const ProgramResult result = job->launcher().wait();
+  INFO(out << '\n' << result.err);
+  REQUIRE(result.exit_code == 0);
+  CHECK_THAT(result.err, Catch::Contains("planted") && Catch::Contains("skipped: not finite"));
+  CHECK(shop.tensors(out.c_str(), 4) == shop.tensors(out.c_str(), 3));
+  CHECK(shop.tensors(out.c_str(), 5) != shop.tensors(out.c_str(), 4));
+  const auto state = nlohmann::json::parse(text_of(shop.checkpoint(out.c_str(), 4) / "state.json"));
+  CHECK(state["consumed_samples"] == 16);
+  CHECK(state["sections"]["optimizer"]["steps"] == 3);
+  CHECK(state["sections"]["step_guard"]["skips_in_row"] == 1);
+  const auto rows = shop.metrics(out.c_str());
+  REQUIRE(rows.size() == 6);
+  for (std::size_t step = 1; step <= 6; ++step) CHECK(rows[step - 1]["skipped"] == (step == 4));
+  return shop.tensors(out.c_str(), 6);
 }
 
 }  // namespace granule::test

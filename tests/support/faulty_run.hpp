@@ -1,6 +1,7 @@
 // A training job of several ranks with one planted fault: the program of
 // tests/integration/faulty_program.cpp.
 #pragma once
+#include <array>
 #include <memory>
 
 #include "tests/support/mpirun.hpp"
@@ -31,5 +32,12 @@ struct Expected {
 };
 /// Of the faults that end a rank, stop it, or bring it out of step, on rank `rank`.
 [[nodiscard]] Expected expected_end(const std::string& fault, int rank);
+
+/// The faults that plant a value that is not finite: in the loss, the router's logits, an expert's gradient.
+inline constexpr std::array kNotFinite{"nan-loss", "nan-logits", "nan-gradient"};
+/// A run of 6 steps whose 4th such a fault on the last rank spoils; checks that all ranks skip that step and
+/// that nothing else happens. The tensors at the end.
+[[nodiscard]] std::string tensors_after_skip(const Workshop& shop, const std::string& fault, int ranks,
+                                             int zero);
 
 }  // namespace granule::test
