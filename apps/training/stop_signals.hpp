@@ -19,6 +19,8 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
   /// What was asked for since the last call; a stop stays asked for.
   [[nodiscard]] SignalRequest take();
+  /// What asked for a save until now has had it: one signal to a job reaches its ranks at different steps.
+  void forget_saves() { save_ = false; }
 
  private:
   void listen();

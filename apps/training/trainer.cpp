@@ -196,7 +196,10 @@ void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
     if (done_ == first) tell(memory_text(context_.memory()));
     done_ = report.step;
     if (guard_.gives_up()) give_up(report);
-    if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) save();
+    if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) {
+      save();
+      signals.forget_saves();
+    }
   }
   if (saved_ != done_) save();
   if (request == SignalRequest::stop)

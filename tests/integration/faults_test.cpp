@@ -145,6 +145,7 @@ TEST_CASE("signals to mpirun: USR1 saves and goes on, USR2 saves and stops, TERM
     if (signal == SIGTERM)
       continue;  // whether a rank comes to its end within a second is the machine's affair
     CHECK(result.exit_code == 0);
+    CHECK(list_checkpoints(shop.directory / out).size() <= 2);  // one for each signal
     CHECK_THAT(result.err,
                Contains(fmt::format("stopped by a signal after step {}", found.checkpoint->step())));
   }
