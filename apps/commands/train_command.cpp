@@ -30,7 +30,8 @@ constexpr double kCeilingSeconds = 0.05;  // enough for a figure that utilisatio
 constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
     "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.\n"
-    "Several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA parallel.zero=1 --out "
+    "Several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA train.micro_batch_size=4 "
+    "--out "
     "runs/tiny\n"
     "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe:\n"
     "docs/distributed.md.";
@@ -222,7 +223,7 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
   // Their files are mapped: kept open they would hold the space of checkpoints that are removed.
   checkpoint.reset();
   input.start.reset();
-  if (directory) {
+  if (directory && !trainer.complete()) {  // else the config stays that of the steps that were done
     directory->write_config(to_toml(config));
     if (input.data->tokenizer) directory->copy_tokenizer(*input.data->tokenizer);
   }

@@ -1,5 +1,6 @@
 #include "apps/commands/usage.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <regex>
 #include <sstream>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "apps/config/config_reader.hpp"
+#include "apps/config/keys/run_config_keys.hpp"
 
 namespace granule {
 namespace {
@@ -41,11 +43,24 @@ std::optional<std::string> nearest_option(const CLI::App& command, const std::st
   return std::string(nearest_key(word, known));
 }
 
+/// The config's key that "--steps" means, where the command takes keys.
+std::optional<std::string> meant_key(const CLI::App& command, const std::string& word) {
+  if (!word.starts_with("--") || command.get_option_no_throw("overrides") == nullptr) return std::nullopt;
+  std::string name = word.substr(2, word.find('=') - 2);
+  std::replace(name.begin(), name.end(), '-', '_');
+  for (const ConfigKey& key : config_keys()) {
+    if (key.name.ends_with('.' + name) || key.name == name) return std::string(key.name);
+  }
+  return std::nullopt;
+}
+
 /// Of words that belong nowhere; a mistyped option takes its value there with it.
 std::string unexpected(const CLI::App& command, const std::string& words) {
   std::istringstream stream(words);
   std::string first;
   for (std::string word; stream >> word;) {
+    if (const auto key = meant_key(command, word))
+      return fmt::format("there is no option {}: a key of the config is given as {}=VALUE", word, *key);
     if (const auto nearest = nearest_option(command, word))
       return fmt::format("there is no option {}: did you mean {}?", word, *nearest);
     if (first.empty()) first = word;

@@ -85,7 +85,7 @@ std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunCon
   for (const std::int64_t ranks : arguments.ranks) {
     if (config.train.batch_size % (ranks * config.train.micro_batch_size) != 0) {
       user_error(
-          fmt::format("train.batch_size = {} does not divide by train.micro_batch_size = {} × {} ranks",
+          fmt::format("train.batch_size = {} is not divisible by train.micro_batch_size = {} × {} ranks",
                       config.train.batch_size, config.train.micro_batch_size, ranks),
           "--ranks", "choose ranks that divide the micro-batches of a step, or other sizes");
     }

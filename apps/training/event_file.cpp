@@ -110,7 +110,8 @@ fs::path next_name(const fs::path& directory) {
 void add_scalars(std::vector<Scalar>& scalars, const std::string& tag, const nlohmann::ordered_json& value) {
   if (value.is_number()) scalars.push_back({tag, static_cast<float>(value.get<double>())});
   if (!value.is_object()) return;
-  for (const auto& [part, inner] : value.items()) add_scalars(scalars, tag + '/' + part, inner);
+  for (const auto& [part, inner] : value.items())
+    add_scalars(scalars, fmt::format("{}/{}", tag, part), inner);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
     : path_(path), terminal_(isatty(STDERR_FILENO) == 1) {
   std::error_code failure;
   if (fs::exists(path_) && !fs::is_directory(path_)) {
-    user_error("is not a directory", path_.string(), "give --out a new or empty directory");
+    user_error("--out names a file", path_.string(), "give --out a new or empty directory");
   }
   const bool failed_start = is_failed_start(path_);
   was_empty_ = failed_start || !holds_something(path_);

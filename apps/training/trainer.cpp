@@ -165,6 +165,17 @@ void Trainer::record(StepReport& report) {
   }
 }
 
+/// "2 ranks of 1 thread, ep 1, ZeRO 3: going on from step-00000040".
+std::string Trainer::start_text() const {
+  const auto counted = [](std::int64_t n, std::string_view what) {
+    return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+  };
+  std::string text = counted(ranks_.size(), "rank") + " of " + counted(context_.pool().size(), "thread");
+  if (ranks_.size() > 1) text += fmt::format(", ep {}, ZeRO {}", config_.parallel.ep, config_.parallel.zero);
+  if (done_ == 0) return text + ": from the beginning";
+  return text + fmt::format(": going on from {}", checkpoint_name(done_));
+}
+
 SignalRequest Trainer::agree_on_request(StopSignals& signals, StepReport& report) {
   std::array<std::int64_t, 2> highest{static_cast<std::int64_t>(signals.take()), report.peak_bytes};
   ranks_.all_reduce(std::span(highest), ReduceOp::max, "step end").wait();
@@ -180,13 +191,14 @@ void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   }
   loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
                                      loader_options(config_, ranks_, done_ * config_.train.batch_size));
-  if (done_ >= steps_.total) {
+  if (complete()) {
     tell(fmt::format(
         "the run is complete at step {}, nothing is left to do: train.steps=N with --resume trains it longer",
         done_));
   }
   SignalRequest request = SignalRequest::none;
   const std::int64_t first = done_;
+  if (!complete()) tell(start_text());
   while (done_ < steps_.total && request != SignalRequest::stop) {
     StepReport report = step(done_ + 1);
     watchdog.step_took(report.seconds);

@@ -26,6 +26,8 @@ class Trainer {
 
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
+  /// Whether the checkpoint that the run came from is its last step.
+  [[nodiscard]] bool complete() const { return done_ >= steps_.total; }
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
   /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.
   /// The watchdog hears how long steps take.
@@ -38,6 +40,7 @@ class Trainer {
   void update_parameters(StepReport& report);
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
   void record(StepReport& report);
+  [[nodiscard]] std::string start_text() const;
   /// What the ranks agree to do after a step, one of them having been asked to.
   [[nodiscard]] SignalRequest agree_on_request(StopSignals& signals, StepReport& report);
   void save();

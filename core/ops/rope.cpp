@@ -87,7 +87,8 @@ RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, doubl
   dispatch_float(dtype, [&]<class T>() {
     T *cos = cos_PH.data<T>(), *sin = sin_PH.data<T>();
     for (std::int64_t i = 0; i < positions * H; ++i) {
-      const double position = static_cast<double>(i / H) / stretch;
+      const std::int64_t place = i / H;
+      const double position = static_cast<double>(place) / stretch;
       const double power = -2.0 * static_cast<double>(i % H) / static_cast<double>(head_dim);
       const double angle = position * std::pow(theta, power);
       cos[i] = static_cast<T>(std::cos(angle));

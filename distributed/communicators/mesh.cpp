@@ -8,7 +8,7 @@ void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view
   if (ranks % ep != 0) {
     user_error(fmt::format("{} rank{} cannot be cut into groups of parallel.ep = {}", ranks,
                            ranks == 1 ? "" : "s", ep),
-               where, "choose a divisor of the number of ranks");
+               where, "start a number of ranks that it divides with mpirun, or choose a divisor");
   }
   if (layout.n_routed_experts == 0 && ep > 1) {
     user_error(fmt::format("a dense model has no experts to share out over parallel.ep = {} ranks", ep),

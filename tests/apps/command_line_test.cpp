@@ -60,6 +60,9 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
       {{"train"}, {"CONFIG is missing", "see granule train --help"}},
       {{"train", "a.toml", "--outt", "x"},
        {"there is no option --outt: did you mean --out?", "see granule train --help"}},
+      {{"train", "a.toml", "--out", "b", "--micro-batch-size", "5"},
+       {"there is no option --micro-batch-size: a key of the config is given as "
+        "train.micro_batch_size=VALUE"}},
       {{"train", "a.toml", "--out"}, {"--out needs a value", "see granule train --help"}},
       {{"train", "a.toml", "--out", "x", "--out", "y"}, {"--out is given more than once"}},
       {{"train", "a.toml", "--dry-run=maybe"}, {"--dry-run maybe takes no value"}},

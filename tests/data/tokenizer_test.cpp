@@ -198,7 +198,7 @@ TEST_CASE("text that is not UTF-8 is refused with the place") {
 
 TEST_CASE("files that are no tokenizer are refused") {
   const TempDir dir;
-  std::ofstream(dir / "empty.model");
+  write_file(dir / "empty.model", "");
   std::ofstream(dir / "text.model") << "this is not a model";
   write_file(dir / "cut.model", read_file(model_path()).substr(0, 3000));
   const auto error = [&](const char* name) {

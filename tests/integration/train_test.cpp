@@ -259,7 +259,12 @@ TEST_CASE("a run that is complete says so, changes nothing, and goes on when it 
                   "--resume trains it longer\n") != std::string::npos);
   CHECK(shop.tensors("run", 40) == tensors);
   CHECK(shop.metrics("run") == metrics);
-  CHECK(train({"--resume", "train.steps=43"}).find("complete") == std::string::npos);
+  const std::string config = text_of(shop.directory / "run" / "config.toml");
+  train({"--resume", "train.steps=20", "log.every=7"});
+  CHECK(text_of(shop.directory / "run" / "config.toml") == config);  // of the steps that were done
+  const std::string longer = train({"--resume", "train.steps=43"});
+  CHECK(longer.find("complete") == std::string::npos);
+  CHECK(longer.find(": going on from step-00000040\n") != std::string::npos);
   CHECK(shop.metrics("run").size() == 43);
 }
 

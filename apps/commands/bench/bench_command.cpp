@@ -54,9 +54,10 @@ void print_machine(const nlohmann::ordered_json& result) {
 }
 
 void print_step(const nlohmann::ordered_json& result) {
-  say("{:.0f} tokens/s, {:.3f} s a step: {:.0f} % of the floor of {:.3f} s; peak of tensors {:.2f} GiB",
+  say("{:.0f} tokens/s, {:.3f} s a step, of which the floor of {:.3f} s is {:.0f} %; peak of tensors {:.2f} "
+      "GiB",
       result["tokens_per_second"].get<double>(), result["step_seconds"].get<double>(),
-      100.0 * result["share_of_floor"].get<double>(), result["floor_seconds"].get<double>(),
+      result["floor_seconds"].get<double>(), 100.0 * result["share_of_floor"].get<double>(),
       result["peak_bytes"].get<double>() / (1 << 30));
   print_machine(result);
   for (const auto& [phase, seconds] : result["seconds_by_phase"].items()) {

@@ -34,9 +34,10 @@ void check_attention(const ModelConfig& model, const PlaceOf& place) {
                "they have a single angle that theta does not change: use \"linear\", or wider heads");
   }
   if (kv_heads > heads || heads % kv_heads != 0) {
-    user_error(fmt::format("model.num_attention_heads = {} does not divide by model.num_key_value_heads = {}",
-                           heads, kv_heads),
-               place("model.num_key_value_heads"), "choose a divisor of num_attention_heads");
+    user_error(
+        fmt::format("model.num_attention_heads = {} is not divisible by model.num_key_value_heads = {}",
+                    heads, kv_heads),
+        place("model.num_key_value_heads"), "choose a divisor of num_attention_heads");
   }
 }
 
@@ -125,9 +126,11 @@ void check_router(const MoeConfig& moe, const PlaceOf& place) {
 void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
   const RunConfig::Train& train = config.train;
   if (train.batch_size % (train.micro_batch_size * ranks) != 0) {
-    user_error(fmt::format("train.batch_size = {} does not divide by train.micro_batch_size = {} × {} rank{}",
-                           train.batch_size, train.micro_batch_size, ranks, ranks == 1 ? "" : "s"),
-               place("train.batch_size"), "choose a batch_size that is a multiple of it");
+    user_error(
+        fmt::format("train.batch_size = {} is not divisible by train.micro_batch_size = {} × {} rank{}",
+                    train.batch_size, train.micro_batch_size, ranks, ranks == 1 ? "" : "s"),
+        place("train.batch_size"),
+        "choose a smaller train.micro_batch_size, or a batch_size that is a multiple");
   }
   if (config.data.seq_len > config.model.positions()) {
     const bool scaled = config.model.rope_scaling.type != RopeScaling::Type::none;
