@@ -49,12 +49,12 @@ double unigram_ce(const fs::path& data, std::size_t vocabulary) {
 TEST_CASE("the quickstart's model beats the token frequencies of its text by more than one nat") {
   const TempDir work;
   const std::string book = GRANULE_SOURCE_DIR "/configs/quickstart/moby-dick.txt";
+  const std::string config = GRANULE_SOURCE_DIR "/configs/quickstart.toml";
   const auto path = [&](const char* name) { return (work / name).string(); };
   run({"tokenizer", "train", "--input", book, "--vocab-size", "4096", "--out", path("tok.model")});
   run({"data", "build", "--tokenizer", path("tok.model"), "--input", book, "--val-fraction", "0.05", "--out",
        path("data")});
-  run({"train", GRANULE_SOURCE_DIR "/configs/quickstart.toml", "data.path=" + path("data"), "--out",
-       path("run")});
+  run({"train", config, "data.path=" + path("data"), "--out", path("run")});
   std::ifstream metrics(work / "run/metrics.jsonl");
   nlohmann::json last;
   for (std::string line; std::getline(metrics, line);) last = nlohmann::json::parse(line);

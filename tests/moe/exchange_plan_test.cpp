@@ -21,7 +21,7 @@ std::size_t at(std::int64_t i) {
 /// A row by where it comes from.
 struct Label {
   std::int64_t expert, source, index;
-  friend auto operator<=>(const Label&, const Label&) = default;
+  friend auto operator<=>(const Label&, const Label&) = default;  // NOLINT(modernize-use-nullptr): its own 0
 };
 
 Tensor tensor_of(Context& context, const Counts& counts) {
