@@ -57,6 +57,11 @@ void settle_vocabulary(RunConfig& config, const RunData& data, const std::string
   if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256);
 }
 
+StepTotals totals_of(const RunConfig& config) {
+  return {config.train.batch_size * config.data.seq_len, config.train.batch_size,
+          config.train.batch_size / config.train.micro_batch_size};
+}
+
 MixSampler sampler_of(const RunConfig& config, const DataMix& train) {
   return train.sampler(config.data.seq_len,
                        config.data.shuffle ? SampleOrder::shuffled : SampleOrder::sequential,

@@ -31,6 +31,9 @@ struct RunData {
 /// tokenizer than that of this digest (empty: unknown), are refused.
 void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256);
 
+/// What a step holds, over all ranks.
+[[nodiscard]] StepTotals totals_of(const RunConfig& config);
+
 /// Which samples a run of this config reads.
 [[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train);
 

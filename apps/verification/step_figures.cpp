@@ -52,11 +52,6 @@ Tolerances tolerances_of(DType dtype) {
 
 }  // namespace
 
-StepTotals totals_of(const RunConfig& config) {
-  return {config.train.batch_size * config.data.seq_len, config.train.batch_size,
-          config.train.batch_size / config.train.micro_batch_size};
-}
-
 StepFigures step_figures(Communicator& ranks, const StepInput& input, const ParallelLayout& layout) {
   const RunConfig& config = input.config;
   const DType dtype = config.train.dtype;

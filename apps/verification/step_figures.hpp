@@ -25,7 +25,6 @@ struct StepInput {
   StepTotals totals;
   MicroBatchOf micro_batch;
 };
-[[nodiscard]] StepTotals totals_of(const RunConfig& config);
 
 /// The first step of a run on these ranks, from its initial values. A collective.
 [[nodiscard]] StepFigures step_figures(Communicator& ranks, const StepInput& input,

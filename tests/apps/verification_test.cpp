@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "apps/training/run_data.hpp"
 #include "apps/verification/step_figures.hpp"
 #include "distributed/communicators/self_communicator.hpp"
 #include "tests/support/disturbed_ranks.hpp"

@@ -6,7 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/planning/step_time.hpp"
 #include "apps/training/router_report.hpp"
+#include "apps/training/run_data.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
@@ -49,12 +51,10 @@ class BenchStep {
 
   double run(std::int64_t n) {
     const auto start = std::chrono::steady_clock::now();
-    const std::int64_t micros = config_.train.batch_size / config_.train.micro_batch_size;
-    const std::int64_t mine = micros / sharded_.ranks().size(), rank = sharded_.ranks().rank();
-    const StepTotals totals{config_.train.batch_size * config_.data.seq_len, config_.train.batch_size,
-                            micros};
+    const StepTotals totals = totals_of(config_);
+    const std::int64_t mine = totals.micro_batches / sharded_.ranks().size(), rank = sharded_.ranks().rank();
     sharded_.ranks().ledger().begin_step(n);
-    std::int64_t next = n * micros + rank * mine;
+    std::int64_t next = n * totals.micro_batches + rank * mine;
     static_cast<void>(sharded_.compute_gradients(totals, config_.train.recompute, router_, [&] {
       return random_batch(context_, config_, next++ * totals.target_tokens);
     }));
@@ -84,25 +84,10 @@ double median(std::vector<double> values) {
 }  // namespace
 
 StepFloor step_floor(const RunConfig& config) {
-  const ModelConfig& m = config.model;
-  const MoeConfig& e = config.moe;
-  const std::int64_t h = m.hidden_size,
-                     kv = (m.num_key_value_heads > 0 ? m.num_key_value_heads : m.num_attention_heads) *
-                          m.head_dim();
-  std::int64_t multiply_adds = m.vocab_size * h;  // of one token, forward
-  for (std::int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
-    multiply_adds += 2 * h * h + 2 * h * kv;
-    multiply_adds += e.is_moe_layer(layer)
-                         ? 3 * h * e.moe_intermediate_size * (e.num_experts_per_tok + e.n_shared_experts) +
-                               h * e.n_routed_experts
-                         : 3 * h * m.intermediate_size;
-    multiply_adds += h * config.data.seq_len;  // Q Kᵀ and P V over half the sequence each
-  }
-  const auto tokens = static_cast<double>(config.train.batch_size * config.data.seq_len);
   const double per_parameter =
       7.0 * static_cast<double>(size_of(config.train.dtype));  // w, m, v twice, g once
-  return {6.0 * static_cast<double>(multiply_adds) * tokens,
-          per_parameter * static_cast<double>(count_parameters(m, e).total())};
+  return {step_operations(config).needed,
+          per_parameter * static_cast<double>(count_parameters(config.model, config.moe).total())};
 }
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {

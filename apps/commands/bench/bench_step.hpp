@@ -25,7 +25,7 @@ struct StepFloor {
 
 /// {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds, share_of_floor,
 /// threads, ranks, peak_bytes, seconds_by_phase} on random tokens. Of several ranks: ceilings are their sums,
-/// threads, bytes and phases this rank's.
+/// the peak that of the one with most, threads and phases this rank's.
 [[nodiscard]] nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config,
                                                 const BenchOptions& options);
 
