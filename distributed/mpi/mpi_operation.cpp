@@ -1,13 +1,16 @@
 #include "distributed/mpi/mpi_operation.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <thread>
 
 namespace granule {
 namespace {
 
 constexpr int kTicketTag = 0;
-constexpr std::int64_t kTags = 32768;  // the number that every MPI has
+constexpr std::int64_t kTags = 32768;          // the number that every MPI has
+constexpr std::chrono::milliseconds kSpin{5};  // what the steps of a small model wait at most
+constexpr std::chrono::microseconds kNap{50};  // a hundredth of it
 
 /// Pieces of `elements` elements: full ones, and at last one that is not, empty where nothing is left for it.
 /// Two messages of different length therefore differ in a piece that both have, and the receiver sees it.
@@ -45,7 +48,15 @@ bool MpiOperation::poll() {
 }
 
 void MpiOperation::wait() {
-  while (!poll()) std::this_thread::yield();  // other ranks may share the core
+  const auto begin = std::chrono::steady_clock::now();
+  while (!poll()) {
+    // Other ranks may share the core, and a rank far behind is not waited for with all of one's own.
+    if (std::chrono::steady_clock::now() - begin < kSpin) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kNap);
+    }
+  }
 }
 
 void MpiOperation::advance() {

@@ -31,48 +31,63 @@ std::vector<std::string> endless(std::int64_t steps) {
           "log.every=100000",       fmt::format("train.steps={}", steps)};
 }
 
-/// The tensors of the last step, after going on without a fault.
-std::string resumed_tensors(const Workshop& shop, const char* out) {
-  const auto job = start_faulty(shop, out, {.more = with(kSharded, {"--resume"})});
-  const ProgramResult result = job->launcher().wait();
-  INFO(result.err);
-  REQUIRE(result.exit_code == 0);
-  return shop.tensors(out, 8);
-}
+struct Fault {
+  std::string kind;
+  int rank;
+  std::string where;  // and when
+};
 
-}  // namespace
-
-TEST_CASE(
-    "a rank that dies, hangs or falls out of step ends the job in time, and the job goes on from its "
-    "checkpoint") {
+/// A job of two ranks is ended by each of these faults in time, with all it had saved; after the last one it
+/// goes on and ends where a job without a fault does.
+void check_faults(const std::vector<Fault>& faults) {
   const Workshop shop;
-  const auto reference = start_faulty(shop, "reference", {.more = kSharded});
-  REQUIRE(reference->launcher().wait().exit_code == 0);
-  const std::string wanted = shop.tensors("reference", 8);
-  struct Case {
-    std::string fault;
-    int rank;
-    std::string where;  // and when
+  const auto run_to_end = [&](const char* out) {
+    const auto job = start_faulty(shop, out, {.more = with(kSharded, {"--resume"})});
+    const ProgramResult result = job->launcher().wait();
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return shop.tensors(out, 8);
   };
-  const std::vector<Case> cases{
-      {"kill", 1, "at=expert_rows step=6"},  {"kill", 0, "at=checkpoint number=9 step=5"},
-      {"segfault", 0, "at=compute step=6"},  {"abort", 1, "at=gradients step=6"},
-      {"throw", 1, "at=expert_rows step=6"}, {"throw", 0, "at=checkpoint number=4 step=5"},
-      {"exit", 1, "at=values step=6"},       {"finalise", 1, "at=compute step=6"},
-      {"stop", 1, "at=expert_rows step=6"},  {"stop", 0, "at=checkpoint number=5 step=5"},
-      {"skip", 1, "at=values step=6"},       {"repeat", 0, "at=gradients step=6"}};
-  for (const Case& one : cases) {
-    const std::string fault = fmt::format("{} rank={} {}", one.fault, one.rank, one.where);
+  const std::string wanted = run_to_end("reference"), saved = shop.tensors("reference", 5);
+  for (const Fault& one : faults) {
+    const std::string fault = fmt::format("{} rank={} {}", one.kind, one.rank, one.where);
     std::filesystem::remove_all(shop.directory / "run");
     const Ending ending = end_of_faulty(shop, "run", {.fault = fault, .more = kSharded});
-    const Expected expected = expected_end(one.fault, one.rank);
+    const Expected expected = expected_end(one.kind, one.rank);
     INFO(fault << " took " << ending.seconds << " s\n" << ending.result.err);
     CHECK(ending.result.exit_code == expected.code);
     CHECK_THAT(ending.result.err, Contains(expected.message));
     // A crash is over within 5 s and a hang within 6; thrice that where many programs share the cores.
     CHECK(ending.seconds < 3 * (expected.code == 75 ? 6.0 : 5.0));
-    CHECK(resumed_tensors(shop, "run") == wanted);
+    const FoundCheckpoint found = find_newest_valid(shop.directory / "run");
+    CHECK(found.passed_over.empty());
+    CHECK(found.checkpoint.has_value() == one.where.ends_with("step=6"));
+    if (found.checkpoint) CHECK(shop.tensors("run", 5) == saved);
   }
+  CHECK(run_to_end("run") == wanted);
+}
+
+}  // namespace
+
+TEST_CASE("a rank that dies in a step ends the job in time, and the job goes on from its checkpoint") {
+  check_faults({{"segfault", 0, "at=compute step=6"},
+                {"abort", 1, "at=gradients step=6"},
+                {"throw", 1, "at=expert_rows step=6"},
+                {"exit", 1, "at=values step=6"},
+                {"finalise", 1, "at=compute step=6"},
+                {"kill", 1, "at=expert_rows step=6"}});
+}
+
+TEST_CASE("a rank that dies in a save ends the job in time, and the job starts again") {
+  check_faults({{"throw", 0, "at=checkpoint number=4 step=5"}, {"kill", 0, "at=checkpoint number=9 step=5"}});
+}
+
+TEST_CASE("a rank that hangs ends the job in time, and the job goes on from its checkpoint") {
+  check_faults({{"stop", 0, "at=checkpoint number=5 step=5"}, {"stop", 1, "at=expert_rows step=6"}});
+}
+
+TEST_CASE("a rank that falls out of step ends the job in time, and the job goes on from its checkpoint") {
+  check_faults({{"repeat", 0, "at=gradients step=6"}, {"skip", 1, "at=values step=6"}});
 }
 
 TEST_CASE(
@@ -111,8 +126,14 @@ TEST_CASE("a second job in the directory of a job of two ranks is refused with 7
   const Workshop shop;
   const auto first = start_faulty(shop, "run", {.more = endless(100000)});
   REQUIRE(first->launcher().wait_for_err("memory:"));  // after the first step
+  // A job that stands still holds its directory as well, and leaves the cores to the second.
+  const auto to_ranks = [&](int signal) {
+    for (const int rank : {0, 1}) REQUIRE(::kill(first->process(rank), signal) == 0);
+  };
+  to_ranks(SIGSTOP);
   const auto second = start_faulty(shop, "run", {.more = with(endless(100000), {"--resume"})});
   const ProgramResult refused = second->launcher().wait();
+  to_ranks(SIGCONT);
   INFO(refused.err);
   CHECK(refused.exit_code == 73);
   CHECK_THAT(refused.err, Contains("another job uses the directory: host"));

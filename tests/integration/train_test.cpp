@@ -335,7 +335,9 @@ TEST_CASE("a second job on a run directory is refused with exit code 73 and the 
   RunningProgram first(
       {"train", shop.path("run.toml"), "train.steps=100000", "--out", shop.path("run"), "--resume"});
   REQUIRE(first.wait_for_err("step 3/"));
+  first.send(SIGSTOP);  // one that stands still holds its directory as well
   const ProgramResult second = shop.train("run", {"train.steps=100000", "--resume"});
+  first.send(SIGCONT);
   CHECK(second.exit_code == 73);
   CHECK(first.running());
   first.send(SIGTERM);

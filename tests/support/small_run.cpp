@@ -1,5 +1,6 @@
 #include "tests/support/small_run.hpp"
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -54,21 +55,35 @@ void must_run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-SmallRun::SmallRun()
-    : tokenizer(small_tokenizer()),
+SmallRun::SmallRun(const fs::path& directory)
+    : texts(directory / "texts.txt"),
+      tokenizer(directory / "tokenizer.model"),
       data(directory / "data"),
       config(directory / "run.toml"),
-      run(directory / "run") {
-  write_text(directory / "texts.txt", prose(2, 400));
+      run(directory / "run") {}
+
+void SmallRun::make() const {
+  write_text(texts, prose(2, 400));
   write_text(config, kConfig);
-  must_run({"data", "build", "--tokenizer", tokenizer, "--input", directory / "texts.txt", "--out", data,
-            "--split-lines", "--val-fraction", "0.1"});
+  fs::copy_file(small_tokenizer(), tokenizer);
+  must_run({"data", "build", "--tokenizer", tokenizer, "--input", texts, "--out", data, "--split-lines",
+            "--val-fraction", "0.1"});
   must_run({"train", config, "--out", run});
 }
 
 const SmallRun& small_run() {
-  static const SmallRun run;
-  return run;
+  if (const char* made = std::getenv("GRANULE_SMALL_RUN")) {
+    static const SmallRun shared{made};
+    REQUIRE(fs::exists(shared.run));
+    return shared;
+  }
+  static const TempDir directory;
+  static const SmallRun own = [] {
+    const SmallRun run(directory.path());
+    run.make();
+    return run;
+  }();
+  return own;
 }
 
 fs::path copy_of(const fs::path& tree, const TempDir& parent) {

@@ -7,13 +7,15 @@
 
 namespace granule::test {
 
-/// Made once a process in about a second; not to be written to, see copy_of.
+/// Not to be written to, see copy_of.
 struct SmallRun {
-  SmallRun();
-  TempDir directory;
-  std::filesystem::path tokenizer, data, config;
+  explicit SmallRun(const std::filesystem::path& directory);
+  /// Takes about a second.
+  void make() const;
+  std::filesystem::path texts, tokenizer, data, config;
   std::filesystem::path run;  ///< checkpoints after steps 10 and 20
 };
+/// The one that ctest has made for all tests, in GRANULE_SMALL_RUN; without ctest each process makes its own.
 [[nodiscard]] const SmallRun& small_run();
 
 /// A copy of a directory in `parent`, under its own name.

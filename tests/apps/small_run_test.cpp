@@ -1,0 +1,18 @@
+#ifdef GRANULE_WITH_SENTENCEPIECE  // the run has a tokenizer of its own training
+// What ctest runs before the tests that read the small run.
+#include "tests/support/small_run.hpp"
+
+#include <cstdlib>
+
+#include <catch2/catch.hpp>
+
+using namespace granule::test;
+
+TEST_CASE("the small run is made", "[.small-run]") {
+  const char* directory = std::getenv("GRANULE_SMALL_RUN");
+  REQUIRE(directory != nullptr);
+  std::filesystem::remove_all(directory);
+  std::filesystem::create_directories(directory);
+  SmallRun(directory).make();
+}
+#endif
