@@ -171,7 +171,7 @@ TEST_CASE("a run that goes on does not hold the files of the checkpoint it came 
                           "--out", shop.path("run"), "--resume"});
   REQUIRE(running.wait_for_err("step 30/"));
   const std::string maps = text_of(fs::path("/proc") / std::to_string(running.pid()) / "maps");
-  CHECK(maps.find("[heap]") != std::string::npos);
+  CHECK(maps.find("libmpi") != std::string::npos);  // the list was read while there was one
   CHECK(maps.find("step-00000020") == std::string::npos);
 }
 
