@@ -166,6 +166,11 @@ void Trainer::record(StepReport& report) {
 
 /// "2 ranks of 1 thread, ep 1, ZeRO 3: going on from step-00000040".
 std::string Trainer::start_text() const {
+  if (complete()) {
+    return fmt::format(
+        "the run is complete at step {}, nothing is left to do: train.steps=N with --resume trains it longer",
+        done_);
+  }
   const auto counted = [](std::int64_t n, std::string_view what) {
     return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
   };
@@ -190,15 +195,10 @@ void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   }
   loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
                                      loader_options(config_, ranks_, done_ * config_.train.batch_size));
-  if (complete()) {
-    tell(fmt::format(
-        "the run is complete at step {}, nothing is left to do: train.steps=N with --resume trains it longer",
-        done_));
-  }
+  tell(start_text());
   SignalRequest request = SignalRequest::none;
   const std::int64_t first = done_;
-  if (!complete()) tell(start_text());
-  while (done_ < steps_.total && request != SignalRequest::stop) {
+  while (!complete() && request != SignalRequest::stop) {
     StepReport report = step(done_ + 1);
     watchdog.step_took(report.seconds);
     request = agree_on_request(signals, report);

@@ -26,7 +26,7 @@ class Trainer {
 
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
-  /// Whether the checkpoint that the run came from is its last step.
+  /// Whether the last step is done: from the start when the checkpoint resumed from was it.
   [[nodiscard]] bool complete() const { return done_ >= steps_.total; }
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
   /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.

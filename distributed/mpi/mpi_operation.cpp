@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kTicketTag = 0;
 constexpr std::int64_t kTags = 32768;          // the number that every MPI has
-constexpr std::chrono::milliseconds kSpin{5};  // what the steps of a small model wait at most
-constexpr std::chrono::microseconds kNap{50};  // a hundredth of it
+constexpr std::chrono::milliseconds kSpin{5};  // long for a message within a host
+constexpr std::chrono::microseconds kNap{50};  // late by a hundredth of it at most
 
 /// Pieces of `elements` elements: full ones, and at last one that is not, empty where nothing is left for it.
 /// Two messages of different length therefore differ in a piece that both have, and the receiver sees it.
