@@ -11,12 +11,6 @@
 namespace granule {
 namespace {
 
-/// Highway dispatches to the lowest bit that is both compiled and supported: the best target.
-const char* cpu_target() {
-  const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
-  return hwy::TargetName(usable & -usable);
-}
-
 std::string cuda_plugin() {
   const CudaStatus status = load_cuda_plugin();
   if (status.state != CudaState::ready) return status.reason;
@@ -32,6 +26,12 @@ std::string mpi_library() {
 }
 
 }  // namespace
+
+std::string cpu_target() {
+  // Highway dispatches to the lowest bit that is both compiled and supported: the best target.
+  const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
+  return hwy::TargetName(usable & -usable);
+}
 
 std::string version_text() {
   return fmt::format(

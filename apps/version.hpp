@@ -4,6 +4,9 @@
 
 namespace granule {
 
+/// The instruction set that kernels use on this machine, by Highway's name: "AVX3_ZEN4", "AVX2", ….
+[[nodiscard]] std::string cpu_target();
+
 /// Version and commit, the instruction set the kernels choose on this machine, the CUDA plug-in, NCCL and
 /// MPI. Several lines.
 [[nodiscard]] std::string version_text();

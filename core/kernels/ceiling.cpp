@@ -1,10 +1,12 @@
 #include "core/kernels/ceiling.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -12,36 +14,56 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/error.hpp"
 #include "core/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-/// `rounds` of 12 independent chains: more than latency × ports of any CPU we know. Returns the operations
-/// done.
+/// The chains are parameters and not an array, because vectors of some instruction sets have no known size.
+template <class D, class V, class T, class... Chain>
+HWY_INLINE void run_chains(D d, std::int64_t rounds, V factor, V term, T* values, Chain... chain) {
+  for (std::int64_t r = 0; r < rounds; ++r) ((chain = hn::MulAdd(chain, factor, term)), ...);
+  std::int64_t at = 0;
+  ((hn::StoreU(chain, d, values + at), at += lanes(d)), ...);
+}
+
+template <class D, class T, std::size_t... I>
+HWY_INLINE void load_and_run(D d, std::int64_t rounds, T factor, T term, T* values,
+                             std::index_sequence<I...>) {
+  run_chains(d, rounds, hn::Set(d, factor), hn::Set(d, term), values,
+             hn::LoadU(d, values + static_cast<std::int64_t>(I) * lanes(d))...);
+}
+
+template <std::size_t kChains, class T>
+void advance(std::int64_t rounds, T factor, T term, T* values) {
+  load_and_run(hn::ScalableTag<T>(), rounds, factor, term, values, std::make_index_sequence<kChains>());
+}
+
 template <class T>
-double multiply_add(std::int64_t rounds, T* sink) {
-  const hn::ScalableTag<T> d;
-  const auto factor = hn::Set(d, static_cast<T>(0.999)), term = hn::Set(d, static_cast<T>(0.001));
-  auto a = term, b = term, c = term, e = term, f = term, g = term, h = term, i = term, j = term, k = term,
-       l = term, m = term;
-  for (std::int64_t r = 0; r < rounds; ++r) {
-    a = hn::MulAdd(a, factor, term), b = hn::MulAdd(b, factor, term), c = hn::MulAdd(c, factor, term);
-    e = hn::MulAdd(e, factor, term), f = hn::MulAdd(f, factor, term), g = hn::MulAdd(g, factor, term);
-    h = hn::MulAdd(h, factor, term), i = hn::MulAdd(i, factor, term), j = hn::MulAdd(j, factor, term);
-    k = hn::MulAdd(k, factor, term), l = hn::MulAdd(l, factor, term), m = hn::MulAdd(m, factor, term);
+void advance_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, T* values) {
+  switch (chains) {
+    case 1:
+      return advance<1>(rounds, factor, term, values);
+    case 2:
+      return advance<2>(rounds, factor, term, values);
+    case 4:
+      return advance<4>(rounds, factor, term, values);
+    case 8:
+      return advance<8>(rounds, factor, term, values);
+    default:
+      return advance<12>(rounds, factor, term, values);
   }
-  const auto sum =
-      hn::Add(hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)), hn::Add(hn::Add(f, g), hn::Add(h, i))),
-              hn::Add(hn::Add(j, k), hn::Add(l, m)));
-  *sink = hn::GetLane(hn::SumOfLanes(d, sum));
-  return static_cast<double>(rounds) * 12.0 * 2.0 * static_cast<double>(lanes(d));
 }
-double multiply_add_f32(std::int64_t rounds, float* sink) {
-  return multiply_add(rounds, sink);
+void advance_f32(std::int64_t rounds, std::int64_t chains, float factor, float term, float* values) {
+  advance_chains(rounds, chains, factor, term, values);
 }
-double multiply_add_f64(std::int64_t rounds, double* sink) {
-  return multiply_add(rounds, sink);
+void advance_f64(std::int64_t rounds, std::int64_t chains, double factor, double term, double* values) {
+  advance_chains(rounds, chains, factor, term, values);
+}
+
+std::int64_t lanes_f32() {
+  return lanes(hn::ScalableTag<float>());
 }
 
 void scale_in_place(float* values, std::int64_t n) {
@@ -59,76 +81,110 @@ HWY_AFTER_NAMESPACE();
 namespace granule {
 namespace {
 
-HWY_EXPORT(multiply_add_f32);
-HWY_EXPORT(multiply_add_f64);
+HWY_EXPORT(advance_f32);
+HWY_EXPORT(advance_f64);
+HWY_EXPORT(lanes_f32);
 HWY_EXPORT(scale_in_place);
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Work done per second, best of pieces of equal work: noise only ever slows a piece down.
+/// Work done per second on all threads together, best of pieces of equal work, for about `seconds`: noise
+/// only ever slows a piece down. `piece(thread)` returns the work it did.
 template <class Piece>
-double best_rate(double seconds, const Piece& piece) {
+double best_rate(ThreadPool& pool, double seconds, const Piece& piece) {
+  const auto threads = static_cast<std::size_t>(pool.size());
+  std::vector<double> work(threads), took(threads);
   double best = 0.0;
   const double until = now() + seconds;
   do {
-    const double start = now(), work = piece();
-    best = std::max(best, work / (now() - start));
+    std::atomic<int> arrived{0};
+    pool.run(pool.size(), [&](std::int64_t i) {
+      // A piece counts only from when every thread is there: one that wakes late would otherwise find its
+      // piece done by another, and the machine would seem to have a core less.
+      ++arrived;
+      while (arrived < pool.size()) std::this_thread::yield();
+      const double start = now();
+      work[static_cast<std::size_t>(i)] = piece(i);
+      took[static_cast<std::size_t>(i)] = now() - start;
+    });
+    best = std::max(best, std::reduce(work.begin(), work.end()) / *std::ranges::max_element(took));
   } while (now() < until);
   return best;
 }
 
-template <class T>
-double multiply_add(std::int64_t rounds) {
-  T sink{};
-  double done = 0.0;
-  if constexpr (std::is_same_v<T, float>) {
-    done = HWY_DYNAMIC_DISPATCH(multiply_add_f32)(rounds, &sink);
-  } else {
-    done = HWY_DYNAMIC_DISPATCH(multiply_add_f64)(rounds, &sink);
-  }
-  asm volatile("" : : "r"(&sink) : "memory");  // the sum is used, as far as the compiler knows
-  return done;
-}
-
 }  // namespace
 
-double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds) {
+std::int64_t vector_lanes(DType dtype) {
+  const std::int64_t bytes = HWY_DYNAMIC_DISPATCH(lanes_f32)() * size_of(DType::f32);
+  return bytes / size_of(dtype);
+}
+
+template <class T>
+double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values) {
+  const std::int64_t lanes = vector_lanes(dtype_of<T>);
+  GRANULE_CHECK(std::ranges::find(kFmaChains, chains) != kFmaChains.end(), "{} chains are not offered",
+                chains);
+  GRANULE_CHECK(std::ssize(values) == chains * lanes, "{} values for {} chains of {} lanes", values.size(),
+                chains, lanes);
+  if constexpr (std::is_same_v<T, float>) {
+    HWY_DYNAMIC_DISPATCH(advance_f32)(rounds, chains, factor, term, values.data());
+  } else {
+    HWY_DYNAMIC_DISPATCH(advance_f64)(rounds, chains, factor, term, values.data());
+  }
+  return 2.0 * static_cast<double>(rounds) * static_cast<double>(chains * lanes);
+}
+template double multiply_add_chains(std::int64_t, std::int64_t, float, float, std::span<float>);
+template double multiply_add_chains(std::int64_t, std::int64_t, double, double, std::span<double>);
+
+double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
   constexpr std::int64_t kRounds = 1'000'000;  // about a millisecond: it often falls between others' work
   return dispatch_float(dtype, [&]<class T>() {
-    const auto threads = static_cast<std::size_t>(pool.size());
-    std::vector<double> work(threads), took(threads);
-    double best = 0.0;
-    const double until = now() + seconds;
-    do {
-      std::atomic<int> arrived{0};
-      pool.run(pool.size(), [&](std::int64_t i) {
-        // A piece counts only from when every thread is there: one that wakes late would otherwise find its
-        // piece done by another, and the machine would seem to have a core less.
-        ++arrived;
-        while (arrived < pool.size()) std::this_thread::yield();
-        const double start = now();
-        work[static_cast<std::size_t>(i)] = multiply_add<T>(kRounds);
-        took[static_cast<std::size_t>(i)] = now() - start;
-      });
-      best = std::max(best, std::reduce(work.begin(), work.end()) / *std::ranges::max_element(took));
-    } while (now() < until);
-    return best / 1e9;
+    const auto length = static_cast<std::size_t>(chains * vector_lanes(dtype));
+    return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {
+             // Every lane begins elsewhere, and the values are used: chains that are equal, or whose result
+             // nobody sees, are computed once or never, and their operations would be counted all the same.
+             std::vector<T> values(length);
+             for (std::size_t i = 0; i < length; ++i) values[i] = T(1) / static_cast<T>(i + 2);
+             const double work =
+                 multiply_add_chains(kRounds, chains, T(0.999), T(0.001), std::span<T>(values));
+             asm volatile("" : : "r"(values.data()) : "memory");
+             return work;
+           });
   });
+}
+
+double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds) {
+  return fma_gflops(pool, dtype, kFmaChains.back(), seconds);
+}
+
+double clock_ghz(ThreadPool& pool, double seconds) {
+  constexpr std::int64_t kAdditions = 4'000'000;
+  const double all = best_rate(pool, seconds, [](std::int64_t) {
+    std::int64_t sum = 1;
+    std::int64_t step = 3;
+    asm volatile("" : "+r"(step));
+    for (std::int64_t i = 0; i < kAdditions / 16; ++i) {
+#pragma GCC unroll 16
+      for (int k = 0; k < 16; ++k) {
+        sum += step;
+        asm volatile("" : "+r"(sum));  // else sixteen additions become one multiplication
+      }
+    }
+    return static_cast<double>(kAdditions);
+  });
+  return 1e-9 * all / pool.size();
 }
 
 double stream_gbps(ThreadPool& pool, double seconds) {
   constexpr std::int64_t kElements = std::int64_t{1} << 26;  // 256 MiB: beyond any cache
   std::vector<float> values(static_cast<std::size_t>(kElements), 1.0F);
-  return best_rate(seconds,
-                   [&] {
-                     parallel_chunks(pool, kElements, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-                       HWY_DYNAMIC_DISPATCH(scale_in_place)(values.data() + begin, end - begin);
-                     });
-                     return 2.0 * static_cast<double>(kElements) * sizeof(float);
-                   }) /
-         1e9;
+  const std::int64_t part = kElements / pool.size();
+  return 1e-9 * best_rate(pool, seconds, [&](std::int64_t i) {
+           HWY_DYNAMIC_DISPATCH(scale_in_place)(values.data() + i * part, part);
+           return 2.0 * static_cast<double>(part) * sizeof(float);
+         });
 }
 
 }  // namespace granule

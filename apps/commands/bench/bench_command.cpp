@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/commands/bench/bench_ceiling.hpp"
 #include "apps/commands/bench/bench_rates.hpp"
 #include "apps/commands/bench/bench_step.hpp"
 #include "apps/commands/commands.hpp"
@@ -22,6 +23,8 @@ struct BenchArguments {
   std::vector<std::string> overrides;
   bool json = false;
   std::int64_t steps = 7, repeats = 15;
+  int threads = available_cores();
+  double seconds = 0.2;
 };
 
 RunConfig config_of(const BenchArguments& arguments, std::int64_t ranks = 1) {
@@ -98,6 +101,20 @@ void compare_pieces(const nlohmann::ordered_json& now, const std::filesystem::pa
   }
 }
 
+void print_ceiling(const nlohmann::ordered_json& result) {
+  say("{} threads, {}, {:.2f} GHz; GFLOP/s of independent chains of multiply-adds:",
+      result["threads"].get<int>(), result["instruction_set"].get<std::string>(),
+      result["clock_ghz"].get<double>());
+  for (const char* const type : {"f32", "f64"}) {
+    std::string line;
+    for (const auto& [chains, rate] : result[type]["gflops_by_chains"].items())
+      line += fmt::format("  {}: {:.1f}", chains, rate.get<double>());
+    say("{}{}  = {:.2f} vectors of {} a cycle and thread", type, line,
+        result[type]["fmas_per_cycle"].get<double>(), result[type]["lanes"].get<int>());
+  }
+  say("{:.1f} GB/s read and written", result["stream_gbps"].get<double>());
+}
+
 using Print = void (*)(const nlohmann::ordered_json&);
 using Compare = void (*)(const nlohmann::ordered_json&, const std::filesystem::path&);
 
@@ -129,6 +146,24 @@ void run_pieces(const BenchArguments& arguments,
        compare_pieces);
 }
 
+void run_ceiling(const BenchArguments& arguments) {
+  const nlohmann::ordered_json result = bench_ceiling(arguments.threads, arguments.seconds);
+  if (arguments.json) return print_out(result.dump() + "\n");
+  print_ceiling(result);
+}
+
+void add_ceiling(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
+  CLI::App* command =
+      bench.add_subcommand("ceiling", "what this machine can do: the yardstick of the others");
+  command->add_option("--threads", arguments->threads, "threads measured together (default: the cores)")
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--seconds", arguments->seconds, "how long each rate is measured")
+      ->check(CLI::Range(0.001, 60.0));
+  command->add_flag("--json", arguments->json, "one JSON object on stdout");
+  command->footer("Example:\n  granule bench ceiling --threads 1");
+  command->callback([arguments] { run_ceiling(*arguments); });
+}
+
 CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, BenchArguments& arguments) {
   CLI::App* command = bench.add_subcommand(name, what);
   command->add_option("config", arguments.config, "run configuration (TOML): the sizes")
@@ -147,8 +182,9 @@ CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, Ben
 
 void add_bench_command(CLI::App& program) {
   const auto arguments = std::make_shared<BenchArguments>();
-  CLI::App* bench = program.add_subcommand("bench", "Measure this machine: gemm, ops, step");
+  CLI::App* bench = program.add_subcommand("bench", "Measure this machine: ceiling, gemm, ops, step");
   require_one_of_its_commands(*bench);
+  add_ceiling(*bench, arguments);
   CLI::App* gemm = add_benchmark(*bench, "gemm", "the matrix products of a step", *arguments);
   CLI::App* ops = add_benchmark(*bench, "ops", "the operators of a step, forward and backward", *arguments);
   for (CLI::App* const command : {gemm, ops}) {

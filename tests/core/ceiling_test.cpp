@@ -1,0 +1,44 @@
+// The ceiling counts operations that were carried out. Its rates are no test's business: `granule bench
+// ceiling` shows them beside the clock, and scripts/check-ceiling beside another program's.
+#include "core/kernels/ceiling.hpp"
+
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace granule {
+namespace {
+
+/// Starts that differ in every lane. With factor 1/2 and few rounds all arithmetic is exact, with fused
+/// multiply-adds and without.
+template <class T>
+std::vector<T> starts(std::int64_t n) {
+  std::vector<T> values;
+  for (std::int64_t i = 0; i < n; ++i) values.push_back(static_cast<T>(16 * (i + 1)));
+  return values;
+}
+
+template <class T>
+std::vector<T> plain_loops(std::vector<T> values, std::int64_t rounds) {
+  for (T& value : values)
+    for (std::int64_t r = 0; r < rounds; ++r) value = value * T(0.5) + T(1);
+  return values;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("ceiling: every lane of every chain is computed, and each counts two operations a round",
+                   "", float, double) {
+  const std::int64_t lanes = vector_lanes(dtype_of<TestType>);
+  for (const std::int64_t chains : kFmaChains) {
+    for (const std::int64_t rounds : {0, 1, 4}) {
+      std::vector<TestType> values = starts<TestType>(chains * lanes);
+      const double operations =
+          multiply_add_chains(rounds, chains, TestType(0.5), TestType(1), std::span<TestType>(values));
+      CHECK(values == plain_loops(starts<TestType>(chains * lanes), rounds));
+      CHECK(operations == static_cast<double>(2 * rounds * chains * lanes));
+    }
+  }
+}
+
+}  // namespace granule
