@@ -5,10 +5,15 @@
 #include "core/ops/attention.hpp"
 #include "core/ops/bias_add.hpp"
 #include "core/ops/embedding.hpp"
+#include "core/ops/gelu.hpp"
 #include "core/ops/linear.hpp"
 #include "core/ops/linear_cross_entropy.hpp"
+#include "core/ops/mse.hpp"
+#include "core/ops/mul.hpp"
+#include "core/ops/relu.hpp"
 #include "core/ops/rms_norm.hpp"
 #include "core/ops/rope.hpp"
+#include "core/ops/sub.hpp"
 #include "core/ops/swiglu.hpp"
 
 namespace granule {
@@ -16,6 +21,26 @@ namespace granule {
 /// a + b
 [[nodiscard]] inline Var add(const Var& a, const Var& b) {
   return apply(Add{}, a, b);
+}
+/// a − b
+[[nodiscard]] inline Var sub(const Var& a, const Var& b) {
+  return apply(Sub{}, a, b);
+}
+/// a ∘ b
+[[nodiscard]] inline Var mul(const Var& a, const Var& b) {
+  return apply(Mul{}, a, b);
+}
+/// max(x, 0)
+[[nodiscard]] inline Var relu(const Var& x) {
+  return apply(Relu{}, x);
+}
+/// x Φ(x), or the approximation that PyTorch has under the same name
+[[nodiscard]] inline Var gelu(const Var& x, GeluApproximate approximate = GeluApproximate::none) {
+  return apply(Gelu{approximate}, x);
+}
+/// The mean of (prediction − target)² over all elements, [1] in float64
+[[nodiscard]] inline Var mse(const Var& prediction, const Var& target) {
+  return apply(Mse{}, prediction, target);
 }
 /// x_NO + b_O, on every row
 [[nodiscard]] inline Var bias_add(const Var& x_NO, Param b_O) {

@@ -97,7 +97,8 @@ void ThreadPool::run_tasks(const Job& job) {
 int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return std::max(1U, std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof(set), &set) != 0)
+    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return std::max(1, CPU_COUNT(&set));
 }
 

@@ -5,6 +5,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/kernels/elementwise.hpp"
 #include "core/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -41,8 +42,7 @@ void add_cpu(const Tensor& a, const Tensor& b, const Tensor& y) {
 constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> Add::forward_kernel{"add", add_cpu};
 
 Tensor Add::forward(Saved*, const Tensor& a, const Tensor& b) const {
-  GRANULE_CHECK(a.shape() == b.shape(), "add: {} + {}", a.shape().str(), b.shape().str());
-  GRANULE_CHECK(a.dtype() == b.dtype(), "add: {} + {}", name_of(a.dtype()), name_of(b.dtype()));
+  require_alike(kName, "+", a, b);
   Tensor y = a.empty_like(a.shape());
   forward_kernel(y.device(), a, b, y);
   return y;

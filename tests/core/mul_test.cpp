@@ -1,0 +1,26 @@
+#include "core/ops/mul.hpp"
+
+#include "tests/support/catch.hpp"
+#include "tests/support/op_case.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+TEST_CASE("mul keeps an operator's promises") {
+  const Reference reference = [](const std::vector<Numbers>& x) {
+    Numbers y(x[0].size());
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] = x[0][i] * x[1][i];
+    return y;
+  };
+  for (const Shape& shape : {Shape{5, 7}, Shape{0, 4}, Shape{1}, Shape{300, 257}}) {
+    check_op({"mul " + shape.str()}, Mul{}, reference, variable(shape), variable(shape));
+  }
+}
+
+TEST_CASE("mul refuses unlike operands and names them") {
+  Context context;
+  const Tensor a = Tensor::zeros(context, {2, 3}, DType::f32), b = Tensor::zeros(context, {3, 2}, DType::f32);
+  CHECK_THROWS_WITH(Mul{}.forward(nullptr, a, b), Catch::Contains("mul: [2, 3] * [3, 2]"));
+  CHECK_THROWS_WITH(Mul{}.forward(nullptr, a, Tensor::zeros(context, {2, 3}, DType::f64)),
+                    Catch::Contains("mul: f32 * f64"));
+}

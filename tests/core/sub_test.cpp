@@ -1,0 +1,26 @@
+#include "core/ops/sub.hpp"
+
+#include "tests/support/catch.hpp"
+#include "tests/support/op_case.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+TEST_CASE("sub keeps an operator's promises") {
+  const Reference reference = [](const std::vector<Numbers>& x) {
+    Numbers y(x[0].size());
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] = x[0][i] - x[1][i];
+    return y;
+  };
+  for (const Shape& shape : {Shape{5, 7}, Shape{0, 4}, Shape{1}, Shape{300, 257}}) {
+    check_op({"sub " + shape.str()}, Sub{}, reference, variable(shape), variable(shape));
+  }
+}
+
+TEST_CASE("sub refuses unlike operands and names them") {
+  Context context;
+  const Tensor a = Tensor::zeros(context, {2, 3}, DType::f32), b = Tensor::zeros(context, {3, 2}, DType::f32);
+  CHECK_THROWS_WITH(Sub{}.forward(nullptr, a, b), Catch::Contains("sub: [2, 3] - [3, 2]"));
+  CHECK_THROWS_WITH(Sub{}.forward(nullptr, a, Tensor::zeros(context, {2, 3}, DType::f64)),
+                    Catch::Contains("sub: f32 - f64"));
+}
