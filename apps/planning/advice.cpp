@@ -9,14 +9,37 @@ namespace {
 
 using Load = ExpertLoad;
 
+/// Sketches the memory of a step once for each form of it: neither the ZeRO stage nor the number of ranks
+/// matters.
+class StepMemory {
+ public:
+  void add_to(RankMemory& memory, const PlanRequest& request, Load load) {
+    const RunConfig& config = request.config;
+    const std::array key{config.train.micro_batch_size, static_cast<std::int64_t>(config.train.recompute),
+                         config.parallel.ep, config.parallel.receive_limit, static_cast<std::int64_t>(load)};
+    auto known = known_.find(key);
+    if (known == known_.end()) {
+      known = known_.emplace(key, RankMemory{}).first;
+      add_step_memory(known->second, request, load);
+    }
+    memory.activations = known->second.activations;
+    memory.scratch = known->second.scratch;
+    memory.step = known->second.step;
+  }
+
+ private:
+  std::map<std::array<std::int64_t, 5>, RankMemory> known_;
+};
+
 /// A receive limit with which the worst load fits: what an even load brings, or the first of its halves.
-std::optional<Change> limit_that_fits(const PlanRequest& request, RankMemory memory, double most) {
+std::optional<Change> limit_that_fits(const PlanRequest& request, StepMemory& steps, RankMemory memory,
+                                      double most) {
   PlanRequest tried = request;
   std::int64_t& limit = tried.config.parallel.receive_limit;
   limit = request.config.train.micro_batch_size * request.config.data.seq_len *
           request.config.moe.num_experts_per_tok;
   for (; limit > 0; limit /= 2) {
-    add_step_memory(memory, tried, Load::worst);
+    steps.add_to(memory, tried, Load::worst);
     if (static_cast<double>(memory.total()) <= most)
       return Change{{fmt::format("parallel.receive_limit={}", limit)}, memory.total()};
   }
@@ -38,12 +61,12 @@ class Search {
 
  private:
   /// What no number of ranks takes away: one sequence, recomputed.
-  [[nodiscard]] double least_step() const {
+  [[nodiscard]] double least_step() {
     PlanRequest least = request_;
     least.config.train.recompute = Recompute::full;
     least.config.train.micro_batch_size = 1;
     RankMemory memory;
-    add_step_memory(memory, least, Load::uniform);
+    steps_.add_to(memory, least, Load::uniform);
     return static_cast<double>(memory.step);
   }
   static constexpr std::int64_t kMostRanks = 1 << 14;
@@ -75,12 +98,12 @@ class Search {
     if (best && best->keys.size() <= keys.size()) return;
     RankMemory memory = resident(tried);
     if (static_cast<double>(memory.resident()) > memory_) return;
-    add_step_memory(memory, tried, Load::uniform);
+    steps_.add_to(memory, tried, Load::uniform);
     if (static_cast<double>(memory.total()) > memory_) return;
-    add_step_memory(memory, tried, Load::worst);
+    steps_.add_to(memory, tried, Load::worst);
     std::int64_t bytes = memory.total();
     if (static_cast<double>(bytes) > memory_) {  // while tokens choose one rank's experts
-      const auto limit = limit_that_fits(tried, memory, memory_);
+      const auto limit = limit_that_fits(tried, steps_, memory, memory_);
       if (!limit) return;
       keys.push_back(limit->keys[0]);
       bytes = limit->bytes;
@@ -133,6 +156,7 @@ class Search {
   const PlanRequest& request_;
   double memory_;
   std::map<std::array<std::int64_t, 3>, RankMemory> resident_;
+  StepMemory steps_;
 };
 
 std::string largest_category(const RankMemory& memory) {
@@ -151,7 +175,10 @@ std::string largest_category(const RankMemory& memory) {
 Advice advise(const PlanRequest& request, const RankMemory& even, const RankMemory& worst, double memory) {
   const bool fits = static_cast<double>(even.total()) <= memory;
   if (fits && static_cast<double>(worst.total()) <= memory) return {};
-  if (fits) return {Fit::unless_skewed, largest_category(worst), limit_that_fits(request, worst, memory)};
+  if (fits) {
+    StepMemory steps;
+    return {Fit::unless_skewed, largest_category(worst), limit_that_fits(request, steps, worst, memory)};
+  }
   return {Fit::no, largest_category(even), Search(request, memory).run()};
 }
 
