@@ -33,6 +33,24 @@ def includes(path):
             for match in INCLUDE.finditer(text)]
 
 
+CLANG = "14"  # Debian 12's: other versions format and judge in other ways
+
+
+def made_for(tool):
+    """Whether `tool` is of the version that the project is written with; says so where it is not."""
+    try:
+        said = subprocess.run([tool, "--version"], check=True, text=True, capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        print(f"{tool}: not there, so this check is skipped (version {CLANG} is needed)", file=sys.stderr)
+        return False
+    version = re.search(r"version (\d+)", said)
+    if version and version.group(1) == CLANG:
+        return True
+    print(f"{tool}: version {version.group(1) if version else 'unknown'}, so this check is skipped "
+          f"(version {CLANG} is needed)", file=sys.stderr)
+    return False
+
+
 def digest(path, *extra):
     """Changes when the file, a project header it reaches, or one of `extra` changes: what a result is kept under."""
     seen, waiting = set(), [path]

@@ -7,6 +7,12 @@ import tempfile
 import unittest
 
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/house")
+sys.path.insert(0, SCRIPTS)
+import tree  # noqa: E402
+
+
+def needs(tool):
+    return unittest.skipUnless(tree.made_for(tool), f"needs {tool} {tree.CLANG}")
 
 
 class House(unittest.TestCase):
@@ -23,11 +29,14 @@ class House(unittest.TestCase):
             file.write(text)
 
     def run_check(self, name, *arguments):
+        return self.checked(name, *arguments).stdout
+
+    def checked(self, name, *arguments, path=os.environ["PATH"]):
         result = subprocess.run([sys.executable, os.path.join(SCRIPTS, name + ".py"), *arguments], cwd=self.root,
-                                check=False, capture_output=True, text=True)
+                                check=False, capture_output=True, text=True, env={**os.environ, "PATH": path})
         self.assertIn(result.returncode, (0, 1), result.stderr)
         self.assertEqual(result.returncode == 0, result.stdout == "", result.stdout)
-        return result.stdout
+        return result
 
     def expect(self, check, breach, *arguments):
         self.assertIn(breach, self.run_check(check, *arguments))
@@ -54,9 +63,24 @@ class House(unittest.TestCase):
         self.write("extras/more.cpp", "")
         self.expect("arrows", "extras/more.cpp: code belongs into one of")
 
+    @needs("clang-format")
     def test_code_in_another_format_is_named(self):
         self.write("core/shape.cu", "int  x ;\n")
         self.expect("format", "core/shape.cu:1")
+
+    def test_another_clang_or_none_judges_nothing_and_says_so(self):
+        self.write("core/shape.cu", "int  x ;\n")
+        self.write("core/error.hpp", "#pragma once\nstruct bad_name {};\n")
+        self.configured("core/error.cpp")
+        for tool, check, arguments in (("clang-format", "format", []),
+                                       ("clang-tidy", "tidy", ["build/release", "--all"])):
+            self.write(f"bin/{tool}", "#!/bin/sh\necho Debian LLVM version 19.1.7\n")
+            os.chmod(os.path.join(self.root, "bin", tool), 0o755)
+            for folder, said in (("bin", f"{tool}: version 19, so this check is skipped (version 14 is needed)"),
+                                 ("empty", f"{tool}: not there, so this check is skipped")):
+                result = self.checked(check, *arguments, path=os.path.join(self.root, folder))
+                self.assertEqual(result.stdout, "")
+                self.assertIn(said, result.stderr)
 
     def test_long_files_marks_and_tabs_are_named(self):
         self.write("core/shape.hpp", "\n" * 201)
@@ -93,6 +117,7 @@ class House(unittest.TestCase):
         self.write("core/dtype.hpp", "#pragma once\n#include <cstddef>\nstd::size_t size_of();\n")
         self.assertNotIn("core/dtype.hpp", self.run_check("headers", "build/release"))
 
+    @needs("clang-tidy")
     def test_clang_tidy_sees_a_changed_header_and_remembers_only_what_passed(self):
         self.configured("core/error.cpp")
         with open(os.path.join(SCRIPTS, "../../.clang-tidy"), encoding="utf-8") as file:
@@ -107,6 +132,46 @@ class House(unittest.TestCase):
             self.expect("tidy", "invalid case style for struct 'bad_name'", "build/release")
         self.write("core/error.hpp", "#pragma once\nstruct GoodName {};\n")
         self.assertEqual(self.run_check("tidy", "build/release"), "")
+
+
+class InstallDeps(unittest.TestCase):
+    """scripts/install-deps as root on a machine that has no package."""
+
+    def setUp(self):
+        self.bin = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.bin)
+        for name, script in (("dpkg-query", "exit 1"), ("pkg-config", "exit 1"), ("id", "echo 0"),
+                             ("apt-get", f'echo "$@" >>{self.bin}/asked')):
+            with open(os.path.join(self.bin, name), "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\n{script}\n")
+            os.chmod(file.name, 0o755)
+
+    def installed(self, *arguments):
+        path = os.path.join(self.bin, "asked")
+        if os.path.exists(path):
+            os.remove(path)
+        subprocess.run([os.path.join(SCRIPTS, "../install-deps"), *arguments], check=True, capture_output=True,
+                       env={**os.environ, "PATH": f"{self.bin}:/usr/bin:/bin"})
+        with open(path, encoding="utf-8") as file:
+            return set(file.read().split())
+
+    def test_building_needs_no_test_library_and_no_checker(self):
+        needed, all_of_them = self.installed("--build-only"), self.installed()
+        self.assertEqual(all_of_them - needed,
+                         {"catch2", "clang-format", "clang-tidy", "python3", "python3-h5py", "python3-numpy"})
+        self.assertEqual(self.installed("--with-clang") - all_of_them, {"clang"})
+
+    def test_what_sentencepiece_needs_is_asked_for_only_where_it_is_missing(self):
+        self.assertIn("libprotobuf-dev", self.installed())
+        with open(os.path.join(self.bin, "pkg-config"), "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n")
+        self.assertNotIn("libprotobuf-dev", self.installed())
+
+    def test_an_unknown_argument_is_refused(self):
+        result = subprocess.run([os.path.join(SCRIPTS, "../install-deps"), "--all"], check=False, text=True,
+                                capture_output=True)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("unknown argument --all", result.stderr)
 
 
 if __name__ == "__main__":
