@@ -7,7 +7,8 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/granule)
 
 install(TARGETS granule RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET granule_cuda)
-  install(TARGETS granule_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  # Optional: whoever builds the program alone, as scripts/quickstart does, has no plug-in to install.
+  install(TARGETS granule_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

@@ -77,6 +77,19 @@ struct Project {
 
 }  // namespace
 
+TEST_CASE("quickstart asks for what building needs alone, and a build folder with tests keeps them") {
+  const Project project;
+  for (const char* const noted : {"scripts/install-deps", "bin/cmake"}) {
+    write_text(project.root / noted, "#!/bin/sh\necho \"$@\" >>calls\n[ \"$1\" = --build-only ]\n");
+  }
+  CHECK(run_program({}, project.options()).exit_code == 1);  // its cmake fails
+  CHECK(text_of(project.root / "calls") == "--build-only\n--preset release -DGRANULE_BUILD_TESTS=OFF\n");
+  write_text(project.root / "build/release/CMakeCache.txt", "GRANULE_BUILD_TESTS:BOOL=ON\n");
+  CHECK(run_program({}, project.options()).exit_code == 1);
+  CHECK_THAT(text_of(project.root / "calls"),
+             Contains("--build-only\n--preset release -DGRANULE_BUILD_TESTS=ON\n"));
+}
+
 TEST_CASE("an interrupted quickstart stops, goes on when it is run again, and remakes an old export") {
   const Project project;
   project.set_steps(100'000);
