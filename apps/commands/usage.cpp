@@ -77,7 +77,8 @@ std::string in_our_words(const CLI::App& command, const std::string& sentence) {
   if (is("(\\S+): At Most 1 required.*")) return fmt::format("{} is given more than once", part[1].str());
   if (is("(\\S+): (.*) not in \\{(.*)\\}"))
     return fmt::format("{} {} is none of {}", part[1].str(), part[2].str(), part[3].str());
-  if (is("(\\S+): Value (.*) not in range (.*) to (.*)"))
+  if (is("(\\S+): Value (.*) not in range (.*) to (.*)") ||     // CLI11 2.3
+      is("(\\S+): Value (.*) not in range \\[(.*) - (.*)\\]"))  // CLI11 2.4
     return fmt::format("{} {} is not between {} and {}", part[1].str(), part[2].str(), part[3].str(),
                        part[4].str());
   if (is("Could not convert: (\\S+) = ([^]*)")) {

@@ -53,7 +53,7 @@ std::optional<std::int64_t> first_at_least(const std::byte* data, std::int64_t s
 
 Hdf5Dataset require_data(const Hdf5Reader& file) {
   const std::string where = file.path().string();
-  const auto data = file.dataset("data");
+  auto data = file.dataset("data");
   if (!data) user_error("no dataset /data", where, "a shard holds its token ids in a dataset named data");
   if (data->shape.size() != 1) {
     user_error(fmt::format("/data has rank {}", data->shape.size()), where,
@@ -62,7 +62,7 @@ Hdf5Dataset require_data(const Hdf5Reader& file) {
   const bool known_size = data->element_size == 1 || data->element_size == 2 || data->element_size == 4 ||
                           data->element_size == 8;
   if (!data->is_integer || !known_size) user_error("/data does not hold integers", where, "write token ids");
-  return *data;
+  return std::move(*data);
 }
 
 std::vector<std::int64_t> read_all(const Hdf5Reader& file, const std::string& name) {

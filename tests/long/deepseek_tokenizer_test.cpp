@@ -4,12 +4,12 @@
 #include <filesystem>
 #include <span>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"
 #include "data/tokenizers/tokenizer.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;
@@ -40,7 +40,7 @@ TEST_CASE("DeepSeek-V3's tokenizer gives the ids of the reference library on eve
   const auto expected =
       nlohmann::json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers/deepseek.json"));
   const auto tokenizer = open_tokenizer(models / "tokenizer.json");
-  REQUIRE(tokenizer->sha256() == expected.at("tokenizer_sha256"));
+  REQUIRE(tokenizer->sha256() == expected.at("tokenizer_sha256").get<std::string>());
   CHECK(tokenizer->vocab_size() == 128815);
   CHECK(tokenizer->bos_id() == 0);
   CHECK(tokenizer->eos_id() == 1);

@@ -14,10 +14,10 @@ namespace fs = std::filesystem;
 
 std::vector<std::string> mpirun_words(const fs::path& session, int ranks, std::vector<std::string> words) {
   const std::vector<std::string> flags{"--mca",
-                                       "orte_tmpdir_base",
+                                       "btl_vader_backing_directory",  // Open MPI 4
                                        session.string(),
                                        "--mca",
-                                       "btl_vader_backing_directory",
+                                       "btl_sm_backing_directory",  // Open MPI 5
                                        session.string(),
                                        "--mca",
                                        "mpi_yield_when_idle",
@@ -31,12 +31,14 @@ std::vector<std::string> mpirun_words(const fs::path& session, int ranks, std::v
   return words;
 }
 
-ProgramOptions mpirun_options(ProgramOptions options) {
+ProgramOptions mpirun_options(const fs::path& session, ProgramOptions options) {
   // OpenMPI keeps memory to the end of the process: under a sanitizer its leaks would change the exit code.
-  const std::map<std::string, std::string> needed{{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
-                                                  {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
-                                                  {"ASAN_OPTIONS", "detect_leaks=0"},
-                                                  {"TSAN_OPTIONS", "ignore_noninstrumented_modules=1"}};
+  const std::map<std::string, std::string> needed{
+      {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+      {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+      {"TMPDIR", session.string()},  // where both keep the files of a job
+      {"ASAN_OPTIONS", "detect_leaks=0"},
+      {"TSAN_OPTIONS", "ignore_noninstrumented_modules=1"}};
   options.environment.insert(needed.begin(), needed.end());
   options.program = "/usr/bin/mpirun";
   return options;
@@ -51,7 +53,8 @@ std::string contents(const fs::path& path) {
 
 RunningRanks::RunningRanks(int ranks, std::vector<std::string> words, ProgramOptions options)
     : ranks_(ranks),
-      launcher_(mpirun_words(session_.path(), ranks, std::move(words)), mpirun_options(std::move(options))) {}
+      launcher_(mpirun_words(session_.path(), ranks, std::move(words)),
+                mpirun_options(session_.path(), std::move(options))) {}
 
 RunningRanks::~RunningRanks() {
   for (int rank = 0; rank < ranks_; ++rank) {
