@@ -7,13 +7,16 @@ namespace granule {
 
 enum class ScheduleKind : std::uint8_t { warmup_step_decay, cosine, wsd, constant };
 
-/// Steps are counted from 1 to `total`. Every kind starts with a linear warmup; with w = warmup, T = total:
-///   n ≤ w               lr · n / w
-/// and then, for n > w (min = min_lr, an absolute learning rate):
-///   warmup_step_decay   lr · decay_by^(number of points d in decay_at with n > d)        (DeepSeekMoE
-///   §4.1.2) cosine              min + (lr − min) · (1 + cos π p) / 2,   p = (n − w) / (T − w) wsd lr for n ≤
-///   d, then lr + (min − lr) · (n − d) / (T − d),   d = max(decay_at[0], w) constant            lr
-/// So step `w` is the first at the full rate, step d the last before a decay, and step T is at `min` exactly.
+/// Steps are counted from 1 to `total`. Every kind starts with a linear warmup. With w = warmup, T = total
+/// and min = min_lr (an absolute learning rate), the rate of step n is
+///   n ≤ w                 lr · n / w
+/// and for n > w
+///   warmup_step_decay     lr · decay_by^(number of points d in decay_at with n > d)    (DeepSeekMoE §4.1.2)
+///   cosine                min + (lr − min) · (1 + cos π p) / 2,  p = (n − w) / (T − w)
+///   wsd                   lr up to d, then lr + (min − lr) · (n − d) / (T − d),  d = max(decay_at[0], w)
+///   constant              lr
+/// So step w is the first at the full rate, step d the last before a decay, and step T is at min exactly. A
+/// wsd with d ≥ T never decays.
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::warmup_step_decay;
   std::int64_t warmup = 0;

@@ -45,6 +45,16 @@ class House(unittest.TestCase):
         for check in ("format", "arrows", "limits", "links"):
             self.assertEqual(self.run_check(check), "", check)
 
+    def test_a_table_in_a_comment_keeps_its_lines(self):
+        with open(os.path.join(SCRIPTS, "../../.clang-format"), encoding="utf-8") as file:
+            self.write(".clang-format", file.read())
+        formula = "first + second * third  " * 5  # too long for a line of prose
+        table = f"/// The rates:\n///   one   {formula.rstrip()}\n///   two   its half\n"
+        self.write("core/error.hpp", "#pragma once\n" + table + "struct Rate {};\n")
+        self.assertEqual(self.run_check("format"), "")
+        self.write("core/error.hpp", "#pragma once\n" + table.replace("///   ", "/// ") + "struct Rate {};\n")
+        self.expect("format", "clang-formatted")
+
     def test_an_include_against_the_arrows_is_named(self):
         self.write("autograd/tape.hpp", "#pragma once\n")
         self.write("core/tensor.cpp", '\n#include "autograd/tape.hpp"\n')
