@@ -129,17 +129,6 @@ ParallelLayout layout_of(const RunConfig& config) {
           .receive_limit = config.parallel.receive_limit};
 }
 
-void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_view checkpoint) {
-  for (const ConfigKey& key : config_keys()) {
-    const json was = key.get(saved);
-    const json is = key.get(now);
-    const bool from_data = key.name == "model.vocab_size" && (was == 0 || is == 0);
-    if (key.trait == Trait::layout || was == is || from_data) continue;
-    user_error(fmt::format("{} = {} now, but {} when the run was saved", key.name, is.dump(), was.dump()),
-               checkpoint, "resume with the saved value, or start a new run with --init-from");
-  }
-}
-
 RunSteps resolve_steps(const RunConfig& config, std::int64_t samples_per_epoch) {
   RunLength run;
   run.batch_size = config.train.batch_size;

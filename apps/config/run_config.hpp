@@ -139,9 +139,9 @@ struct ConfigOptions {
 /// Reads what to_json wrote; absent keys get their defaults. `where` names the file in the user error.
 [[nodiscard]] RunConfig run_config_from_json(const nlohmann::json& document, std::string_view where);
 
-/// Throws a user error for the first key that differs and may not on resume. Only train.steps, train.threads,
-/// train.recompute and the parallel, checkpoint, eval and log tables may. A vocabulary left to the data is
-/// not compared.
+/// Throws a user error for the first key that differs and may not on resume: docs/config.md marks those that
+/// may. Whether other paths hold the same data is for the caller to see; micro-batches may change where the
+/// objective does not count in them. A vocabulary left to the data is not compared.
 void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_view checkpoint);
 
 /// Every period of a run in steps.

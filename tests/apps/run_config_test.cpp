@@ -301,6 +301,49 @@ TEST_CASE("only lengths, layout and output may differ on resume") {
   CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.seed"));
 }
 
+TEST_CASE("on resume the data may stand elsewhere, in the same mixture") {
+  RunConfig saved = unusual_config();
+  saved.data.path = "/old/books";
+  saved.data.mix.clear();
+  RunConfig now = saved;
+  now.data.path = "/new/books";
+  CHECK_NOTHROW(check_resumable(saved, now, "x"));
+  now.data.path.clear();
+  now.data.mix = {{"/new/books", 3.0}};  // a mix of one is that source
+  CHECK_NOTHROW(check_resumable(saved, now, "x"));
+  now.data.mix = {{"/new/books", 3.0}, {"/new/code", 1.0}};
+  CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.path") && Contains("number of sources"));
+  saved.data.path.clear();
+  saved.data.mix = {{"/old/books", 3.0}, {"/old/code", 1.0}};
+  CHECK_NOTHROW(check_resumable(saved, now, "x"));
+  now.data.mix[1].weight = 2.0;
+  CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.mix") && Contains("not its weights"));
+}
+
+TEST_CASE("on resume micro-batches may have another size where the objective does not count in them") {
+  RunConfig saved = unusual_config();
+  saved.moe.router = granule::RouterKind::topk;
+  saved.moe.n_routed_experts = 8;
+  saved.moe.seq_aux = true;
+  saved.moe.aux_loss_alpha = 0.1;
+  saved.moe.capacity_factor = 0.0;
+  const auto check_smaller = [](RunConfig run) {
+    RunConfig now = run;
+    now.train.micro_batch_size = run.train.micro_batch_size + 1;
+    check_resumable(run, now, "x");
+  };
+  CHECK_NOTHROW(check_smaller(saved));
+  saved.moe.seq_aux = false;
+  CHECK_THROWS_WITH(check_smaller(saved),
+                    Contains("train.micro_batch_size") && Contains("moe.seq_aux = false"));
+  saved.moe.aux_loss_alpha = 0.0;  // measured by micro-batch, and pulls on nothing
+  CHECK_NOTHROW(check_smaller(saved));
+  saved.moe.capacity_factor = 1.5;
+  CHECK_THROWS_WITH(check_smaller(saved), Contains("moe.capacity_factor = 1.5"));
+  saved.moe.n_routed_experts = 0;
+  CHECK_NOTHROW(check_smaller(saved));
+}
+
 TEST_CASE("every period of a run is resolved to steps") {
   RunConfig config = parsed(kMinimal, {"data.seq_len=64", "train.batch_size=8", "train.steps=2e",
                                        "schedule.warmup=1024t", "eval.every=0.1", "checkpoint.every=25"});

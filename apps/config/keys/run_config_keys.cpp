@@ -168,7 +168,7 @@ void add_moe_keys(std::vector<ConfigKey>& keys) {
 }
 
 void add_data_and_optim_keys(std::vector<ConfigKey>& keys) {
-  keys.push_back({"data.path", Trait::none, [](const RunConfig& c) { return json(c.data.path.string()); },
+  keys.push_back({"data.path", Trait::agreed, [](const RunConfig& c) { return json(c.data.path.string()); },
                   [](RunConfig& c, const ConfigEntry& entry) { c.data.path = path_of(entry); }});
   keys.push_back(integer("data.seq_len", GRANULE_AT(data.seq_len), kSequence));
   keys.push_back(boolean("data.shuffle", GRANULE_AT(data.shuffle)));
@@ -203,7 +203,8 @@ void add_schedule_keys(std::vector<ConfigKey>& keys) {
 void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(period("train.steps", GRANULE_AT(train.steps), Zero::refused, Trait::layout));
   keys.push_back(integer("train.batch_size", GRANULE_AT(train.batch_size), kPositive));
-  keys.push_back(integer("train.micro_batch_size", GRANULE_AT(train.micro_batch_size), kPositive));
+  keys.push_back(
+      integer("train.micro_batch_size", GRANULE_AT(train.micro_batch_size), kPositive, Trait::agreed));
   keys.push_back(integer("train.seed", GRANULE_AT(train.seed), kSeed));
   keys.push_back(
       choice("train.recompute", GRANULE_AT(train.recompute),

@@ -17,6 +17,7 @@ struct ConfigKey {
     none,
     shape,   ///< changes the shape or the presence of a parameter: fixed by a model that is loaded
     layout,  ///< may differ when a run is resumed
+    agreed,  ///< may differ when a run is resumed, in what check_resumable() finds to change nothing
   };
   std::string_view name;  ///< "model.hidden_size"
   Trait trait = Trait::none;

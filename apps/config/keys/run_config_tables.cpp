@@ -112,7 +112,7 @@ ConfigKey rope_scaling_key() {
 }
 
 ConfigKey mix_key() {
-  return {"data.mix", ConfigKey::Trait::none, mix_of, read_mix};
+  return {"data.mix", ConfigKey::Trait::agreed, mix_of, read_mix};
 }
 
 }  // namespace granule
