@@ -77,4 +77,15 @@ RunLock::~RunLock() {
   ::close(fd_);
 }
 
+LockState lock_state(const std::filesystem::path& directory) {
+  const int fd = ::open((directory / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return {.held = errno == ENOENT ? std::optional(false) : std::nullopt};
+  LockState state{.owner = owner_of(fd)};
+  // A shared lock, for no longer than this: a job that starts meanwhile tries again.
+  const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+  if (free || errno == EWOULDBLOCK) state.held = !free;
+  ::close(fd);
+  return state;
+}
+
 }  // namespace granule

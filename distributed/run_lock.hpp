@@ -2,6 +2,8 @@
 #pragma once
 #include <chrono>
 #include <filesystem>
+#include <optional>
+#include <string>
 
 namespace granule {
 
@@ -19,5 +21,12 @@ class RunLock {
  private:
   int fd_ = -1;
 };
+
+struct LockState {
+  std::optional<bool> held{};  ///< nothing where the file system does not tell
+  std::string owner{};         ///< what the last job wrote there: its host and process
+};
+/// Whether a job holds the directory, found out without holding it.
+[[nodiscard]] LockState lock_state(const std::filesystem::path& directory);
 
 }  // namespace granule

@@ -1,0 +1,144 @@
+#include "apps/runs/run_status.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <fmt/chrono.h>
+#include <nlohmann/json.hpp>
+
+#include "apps/runs/metrics_file.hpp"
+#include "apps/runs/pace.hpp"
+#include "apps/runs/provenance.hpp"
+#include "apps/runs/saved_run.hpp"
+#include "core/error.hpp"
+#include "distributed/checkpoint.hpp"
+#include "distributed/run_lock.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+void require_run(const fs::path& run) {
+  std::error_code failure;
+  for (const char* const name : {"config.toml", "metrics.jsonl", "checkpoints"}) {
+    if (fs::exists(run / name, failure)) return;
+  }
+  user_error("this is no run directory", run.string(), "give the --out of granule train");
+}
+
+fs::path metrics_of(const fs::path& run) {
+  return run / "metrics.jsonl";
+}
+
+Json value_or_null(const std::optional<nlohmann::json>& row, const char* key) {
+  if (!row || !row->contains(key)) return {};
+  return Json((*row)[key]);
+}
+
+/// Of the whole run: as the newest session resolved it, or else from the config where that needs no data.
+std::optional<std::int64_t> steps_of(const fs::path& run) {
+  const nlohmann::json record = provenance_of(run, nlohmann::json::object());
+  if (!record.is_null() && !record["sessions"].empty()) {
+    const auto steps = record["sessions"].back().value("steps", nlohmann::json());
+    if (steps.is_number_integer()) return steps.get<std::int64_t>();
+  }
+  try {
+    return resolve_steps(load_run_config(config_file_of(run), {}), 0).total;
+  } catch (const Error&) {  // epochs, or no config any more
+    return std::nullopt;
+  }
+}
+
+Json newest_checkpoint(const fs::path& run) {
+  const auto checkpoints = list_checkpoints(run);
+  if (checkpoints.empty()) return {};
+  return as_utf8(checkpoints.front().path.string());
+}
+
+std::int64_t newest_step(const fs::path& run, const std::optional<nlohmann::json>& row) {
+  const auto checkpoints = list_checkpoints(run);
+  const std::int64_t saved = checkpoints.empty() ? 0 : checkpoints.front().step;
+  return row ? std::max(saved, row->value("step", saved)) : saved;
+}
+
+Json time_of_change(const fs::path& file) {
+  std::error_code failure;
+  const auto written = fs::last_write_time(file, failure);
+  if (failure) return {};
+  const auto since =
+      std::chrono::duration_cast<std::chrono::seconds>(fs::file_time_type::clock::now() - written);
+  const std::time_t at = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() - since);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(at));
+}
+
+std::string number_text(const Json& value, const char* form, const char* before) {
+  return value.is_number() ? before + fmt::format(fmt::runtime(form), value.get<double>()) : std::string();
+}
+
+}  // namespace
+
+Json run_status(const fs::path& run) {
+  require_run(run);
+  const auto row = RowsFromEnd(metrics_of(run)).next();
+  const auto evaluated = RowsFromEnd(metrics_of(run)).next_with("val_ce");
+  const std::int64_t step = newest_step(run, row);
+  const std::optional<std::int64_t> steps = steps_of(run);
+  const LockState lock = lock_state(run);
+  Json status{{"run", as_utf8(run.string())},
+              {"step", step},
+              {"steps", steps ? Json(*steps) : Json()},
+              {"complete", steps ? Json(step >= *steps) : Json()},
+              {"running", lock.held ? Json(*lock.held) : Json()},
+              {"job", lock.held.value_or(false) ? Json(as_utf8(lock.owner)) : Json()}};
+  for (const char* const key : {"ce", "aux", "lr", "grad_norm"}) status[key] = value_or_null(row, key);
+  status["val_ce"] = value_or_null(evaluated, "val_ce");
+  status["val_step"] = value_or_null(evaluated, "step");
+  for (const char* const key : {"tokens_per_second", "step_seconds"}) status[key] = value_or_null(row, key);
+  const Json& seconds = status["step_seconds"];
+  status["seconds_left"] =
+      steps && seconds.is_number()
+          ? Json(seconds.get<double>() * static_cast<double>(std::max<std::int64_t>(*steps - step, 0)))
+          : Json();
+  status["checkpoint"] = newest_checkpoint(run);
+  status["updated"] = time_of_change(metrics_of(run));
+  return status;
+}
+
+std::string status_text(const Json& status) {
+  std::string text = fmt::format("step {}", status["step"].get<std::int64_t>());
+  if (status["steps"].is_number()) text += fmt::format(" of {}", status["steps"].get<std::int64_t>());
+  text += number_text(status["step_seconds"], "{:.3g} s a step", ", ");
+  text += number_text(status["tokens_per_second"], "{:.0f} tok/s", ", ");
+  if (status["complete"] == true) {
+    text += ", complete";
+  } else if (status["seconds_left"].is_number()) {
+    text += ", " + duration_text(status["seconds_left"].get<double>()) + " left";
+  }
+  text += number_text(status["ce"], "{:.4f}", "; ce ") + number_text(status["val_ce"], "{:.4f}", ", val ce ");
+  if (status["running"] == true) return text + "; held by " + status["job"].get<std::string>();
+  return text + (status["running"] == false ? "; no job holds it" : "; whether a job holds it is not known");
+}
+
+Json end_of_run(const RunEnd& end) {
+  const fs::path metrics = metrics_of(end.run);
+  const auto row = RowsFromEnd(metrics).next();
+  const auto evaluated = RowsFromEnd(metrics).next_with("val_ce");
+  const bool complete = end.steps > 0 && end.step >= end.steps;
+  Json ce = value_or_null(row, "ce_step");
+  if (ce.is_null()) ce = value_or_null(row, "ce");
+  if (end.ce) ce = std::isfinite(*end.ce) ? Json(*end.ce) : Json();
+  return {{"run", as_utf8(end.run.string())},
+          {"step", end.step},
+          {"steps", end.steps > 0 ? Json(end.steps) : Json()},
+          {"complete", complete},
+          {"stopped_by", end.stopped_by.empty() ? Json() : Json(end.stopped_by)},
+          {"ce", ce},
+          {"val_ce", value_or_null(evaluated, "val_ce")},
+          {"checkpoint", newest_checkpoint(end.run)},
+          {"seconds", end.seconds}};
+}
+
+}  // namespace granule
