@@ -27,8 +27,16 @@ std::string mpi_library() {
 
 }  // namespace
 
+std::string program_version() {
+  return kVersion;
+}
+
+std::string program_commit() {
+  return kCommit;
+}
+
+/// Highway dispatches to the lowest bit that is both compiled and supported: the best target.
 std::string cpu_target() {
-  // Highway dispatches to the lowest bit that is both compiled and supported: the best target.
   const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
   return hwy::TargetName(usable & -usable);
 }

@@ -4,6 +4,9 @@
 
 namespace granule {
 
+[[nodiscard]] std::string program_version();
+/// The commit it was built from, "-dirty" with uncommitted changes.
+[[nodiscard]] std::string program_commit();
 /// The instruction set that kernels use on this machine, by Highway's name: "AVX3_ZEN4", "AVX2", ….
 [[nodiscard]] std::string cpu_target();
 

@@ -4,6 +4,8 @@
 #include "apps/commands/commands.hpp"
 #include "apps/console.hpp"
 #include "apps/model_files.hpp"
+#include "apps/runs/fork_source.hpp"
+#include "apps/runs/provenance.hpp"
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
 
@@ -63,7 +65,13 @@ nlohmann::json config_of(const ModelFiles& files) {
   return {{"model", config["model"]}, {"moe", config["moe"]}};
 }
 
-Json describe(const ModelFiles& files) {
+/// Of a run what its run.json says until today, of a checkpoint what it was saved with.
+nlohmann::json provenance_of_model(const fs::path& given, const ModelFiles& files) {
+  if (files.checkpoint() == nullptr) return {};
+  return provenance_of(given, files.checkpoint()->sections());
+}
+
+Json describe(const ModelFiles& files, const nlohmann::json& provenance) {
   const RunConfig& config = files.config();
   const Checkpoint* const checkpoint = files.checkpoint();
   Json report{{"model", files.path().string()},
@@ -72,9 +80,12 @@ Json describe(const ModelFiles& files) {
               {"tokens", nullptr}};
   if (checkpoint != nullptr) {
     report["step"] = checkpoint->step();
-    report["tokens"] = checkpoint->consumed_samples() * config.data.seq_len;
+    const RunPosition begun = beginning_of(checkpoint->sections());
+    report["tokens"] =
+        begun.tokens + (checkpoint->step() - begun.step) * config.train.batch_size * config.data.seq_len;
   }
   report["parameters"] = parameters_of(count_parameters(config.model, config.moe));
+  report["provenance"] = provenance;
   report["tokenizer"] = files.tokenizer() ? Json(files.tokenizer()->filename().string()) : Json();
   report["config"] = config_of(files);
   report["tensors"] = tensors_of(files);
@@ -110,8 +121,10 @@ void print_table(const ModelFiles& files, const Json& report) {
 
 void inspect(const fs::path& path) {
   const ModelFiles files = open_model(path);
-  const Json report = describe(files);
+  const nlohmann::json provenance = provenance_of_model(path, files);
+  const Json report = describe(files, provenance);
   print_table(files, report);
+  for (const std::string& line : provenance_text(provenance)) say("{}", line);
   print_out(report.dump() + "\n");
 }
 

@@ -4,7 +4,13 @@
 #include "apps/commands/commands.hpp"
 #include "apps/console.hpp"
 #include "apps/model_files.hpp"
+#include "apps/planning/host_memory.hpp"
 #include "apps/planning/plan.hpp"
+#include "apps/runs/job_hosts.hpp"
+#include "apps/runs/job_record.hpp"
+#include "apps/runs/learning_rate_notes.hpp"
+#include "apps/runs/run_start.hpp"
+#include "apps/runs/train_arguments.hpp"
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
@@ -19,22 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct TrainArguments {
-  fs::path config, out, init_from;
-  std::vector<std::string> overrides;
-  bool resume = false, dry_run = false;
-};
-
 constexpr double kCeilingSeconds = 0.05;  // enough for a figure that utilisation is given against
-
-constexpr const char* kExample =
-    "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
-    "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.\n"
-    "Several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA train.micro_batch_size=4 "
-    "--out "
-    "runs/tiny\n"
-    "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe:\n"
-    "docs/distributed.md.";
 
 void warn_of_long_warmup(const RunSteps& steps) {
   if (steps.schedule.warmup <= steps.total) return;
@@ -102,42 +93,19 @@ void require_room_for_checkpoints(const TrainArguments& arguments, const RunConf
 
 /// What a run is made from: found by every rank for itself.
 struct RunInput {
-  std::optional<ModelFiles> start;
+  RunStart start;
   RunConfig config;
   std::optional<RunData> data;
 };
 
-/// The model to start from: rank 0 chooses the checkpoint of a run, which another job may be adding to.
-std::optional<ModelFiles> open_start(Communicator& ranks, const fs::path& init_from) {
-  std::optional<ModelFiles> start;
-  if (init_from.empty()) return start;
-  fs::path chosen = init_from;
-  agree(ranks, [&] {
-    if (ranks.rank() != 0) return;
-    start = open_model(init_from);
-    chosen = start->path();
-  });
-  chosen = text_of_rank_0(ranks, chosen.string(), "model to start from");
-  agree(ranks, [&] {
-    if (!start) start = open_model(chosen);
-  });
-  return start;
-}
-
 /// No collective.
-RunInput read_input(const TrainArguments& arguments, const Communicator& ranks,
-                    std::optional<ModelFiles> start) {
+RunInput read_input(const TrainArguments& arguments, const Communicator& ranks, RunStart start) {
   RunInput input{.start = std::move(start)};
-  ConfigOptions options{.ranks = ranks.size()};
-  if (input.start) {
-    // Model and moe keys alone: how a model was trained is no reason to train on in the same way.
-    options.base = ConfigBase{{.model = input.start->config().model, .moe = input.start->config().moe},
-                              input.start->path().string()};
-  }
-  input.config = load_run_config(arguments.config, arguments.overrides, options);
+  input.config = config_of_run(arguments, input.start, ranks.size());
   if (arguments.dry_run && input.config.data.path.empty() && input.config.data.mix.empty()) return input;
   input.data = open_run_data(input.config, digest_check_of(ranks));
-  settle_vocabulary(input.config, *input.data, input.start ? input.start->tokenizer_sha256() : std::string());
+  const auto& files = input.start.files;
+  settle_vocabulary(input.config, *input.data, files ? files->tokenizer_sha256() : std::string());
   return input;
 }
 
@@ -145,8 +113,8 @@ RunInput read_input(const TrainArguments& arguments, const Communicator& ranks,
 void require_same_input(Communicator& ranks, const RunInput& input) {
   auto read = nlohmann::json::array({to_json(input.config)});
   if (input.data) read.push_back(input.data->identity);
-  if (input.start && input.start->checkpoint() != nullptr)
-    read.push_back(input.start->checkpoint()->sections());
+  const auto& files = input.start.files;
+  if (files && files->checkpoint() != nullptr) read.push_back(files->checkpoint()->sections());
   const std::string text = read.dump();
   const std::string digest = xxh3_of(std::as_bytes(std::span(text)));
   try {
@@ -159,16 +127,30 @@ void require_same_input(Communicator& ranks, const RunInput& input) {
   }
 }
 
+PlanRequest plan_of(const RunConfig& config, std::int64_t ranks, int threads) {
+  return {.config = config,
+          .ranks = ranks,
+          .threads = threads,
+          .dtype = config.train.dtype,
+          .carrier = ranks > 1 ? PlanRequest::Carrier::mpi : PlanRequest::Carrier::memory};
+}
+
+/// A decay that would never begin is refused; a run that has begun with one is only told.
+void check_decay(const RunSteps& steps, bool has_begun) {
+  const auto late = decay_after_the_run(steps);
+  if (!late) return;
+  if (has_begun) return say("granule: warning: {}: there will be no decay", *late);
+  user_error(*late, "schedule.decay_at",
+             "give a point within the run, such as 0.8; the last step itself for a run that never decays");
+}
+
 void dry_run(const RunInput& input, std::int64_t ranks, int threads) {
   const RunConfig& config = input.config;
-  const PlanRequest request{.config = config,
-                            .ranks = ranks,
-                            .threads = threads,
-                            .dtype = config.train.dtype,
-                            .carrier = ranks > 1 ? PlanRequest::Carrier::mpi : PlanRequest::Carrier::memory};
+  const PlanRequest request = plan_of(config, ranks, threads);
   if (!input.data) return print_dry_run_without_data(request);
   const RunSteps steps = resolve_steps(config, input.data->train.samples(config.data.seq_len));
   warn_of_long_warmup(steps);
+  check_decay(steps, false);
   print_dry_run(request, steps);
 }
 
@@ -178,6 +160,7 @@ std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, co
   if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
   const RunSteps steps = resolve_steps(config, input.data->train.samples(config.data.seq_len));
   warn_of_long_warmup(steps);
+  check_decay(steps, arguments.resume && !list_checkpoints(arguments.out).empty());
   require_room_for_checkpoints(arguments, config, steps);
   return std::make_unique<RunDirectory>(
       arguments.out, arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
@@ -190,9 +173,42 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
   return flops;
 }
 
+/// Before anything large is asked for: every rank looks at its own host.
+void check_memory(Communicator& ranks, const RunConfig& config, int threads) {
+  const std::int64_t here = ranks_on_this_host(ranks);
+  agree(ranks, [&] {
+    if (const auto room = memory_room()) require_memory(plan_of(config, ranks.size(), threads), here, *room);
+  });
+}
+
+/// Values, and the rest of the state where there is one.
+void fill(Trainer& trainer, ShardedModel& sharded, const RunInput& input,
+          const std::optional<Checkpoint>& checkpoint) {
+  const auto& files = input.start.files;
+  if (checkpoint) {
+    trainer.resume(*checkpoint);
+  } else if (files && input.start.kind == RunStart::Kind::fork) {
+    trainer.fork(*files->checkpoint());
+  } else if (files) {
+    sharded.load(files->tensors(), files->path().string());
+  } else {
+    sharded.parameters().initialise(static_cast<std::uint64_t>(input.config.train.seed),
+                                    input.config.model.initializer_range);
+  }
+}
+
+/// The run directory as it is before the first step. A complete run's stays as it was.
+void begin_records(const RunDirectory& directory, const RunInput& input, const Trainer& trainer,
+                   JobRecord& record) {
+  if (trainer.complete()) return;
+  directory.write_config(to_toml(input.config));
+  if (input.data->tokenizer) directory.copy_tokenizer(*input.data->tokenizer);
+  record.begin(directory.path(), input.start, trainer, input.config, input.data->identity);
+}
+
 void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
   Watchdog watchdog(ranks, watchdog_options());
-  std::optional<ModelFiles> start = open_start(ranks, arguments.init_from);
+  RunStart start = open_start(ranks, arguments);
   RunInput input;
   std::unique_ptr<RunDirectory> directory;
   agree(ranks, [&] { input = read_input(arguments, ranks, std::move(start)); });
@@ -204,35 +220,31 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
     if (ranks.rank() == 0) directory = open_directory(arguments, input);
   });
   std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
+  check_memory(ranks, input.config, threads);
+  JobRecord record(ranks, threads);
 
   const RunConfig& config = input.config;
   Context context({.threads = threads});
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
                   peak_flops(ranks, context, config.train.dtype));
-  agree(ranks, [&] {
-    if (checkpoint) {
-      trainer.resume(*checkpoint);
-    } else if (input.start) {
-      sharded.load(input.start->tensors(), input.start->path().string());
-    } else {
-      sharded.parameters().initialise(static_cast<std::uint64_t>(config.train.seed),
-                                      config.model.initializer_range);
-    }
-  });
+  agree(ranks, [&] { fill(trainer, sharded, input, checkpoint); });
+  if (directory) begin_records(*directory, input, trainer, record);
+  trainer.set_provenance(record.provenance());
   // Their files are mapped: kept open they would hold the space of checkpoints that are removed.
   checkpoint.reset();
-  input.start.reset();
-  if (directory && !trainer.complete()) {  // else the config stays that of the steps that were done
-    directory->write_config(to_toml(config));
-    if (input.data->tokenizer) directory->copy_tokenizer(*input.data->tokenizer);
-  }
-  trainer.run(signals, watchdog);
+  input.start.files.reset();
+  record.run(trainer, [&] {
+    trainer.run(signals, watchdog);
+    return trainer.complete() ? 0 : signals.stopped_by();
+  });
   ranks.barrier("end")
       .wait();  // a rank without a watchdog would wait for ever for one that hangs in its last save
+  if (directory) record.print_end(directory->path(), trainer);
 }
 
-void train(const TrainArguments& arguments) {
+void train(TrainArguments arguments) {
+  settle(arguments);
   StopSignals signals;  // before MPI and every thread
   run_job_together([&](Communicator& ranks) { train_on(ranks, signals, arguments); });
 }
@@ -242,20 +254,7 @@ void train(const TrainArguments& arguments) {
 void add_train_command(CLI::App& program) {
   auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = program.add_subcommand("train", "Train a model: the main job");
-  command->add_option("config", arguments->config, "run configuration (TOML)")
-      ->required()
-      ->type_name("CONFIG");
-  command->add_option("overrides", arguments->overrides, "keys to override, such as moe.aux_loss_alpha=0.003")
-      ->type_name("key=value");
-  command->add_option("--out", arguments->out, "run directory: new or empty, unless --resume")
-      ->type_name("RUN");
-  command->add_flag("--resume", arguments->resume,
-                    "go on from the newest valid checkpoint in --out, or start");
-  command->add_option("--init-from", arguments->init_from, "start from the weights of this model")
-      ->type_name("MODEL");
-  command->add_flag("--dry-run", arguments->dry_run,
-                    "print the resolved config, parameters, FLOPs and bytes; train nothing");
-  command->footer(kExample);
+  add_train_options(*command, *arguments);
   command->callback([arguments] { train(*arguments); });
 }
 

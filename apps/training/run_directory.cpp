@@ -4,15 +4,14 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <optional>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "apps/runs/metrics_file.hpp"
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"
-#include "data/files/strict_json.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
@@ -42,28 +41,19 @@ bool is_failed_start(const fs::path& directory) {
     if (name == "metrics.jsonl") return entry.file_size() == 0;
     if (name == "router.bin") return entry.file_size() <= RouterLayout::kHeaderBytes;
     if (name == "checkpoints") return entry.is_directory() && fs::is_empty(entry.path());
-    return name == ".lock" || name == "log.txt" || name == "config.toml" || name == "tensorboard" ||
-           name.starts_with("tokenizer.");
+    return name == ".lock" || name == "log.txt" || name == "config.toml" || name == "run.json" ||
+           name == "tensorboard" || name.starts_with("tokenizer.");
   };
   return std::ranges::all_of(fs::directory_iterator(directory), is_ours_and_empty);
 }
 
-/// The step of a row of metrics.jsonl; nothing where the line is no such row.
-std::optional<std::int64_t> step_of_row(const std::string& line) try {
-  const nlohmann::json row = parse_json(line, "metrics.jsonl");
-  return row.at("step").get<std::int64_t>();
-} catch (const Error&) {
-  return std::nullopt;
-} catch (const nlohmann::json::exception&) {
-  return std::nullopt;
-}
-
 std::string router_header(const RouterLayout& layout) {
-  const nlohmann::ordered_json header{{"format", "granule-router/1"},
-                                      {"dtype", "int32"},
-                                      {"layers", layout.layers},
-                                      {"experts", layout.experts},
-                                      {"header_bytes", RouterLayout::kHeaderBytes}};
+  nlohmann::ordered_json header{{"format", "granule-router/1"},
+                                {"dtype", "int32"},
+                                {"layers", layout.layers},
+                                {"experts", layout.experts},
+                                {"header_bytes", RouterLayout::kHeaderBytes}};
+  if (layout.first_step > 1) header["first_step"] = layout.first_step;
   std::string text = header.dump();
   GRANULE_CHECK(text.size() < RouterLayout::kHeaderBytes, "router.bin: a header of {} bytes", text.size());
   text.resize(RouterLayout::kHeaderBytes - 1, ' ');
@@ -107,7 +97,8 @@ void RunDirectory::forget() {
     const std::string name = entry.path().filename();
     if (name.starts_with("tokenizer")) ours.push_back(entry.path());
   }
-  for (const char* name : {"config.toml", "metrics.jsonl", "router.bin", "log.txt", "checkpoints"})
+  for (const char* name :
+       {"config.toml", "metrics.jsonl", "router.bin", "log.txt", "run.json", "checkpoints"})
     ours.push_back(path_ / name);
   for (const fs::path& path : ours) fs::remove(path, ignored);  // checkpoints/ where it is empty
   fs::remove_all(path_ / "tensorboard", ignored);
@@ -129,20 +120,9 @@ void RunDirectory::copy_tokenizer(const fs::path& tokenizer) const {
 }
 
 void RunDirectory::cut_metrics(std::int64_t step) {
-  const fs::path path = path_ / "metrics.jsonl";
-  std::ifstream file(path);
-  std::string kept;
-  std::int64_t lines = 0;
-  for (std::string line;
-       std::getline(file, line) && !file.eof();) {  // a last line without its end was cut short
-    const auto found = step_of_row(line);
-    if (!found)
-      log("metrics.jsonl is damaged: what stands behind its line " + std::to_string(lines) + " is cut off");
-    if (!found || *found > step) break;
-    kept += line + '\n';
-    ++lines;
-  }
-  write_file(path, kept);
+  const MetricsCut cut = granule::cut_metrics(path_ / "metrics.jsonl", step);
+  if (cut.damaged)
+    log(fmt::format("metrics.jsonl is damaged: what follows its line {} is cut off", cut.rows));
 }
 
 void RunDirectory::cut_router(const RouterLayout& layout, std::int64_t step) {
@@ -150,12 +130,13 @@ void RunDirectory::cut_router(const RouterLayout& layout, std::int64_t step) {
   const std::string header = router_header(layout);
   std::ifstream file(path, std::ios::binary);
   std::string found(header.size(), '\0');
-  if (step == 0 || !file) {
+  const std::int64_t records = step - layout.first_step + 1;
+  if (records == 0 || !file) {
     write_file(path, header);
   } else if (!file.read(found.data(), static_cast<std::streamsize>(found.size())) || found != header) {
     user_error("the record of another model", path.string(), "move it away to start a new record");
   }
-  const auto size = header.size() + static_cast<std::size_t>(step) * layout.record_bytes();
+  const auto size = header.size() + static_cast<std::size_t>(records) * layout.record_bytes();
   if (fs::file_size(path) < size) log("router.bin lost steps in a crash: they read as zero");
   std::error_code failure;
   fs::resize_file(path, size, failure);

@@ -15,12 +15,13 @@
 
 namespace granule {
 
-/// What router.bin holds: int32 counts [layer][expert] of every step from 1 on, little-endian, behind
-/// `kHeaderBytes` bytes of JSON ({"format": "granule-router/1", "dtype": "int32", "layers": […], "experts":
-/// E, "header_bytes": …}) padded with spaces and closed by a newline.
+/// What router.bin holds: int32 counts [layer][expert] of every step from `first_step` on, little-endian,
+/// behind `kHeaderBytes` bytes of JSON ({"format": "granule-router/1", "dtype": "int32", "layers": […],
+/// "experts": E, "header_bytes": …}) padded with spaces and closed by a newline.
 struct RouterLayout {
   std::vector<std::int64_t> layers;
   std::int64_t experts = 0;
+  std::int64_t first_step = 1;  ///< of the first record: later in a fork, whose header says so
   static constexpr std::size_t kHeaderBytes = 4096;
   [[nodiscard]] std::size_t record_bytes() const {
     return layers.size() * static_cast<std::size_t>(experts) * 4;

@@ -75,8 +75,9 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
   return row;
 }
 
-std::string progress_text(const StepReport& report, std::int64_t total_steps) {
+std::string progress_text(const StepReport& report, std::int64_t total_steps, const Pace& pace) {
   std::string text = fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, report.losses.ce);
+  if (const auto mean = pace.mean_ce()) text += fmt::format("  mean {:.4f}", *mean);
   if (!report.losses.aux_by_layer.empty()) text += fmt::format("  aux {:.4f}", report.losses.aux());
   if (!report.routers.empty()) text += fmt::format("  load cv {:.2f}", mean_load_cv(report.routers));
   text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, report.grad_norm,
@@ -87,6 +88,9 @@ std::string progress_text(const StepReport& report, std::int64_t total_steps) {
     if (report.evaluation->bits_per_byte)
       text += fmt::format(" ({:.3f} bits/byte)", *report.evaluation->bits_per_byte);
   }
+  const std::int64_t left = total_steps - report.step;
+  if (const auto seconds = pace.seconds_left(left); seconds && left > 0)
+    text += fmt::format("  {} left", duration_text(*seconds));
   return text;
 }
 

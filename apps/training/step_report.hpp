@@ -6,6 +6,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "apps/runs/pace.hpp"
 #include "apps/training/evaluation.hpp"
 #include "apps/training/router_report.hpp"
 #include "moe/objective.hpp"
@@ -30,7 +31,7 @@ struct StepReport {
 
 /// Numbers that are not finite are null.
 [[nodiscard]] nlohmann::ordered_json metrics_row(const StepReport& report);
-/// "step 120/1000  ce 5.432  aux 1.031  …"
-[[nodiscard]] std::string progress_text(const StepReport& report, std::int64_t total_steps);
+/// "step 120/1000  ce 5.432  mean 5.501  aux 1.031  …  3 min 05 s left"
+[[nodiscard]] std::string progress_text(const StepReport& report, std::int64_t total_steps, const Pace& pace);
 
 }  // namespace granule

@@ -39,8 +39,9 @@ void StopSignals::listen() {
     if (finished_) return;
     if (signal == SIGUSR1) {
       save_ = true;
-    } else if (stop_.exchange(true)) {
-      _exit(128 + signal);
+    } else {
+      stopped_by_ = signal;
+      if (stop_.exchange(true)) _exit(128 + signal);
     }
   }
 }

@@ -19,12 +19,15 @@ class StopSignals {
   StopSignals& operator=(const StopSignals&) = delete;
   /// What was asked for since the last call; a stop stays asked for.
   [[nodiscard]] SignalRequest take();
+  /// The signal that asked this process to stop; 0: none.
+  [[nodiscard]] int stopped_by() const { return stopped_by_; }
   /// What asked for a save until now has had it: one signal to a job reaches its ranks at different steps.
   void forget_saves() { save_ = false; }
 
  private:
   void listen();
 
+  std::atomic<int> stopped_by_{0};
   std::atomic<bool> stop_{false}, save_{false}, finished_{false};
   std::thread listener_;
 };

@@ -45,18 +45,6 @@ std::string memory_text(const MemoryTable& memory) {
   return text + fmt::format(" {:.1f} MiB at the peak", mib(memory.peak_total()));
 }
 
-nlohmann::json to_json(const StepGuardState& state) {
-  return {{"skips_in_row", state.skips_in_row},
-          {"skips", state.skips},
-          {"losses", state.losses},
-          {"grad_norms", state.grad_norms}};
-}
-
-StepGuardState guard_state_from(const nlohmann::json& saved) {
-  return {saved.at("skips_in_row").get<std::int64_t>(), saved.at("skips").get<std::int64_t>(),
-          saved.at("losses").get<std::vector<double>>(), saved.at("grad_norms").get<std::vector<double>>()};
-}
-
 bool due(std::int64_t step, std::int64_t every) {
   return every > 0 && step % every == 0;
 }
@@ -124,7 +112,7 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
                  report.step, context_.step_memory().in_use());
   report.routers = router_reports(model_, router_, sharded_.parameters());
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  report.tokens = report.step * totals_.target_tokens;
+  report.tokens = tokens_after(report.step);
   report.tokens_per_second = static_cast<double>(totals_.target_tokens) / report.seconds;
   report.epoch = static_cast<double>(loader_->consumed_samples()) /
                  static_cast<double>(data_.train.samples(config_.data.seq_len));
@@ -138,6 +126,9 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
 }
 
 void Trainer::record(StepReport& report) {
+  means_.add(report);
+  pace_.add(report.verdict == StepVerdict::apply ? report.losses.ce : std::nan(""));
+  last_ce_ = report.losses.ce;
   if (directory_ != nullptr) directory_->append_counts(router_.counts());
   const bool last = report.step == steps_.total;
   const bool evaluated =
@@ -152,10 +143,12 @@ void Trainer::record(StepReport& report) {
                                   .units = &sharded_.parameters()});
   }
   if (directory_ == nullptr) return;
-  const std::string text = progress_text(report, steps_.total);
+  const std::string text = progress_text(report, steps_.total, pace_);
   const bool skipped = report.verdict != StepVerdict::apply;
   if (!evaluated && !last && !skipped && !due(report.step, steps_.log_every)) return directory_->status(text);
-  directory_->append_metrics(metrics_row(report));
+  nlohmann::ordered_json row = metrics_row(report);
+  means_.put_into(row);
+  directory_->append_metrics(row);
   directory_->log(text);
   if (report.evaluation && !std::isfinite(report.evaluation->ce)) {
     directory_->log(
@@ -177,6 +170,7 @@ std::string Trainer::start_text() const {
   std::string text = counted(ranks_.size(), "rank") + " of " + counted(context_.pool().size(), "thread");
   if (ranks_.size() > 1) text += fmt::format(", ep {}, ZeRO {}", config_.parallel.ep, config_.parallel.zero);
   if (done_ == 0) return text + ": from the beginning";
+  if (saved_ < 0) return text + fmt::format(": a fork after step {}", done_);
   return text + fmt::format(": going on from {}", checkpoint_name(done_));
 }
 
@@ -190,14 +184,18 @@ SignalRequest Trainer::agree_on_request(StopSignals& signals, StepReport& report
 void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   if (directory_ != nullptr) {
     directory_->open_records(
-        {model_.moe_layers(), model_.moe().n_routed_experts}, done_,
+        {model_.moe_layers(), model_.moe().n_routed_experts, begun_.step + 1}, done_,
         config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
   }
   loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
-                                     loader_options(config_, ranks_, done_ * config_.train.batch_size));
+                                     loader_options(config_, ranks_, samples_after(done_)));
   tell(start_text());
+  if (!complete()) {
+    for (const std::string& note : notes_) tell(note);
+  }
   SignalRequest request = SignalRequest::none;
   const std::int64_t first = done_;
+  pace_ = Pace();
   while (!complete() && request != SignalRequest::stop) {
     StepReport report = step(done_ + 1);
     watchdog.step_took(report.seconds);
@@ -232,10 +230,10 @@ void Trainer::give_up(const StepReport& last) const {
 }
 
 nlohmann::json Trainer::sections() const {
-  return {{"config", to_json(config_)},
-          {"data", data_.identity},
-          {"optimizer", {{"steps", optimizer_.steps()}}},
-          {"step_guard", to_json(guard_.state())}};
+  nlohmann::json all{
+      {"config", to_json(config_)}, {"data", data_.identity}, {"optimizer", {{"steps", optimizer_.steps()}}}};
+  add_records_to(all);
+  return all;
 }
 
 void Trainer::save() {
@@ -250,7 +248,7 @@ void Trainer::save() {
   if (checkpoints_) {
     directory_->sync();
     CheckpointContent content{.step = done_,
-                              .consumed_samples = done_ * config_.train.batch_size,
+                              .consumed_samples = samples_after(done_),
                               .sections = sections(),
                               .model = model,
                               .optimizer = optimizer,
@@ -271,16 +269,13 @@ void Trainer::save() {
 void Trainer::resume(const Checkpoint& checkpoint) {
   const auto& saved = checkpoint.sections();
   const std::string source = checkpoint.path().string();
-  check_resumable(run_config_from_json(saved.at("config"), source), config_, source);
+  const RunConfig before = run_config_from_json(saved.at("config"), source);
+  check_resumable(before, config_, source);
   require_same_data(saved.at("data"), data_, source);
-  sharded_.load(checkpoint.model(), source);
-  const ParameterStore& store = model_.parameters();
-  const ShardPlan& plan = sharded_.parameters().plan();
-  load_part(store, plan, optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
-  load_part(store, plan, optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());
-  optimizer_.set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
-  if (saved.contains("step_guard")) guard_.set_state(guard_state_from(saved.at("step_guard")));
+  load_state(checkpoint);
+  take_records_from(saved);
   done_ = saved_ = checkpoint.step();
+  note_learning_rate(before);
   if (checkpoints_) checkpoints_->resumed_from(saved_);
 }
 

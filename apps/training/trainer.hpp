@@ -2,6 +2,9 @@
 #pragma once
 #include <chrono>
 
+#include "apps/runs/fork_source.hpp"
+#include "apps/runs/pace.hpp"
+#include "apps/runs/step_means.hpp"
 #include "apps/training/run_data.hpp"
 #include "apps/training/run_directory.hpp"
 #include "apps/training/step_report.hpp"
@@ -26,8 +29,17 @@ class Trainer {
 
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
+  /// The same of another run's checkpoint, whose config may differ in all that keeps the shapes. Where the
+  /// data, or the order in which they are read, are others, they are read from their beginning.
+  void fork(const Checkpoint& source);
+  /// What checkpoints say of where the run comes from. Rank 0's.
+  void set_provenance(nlohmann::json record) { provenance_ = std::move(record); }
   /// Whether the last step is done: from the start when the checkpoint resumed from was it.
   [[nodiscard]] bool complete() const { return done_ >= steps_.total; }
+  [[nodiscard]] std::int64_t done() const { return done_; }
+  [[nodiscard]] std::int64_t total() const { return steps_.total; }
+  /// Cross-entropy of the last step that this object took.
+  [[nodiscard]] std::optional<double> last_ce() const { return last_ce_; }
   /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
   /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.
   /// The watchdog hears how long steps take.
@@ -48,6 +60,14 @@ class Trainer {
   [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
 
+  // trainer_state.cpp
+  void load_state(const Checkpoint& checkpoint);
+  void add_records_to(nlohmann::json& sections) const;
+  void take_records_from(const nlohmann::json& sections);
+  void note_learning_rate(const RunConfig& before);
+  [[nodiscard]] std::int64_t samples_after(std::int64_t step) const;
+  [[nodiscard]] std::int64_t tokens_after(std::int64_t step) const;
+
   Context& context_;
   ShardedModel& sharded_;
   Model& model_;
@@ -64,8 +84,14 @@ class Trainer {
   std::vector<GlobalTensor> tensors_;            // what a checkpoint holds
   std::optional<CheckpointWriter> checkpoints_;  // rank 0's
   std::unique_ptr<Loader> loader_;
-  std::int64_t done_ = 0;    // steps
-  std::int64_t saved_ = -1;  // step of the newest checkpoint
+  RunPosition begun_;  // where the run's first step is, in its data too
+  StepMeans means_;    // since the last row of metrics.jsonl
+  Pace pace_;
+  std::optional<double> last_ce_;
+  nlohmann::json provenance_;
+  std::vector<std::string> notes_;  // to be said before the first step
+  std::int64_t done_ = 0;           // steps
+  std::int64_t saved_ = -1;         // step of the newest checkpoint
 };
 
 }  // namespace granule

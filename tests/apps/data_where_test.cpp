@@ -90,6 +90,45 @@ TEST_CASE("data where knows the sources of a mix, and shards that do not tell th
   check_against_loader(shop, {{shop.path("data"), 2.0}, {shop.path("more"), 1.0}}, 8);
 }
 
+TEST_CASE("data where finds data that stand elsewhere now, if they are the same") {
+  const Workshop shop;
+  fs::copy(shop.directory / "data", shop.directory / "more", fs::copy_options::recursive);
+  fs::remove(shop.directory / "more/train-00000.h5");
+  write_shard(shop.directory / "more/train-00000.h5", patterned_documents(9, 70, 59), 59);
+  REQUIRE(shop.train("run").exit_code == 0);
+  REQUIRE(shop.train("mixed", {"data.path=\"\"", "data.mix=[{path = \"" + shop.path("data") +
+                                                     "\", weight = 2}, {path = \"" + shop.path("more") +
+                                                     "\", weight = 1}]"})
+              .exit_code == 0);
+  const auto found = [&](const char* run, std::vector<std::string> data) {
+    std::vector<std::string> arguments{"data", "where"};
+    for (const std::string& directory : data) arguments.insert(arguments.end(), {"--data", directory});
+    arguments.insert(arguments.end(), {shop.path(run), "--step", "7"});
+    return run_program(arguments);
+  };
+  const auto before = nlohmann::json::parse(found("run", {}).out);
+  const auto mixed = nlohmann::json::parse(found("mixed", {}).out);
+  fs::rename(shop.directory / "data", shop.directory / "moved");
+  CHECK(found("run", {}).exit_code == 2);
+  const auto same = [](const nlohmann::json& a, const nlohmann::json& b) {
+    REQUIRE(a["samples"].size() == b["samples"].size());
+    for (std::size_t i = 0; i < a["samples"].size(); ++i)
+      CHECK(a["samples"][i]["documents"] == b["samples"][i]["documents"]);
+  };
+  same(nlohmann::json::parse(found("run", {shop.path("moved")}).out), before);
+  same(nlohmann::json::parse(found("mixed", {shop.path("moved"), shop.path("more")}).out), mixed);
+  const auto refused = [&](const char* run, std::vector<std::string> data, const std::string& message) {
+    const ProgramResult result = found(run, std::move(data));
+    INFO(result.err);
+    CHECK(result.exit_code == 2);
+    CHECK(result.err.find(message) != std::string::npos);
+  };
+  refused("run", {shop.path("more")}, "the data is not what the run was trained on");
+  refused("mixed", {shop.path("more"), shop.path("moved")}, "the data is not what the run was trained on");
+  refused("mixed", {shop.path("moved")}, "the run has 2 sources of data, and 1 is given (--data)");
+  refused("run", {shop.path("moved"), shop.path("more")}, "the run has 1 source of data, and 2 are given");
+}
+
 TEST_CASE("data where refuses steps that are not there, changed data and what is no run") {
   const Workshop shop;
   REQUIRE(shop.train("run").exit_code == 0);

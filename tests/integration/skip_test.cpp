@@ -65,6 +65,13 @@ json state_of(const Workshop& shop, const char* run, std::int64_t step) {
   return json::parse(text_of(shop.checkpoint(run, step) / "state.json"));
 }
 
+/// What is the same however often a run was stopped.
+json without_provenance(json state) {
+  state["sections"].erase("provenance");
+  state.erase("checksum");
+  return state;
+}
+
 }  // namespace
 
 TEST_CASE("a step that is not finite is skipped, nothing but the data and the schedule goes on") {
@@ -185,5 +192,6 @@ TEST_CASE("a spike is skipped where spike_sigma asks for it, bit for bit the sam
   REQUIRE(shop.train("halves", with(guarded, {"--resume"})).exit_code == 0);
   CHECK(shop.metrics("halves") == rows);
   CHECK(shop.tensors("halves", 220) == shop.tensors("straight", 220));
-  CHECK(state_of(shop, "halves", 220) == state_of(shop, "straight", 220));
+  CHECK(without_provenance(state_of(shop, "halves", 220)) ==
+        without_provenance(state_of(shop, "straight", 220)));
 }

@@ -7,6 +7,8 @@
 
 #include "apps/commands/data/data_command.hpp"
 #include "apps/console.hpp"
+#include "apps/runs/fork_source.hpp"
+#include "apps/runs/saved_run.hpp"
 #include "apps/training/run_data.hpp"
 #include "core/error.hpp"
 #include "distributed/checkpoint.hpp"
@@ -17,38 +19,45 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// The newest manifest of the run that can be read: its tensors are not wanted, and not looked at.
-std::optional<CheckpointManifest> newest_manifest(const fs::path& run) {
-  for (const StepDirectory& directory : list_checkpoints(run)) {
-    try {
-      return load_manifest(directory.path);
-    } catch (const NewerCheckpoint&) {
-      throw;
-    } catch (const Error& damage) {
-      say("granule: warning: passed over {}: {}", directory.path.string(), damage.what());
-    }
+struct Arguments {
+  fs::path run;
+  std::int64_t step = 0;
+  std::vector<std::string> data;  // a directory for each source; none: where the run's config has them
+};
+
+/// The same sources in other directories.
+void move_sources(RunConfig& config, const Arguments& arguments) {
+  if (arguments.data.empty()) return;
+  const std::vector<DataMix::Part> sources = config.data.sources();
+  if (sources.size() != arguments.data.size()) {
+    user_error(fmt::format("the run has {} source{} of data, and {} {} given", sources.size(),
+                           sources.size() == 1 ? "" : "s", arguments.data.size(),
+                           arguments.data.size() == 1 ? "is" : "are"),
+               "--data", "repeat --data once for each source, in the order of the run's data.mix");
   }
-  return std::nullopt;
+  if (config.data.mix.empty()) {
+    config.data.path = fs::absolute(arguments.data[0]);
+    return;
+  }
+  for (std::size_t i = 0; i < sources.size(); ++i)
+    config.data.mix[i].directory = fs::absolute(arguments.data[i]);
 }
 
-RunConfig config_of(const fs::path& run) {
-  const fs::path file = run / "config.toml";
-  if (!fs::is_regular_file(file)) {
-    user_error("this is no run directory: there is no config.toml", run.string(),
-               "give the --out of granule train");
-  }
-  return load_run_config(file, {});
+RunConfig config_of(const Arguments& arguments) {
+  RunConfig config = load_run_config(config_file_of(arguments.run), {});
+  move_sources(config, arguments);
+  return config;
 }
 
 /// Refuses a config or data that are not those which the run was saved with.
-void require_unchanged(const fs::path& run, const RunConfig& config, const RunData& data) {
-  const std::optional<CheckpointManifest> manifest = newest_manifest(run);
+void require_unchanged(const fs::path& run, const RunConfig& config, const RunData& data,
+                       const std::optional<CheckpointManifest>& manifest) {
   if (!manifest) {
     say("granule: warning: {} has no checkpoint, so nothing tells whether the data has changed since",
         run.string());
     return;
   }
-  check_resumable(run_config_from_json(manifest->sections.at("config"), run.string()), config, run.string());
+  check_resumable(saved_config(*manifest, run.string()), config, run.string());
   require_same_data(manifest->sections.at("data"), data, run.string());
 }
 
@@ -86,22 +95,27 @@ Json sample_of(const RunConfig& config, const DataMix& train, MixSampler& sample
           {"documents", std::move(documents)}};
 }
 
-void where(const fs::path& run, std::int64_t step) {
-  const RunConfig config = config_of(run);
+void where(const Arguments& arguments) {
+  const auto& [run, step, given] = arguments;
+  const RunConfig config = config_of(arguments);
   RunConfig training = config;
   training.eval.every = Period{};  // the validation split is not looked at
   const RunData data = open_run_data(training);
   const std::int64_t steps = resolve_steps(config, data.train.samples(config.data.seq_len)).total;
-  if (step < 1 || step > steps) {
+  const std::optional<CheckpointManifest> manifest = newest_manifest(run);
+  const RunPosition begun = manifest ? beginning_of(manifest->sections) : RunPosition{};
+  if (step <= begun.step || step > steps) {
     user_error(fmt::format("there is no step {}", step), run.string(),
-               fmt::format("the run has steps 1 to {}", steps));
+               fmt::format("the run has steps {} to {}{}", begun.step + 1, steps,
+                           begun.step > 0 ? "; granule inspect tells the run that it is a fork of" : ""));
   }
-  require_unchanged(run, config, data);
+  require_unchanged(run, config, data, manifest);
   MixSampler sampler = sampler_of(config, data.train);
   Json samples = Json::array();
   std::size_t documents = 0;
+  const std::int64_t first = begun.samples + (step - 1 - begun.step) * config.train.batch_size;
   for (std::int64_t i = 0; i < config.train.batch_size; ++i) {
-    samples.push_back(sample_of(config, data.train, sampler, (step - 1) * config.train.batch_size + i));
+    samples.push_back(sample_of(config, data.train, sampler, first + i));
     documents += samples.back()["documents"].size();
   }
   say("step {} of {}: {} samples of {} tokens, {} pieces of documents", step, steps, samples.size(),
@@ -114,18 +128,19 @@ void where(const fs::path& run, std::int64_t step) {
 }  // namespace
 
 void add_data_where_command(CLI::App& data) {
-  struct Arguments {
-    fs::path run;
-    std::int64_t step = 0;
-  };
   CLI::App& command = *data.add_subcommand("where", "Show which documents a step of a run saw");
   const auto arguments = std::make_shared<Arguments>();
   command.add_option("run", arguments->run, "run directory")->required()->type_name("RUN");
   command.add_option("--step", arguments->step, "step, counted from 1 as in metrics.jsonl")
       ->required()
       ->type_name("N");
+  command
+      .add_option("--data", arguments->data,
+                  "where the run's data are now; of a data.mix once for each source, in its order")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   command.footer("Example: granule data where runs/tiny --step 120");
-  command.callback([arguments] { where(arguments->run, arguments->step); });
+  command.callback([arguments] { where(*arguments); });
 }
 
 }  // namespace granule

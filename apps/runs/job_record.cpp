@@ -1,0 +1,75 @@
+#include "apps/runs/job_record.hpp"
+
+#include <cstring>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/console.hpp"
+#include "apps/runs/job_hosts.hpp"
+#include "apps/runs/run_status.hpp"
+#include "core/error.hpp"
+
+namespace granule {
+
+using nlohmann::json;
+
+JobRecord::JobRecord(Communicator& ranks, int threads)
+    : hosts_(each_once(hosts_of_ranks(ranks))), ranks_(ranks.size()), threads_(threads) {}
+
+void JobRecord::begin(const std::filesystem::path& run, const RunStart& start, const Trainer& trainer,
+                      const RunConfig& config, const json& data) {
+  run_ = run;
+  provenance_.emplace(start.before, described_start(start, config));
+  provenance_->begin({.hosts = hosts_,
+                      .ranks = ranks_,
+                      .threads = threads_,
+                      .from_step = trainer.done(),
+                      .steps = trainer.total()},
+                     described_data(config, data));
+  provenance_->write(run);
+}
+
+json JobRecord::provenance() const {
+  return provenance_ ? provenance_->record() : json();
+}
+
+void JobRecord::end_session(std::int64_t step, const json& stopped_by) {
+  if (!provenance_) return;
+  provenance_->end(step, stopped_by);
+  try {
+    provenance_->write(run_);
+  } catch (const Error& error) {  // the checkpoints are what counts
+    say("granule: warning: {}", error.what());
+  }
+}
+
+int JobRecord::run(const Trainer& trainer, const std::function<int()>& train) {
+  try {
+    const int signal = train();
+    if (signal != 0) stopped_by_ = std::string("SIG") + sigabbrev_np(signal);
+    end_session(trainer.done(), signal != 0 ? json(stopped_by_) : json());
+    return signal;
+  } catch (const Error& error) {
+    end_session(trainer.done(), as_utf8(error.what()));
+    throw;
+  }
+}
+
+void JobRecord::print_end(const std::filesystem::path& run, const Trainer& trainer) const {
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
+  const nlohmann::ordered_json end = end_of_run({.run = run,
+                                                 .step = trainer.done(),
+                                                 .steps = trainer.total(),
+                                                 .stopped_by = stopped_by_,
+                                                 .ce = trainer.last_ce(),
+                                                 .seconds = seconds.count()});
+  try {
+    print_out(end.dump() + "\n");
+  } catch (const ReaderGone&) {
+    return;
+  } catch (const Error& error) {
+    say("granule: warning: {}", error.what());
+  }
+}
+
+}  // namespace granule

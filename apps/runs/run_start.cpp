@@ -1,0 +1,166 @@
+#include "apps/runs/run_start.hpp"
+
+#include <algorithm>
+
+#include "apps/runs/fork_source.hpp"
+#include "apps/runs/provenance.hpp"
+#include "apps/runs/saved_run.hpp"
+#include "core/error.hpp"
+#include "data/files/digest.hpp"
+#include "distributed/agreement.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using Kind = RunStart::Kind;
+
+constexpr std::pair<Kind, const char*> kKinds[] = {
+    {Kind::initialised, "initialised"}, {Kind::model, "init-from"}, {Kind::fork, "fork"}};
+
+const char* name_of(Kind kind) {
+  return std::ranges::find(kKinds, kind, &std::pair<Kind, const char*>::first)->second;
+}
+
+/// What rank 0 finds: kind, path of what is opened, the run's saved config, its provenance.
+struct Found {
+  Kind kind = Kind::initialised;
+  std::string path;
+  json saved_config, before;
+};
+
+/// As it was begun: by the command line, or by an earlier job of the same run.
+void note_beginning(Found& found, const TrainArguments& arguments) {
+  if (!arguments.fork.empty() || !arguments.init_from.empty()) {
+    found.kind = arguments.fork.empty() ? Kind::model : Kind::fork;
+    return;
+  }
+  if (!found.before.is_object()) return;
+  const json& start = found.before.at("start");
+  for (const auto& [kind, name] : kKinds) {
+    if (start.value("kind", "") == name) found.kind = kind;
+  }
+  found.path = start.value("path", "");
+}
+
+/// Without a config file and a fork there must be a run.
+void require_own_config(const TrainArguments& arguments) {
+  std::error_code failure;
+  if (!arguments.config.empty() || !arguments.fork.empty()) return;
+  if (!fs::is_directory(arguments.out, failure)) {
+    user_error("there is no run to go on with", arguments.out.string(),
+               "give the --out of granule train; to begin a run, give a config and --out");
+  }
+  static_cast<void>(config_file_of(arguments.out));
+}
+
+Found look(const TrainArguments& arguments) {
+  require_own_config(arguments);
+  Found found;
+  std::optional<CheckpointManifest> manifest;
+  if (arguments.resume && !arguments.out.empty()) {
+    manifest = newest_manifest(arguments.out);
+    found.before = provenance_of(arguments.out, manifest ? manifest->sections : json::object());
+  }
+  note_beginning(found, arguments);
+  if (manifest) {
+    found.saved_config = manifest->sections.value("config", json());
+  } else if (!arguments.fork.empty()) {
+    found.path = find_fork_source(arguments.fork);
+  } else if (!arguments.init_from.empty()) {
+    found.path = open_model(arguments.init_from).path();
+  }
+  return found;
+}
+
+std::string text_of(const Found& found) {
+  // A path need not be UTF-8; JSON must.
+  const auto bytes = std::vector<std::uint8_t>(found.path.begin(), found.path.end());
+  return json{{"kind", static_cast<int>(found.kind)},
+              {"path", bytes},
+              {"config", found.saved_config},
+              {"before", found.before}}
+      .dump();
+}
+
+Found found_of(const std::string& text) {
+  const json document = json::parse(text);
+  const auto bytes = document.at("path").get<std::vector<std::uint8_t>>();
+  return {static_cast<Kind>(document.at("kind").get<int>()), std::string(bytes.begin(), bytes.end()),
+          document.at("config"), document.at("before")};
+}
+
+/// Model and moe keys alone: how a model was trained is no reason to train on in the same way.
+ConfigBase base_of(const RunConfig& config, const std::string& name) {
+  return {{.model = config.model, .moe = config.moe}, name};
+}
+
+/// A fork without a config file trains on as its source, but for the overrides. A new kind of schedule takes
+/// nothing of the old one.
+ConfigBase whole_base(const ModelFiles& source, const TrainArguments& arguments) {
+  ConfigBase base = source.config_base();
+  const auto is_kind = [](const std::string& word) { return word.starts_with("schedule.kind"); };
+  if (std::ranges::any_of(arguments.overrides, is_kind)) base.config.schedule = {};
+  return base;
+}
+
+}  // namespace
+
+RunStart open_start(Communicator& ranks, const TrainArguments& arguments) {
+  Found found;
+  agree(ranks, [&] {
+    if (ranks.rank() == 0) found = look(arguments);
+  });
+  found = found_of(text_of_rank_0(ranks, text_of(found), "what the run starts from"));
+  RunStart start{.kind = found.kind, .before = std::move(found.before)};
+  agree(ranks, [&] {
+    if (start.kind == Kind::initialised) return;
+    if (!found.saved_config.is_null()) {  // its own checkpoint has everything
+      start.base =
+          base_of(run_config_from_json(found.saved_config, arguments.out.string()), arguments.out.string());
+      return;
+    }
+    start.files = ModelFiles::open(found.path);
+    if (start.kind == Kind::fork && start.files->checkpoint() == nullptr)
+      user_error("this is no checkpoint to fork", found.path, "give RUN or RUN:STEP");
+    start.base = base_of(start.files->config(), start.files->path().string());
+  });
+  return start;
+}
+
+RunConfig config_of_run(const TrainArguments& arguments, const RunStart& start, std::int64_t ranks) {
+  ConfigOptions options{.ranks = ranks, .base = start.base};
+  if (!arguments.config.empty()) return load_run_config(arguments.config, arguments.overrides, options);
+  std::error_code failure;
+  const bool has_own = arguments.resume && fs::exists(arguments.out / "config.toml", failure);
+  if (!has_own && start.kind == Kind::fork && start.files) {
+    options.base = whole_base(*start.files, arguments);
+    return override_run_config(arguments.overrides, options);
+  }
+  return load_run_config(config_file_of(arguments.out), arguments.overrides, options);
+}
+
+json described_start(const RunStart& start, const RunConfig& config) {
+  json described{{"kind", name_of(start.kind)}};
+  if (!start.files) {
+    described["seed"] = config.train.seed;
+    return described;
+  }
+  const ModelFiles& files = *start.files;
+  described["path"] = as_utf8(fs::absolute(files.path()).lexically_normal().string());
+  described["step"] = files.checkpoint() != nullptr ? json(files.checkpoint()->step()) : json();
+  if (files.checkpoint() != nullptr) {
+    described["digest"] = "xxh3:" + xxh3_of_file(files.path() / kManifestName);
+    return described;
+  }
+  Xxh3 digest;
+  for (const std::string& name : files.tensors().names()) {
+    digest.add(std::as_bytes(std::span(name)));
+    digest.add(files.tensors().find(name)->bytes);
+  }
+  described["digest"] = "xxh3:" + digest.finish();
+  return described;
+}
+
+}  // namespace granule

@@ -1,0 +1,39 @@
+#include "apps/runs/saved_run.hpp"
+
+#include "apps/console.hpp"
+#include "core/error.hpp"
+#include "distributed/checkpoint.hpp"
+
+namespace granule {
+
+namespace fs = std::filesystem;
+
+fs::path config_file_of(const fs::path& run) {
+  fs::path file = run / "config.toml";
+  std::error_code failure;
+  if (!fs::is_regular_file(file, failure)) {
+    user_error("this is no run directory: there is no config.toml", run.string(),
+               "give the --out of granule train");
+  }
+  return file;
+}
+
+std::optional<CheckpointManifest> newest_manifest(const fs::path& run) {
+  for (const StepDirectory& directory : list_checkpoints(run)) {
+    try {
+      return load_manifest(directory.path);
+    } catch (const NewerCheckpoint&) {
+      throw;
+    } catch (const Error& damage) {
+      say("granule: warning: passed over {}: {}", directory.path.string(), damage.what());
+    }
+  }
+  return std::nullopt;
+}
+
+RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where) {
+  if (!manifest.sections.contains("config")) refuse_checkpoint("it holds no config", where);
+  return run_config_from_json(manifest.sections.at("config"), where);
+}
+
+}  // namespace granule

@@ -1,0 +1,111 @@
+#include "apps/runs/train_arguments.hpp"
+
+#include "apps/commands/usage.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kFlag = "true";  // of an option without a value
+
+constexpr const char* kExample =
+    "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
+    "A run that was stopped goes on with its own config, or with other values of keys that may change:\n"
+    "  granule train --resume runs/tiny\n"
+    "  granule train --resume runs/tiny train.steps=400\n"
+    "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.\n"
+    "  granule train configs/tiny.toml data.path=DATA --out runs/tiny --resume\n"
+    "A new run goes on from another one's weights and optimizer state with another schedule:\n"
+    "  granule train --fork runs/tiny:100 --out runs/decay schedule.kind=wsd schedule.decay_at=100\n"
+    "Several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA train.micro_batch_size=4 "
+    "--out runs/tiny\n"
+    "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe:\n"
+    "docs/distributed.md.";
+
+/// A key=value word that stands where CONFIG may: no path before the "=", and no file of that name.
+bool is_override(const fs::path& word) {
+  const std::string text = word.string();
+  const auto equals = text.find('=');
+  std::error_code failure;
+  return equals != std::string::npos && text.find('/') > equals && !fs::exists(word, failure);
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code failure;
+  return fs::is_directory(path, failure);
+}
+
+bool same_directory(const fs::path& a, const fs::path& b) {
+  std::error_code failure;
+  return fs::equivalent(a, b, failure) && !failure;
+}
+
+/// RUN in the place of --out. Whether it is there is for rank 0 to see.
+void take_run(TrainArguments& arguments, const fs::path& run) {
+  if (!arguments.out.empty() && !same_directory(arguments.out, run)) {
+    throw UsageError(
+        fmt::format("two run directories are given, {} and {}", run.string(), arguments.out.string()),
+        "name one of them");
+  }
+  arguments.out = run;
+}
+
+void settle_resume(TrainArguments& arguments) {
+  arguments.resume = !arguments.resume_word.empty();
+  if (!arguments.resume) return;
+  if (arguments.resume_word != kFlag) return take_run(arguments, arguments.resume_word);
+  std::error_code failure;
+  const bool is_run =
+      arguments.out.empty() ? !fs::is_regular_file(arguments.config, failure) : is_folder(arguments.config);
+  if (arguments.config.empty() || !is_run) return;
+  take_run(arguments, arguments.config);
+  arguments.config.clear();
+}
+
+}  // namespace
+
+void settle(TrainArguments& arguments) {
+  if (is_override(arguments.config)) {
+    arguments.overrides.insert(arguments.overrides.begin(), arguments.config.string());
+    arguments.config.clear();
+  }
+  settle_resume(arguments);
+  if (!arguments.fork.empty() && !arguments.init_from.empty()) {
+    throw UsageError("--fork and --init-from are both given",
+                     "a run starts from another's whole state, or from a model's weights: leave one out");
+  }
+  if (!arguments.config.empty()) return;
+  const bool own = arguments.resume && !arguments.out.empty();
+  if (!own && arguments.fork.empty()) throw UsageError("CONFIG is missing", "see granule train --help");
+}
+
+void add_train_options(CLI::App& command, TrainArguments& arguments) {
+  command
+      .add_option(
+          "config", arguments.config,
+          "run configuration (TOML); may be left out with --fork, and with --resume, whose RUN may stand "
+          "here instead")
+      ->type_name("CONFIG");
+  command.add_option("overrides", arguments.overrides, "keys to override, such as moe.aux_loss_alpha=0.003")
+      ->type_name("key=value");
+  command.add_option("--out", arguments.out, "run directory: new or empty, unless --resume")
+      ->type_name("RUN");
+  command.add_flag(
+      "--resume", arguments.resume_word,
+      "go on from the newest valid checkpoint of the run, or start; without CONFIG with the run's "
+      "own config");
+  command.add_option("--init-from", arguments.init_from, "start from the weights of this model")
+      ->type_name("MODEL");
+  command
+      .add_option(
+          "--fork", arguments.fork,
+          "start from weights, optimizer state and place in the data of another run, by default of its "
+          "newest checkpoint")
+      ->type_name("RUN[:STEP]");
+  command.add_flag("--dry-run", arguments.dry_run,
+                   "print the resolved config, parameters, FLOPs and bytes; train nothing");
+  command.footer(kExample);
+}
+
+}  // namespace granule

@@ -1,0 +1,293 @@
+// How a run begins and goes on: its own config, another run's state, a source that is gone; and what it
+// leaves on stdout and in run.json.
+#include <csignal>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/mpirun.hpp"
+#include "tests/support/shard_files.hpp"
+#include "tests/support/small_run.hpp"
+#include "tests/support/workshop.hpp"
+
+using namespace granule::test;
+using Catch::Contains;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+ProgramResult program(const std::vector<std::string>& words) {
+  return run_program(words);
+}
+
+json line_of(const ProgramResult& result) {
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  REQUIRE(std::count(result.out.begin(), result.out.end(), '\n') == 1);
+  return json::parse(result.out);
+}
+
+void check_refused(const ProgramResult& result, const std::string& message, int code = 2) {
+  CHECK(result.exit_code == code);
+  CHECK_THAT(result.err, Contains(message));
+}
+
+json run_json(const Workshop& shop, const char* run) {
+  return json::parse(text_of(shop.directory / run / "run.json"));
+}
+
+const std::vector<std::string> kConstant{"schedule.kind=constant", "schedule.warmup=0"};
+
+std::vector<std::string> with(std::vector<std::string> words, const std::vector<std::string>& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+}  // namespace
+
+TEST_CASE("train ends with one line of JSON, when it is complete already too") {
+  const Workshop shop;
+  const json line = line_of(shop.train("run"));
+  const auto rows = shop.metrics("run");
+  CHECK(line["run"] == shop.path("run"));
+  CHECK(line["step"] == 40);
+  CHECK(line["steps"] == 40);
+  CHECK(line["complete"] == true);
+  CHECK(line["stopped_by"].is_null());
+  CHECK(line["ce"] == rows.back()["ce"]);
+  CHECK(line["val_ce"] == rows.back()["val_ce"]);
+  CHECK(line["checkpoint"] == shop.checkpoint("run", 40).string());
+  json again = line_of(shop.train("run", {"--resume"}));
+  for (const char* const key :
+       {"run", "step", "steps", "complete", "stopped_by", "ce", "val_ce", "checkpoint"})
+    CHECK(again[key] == line[key]);
+}
+
+TEST_CASE("a run goes on with its own config, in every form of the command") {
+  const Workshop shop;
+  const std::string run = shop.path("run");
+  REQUIRE(shop.train("run", kConstant).exit_code == 0);
+  const auto goes_on = [&](const std::vector<std::string>& words, int steps) {
+    CAPTURE(words);
+    const json line = line_of(program(with({"train"}, words)));
+    CHECK(line["step"] == steps);
+    CHECK(line["complete"] == true);
+  };
+  goes_on({"--resume", run}, 40);
+  goes_on({"--resume", run, "train.steps=41"}, 41);
+  goes_on({run, "--resume", "train.steps=42"}, 42);
+  goes_on({"--resume", run + "/", "train.steps=43", "log.every=7"}, 43);
+  goes_on({"--resume=" + run, "train.steps=44"}, 44);
+  goes_on({"train.steps=45", "--out", run, "--resume"}, 45);
+  goes_on({"--out", run, "--resume", "train.steps=46"}, 46);
+  goes_on({"--resume", "--out", run, run}, 46);
+  goes_on(with({shop.path("run.toml"), "--resume", "--out", run, "train.steps=47"}, kConstant), 47);
+  goes_on(with({"--resume", shop.path("run.toml"), "--out", run, "train.steps=48"}, kConstant), 48);
+  CHECK(run_json(shop, "run")["sessions"].size() == 9);  // a complete run has no session more
+  CHECK(shop.metrics("run").size() == 48);
+
+  check_refused(program({"train", "--resume"}), "CONFIG is missing");
+  check_refused(program({"train", "--resume", shop.path("nowhere")}), "there is no run to go on with");
+  check_refused(program({"train", "--resume", shop.path("data")}), "there is no config.toml");
+  check_refused(program({"train", "--resume", shop.path("run.toml")}), "--out is missing");
+  check_refused(program({"train", "--resume", run, "--out", shop.path("data")}), "two run directories");
+  check_refused(program({"train", run, "--out", shop.path("fresh")}), "the config is a directory");
+}
+
+TEST_CASE("run.json and checkpoints say which program trained what, where, and how it ended") {
+  const Workshop shop;
+  REQUIRE(shop.train("run", with(kConstant, {"train.threads=1"})).exit_code == 0);
+  REQUIRE(shop.train("run", with(kConstant, {"--resume", "train.steps=44", "train.threads=2"})).exit_code ==
+          0);
+  const json record = run_json(shop, "run");
+  CHECK(record["start"]["kind"] == "initialised");
+  REQUIRE(record["sessions"].size() == 2);
+  const json& first = record["sessions"][0];
+  const json& second = record["sessions"][1];
+  const std::string version = run_program({"--version"}).out;
+  CHECK_THAT(version, Contains(fmt::format("granule {} ({})\ncpu   {}\n", first["version"].get<std::string>(),
+                                           first["commit"].get<std::string>(),
+                                           first["instruction_set"].get<std::string>())));
+  CHECK(first["command"][1] == "train");
+  CHECK(first["hosts"].size() == 1);
+  CHECK(first["ranks"] == 1);
+  CHECK(first["threads"] == 1);
+  CHECK(second["threads"] == 2);
+  CHECK(first["from_step"] == 0);
+  CHECK(first["to_step"] == 40);
+  CHECK(second["from_step"] == 40);
+  CHECK(second["to_step"] == 44);
+  CHECK(first["stopped_by"].is_null());
+  CHECK(first["started"].get<std::string>() <= first["ended"].get<std::string>());
+  CHECK(first["data"]["sources"][0]["path"] == shop.path("data"));
+  CHECK(first["data"]["sources"][0]["sha256"].get<std::string>().size() == 64);
+
+  const json saved =
+      json::parse(text_of(shop.checkpoint("run", 44) / "state.json"))["sections"]["provenance"];
+  CHECK(saved["sessions"][0] == first);
+  CHECK(saved["sessions"][1]["command"] == second["command"]);
+  CHECK(saved["sessions"][1]["ended"].is_null());
+  const ProgramResult inspected = run_program({"inspect", shop.path("run")});
+  CHECK(json::parse(inspected.out)["provenance"] == record);
+  CHECK_THAT(inspected.err, Contains("trained by granule " + first["version"].get<std::string>()));
+  CHECK(json::parse(run_program({"inspect", shop.checkpoint("run", 44)}).out)["provenance"] == saved);
+
+  // A record that is lost is gone on with from the checkpoint.
+  write_text(shop.directory / "run/run.json", "{\"torn");
+  REQUIRE(shop.train("run", with(kConstant, {"--resume", "train.steps=45"})).exit_code == 0);
+  CHECK(run_json(shop, "run")["sessions"].size() == 3);
+}
+
+TEST_CASE("a fork that changes nothing is the run itself, bit for bit") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  const json line =
+      line_of(program({"train", "--fork", shop.path("run") + ":20", "--out", shop.path("fork")}));
+  CHECK(line["step"] == 40);
+  CHECK(shop.tensors("fork", 40) == shop.tensors("run", 40));
+  const auto all = shop.metrics("run"), own = shop.metrics("fork");
+  REQUIRE(own.size() == 20);
+  CHECK(std::equal(own.begin(), own.end(), all.begin() + 20));
+  const std::string router = text_of(shop.directory / "fork/router.bin");
+  REQUIRE(router.size() == 4096 + 20 * 8 * 4);
+  CHECK(json::parse(router.substr(0, 4096))["first_step"] == 21);
+  CHECK(router.substr(4096) == text_of(shop.directory / "run/router.bin").substr(4096 + 20 * 8 * 4));
+  const json start = run_json(shop, "fork")["start"];
+  CHECK(start["kind"] == "fork");
+  CHECK(start["step"] == 20);
+  CHECK(start["path"] == shop.checkpoint("run", 20).string());
+  CHECK_THAT(start["digest"].get<std::string>(), Contains("xxh3:"));
+  // Which data a step saw is known as before.
+  const auto where = [&](const char* run, const char* step) {
+    json report = json::parse(run_program({"data", "where", shop.path(run), "--step", step}).out);
+    return report["samples"];
+  };
+  CHECK(where("fork", "30") == where("run", "30"));
+  check_refused(run_program({"data", "where", shop.path("fork"), "--step", "20"}),
+                "the run has steps 21 to 40");
+
+  // A requeued fork goes on, its source gone, with and without a config file.
+  fs::remove_all(shop.checkpoint("fork", 40));
+  REQUIRE(program({"train", "--resume", shop.path("fork"), "train.steps=30"}).exit_code ==
+          0);  // a checkpoint of 30
+  fs::remove_all(shop.directory / "run");
+  const std::vector<std::string> requeued{"--fork", shop.path("run") + ":20", "--out", shop.path("fork"),
+                                          "--resume"};
+  check_refused(program(with({"train"}, {"--fork", shop.path("run"), "--out", shop.path("other")})),
+                "there is no run to fork");
+  CHECK(line_of(program(with({"train", "train.steps=40"}, requeued)))["step"] == 40);
+  CHECK(line_of(program(with({"train", shop.path("run.toml")}, requeued)))["step"] == 40);
+}
+
+TEST_CASE("a fork may change the schedule, the batch, the data, the type and the layout") {
+  const Workshop shop;
+  REQUIRE(shop.train("run", kConstant).exit_code == 0);
+  const std::string source = shop.path("run") + ":20";
+  const auto fork = [&](const char* out, const std::vector<std::string>& words) {
+    const ProgramResult result = program(with({"train", "--fork", source, "--out", shop.path(out)}, words));
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return result.err;
+  };
+  const std::string decay = fork("decay", {"schedule.kind=wsd", "schedule.decay_at=20"});
+  CHECK_THAT(decay, Contains("the learning rate of step 21 is 9.50e-03, that of step 20 was 1.00e-02"));
+  CHECK(shop.metrics("decay").back()["lr"] == 0.0);
+  CHECK_FALSE(fs::exists(shop.checkpoint("decay", 20)));
+  fork("batch", {"train.batch_size=8", "train.steps=22"});
+  auto rows = shop.metrics("batch");
+  CHECK(rows[0]["tokens"] == 20 * 64 + 128);
+  CHECK(json::parse(text_of(shop.checkpoint("batch", 22) / "state.json"))["consumed_samples"] == 80 + 16);
+  CHECK(json::parse(run_program({"inspect", shop.path("batch")}).out)["tokens"] == 20 * 64 + 2 * 128);
+  CHECK_THAT(fork("seq", {"data.seq_len=8", "train.steps=22"}),
+             Contains("the data are read from their beginning: data.seq_len differs"));
+  CHECK_THAT(fork("seed", {"data.seed=7", "train.steps=22"}), Contains("data.seed differs"));
+  fs::create_directory(shop.directory / "more");
+  write_shard(shop.directory / "more/train-00000.h5", patterned_documents(9, 70, 59), 59);
+  CHECK_THAT(fork("others", {"data.path=" + shop.path("more"), "eval.every=0", "train.steps=22"}),
+             Contains("the data are others"));
+  fork("f64", {"train.dtype=f64", "train.steps=21"});
+  // The state is the source's whatever the ranks: losses of the next step agree.
+  const std::vector<std::string> words{GRANULE_PROGRAM, "train",           "--fork",
+                                       source,          "--out",           shop.path("ranks"),
+                                       "parallel.ep=2", "parallel.zero=3", "train.micro_batch_size=1"};
+  const ProgramResult ranks = under_mpirun(2, words);
+  INFO(ranks.err);
+  REQUIRE(ranks.exit_code == 0);
+  rows = shop.metrics("ranks");
+  CHECK(rows[0]["ce"].get<double>() == Approx(shop.metrics("run")[20]["ce"].get<double>()).epsilon(1e-5));
+  CHECK(rows.back()["ce"].get<double>() == Approx(shop.metrics("run")[39]["ce"].get<double>()).epsilon(1e-3));
+}
+
+TEST_CASE("a fork that cannot be is refused by name") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  const std::string run = shop.path("run");
+  const auto refused = [&](const std::vector<std::string>& words, const std::string& message) {
+    check_refused(program(with({"train", "--out", shop.path("fork")}, words)), message);
+    CHECK_FALSE(fs::exists(shop.directory / "fork/metrics.jsonl"));
+  };
+  refused({"--fork", run + ":21"}, "its checkpoints are of the steps 20, 40");
+  refused({"--fork", run + ":latest"}, "'latest' is no step");
+  refused({"--fork", run}, "raise train.steps");
+  refused({"--fork", run + ":20", "model.hidden_size=32"}, "would change the shape");
+  refused({"--fork", run + ":20", "--init-from", run}, "--fork and --init-from are both given");
+  refused({"--fork", shop.path("data")}, "there is no run to fork");
+}
+
+TEST_CASE("what a run began with is needed to begin only") {
+  const Workshop shop;
+  REQUIRE(shop.train("source").exit_code == 0);
+  REQUIRE(
+      run_program({"export", shop.path("source"), "--format", "hf", "--out", shop.path("hf")}).exit_code ==
+      0);
+  // The model's keys come from the model.
+  std::string config = text_of(shop.directory / "run.toml");
+  config.erase(0, config.find("[data]"));
+  write_text(shop.directory / "short.toml", config);
+  const std::vector<std::string> words{
+      "train",    shop.path("short.toml"),  "--init-from",    shop.path("hf"), "--out", shop.path("run"),
+      "--resume", "schedule.kind=constant", "data.seq_len=16"};
+  REQUIRE(program(words).exit_code == 0);
+  CHECK(run_json(shop, "run")["start"]["kind"] == "init-from");
+  fs::remove_all(shop.directory / "hf");
+  CHECK(line_of(program(with(words, {"train.steps=42"})))["step"] == 42);
+  CHECK(run_json(shop, "run")["start"]["path"] == shop.path("hf"));
+  check_refused(program(with(words, {"moe.moe_intermediate_size=16"})), "would change the shape");
+  check_refused(program({"train", shop.path("short.toml"), "--init-from", shop.path("hf"), "--out",
+                         shop.path("fresh"), "--resume"}),
+                "there is no model here");
+}
+
+TEST_CASE("a lengthened run says that its learning rate jumps, and a decay after the run is refused") {
+  const Workshop shop;
+  const std::vector<std::string> cosine{"schedule.min_lr=1e-4"};
+  REQUIRE(shop.train("run", with(cosine, {"train.steps=20"})).exit_code == 0);
+  const ProgramResult longer = shop.train("run", with(cosine, {"--resume"}));
+  CHECK(longer.exit_code == 0);
+  CHECK_THAT(longer.err,
+             Contains("the learning rate of step 21 is ") &&
+                 Contains(", that of step 20 was 1.00e-04: the schedule is that of a run of 40 steps "
+                          "now, and was of 20\n"));
+  CHECK_THAT(text_of(shop.directory / "run/log.txt"), Contains("the learning rate of step 21"));
+  REQUIRE(shop.train("straight", cosine).exit_code == 0);
+  fs::remove_all(shop.checkpoint("straight", 40));
+  CHECK_THAT(shop.train("straight", with(cosine, {"--resume"})).err, !Contains("the learning rate"));
+  for (const std::string kind : {"wsd", "warmup_step_decay"}) {
+    const std::vector<std::string> late{"schedule.kind=" + kind, "schedule.decay_at=41"};
+    check_refused(shop.train("fresh", late),
+                  "schedule.decay_at comes to step 41, after the run's last step, 40");
+    check_refused(shop.train("fresh", with(late, {"--dry-run"})), "schedule.decay_at comes to step 41");
+    CHECK_FALSE(fs::exists(shop.directory / "fresh"));
+  }
+}
+
+TEST_CASE("a run that this host has no memory for is refused before anything is made") {
+  const Workshop shop;
+  const ProgramResult result =
+      shop.train("big", {"train.batch_size=33554432", "train.micro_batch_size=33554432"});
+  check_refused(result, "a step takes", 71);
+  CHECK_THAT(result.err, Contains(" left (memory): it fits with train."));
+  CHECK_FALSE(fs::exists(shop.directory / "big/config.toml"));
+}
