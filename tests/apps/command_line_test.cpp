@@ -68,7 +68,7 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
       {{"train", "a.toml", "--dry-run=maybe"}, {"--dry-run maybe takes no value"}},
       {{"inspect", "run", "more"}, {"'more' is one word too many", "see granule inspect --help"}},
       {{"export", "run", "--format", "hf", "--out", "x", "--dtype", "f16"}, {"--dtype f16 is none of f32,"}},
-      {{"bench"}, {"granule bench needs a command: gemm, ops, step", "see granule bench --help"}},
+      {{"bench"}, {"granule bench needs a command: ceiling, gemm, ops, step", "see granule bench --help"}},
       {{"bench", "step", "a.toml", "--steps", "0"}, {"--steps 0 is not between 1 and 1000000"}},
       {{"tokenizer", "train", "--input"}, {"--input needs a value", "see granule tokenizer train --help"}},
       {{"tokenizer", "train", "--input", "a"}, {"--vocab-size is missing"}},
