@@ -19,6 +19,14 @@ constexpr std::size_t kPortion = std::size_t{1} << 20;
 constexpr std::string_view kGzipStart = "\x1f\x8b";
 constexpr const char* kAdvice = "get the file again";
 
+/// The extension in small letters.
+std::string extension_of(const fs::path& path) {
+  std::string extension = path.extension();
+  std::ranges::transform(extension, extension.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  return extension;
+}
+
 // A frame, or one to be skipped: parallel compressors begin with those.
 bool is_zstd(std::string_view bytes) {
   if (bytes.size() < 4) return false;
@@ -104,8 +112,8 @@ std::unique_ptr<Decompressor> Decompressor::of(std::span<const std::byte> file, 
   const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
   if (bytes.starts_with(kGzipStart)) return std::make_unique<Gzip>(file, path);
   if (is_zstd(bytes)) return std::make_unique<Zstd>(file, path);
-  if (path.extension() == ".gz") user_error("not a gzip file", path.string(), kAdvice);
-  if (path.extension() == ".zst") user_error("not a Zstandard file", path.string(), kAdvice);
+  if (extension_of(path) == ".gz") user_error("not a gzip file", path.string(), kAdvice);
+  if (extension_of(path) == ".zst") user_error("not a Zstandard file", path.string(), kAdvice);
   return nullptr;
 }
 
@@ -131,7 +139,8 @@ bool Decompressor::read(std::string& out) {
 }
 
 fs::path uncompressed_name(const fs::path& path) {
-  const bool compressed = path.extension() == ".gz" || path.extension() == ".zst";
+  const std::string extension = extension_of(path);
+  const bool compressed = extension == ".gz" || extension == ".zst";
   return compressed ? path.parent_path() / path.stem() : path;
 }
 

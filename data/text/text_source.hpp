@@ -3,14 +3,14 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "data/files/files.hpp"
-#include "data/text/decompressor.hpp"
+#include "data/text/content_reader.hpp"
+#include "data/text/input_files.hpp"
+#include "data/text/json_line.hpp"
 
 namespace granule {
 
@@ -19,53 +19,58 @@ enum class DocumentUnit : std::uint8_t {
   line,  ///< every line of a text file that is not empty is one
 };
 
+/// How lines become documents.
+struct LineOptions {
+  std::string text_key = "text";    ///< of JSON Lines: the key that holds the document
+  std::int64_t skip_bad_lines = 0;  ///< at most so many lines that hold no document are passed over
+};
+
 struct Document {
   std::string_view text;  ///< UTF-8, not empty; lives until the next call
   std::string where;      ///< "FILE" or "FILE:LINE"
 };
 
+struct SkippedLines {
+  std::int64_t count = 0;
+  std::vector<std::string> first;  ///< the first few: "FILE:LINE: what is wrong with it"
+};
+
 class TextSource {
  public:
-  /// Files are taken as given, those of a directory (*.txt and *.jsonl, also with .gz or .zst behind, also in
-  /// its folders) in name order. `.jsonl` holds one object with a string `text` a line; every other file is
-  /// text. What begins like gzip or Zstandard is decompressed, whatever its name.
-  /// Throws a user error for what is missing or not a file, and for a directory without such files.
-  TextSource(const std::vector<std::filesystem::path>& inputs, DocumentUnit unit);
+  /// Finds the files and looks at the beginning of each. Throws a user error for what find_input_files
+  /// refuses.
+  TextSource(const std::vector<std::filesystem::path>& inputs, DocumentUnit unit, LineOptions lines = {});
 
-  /// The next document that is not empty; none at the end. Throws a user error that names file and line for
-  /// text that is not UTF-8 and for malformed JSON, and the file for damaged compression.
+  /// The next document that is not empty; none at the end. Throws a user error that names file, line and the
+  /// place in the line for text that is not UTF-8 or holds a NUL and for lines without a document, and the
+  /// file for damaged compression.
   [[nodiscard]] std::optional<Document> next();
 
+  [[nodiscard]] const InputFiles& inputs() const { return inputs_; }
+  [[nodiscard]] const SkippedLines& skipped() const { return skipped_; }
   [[nodiscard]] std::int64_t bytes_total() const { return bytes_total_; }  ///< of the files, as they are
   [[nodiscard]] std::int64_t bytes_read() const;
   /// The inputs in words, for messages.
   [[nodiscard]] std::string describe() const;
 
  private:
-  struct File {
-    std::filesystem::path path;
-    std::int64_t bytes = 0;
-  };
+  [[nodiscard]] const InputFile& file() const { return inputs_.files[next_file_ - 1]; }
   [[nodiscard]] bool open_next_file();
   [[nodiscard]] std::optional<Document> next_in_file();
-  [[nodiscard]] std::string_view take_line();
-  /// Puts more of a compressed file behind `rest_`, whose text moves; false at its end.
-  bool read_more();
+  [[nodiscard]] std::optional<Document> document_of_file();
+  void skip(const BadLine& line, const std::string& where);
 
   DocumentUnit unit_;
-  std::vector<File> files_;
+  LineOptions lines_;
+  InputFiles inputs_;
   std::size_t next_file_ = 0;
   std::int64_t bytes_total_ = 0;
   std::int64_t bytes_of_finished_files_ = 0;
+  SkippedLines skipped_;
 
-  std::optional<MappedFile> current_;
-  std::filesystem::path path_;  // of the current file
-  bool is_jsonl_ = false;
-  std::unique_ptr<Decompressor> compressed_;  // of the current file, if it is
-  std::string buffer_;                        // what it gave last
-  std::string_view rest_;                     // what is left of the file, or of the buffer
-  std::int64_t line_ = 0;                     // the last line taken
-  std::string text_;                          // of the last JSON document
+  std::optional<ContentReader> content_;  // of the current file
+  std::int64_t line_ = 0;                 // the last line taken
+  std::string text_;                      // of the last JSON document
 };
 
 }  // namespace granule

@@ -57,8 +57,7 @@ TEST_CASE("files come as named, those of a directory in name order, empty ones n
   put(dir / "set/a.txt", "A");
   put(dir / "set/empty.txt", "");
   put(dir / "set/c.jsonl", "{\"text\": \"C\"}\n");
-  put(dir / "set/notes.md", "not read");
-  put(dir / "set/notes.md.gz", "not read");
+  put(dir / "set/notes.log", "not read");
   put(dir / "x.md", "X");
   CHECK(read_all({dir / "x.md", dir / "set"}, DocumentUnit::file) ==
         Documents{{"X", "x.md"}, {"Z", "z.txt"}, {"A", "a.txt"}, {"B", "b.txt"}, {"C", "c.jsonl:1"}});
@@ -75,11 +74,14 @@ TEST_CASE("text that cannot be used is refused with its file and line") {
   const auto bad = GENERATE(values<Case>({
       {"x.txt", "fine\nbad \xff here", "not UTF-8: byte 5 of the line ("},
       {"x.txt", "fine\nbad \xff here", "x.txt:2): convert the text to UTF-8"},
-      {"x.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"", "not JSON ("},
+      {"x.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"", "not JSON: it ends too early, at byte 13"},
       {"x.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"", "x.jsonl:2)"},
       {"x.jsonl", "{\"text\": \"\xff\"}", "x.jsonl:1)"},
-      {"x.jsonl", "{\"text\": \"\\ud800\"}", "not JSON ("},
-      {"x.jsonl", "[1]", "not a JSON object"},
+      {"x.jsonl", "{\"text\": \"\\ud800\"}", "not JSON: a lone surrogate"},
+      {"x.jsonl", "[1]\n[2]", "not a JSON object"},
+      {"x.jsonl", "[1]", "a JSON array, not JSON Lines"},
+      {"x.txt", std::string(70000, 'a') + std::string("\nwith \0 in it", 13),
+       "not text: a NUL at byte 6 of the line ("},
       {"x.jsonl", "{\"body\": \"a\"}", "the object has no \"text\""},
       {"x.jsonl", "{\"text\": 3}", "\"text\" is not a string"},
       {"x.jsonl", std::string("{\"text\": \"a\"}\0{}", 16), "not JSON"},
@@ -114,9 +116,45 @@ TEST_CASE("inputs that are no files are refused without waiting") {
     return user_error_of([&] { TextSource({path}, DocumentUnit::file); });
   };
   CHECK_THAT(error(dir / "absent.txt"), Catch::Contains("No such file"));
-  CHECK_THAT(error(dir / "empty"), Catch::Contains("no .txt or .jsonl files"));
+  CHECK_THAT(error(dir / "empty"), Catch::Contains("no text files and no JSON Lines"));
   CHECK_THAT(error(dir / "pipe.txt"), Catch::Contains("not a regular file"));
   CHECK_THAT(user_error_of([] { TextSource({}, DocumentUnit::file); }), Catch::Contains("no input"));
+}
+
+TEST_CASE("JSON Lines under any name give the documents of a .jsonl file, of whatever key") {
+  const TempDir dir;
+  const std::string lines = "{\"text\": \"a\", \"body\": \"x\"}\n{\"text\": \"b\", \"body\": \"y\"}\n";
+  for (const char* const name : {"c4.00000-of-00002.json", "a.ndjson", "a.JSONL", "wiki_00", "a.txt"}) {
+    put(dir / name, lines);
+    const std::string where = name;
+    CHECK(read_all({dir / name}, DocumentUnit::file) == Documents{{"a", where + ":1"}, {"b", where + ":2"}});
+    TextSource other({dir / name}, DocumentUnit::line, {.text_key = "body"});
+    CHECK(other.next()->text == "x");
+  }
+}
+
+TEST_CASE("bad lines are skipped up to the number asked for, and the first ones are named") {
+  const TempDir dir;
+  put(dir / "a.jsonl", "{\"text\": NaN}\n{\"text\": \"a\"}\n{\"body\": \"b\"}\n\n{\"text\": \"c\"}\n");
+  put(dir / "b.txt", "good\nbad \xff\nfine\n");
+  const auto read = [&](std::int64_t limit) {
+    TextSource source({dir / "a.jsonl", dir / "b.txt"}, DocumentUnit::line, {.skip_bad_lines = limit});
+    std::string texts;
+    while (const auto document = source.next()) texts += std::string(document->text) + ' ';
+    return std::pair(texts, source.skipped());
+  };
+  const auto [texts, skipped] = read(3);
+  CHECK(texts == "a c good fine ");
+  CHECK(skipped.count == 3);
+  CHECK_THAT(skipped.first.at(0), Catch::Contains("a.jsonl:1: not JSON: NaN"));
+  CHECK_THAT(skipped.first.at(1), Catch::Contains("a.jsonl:3: the object has no \"text\""));
+  CHECK_THAT(skipped.first.at(2), Catch::Contains("b.txt:2: not UTF-8: byte 5"));
+  CHECK_THAT(user_error_of([&] { read(0); }),
+             Catch::Contains("a.jsonl:1)") && Catch::Contains("--skip-bad-lines N"));
+  CHECK_THAT(user_error_of([&] { read(2); }),
+             Catch::Contains("not UTF-8: byte 5 of the line, after 2 bad lines were skipped") &&
+                 Catch::Contains("b.txt:2)") && Catch::Contains("raise --skip-bad-lines"));
+  CHECK_THAT(user_error_of([&] { read(-1); }), Catch::Contains("-1 bad lines"));
 }
 
 }  // namespace

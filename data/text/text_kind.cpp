@@ -1,0 +1,161 @@
+#include "data/text/text_kind.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "data/text/content_reader.hpp"
+#include "data/text/file_kind.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr std::size_t kMagicBytes = 512;
+constexpr std::size_t kBytesSeen = std::size_t{1} << 16;
+constexpr int kLinesSeen = 32;
+constexpr std::string_view kBlank = " \t\r\n";
+constexpr const char* kToLines = "write one object a line: jq -c '.[]' FILE > FILE.jsonl";
+
+TextFile refused(std::string_view problem, std::string_view advice) {
+  return {std::nullopt, std::string(problem), std::string(advice)};
+}
+
+enum class Shape : std::uint8_t {
+  whole,    ///< one JSON value
+  several,  ///< one, and an object begins after it
+  begun,    ///< could become one with what follows
+  broken,
+};
+
+/// Keeps nothing of the values.
+Shape shape_of(std::string_view text) {
+  try {
+    const Json nothing = Json::parse(text, [](int, Json::parse_event_t, Json&) { return false; });
+    return Shape::whole;
+  } catch (const Json::parse_error& error) {
+    if (error.byte > text.size()) return Shape::begun;
+    const bool follows =
+        std::string_view(error.what()).find("'{'; expected end of input") != std::string_view::npos;
+    return follows ? Shape::several : Shape::broken;
+  } catch (const Json::out_of_range&) {
+    return Shape::broken;
+  }
+}
+
+/// What the first lines are. A line that is like an object begins and ends as one.
+struct Lines {
+  int seen = 0, objects = 0, like_objects = 0;
+  bool first_is_begun = false;  ///< the first line could become a JSON value with what follows
+  bool has_key = false;
+};
+
+bool is_like_object(std::string_view line) {
+  if (!line.starts_with('{') || !line.ends_with('}')) return false;
+  const std::size_t inside = line.find_first_not_of(kBlank, 1);
+  return line[inside] == '"' || line[inside] == '\'' || line[inside] == '}';
+}
+
+void count(std::string_view line, const std::string& key, Lines& lines) {
+  ++lines.seen;
+  if (line.front() != '{') return;
+  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (json.is_object()) {
+    ++lines.objects;
+    lines.has_key |= json.contains(key);
+  }
+  if (json.is_object() || is_like_object(line)) ++lines.like_objects;
+  if (json.is_discarded()) lines.has_key |= line.find(fmt::format("\"{}\"", key)) != std::string_view::npos;
+}
+
+Lines first_lines(ContentReader& content, const std::string& key) {
+  Lines lines;
+  std::size_t bytes = 0;
+  while (lines.seen < kLinesSeen && (lines.seen == 0 || bytes < kBytesSeen) && !content.at_end()) {
+    std::string_view line = content.take_line();
+    bytes += line.size();
+    line.remove_prefix(std::min(line.find_first_not_of(kBlank), line.size()));
+    line = line.substr(0, line.find_last_not_of(kBlank) + 1);
+    if (line.empty()) continue;
+    if (lines.seen == 0) lines.first_is_begun = shape_of(line) == Shape::begun;
+    count(line, key, lines);
+  }
+  return lines;
+}
+
+/// Whether all of the file is an array, or are objects, which are known by the first character.
+bool is_all_json(const fs::path& path, char first) {
+  ContentReader content(path);
+  const Shape beginning = shape_of(content.rest());
+  if (beginning == Shape::broken) return false;
+  const Shape all = beginning == Shape::several ? beginning : shape_of(content.take_all());
+  return all == Shape::whole || (all == Shape::several && first == '{');
+}
+
+TextFile over_several_lines(char first) {
+  if (first == '[') return refused("a JSON array, not JSON Lines", kToLines);
+  return refused("JSON objects over several lines, not JSON Lines",
+                 "write each document as an object of one line: jq -c . FILE > FILE.jsonl");
+}
+
+/// Of a file whose name promises JSON: it is never text.
+TextFile look_at_json(const Lines& lines, char first, NameSays name) {
+  const bool over_lines = first == '{' && lines.objects == 0 && lines.first_is_begun && lines.seen > 1;
+  if (over_lines || (first == '[' && name == NameSays::json)) return over_several_lines(first);
+  if (first != '{' && name == NameSays::json)
+    return refused("a .json file that begins as no JSON object does", "name it .txt, if it is text");
+  return {TextKind::json_lines, "", "", lines.has_key};
+}
+
+/// Of a file that begins as a JSON object or array does.
+TextFile look_at_lines(ContentReader& content, const fs::path& path, const std::string& key, char first) {
+  const NameSays name = what_name_says(path);
+  const Lines lines = first_lines(content, key);
+  if (name == NameSays::json || name == NameSays::json_lines) {
+    if (first == '[' && is_all_json(path, first)) return over_several_lines(first);
+    return look_at_json(lines, first, name);
+  }
+  // A text may begin with a brace: there has to be an object that is one.
+  const bool some = lines.objects > 0 || name == NameSays::nothing;
+  if (some && 2 * lines.like_objects > lines.seen) return {TextKind::json_lines, "", "", lines.has_key};
+  if ((first == '[' || lines.first_is_begun) && is_all_json(path, first)) return over_several_lines(first);
+  return {TextKind::text, "", ""};
+}
+
+}  // namespace
+
+NameSays what_name_says(const fs::path& path) {
+  std::string extension = uncompressed_name(path).extension();
+  std::ranges::transform(extension, extension.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  const auto is_one_of = [&](auto... names) { return ((extension == names) || ...); };
+  if (is_one_of(".txt", ".text", ".md", ".markdown")) return NameSays::text;
+  if (is_one_of(".jsonl", ".ndjson", ".jsonlines")) return NameSays::json_lines;
+  return extension == ".json" ? NameSays::json : NameSays::nothing;
+}
+
+TextFile look_at(const fs::path& path, const std::string& key) {
+  ContentReader content(path);
+  if (const auto kind = kind_of_content(content.rest().substr(0, kMagicBytes)))
+    return refused(fmt::format("{}, not text", kind->name), kind->advice);
+  const NameSays name = what_name_says(path);
+  const bool is_json = name == NameSays::json || name == NameSays::json_lines;
+  const std::size_t start = content.rest().find_first_not_of(kBlank);
+  const char first = start == std::string_view::npos ? '\0' : content.rest()[start];
+  const Bytes bytes = kind_of_bytes(content.rest().substr(0, kBytesSeen));
+  if (bytes == Bytes::utf16)
+    return refused("UTF-16 text without a byte order mark, by its NUL bytes",
+                   "convert it: iconv -f UTF-16LE -t UTF-8, or UTF-16BE");
+  if (bytes == Bytes::binary && !(is_json && first == '{'))
+    return refused("binary data with NUL bytes, not text", "give text in UTF-8, or JSON Lines");
+  if (start == std::string_view::npos) return {is_json ? TextKind::json_lines : TextKind::text, "", ""};
+  if (first == '{' || first == '[') return look_at_lines(content, path, key, first);
+  if (name == NameSays::json) return look_at_json({}, first, name);
+  return {name == NameSays::json_lines ? TextKind::json_lines : TextKind::text, "", ""};
+}
+
+}  // namespace granule
