@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
+#include "apps/commands/data/text_input.hpp"
 #include "apps/commands/usage.hpp"
 #include "apps/console.hpp"
 #include "apps/progress.hpp"
@@ -22,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments {
-  std::vector<fs::path> inputs;
+  TextInput input;
   std::int64_t vocab_size = 0;
   fs::path out;
 };
@@ -40,25 +41,37 @@ void require_writable(const fs::path& out) {
                "choose another --out");
 }
 
+void tell_cut_signs(std::int64_t count) {
+  if (count == 0) return;
+  say("granule: warning: \u2585 (U+2585) stands {} times in the text: SentencePiece keeps that sign for "
+      "itself, so "
+      "the text beside it was trained on without it",
+      count);
+}
+
 void run(const Arguments& arguments) {
   require_writable(arguments.out);
-  TextSource text(arguments.inputs, DocumentUnit::file);
+  TextSource text(arguments.input.paths, DocumentUnit::file, arguments.input.lines);
+  tell_left_out(text);
   const auto start = std::chrono::steady_clock::now();
   Progress progress;
   progress.say(fmt::format("training {} pieces on {:.1f} MB of text", arguments.vocab_size,
                            static_cast<double>(text.bytes_total()) * 1e-6));
-  const std::string model = train_tokenizer(text, arguments.vocab_size, [&] {
+  const TrainedTokenizer trained = train_tokenizer(text, arguments.vocab_size, [&] {
     progress.show(fmt::format("read {:.1f} of {:.1f} MB", static_cast<double>(text.bytes_read()) * 1e-6,
                               static_cast<double>(text.bytes_total()) * 1e-6));
   });
-  write_file(arguments.out, model);
+  tell_skipped_lines(text);
+  tell_cut_signs(trained.signs_cut);
+  write_file(arguments.out, trained.model);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   progress.say(
       fmt::format("{}: {} pieces in {:.1f} s", arguments.out.string(), arguments.vocab_size, seconds));
   const nlohmann::ordered_json json{{"out", arguments.out.string()},
                                     {"vocab_size", arguments.vocab_size},
-                                    {"sha256", sha256_of(std::as_bytes(std::span(model)))},
-                                    {"text_bytes", text.bytes_total()}};
+                                    {"sha256", sha256_of(std::as_bytes(std::span(trained.model)))},
+                                    {"text_bytes", text.bytes_total()},
+                                    {"input", describe_input(text)}};
   print_out(json.dump() + "\n");
 }
 
@@ -69,12 +82,7 @@ void add_tokenizer_command(CLI::App& program) {
   CLI::App& command =
       *tokenizer.add_subcommand("train", "Train a SentencePiece BPE vocabulary with byte fallback");
   const auto arguments = std::make_shared<Arguments>();
-  command
-      .add_option(
-          "--input", arguments->inputs,
-          "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line), also compressed "
-          "(.gz, .zst)")
-      ->required();
+  add_text_options(command, arguments->input);
   command
       .add_option("--vocab-size", arguments->vocab_size,
                   "Pieces in all, 256 bytes and 3 special ones included")

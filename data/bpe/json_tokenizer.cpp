@@ -1,5 +1,7 @@
 #include "data/bpe/json_tokenizer.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <utility>
@@ -29,11 +31,22 @@ struct HashText {
   std::size_t operator()(std::string_view text) const { return XXH3_64bits(text.data(), text.size()); }
 };
 
+bool is_normal_form(const std::string& type) {
+  return type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD";
+}
+
 // Sequences of nothing are nothing, however deep.
 void require_no_normalizer(const JsonField& field) {
-  const std::string type = field.at("type").text();
-  if (type != "Sequence")
-    field.at("type").refuse(fmt::format("is {}, which changes text; it is not known here", type));
+  const JsonField kind = field.at("type");
+  const std::string type = kind.text();
+  if (is_normal_form(type)) {
+    user_error(fmt::format("{} is {}, which changes text; it is not known here", kind.name(), type),
+               field.file(),
+               fmt::format("bring the texts into {0} yourself, and give a copy of this file with "
+                           "\"normalizer\": null: its ids are the same on text in {0}",
+                           type));
+  }
+  if (type != "Sequence") kind.refuse(fmt::format("is {}, which changes text; it is not known here", type));
   const JsonField all = field.at("normalizers");
   for (std::size_t i = 0; i < all.list_size(); ++i) require_no_normalizer(all.element(i));
 }
@@ -56,12 +69,27 @@ void require_known_settings(const JsonField& file) {
 }
 
 JsonField field_of(const Json& json, const fs::path& path) {
-  return {json, path.string(),
-          "byte-level BPE is read (GPT-2, DeepSeek, Llama 3); for others use their SentencePiece .model"};
+  return {
+      json, path.string(),
+      "byte-level BPE is read (GPT-2, DeepSeek, Llama 3); a model of another kind may have a SentencePiece "
+      ".model beside this file, which is read too"};
 }
 
 AddedTokens added_tokens_of(const JsonField& file) {
   return file.has("added_tokens") ? AddedTokens(file.at("added_tokens")) : AddedTokens();
+}
+
+[[noreturn]] void refuse(std::string_view text, const PatternGaveUp& pattern) {
+  // Text that had a space put before it lies elsewhere.
+  const bool inside = std::greater_equal<>()(pattern.from, text.data()) &&
+                      std::less<>()(pattern.from, text.data() + text.size());
+  const std::string line =
+      inside ? fmt::format(" from line {} of the document", 1 + std::count(text.data(), pattern.from, '\n'))
+             : "";
+  throw EncodingError(fmt::format("a pattern of the tokenizer gave up{}, on {} bytes of text: {}", line,
+                                  pattern.bytes, pattern.message),
+                      "the text",
+                      "cut the document into shorter ones; long runs of white space are often the cause");
 }
 
 class JsonTokenizer final : public Tokenizer {
@@ -69,7 +97,7 @@ class JsonTokenizer final : public Tokenizer {
   JsonTokenizer(const fs::path& path, const JsonField& file, std::string_view eos)
       : Tokenizer(path),
         added_(added_tokens_of(file)),
-        vocabulary_(file.at("model"), added_.all()),
+        vocabulary_(file, added_.all()),
         pre_tokenizer_(file.at("pre_tokenizer")),
         ends_(find_document_ends(path, eos, vocabulary_, added_.all())),
         silent_(static_cast<std::size_t>(vocabulary_.size())) {
@@ -88,6 +116,7 @@ class JsonTokenizer final : public Tokenizer {
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return ends_.bos; }
   [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return ends_.eos; }
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return vocabulary_.unknown_id(); }
+  [[nodiscard]] std::string_view standard_name() const override { return kTokenizerJsonFile; }
   [[nodiscard]] std::string config_beside() const override { return ends_.config; }
 
  private:
@@ -118,13 +147,17 @@ void JsonTokenizer::append_word(std::string_view word, std::vector<std::int32_t>
 
 std::vector<std::int32_t> JsonTokenizer::encode(std::string_view text) {
   if (const auto bad = first_invalid_utf8(text))
-    user_error("the text is not UTF-8", fmt::format("byte {}", *bad), "convert it to UTF-8");
+    throw EncodingError("the text is not UTF-8", fmt::format("byte {}", *bad), "convert it to UTF-8");
   std::vector<std::int32_t> ids;
   ids.reserve(text.size() / 3);
   const PreTokenizer::TakeWord word = [&](std::string_view bytes) { append_word(bytes, ids); };
-  added_.split(
-      text, [&](std::string_view part) { pre_tokenizer_.split(part, word); },
-      [&](const AddedToken& token) { ids.push_back(token.id); });
+  try {
+    added_.split(
+        text, [&](std::string_view part) { pre_tokenizer_.split(part, word); },
+        [&](const AddedToken& token) { ids.push_back(token.id); });
+  } catch (const PatternGaveUp& pattern) {
+    refuse(text, pattern);
+  }
   return ids;
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -10,11 +11,36 @@ namespace {
 
 constexpr std::string_view kDigits = "0123456789";
 constexpr std::string_view kHexDigits = "0123456789abcdefABCDEF";
-constexpr std::string_view kGroups[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:"};
+constexpr std::string_view kIgnoresCase = "(?i:";
+constexpr std::string_view kGroups[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", kIgnoresCase};
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
+
+// Where case is ignored, Oniguruma also takes two letters for one character that has them as its capital or
+// small form: ss for ß, st for ﬆ, ff for ﬀ. PCRE2 folds single characters alone, so what could be such a pair
+// is refused, and so is whatever stands for characters outside of ASCII.
+class FoldedText {
+ public:
+  /// What may mean something else there, once `c` follows in the expression; empty: nothing.
+  [[nodiscard]] std::string_view add(char c) {
+    if (static_cast<unsigned char>(c) >= 0x80) return "a character outside of ASCII where case is ignored";
+    if (std::string_view("?:()").find(c) != std::string_view::npos) return {};  // what is beside stays so
+    const bool repeated = std::string_view("*+{").find(c) != std::string_view::npos;
+    const char before = std::exchange(last_, is_letter(c) ? static_cast<char>(c | 0x20) : '\0');
+    if (repeated && (before == 's' || before == 'f')) return "ss or ff where case is ignored";
+    for (const std::string_view pair : {"ss", "st", "ff", "fi", "fl"}) {
+      if (before == pair[0] && last_ == pair[1]) return "ss, st, ff, fi or fl where case is ignored";
+    }
+    return {};
+  }
+  /// Something else than a character follows.
+  void interrupt() { last_ = '\0'; }
+
+ private:
+  char last_ = '\0';  // the letter before, as a small one
+};
 
 // Rewrites one expression from left to right.
 class Translator {
@@ -51,11 +77,18 @@ class Translator {
     if (rest_.front() == '[') refuse("a [ inside of brackets");
     if (rest_.starts_with("&&")) refuse("&& inside of brackets");
     if (rest_.front() == ']') in_class_ = false;
+    if (folds_ && static_cast<unsigned char>(rest_.front()) >= 0x80) fold(rest_.front());
     copy(1);
+  }
+  void fold(char c) {
+    if (const std::string_view problem = text_.add(c); !problem.empty()) refuse(problem);
   }
 
   void open_class() {
+    if (folds_ && rest_.size() > 2 && is_letter(rest_[1]) && rest_[2] == ']')
+      refuse("brackets of one letter where case is ignored");  // which is that letter there
     in_class_ = true;
+    text_.interrupt();
     copy(rest_.starts_with("[^") ? 2 : 1);
     if (rest_.starts_with(']')) refuse("a ] that begins the brackets");
   }
@@ -68,12 +101,28 @@ class Translator {
     // There a repetition of the repetition, here one that never gives back.
     if (rest_.starts_with("}+")) refuse("}+");
     if (rest_.starts_with("{,")) refuse("{,");
+    if (folds_) fold(c);
+    if (c == '(') open_group(folds_);
+    if (c == ')') close_group();
     copy(1);
+  }
+
+  void open_group(bool folds) {
+    groups_.push_back(folds_);
+    folds_ = folds;
+  }
+  void close_group() {
+    if (groups_.empty()) return;  // malformed, which compiling it will say
+    folds_ = groups_.back();
+    groups_.pop_back();
+    if (!folds_) text_.interrupt();
   }
 
   void group() {
     for (const std::string_view known : kGroups) {
-      if (rest_.starts_with(known)) return copy(known.size());
+      if (!rest_.starts_with(known)) continue;
+      open_group(folds_ || known == kIgnoresCase);
+      return copy(known.size());
     }
     refuse(rest_.substr(0, 4));
   }
@@ -81,6 +130,7 @@ class Translator {
   void escape() {
     if (rest_.size() < 2) return copy(1);  // malformed, which compiling it will say
     const char c = rest_[1];
+    if (folds_) folded_escape(c);
     switch (c) {
       case 's':
         return replace(2, "\\p{White_Space}");  // its own \s has U+180E as well
@@ -105,6 +155,13 @@ class Translator {
                       (!in_class_ && kSameOutside.find(c) != std::string_view::npos);
     if (!same && (is_letter(c) || kDigits.find(c) != std::string_view::npos)) refuse(rest_.substr(0, 2));
     copy(2);
+  }
+
+  // Classes of characters would hold ß and its like; alone, \S and \D are not folded.
+  void folded_escape(char c) {
+    if (std::string_view("pPuxX").find(c) != std::string_view::npos || (in_class_ && (c == 'S' || c == 'D')))
+      refuse(fmt::format("{} where case is ignored", rest_.substr(0, 2)));
+    text_.interrupt();
   }
 
   // \x{1F40B}, or \x41; from 80 on the short form is a byte there, not a character.
@@ -140,6 +197,9 @@ class Translator {
   const JsonField& field_;
   std::string out_;
   bool in_class_ = false;
+  bool folds_ = false;  // inside of (?i:
+  FoldedText text_;
+  std::vector<bool> groups_;  // for each that is open, whether folds_ was set outside of it
 };
 
 }  // namespace

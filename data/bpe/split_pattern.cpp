@@ -81,10 +81,7 @@ std::optional<SplitPattern::Match> SplitPattern::find(std::string_view text, std
   const int found = pcre2_match(machine_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(),
                                 from, PCRE2_NO_UTF_CHECK, machine_->data.get(), machine_->context.get());
   if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
-  if (found < 0) {
-    user_error(fmt::format("a pattern of the tokenizer gave up: {}", message_of(found)),
-               fmt::format("a text of {} bytes", text.size()), "use shorter documents");
-  }
+  if (found < 0) throw PatternGaveUp{message_of(found), text.data() + from, text.size()};
   const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(machine_->data.get());
   return Match{ends[0], ends[1]};
 }

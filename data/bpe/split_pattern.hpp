@@ -13,6 +13,13 @@
 
 namespace granule {
 
+/// A pattern did not come to an end on a text within PCRE2's limits.
+struct PatternGaveUp {
+  std::string message;         ///< PCRE2's
+  const char* from = nullptr;  ///< where in the text it began to look
+  std::size_t bytes = 0;       ///< of the text
+};
+
 /// Uses memory of its own to match: not for several threads at once.
 class SplitPattern {
  public:
@@ -29,7 +36,8 @@ class SplitPattern {
   SplitPattern(SplitPattern&&) noexcept;
   SplitPattern& operator=(SplitPattern&&) noexcept;
 
-  /// The first match that begins at `from` or behind it; never empty. `text` is valid UTF-8.
+  /// The first match that begins at `from` or behind it; never empty. `text` is valid UTF-8. Throws
+  /// PatternGaveUp.
   [[nodiscard]] std::optional<Match> find(std::string_view text, std::size_t from);
 
  private:

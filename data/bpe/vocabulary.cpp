@@ -1,5 +1,7 @@
 #include "data/bpe/vocabulary.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -23,12 +25,13 @@ void refuse_unless_empty(const JsonField& model, const std::string& key) {
 
 }  // namespace
 
-Vocabulary::Vocabulary(const JsonField& model, const std::vector<AddedToken>& added) {
+Vocabulary::Vocabulary(const JsonField& file, const std::vector<AddedToken>& added) {
+  const JsonField model = file.at("model");
   require_bpe(model);
   read_tokens(model);
   find_bytes(model.at("vocab"));
   read_merges(model.at("merges"));
-  read_added(model, added);
+  read_added(file, added);
 }
 
 void Vocabulary::require_bpe(const JsonField& model) {
@@ -42,9 +45,15 @@ void Vocabulary::require_bpe(const JsonField& model) {
   whole_words_first_ = model.has("ignore_merges") && model.at("ignore_merges").flag();
 }
 
-std::optional<std::int32_t> Vocabulary::find(std::string_view token) const {
+std::optional<std::int32_t> Vocabulary::find_in_model(std::string_view token) const {
   const auto found = ids_.find(token);
   return found == ids_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<std::int32_t> Vocabulary::find(std::string_view token) const {
+  if (const auto id = find_in_model(token)) return id;
+  const auto found = added_ids_.find(token);
+  return found == added_ids_.end() ? std::nullopt : std::optional(found->second);
 }
 
 void Vocabulary::put(const std::string& token, std::int64_t id, const JsonField& field) {
@@ -54,7 +63,6 @@ void Vocabulary::put(const std::string& token, std::int64_t id, const JsonField&
   if (!tokens_[place].empty())
     field.refuse(fmt::format("gives the id {} to {} and to {}", id, tokens_[place], token));
   tokens_[place] = token;
-  ids_.emplace(token, static_cast<std::int32_t>(id));
 }
 
 void Vocabulary::read_tokens(const JsonField& model) {
@@ -65,6 +73,7 @@ void Vocabulary::read_tokens(const JsonField& model) {
     if (!id.is_number_unsigned()) vocabulary.refuse(fmt::format("gives {} no id", token));
     if (token.empty()) vocabulary.refuse("has an empty token");
     put(token, id.get<std::int64_t>(), vocabulary);
+    ids_.emplace(token, id.get<std::int32_t>());
   }
   if (model.has("unk_token")) unknown_id_ = find(model.at("unk_token").text());
 }
@@ -108,14 +117,30 @@ void Vocabulary::read_merges(const JsonField& merges) {
   }
 }
 
-void Vocabulary::read_added(const JsonField& model, const std::vector<AddedToken>& added) {
-  for (const AddedToken& token : added) {
-    const auto known = find(token.content);
+// An added token that the model does not have takes the next free id there, whatever the file says: as many
+// as the model has tokens, or one more than the largest id of an added token before it.
+void Vocabulary::read_added(const JsonField& file, const std::vector<AddedToken>& added) {
+  const auto size = static_cast<std::int32_t>(ids_.size());
+  std::int32_t next = size;
+  for (std::size_t i = 0; i < added.size(); ++i) {
+    const AddedToken& token = added[i];
+    const auto known = find_in_model(token.content);
     if (known && *known != token.id) {
-      model.at("vocab").refuse(
+      file.at("model").at("vocab").refuse(
           fmt::format("gives {} the id {}, added_tokens gives it {}", token.content, *known, token.id));
     }
-    if (!known) put(token.content, token.id, model.at("vocab"));
+    if (!known) {
+      put(token.content, token.id, file.at("model").at("vocab"));
+      added_ids_.emplace(token.content, token.id);
+      if (token.id != next) {
+        file.at("added_tokens")
+            .element(i)
+            .refuse(
+                fmt::format("gives {} the id {}, and the tokenizers library gives it {}, the next free one",
+                            token.content, token.id, next));
+      }
+    }
+    next = std::max(next, token.id + 1);
   }
 }
 
@@ -123,7 +148,7 @@ void Vocabulary::encode_word(std::string_view word, std::vector<std::int32_t>& i
   if (whole_words_first_) {
     std::string token;
     for (const char byte : word) token += byte_characters().at(static_cast<unsigned char>(byte));
-    if (const auto id = find(token)) {
+    if (const auto id = find_in_model(token)) {
       ids.push_back(*id);
       return;
     }

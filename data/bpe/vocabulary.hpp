@@ -16,9 +16,10 @@ namespace granule {
 
 class Vocabulary {
  public:
-  /// `model` is the object under that key. Throws a user error for a model that is not byte-level BPE, merges
-  /// that name no tokens, a byte without a token, and added tokens that contradict the model.
-  Vocabulary(const JsonField& model, const std::vector<AddedToken>& added);
+  /// `file` is the whole file, `added` what its added_tokens hold. Throws a user error for a model that is
+  /// not byte-level BPE, merges that name no tokens, a byte without a token, and added tokens that contradict
+  /// the model or whose ids are not those that the reference library would give them.
+  Vocabulary(const JsonField& file, const std::vector<AddedToken>& added);
 
   /// 1 + the largest id.
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
@@ -26,6 +27,7 @@ class Vocabulary {
   [[nodiscard]] const std::string& token(std::int32_t id) const {
     return tokens_.at(static_cast<std::size_t>(id));
   }
+  /// A token of the model or an added one.
   [[nodiscard]] std::optional<std::int32_t> find(std::string_view token) const;
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const { return unknown_id_; }
   /// Appends the tokens of one word, any bytes.
@@ -35,8 +37,9 @@ class Vocabulary {
   void require_bpe(const JsonField& model);
   void read_tokens(const JsonField& model);
   void read_merges(const JsonField& merges);
-  void read_added(const JsonField& model, const std::vector<AddedToken>& added);
+  void read_added(const JsonField& file, const std::vector<AddedToken>& added);
   void put(const std::string& token, std::int64_t id, const JsonField& field);
+  [[nodiscard]] std::optional<std::int32_t> find_in_model(std::string_view token) const;
   void add_merge(const std::string& left, const std::string& right, std::size_t rank,
                  const JsonField& merges);
   void find_bytes(const JsonField& vocabulary);
@@ -45,8 +48,11 @@ class Vocabulary {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
+  using Ids = std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>>;
+
   std::vector<std::string> tokens_;
-  std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>> ids_;
+  Ids ids_;        // of the model
+  Ids added_ids_;  // of added tokens that the model does not have
   std::array<std::int32_t, 256> byte_ids_{};
   Merges merges_;
   bool whole_words_first_ = false;  // ignore_merges

@@ -19,6 +19,7 @@ class JsonField {
   [[noreturn]] void refuse(std::string_view problem) const;
   [[nodiscard]] const nlohmann::json& json() const { return *value_; }
   [[nodiscard]] const std::string& file() const { return file_; }
+  [[nodiscard]] const std::string& name() const { return name_; }  ///< the place in the file
 
   /// Whether this is an object with a value other than null under the key.
   [[nodiscard]] bool has(const std::string& key) const;

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
+#include "data/tokenizers/special_tokens.hpp"
 
 namespace granule {
 namespace {
@@ -85,10 +86,10 @@ void DataSetWriter::write_shard(Split split) {
 
 void DataSetWriter::copy_tokenizer(const Tokenizer& tokenizer) const {
   const std::string content = read_file(tokenizer.path());
-  if (sha256_of(std::as_bytes(std::span(content))) != tokenizer.sha256())
+  if (tokenizer_digest(tokenizer.path()) != tokenizer.sha256())
     user_error("the tokenizer changed while it was used", tokenizer.path().string(), "build again");
   const std::filesystem::path& directory = directory_.partial();
-  write_file(directory / ("tokenizer" + tokenizer.path().extension().string()), content);
+  write_file(directory / tokenizer.standard_name(), content);
   const std::string config = tokenizer.config_beside();
   if (!config.empty()) write_file(directory / kTokenizerConfigFile, config);
 }

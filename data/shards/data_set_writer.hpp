@@ -32,6 +32,7 @@ struct SplitCounts {
 
 struct DataSetReport {
   SplitCounts train, val;
+  std::int64_t unknown_tokens = 0;  ///< of those, ids of text that the tokenizer has no token for
 };
 
 /// Whether document `index` (from 0, in the order of the source) is held back for validation. A fixed choice

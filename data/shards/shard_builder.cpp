@@ -1,6 +1,7 @@
 #include "data/shards/shard_builder.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,46 +10,79 @@
 namespace granule {
 namespace {
 
+struct PendingDocument {
+  std::string text, where;
+};
+
 class Builder {
  public:
-  Builder(Tokenizer& tokenizer, const DataSetOptions& options)
+  Builder(Tokenizer& tokenizer, const DataSetOptions& options, AddBos bos)
       : tokenizer_(tokenizer),
+        bos_(bos == AddBos::yes ? std::optional(bos_of(tokenizer)) : std::nullopt),
         eos_(eos_of(tokenizer)),
         writer_(options, vocabulary_of(tokenizer, options.vocab_size)) {}
 
-  void add(std::string_view text, DocumentPlace place) {
+  void add(const PendingDocument& document, DocumentPlace place) {
+    const std::string_view text = document.text;
     const double share = writer_.validation_share(place);
     if (share > 0 && share < 1) {
       const std::size_t cut =
           tail_cut(text, static_cast<std::size_t>(share * static_cast<double>(text.size())));
       if (cut == 0) user_error("too little text to hold any back", "--val-fraction", "give more text");
-      write(Split::train, text.substr(0, cut));
-      write(Split::val, text.substr(cut));
+      write(Split::train, text.substr(0, cut), document.where);
+      write(Split::val, text.substr(cut), document.where);
     } else {
-      write(share > 0 ? Split::val : Split::train, text);
+      write(share > 0 ? Split::val : Split::train, text, document.where);
     }
     writer_.next_document();
   }
   void finish() { writer_.finish(&tokenizer_); }
-  [[nodiscard]] DataSetReport report() const { return writer_.report(); }
+  [[nodiscard]] DataSetReport report() const {
+    DataSetReport report = writer_.report();
+    report.unknown_tokens = unknown_;
+    return report;
+  }
 
  private:
   static std::int32_t eos_of(const Tokenizer& tokenizer) {
     if (!tokenizer.eos_id()) {
+      const bool can_be_named = tokenizer.standard_name() == kTokenizerJsonFile;
       user_error("the tokenizer has no EOS", tokenizer.path().string(),
-                 "documents end with one: name it with --eos TOKEN, or use another tokenizer");
+                 can_be_named ? "documents end with one: name it with --eos TOKEN, or use another tokenizer"
+                              : kNoEosAdvice);
     }
     return *tokenizer.eos_id();
   }
-  void write(Split split, std::string_view text) {
-    std::vector<std::int32_t> ids = tokenizer_.encode(text);
+  static std::int32_t bos_of(const Tokenizer& tokenizer) {
+    if (!tokenizer.bos_id()) {
+      const bool can_be_named = tokenizer.standard_name() == kTokenizerJsonFile;
+      user_error("the tokenizer has no BOS, or several that it could be", tokenizer.path().string(),
+                 can_be_named
+                     ? "leave out --bos, or name it as bos_token in a tokenizer_config.json beside it"
+                     : "leave out --bos");
+    }
+    return *tokenizer.bos_id();
+  }
+  std::vector<std::int32_t> encode(std::string_view text, const std::string& where) {
+    try {
+      return tokenizer_.encode(text);
+    } catch (const EncodingError& error) {
+      error.refuse(where);
+    }
+  }
+  void write(Split split, std::string_view text, const std::string& where) {
+    std::vector<std::int32_t> ids = encode(text, where);
+    if (const auto unknown = tokenizer_.unknown_id()) unknown_ += std::ranges::count(ids, *unknown);
+    if (bos_) ids.insert(ids.begin(), *bos_);
     ids.push_back(eos_);
     writer_.add(split, ids, static_cast<std::int64_t>(text.size()));
   }
 
   Tokenizer& tokenizer_;
+  std::optional<std::int32_t> bos_;
   std::int32_t eos_;
   DataSetWriter writer_;
+  std::int64_t unknown_ = 0;
 };
 
 }  // namespace
@@ -64,16 +98,17 @@ std::size_t tail_cut(std::string_view text, std::size_t tail_bytes) {
 }
 
 DataSetReport build_shards(TextSource& text, Tokenizer& tokenizer, const DataSetOptions& options,
-                           const std::function<void(const DataSetReport&)>& progress) {
-  Builder builder(tokenizer, options);
+                           const std::function<void(const DataSetReport&)>& progress, AddBos bos) {
+  Builder builder(tokenizer, options, bos);
   const auto first = text.next();
   if (!first) user_error("there is no text", text.describe(), "give files that hold text");
   // One document behind the source, because the last one may be cut.
-  std::string pending(first->text);
+  PendingDocument pending{std::string(first->text), first->where};
   while (const auto document = text.next()) {
     builder.add(pending, DocumentPlace::inside);
     if (progress) progress(builder.report());
-    pending = document->text;
+    pending.text = document->text;
+    pending.where = document->where;
   }
   builder.add(pending, DocumentPlace::last);
   builder.finish();

@@ -1,5 +1,6 @@
 // Text to a data set.
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <string_view>
 
@@ -13,11 +14,16 @@ namespace granule {
 /// else before a space, else between two characters. 0 when the text has only one character.
 [[nodiscard]] std::size_t tail_cut(std::string_view text, std::size_t tail_bytes);
 
-/// Writes the data set, each document with an EOS behind it; OUT appears only when it is complete. Whole
+/// Whether documents begin with the tokenizer's BOS.
+enum class AddBos : std::uint8_t { no, yes };
+
+/// Writes the data set, each document with an EOS at its end and, if asked for, a BOS at its beginning (the
+/// two parts of one that is cut are two documents); OUT appears only when it is complete. Whole
 /// documents are held back for validation (DataSetWriter says which); of a single one, such as a book, the
 /// tail that has the fraction's share of its bytes, or a little more. `progress` is called after each
 /// document.
 DataSetReport build_shards(TextSource& text, Tokenizer& tokenizer, const DataSetOptions& options,
-                           const std::function<void(const DataSetReport&)>& progress = {});
+                           const std::function<void(const DataSetReport&)>& progress = {},
+                           AddBos bos = AddBos::no);
 
 }  // namespace granule

@@ -39,6 +39,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     GRANULE_CHECK(id >= 0 && id < vocab_size(), "id {} of a vocabulary of {}", id, vocab_size());
     return whole_.IdToPiece(id);
   }
+  [[nodiscard]] std::string_view standard_name() const override { return kSentencePieceFile; }
   [[nodiscard]] bool adds_leading_space() const override { return spec_.add_dummy_prefix; }
   [[nodiscard]] std::int64_t vocab_size() const override { return whole_.GetPieceSize(); }
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return defined(whole_.bos_id()); }
@@ -59,7 +60,8 @@ class SentencePieceTokenizer final : public Tokenizer {
 void load(sentencepiece::SentencePieceProcessor& processor, const std::string& model,
           const std::filesystem::path& path) {
   if (!model.empty() && processor.LoadFromSerializedProto(model).ok() && processor.GetPieceSize() > 0) return;
-  user_error("not a SentencePiece model", path.string(), "train one with granule tokenizer train");
+  user_error("not a SentencePiece model", path.string(),
+             "give a .model, or the tokenizer.json of a byte-level BPE; granule tokenizer train makes one");
 }
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path) : Tokenizer(path) {
@@ -89,7 +91,7 @@ void SentencePieceTokenizer::append_word(std::string_view word, std::vector<std:
 
 std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text) {
   if (const auto bad = first_invalid_utf8(text)) {
-    user_error("the text is not UTF-8", fmt::format("byte {}", *bad), "convert it to UTF-8");
+    throw EncodingError("the text is not UTF-8", fmt::format("byte {}", *bad), "convert it to UTF-8");
   }
   std::vector<std::int32_t> ids;
   if (text.empty()) return ids;

@@ -1,14 +1,17 @@
 #include "data/tokenizers/tokenizer.hpp"
 
-#include "core/error.hpp"
-#include "data/bpe/json_tokenizer.hpp"
-#include "data/files/digest.hpp"
-#include "data/files/files.hpp"
-#include "data/tokenizers/sentencepiece_tokenizer.hpp"
+#include "data/tokenizers/special_tokens.hpp"
 
 namespace granule {
 
-Tokenizer::Tokenizer(const std::filesystem::path& path) : path_(path), sha256_(sha256_of_file(path)) {}
+EncodingError::EncodingError(std::string_view what, std::string_view where, std::string_view advice)
+    : Error(ExitCode::user, what, where, advice), problem_(what), advice_(advice) {}
+
+void EncodingError::refuse(std::string_view where) const {
+  user_error(problem_, where, advice_);
+}
+
+Tokenizer::Tokenizer(const std::filesystem::path& path) : path_(path), sha256_(tokenizer_digest(path)) {}
 
 std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
   TextStream stream(*this, TextPosition::document_start);
@@ -32,13 +35,6 @@ std::string TextStream::add(std::int32_t id) {
 
 std::string TextStream::finish() {
   return characters_.finish();
-}
-
-std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path, std::string_view eos) {
-  require_regular_file(path);
-  if (path.extension() == ".json") return open_json_tokenizer(path, eos);
-  if (!eos.empty()) user_error("a SentencePiece model has its own EOS", path.string(), "leave out --eos");
-  return open_sentencepiece(path);
 }
 
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path) {

@@ -1,4 +1,4 @@
-// Text to token ids and back. One interface; the engine is chosen by the kind of tokenizer file.
+// Text to token ids and back: the interface of every kind of tokenizer. data/open_tokenizer.hpp opens one.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -9,12 +9,31 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.hpp"
 #include "data/files/utf8.hpp"
 
 namespace granule {
 
-/// Where Hugging Face's convention puts what a tokenizer.json leaves open.
+/// The names that the files of a tokenizer have beside a model or a data set. The config holds what the file
+/// itself leaves open.
+inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
+inline constexpr std::string_view kTokenizerJsonFile = "tokenizer.json";
 inline constexpr std::string_view kTokenizerConfigFile = "tokenizer_config.json";
+
+/// A SentencePiece model says itself which piece ends documents, or has none.
+inline constexpr std::string_view kNoEosAdvice =
+    "documents end with an EOS: train the model with one (spm_train --eos_id=2), or use another tokenizer";
+
+/// A text that cannot be encoded, by somebody who does not know where it is from.
+class EncodingError : public Error {
+ public:
+  EncodingError(std::string_view what, std::string_view where, std::string_view advice);
+  /// The same error, of the text that lies there.
+  [[noreturn]] void refuse(std::string_view where) const;
+
+ private:
+  std::string problem_, advice_;
+};
 
 class Tokenizer {
  public:
@@ -23,7 +42,7 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   /// The ids of one document, without BOS or EOS. Remembers words: not for several threads at once.
-  /// Throws a user error when `text` is not UTF-8.
+  /// Throws an EncodingError when `text` is not UTF-8, or a pattern gives up on it.
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) = 0;
   /// The bytes an id stands for inside a text: maybe only part of a character, nothing for BOS and EOS.
   [[nodiscard]] virtual std::string token_bytes(std::int32_t id) const = 0;
@@ -36,6 +55,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::optional<std::int32_t> eos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> unknown_id() const = 0;
 
+  /// The name of a copy beside a model or a data set, whatever the file itself is called.
+  [[nodiscard]] virtual std::string_view standard_name() const = 0;
   /// A tokenizer_config.json without which a copy of the file would not open with the same BOS and EOS; empty
   /// when the file says all.
   [[nodiscard]] virtual std::string config_beside() const { return {}; }
@@ -43,7 +64,8 @@ class Tokenizer {
   /// The text of a whole document; U+FFFD for bytes that form no character.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] const std::string& sha256() const { return sha256_; }  ///< of the file
+  /// The digest that data and models compare tokenizers by (data/tokenizers/special_tokens.hpp).
+  [[nodiscard]] const std::string& sha256() const { return sha256_; }
 
  protected:
   explicit Tokenizer(const std::filesystem::path& path);
@@ -67,12 +89,6 @@ class TextStream {
   Utf8Stream characters_;
   bool drop_space_;
 };
-
-/// Opens a SentencePiece `.model` or the tokenizer.json of a byte-level BPE (any name that ends in .json).
-/// `eos` is the token that ends documents, for a tokenizer.json that leaves that open. Throws a user error
-/// for anything else.
-[[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path,
-                                                        std::string_view eos = {});
 
 /// The files a copy of this tokenizer consists of: itself, and with a tokenizer.json the
 /// tokenizer_config.json beside it, if there is one.

@@ -18,6 +18,9 @@ namespace {
 // Longer sentences are dropped by SentencePiece without a word (max_sentence_length).
 constexpr std::size_t kMaxSentence = 4192;
 
+// Its own sign for text that it does not know. It drops every sentence that holds one.
+constexpr std::string_view kReservedSign = "\u2585";
+
 // The documents as SentencePiece wants them: lines, without their ends, none too long.
 class Sentences final : public sentencepiece::SentenceIterator {
  public:
@@ -29,6 +32,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
   [[nodiscard]] const std::string& value() const override { return sentence_; }
   [[nodiscard]] sentencepiece::util::Status status() const override { return {}; }
   [[nodiscard]] std::exception_ptr failure() const { return failure_; }
+  [[nodiscard]] std::int64_t signs_cut() const { return signs_cut_; }
 
   // What the source throws must not pass through SentencePiece: it is kept and thrown afterwards.
   void Next() override {
@@ -55,6 +59,14 @@ class Sentences final : public sentencepiece::SentenceIterator {
   }
   std::string_view take_sentence() {
     std::string_view line = rest_.substr(0, rest_.find_first_of("\r\n"));
+    if (const std::size_t sign = line.find(kReservedSign); sign != std::string_view::npos) {
+      line = line.substr(0, sign);
+      if (line.size() <= kMaxSentence) {
+        ++signs_cut_;
+        rest_.remove_prefix(sign + kReservedSign.size());
+        return line;
+      }
+    }
     if (line.size() <= kMaxSentence) {
       rest_.remove_prefix(std::min(rest_.size(), line.size() + 1));
       return line;
@@ -73,6 +85,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
   std::string_view rest_;  // of the document
   std::string sentence_;
   std::exception_ptr failure_;
+  std::int64_t signs_cut_ = 0;
   bool done_ = false;
 };
 
@@ -92,16 +105,20 @@ class Sentences final : public sentencepiece::SentenceIterator {
 
 }  // namespace
 
-std::string train_tokenizer(TextSource& text, std::int64_t vocab_size,
-                            const std::function<void()>& on_document) {
+TrainedTokenizer train_tokenizer(TextSource& text, std::int64_t vocab_size,
+                                 const std::function<void()>& on_document) {
   if (vocab_size <= 0 || vocab_size > std::numeric_limits<int>::max()) {
     user_error(fmt::format("a vocabulary of {} pieces", vocab_size), "--vocab-size",
                "use some thousands, such as 8192");
   }
   Sentences sentences(text, on_document);
   if (sentences.failure()) std::rethrow_exception(sentences.failure());
-  if (sentences.done())
-    user_error("there is no text to train on", text.describe(), "give files that hold text");
+  if (sentences.done()) {
+    user_error(
+        fmt::format("there is no text to train on{}",
+                    sentences.signs_cut() > 0 ? " but \u2585 (U+2585), which SentencePiece cannot take" : ""),
+        text.describe(), "give files that hold text");
+  }
   const std::unordered_map<std::string, std::string> settings{
       {"model_type", "bpe"},
       {"vocab_size", std::to_string(vocab_size)},
@@ -120,7 +137,7 @@ std::string train_tokenizer(TextSource& text, std::int64_t vocab_size,
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   if (sentences.failure()) std::rethrow_exception(sentences.failure());
   if (!status.ok()) explain(status.ToString(), vocab_size);
-  return model;
+  return {std::move(model), sentences.signs_cut()};
 }
 
 }  // namespace granule
@@ -129,7 +146,7 @@ std::string train_tokenizer(TextSource& text, std::int64_t vocab_size,
 
 namespace granule {
 
-std::string train_tokenizer(TextSource&, std::int64_t, const std::function<void()>&) {
+TrainedTokenizer train_tokenizer(TextSource&, std::int64_t, const std::function<void()>&) {
   user_error("this build of granule has no SentencePiece", "tokenizer train",
              "build with -DGRANULE_WITH_SENTENCEPIECE=ON");
 }

@@ -181,8 +181,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   CHECK_THAT(error("t.model", "absent.txt", "set"), Contains("absent.txt"));
   CHECK_THAT(error("t.model", std::string(300, 'x'), "set"), Contains("File name too long"));
   CHECK_THAT(error("t.model", "book.txt", std::string(300, 'x')), Contains("File name too long"));
-  CHECK_THAT(error("t.model", "nothing", "set"),
-             Contains("no .txt or .jsonl files, compressed or not (nothing)"));
+  CHECK_THAT(error("t.model", "nothing", "set"), Contains("no text files and no JSON Lines (nothing)"));
   CHECK_THAT(error("t.model", "bad.jsonl", "set"), Contains("the object has no \"text\" (bad.jsonl:2)"));
   const std::string gz = read_file(fs::path(GRANULE_TEST_DATA) / "compressed/whole.jsonl.gz");
   put(dir / "cut.jsonl.gz", gz.substr(0, gz.size() - 9));

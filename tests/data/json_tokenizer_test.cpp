@@ -10,7 +10,7 @@
 #include "data/bpe/byte_alphabet.hpp"
 #include "data/bpe/merges.hpp"
 #include "data/files/files.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -359,6 +359,87 @@ TEST_CASE(
   CHECK_THAT(user_error_of([&] { open(two, "", R"({"eos_token": {"x": 7}})"); }),
              Catch::Contains("eos_token.content is missing"));
   CHECK_THAT(user_error_of([&] { open(two, "", "[]"); }), Catch::Contains("not a JSON object"));
+}
+
+// GPT-2's alphabet with nothing merged, so that ids show what became one token.
+Json bytes_alone() {
+  Json json = base();
+  Json vocab = Json::object();
+  for (std::size_t byte = 0; byte < 256; ++byte) vocab[byte_characters().at(byte)] = byte;
+  json["model"]["vocab"] = vocab;
+  json["model"]["merges"] = Json::array();
+  json["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
+  json["added_tokens"] = Json::array();
+  return json;
+}
+
+void add_token(Json& json, std::int32_t id, const std::string& content) {
+  json["added_tokens"].push_back({{"id", id}, {"content", content}, {"special", true}});
+}
+
+TEST_CASE("tokenizer.json: whole words are looked up among the model's tokens, never among added ones") {
+  Json json = bytes_alone();
+  json["model"]["ignore_merges"] = true;
+  json["model"]["vocab"]["\u0120the"] = 256;  // what no merge reaches
+  add_token(json, 257, "\u0120hi");
+  add_token(json, 258, "\u00c3\u00a9");
+  const Opened tokenizer = open(json, "\u0120hi");
+  CHECK(tokenizer->encode("say hi") == Ids{'s', 'a', 'y', ' ', 'h', 'i'});
+  CHECK(tokenizer->encode("\u00e9") == Ids{0xC3, 0xA9});
+  CHECK(tokenizer->encode(" the") == Ids{256});
+  CHECK(tokenizer->eos_id() == 257);
+}
+
+TEST_CASE("tokenizer.json: added tokens have the ids that the library would give them, or are refused") {
+  Json json = bytes_alone();
+  add_token(json, 'a', "a");  // one of the model's own
+  add_token(json, 256, "<x>");
+  add_token(json, 257, "<y>");
+  CHECK(open(json, "<x>")->encode("a<y>") == Ids{'a', 257});
+  add_token(json, 300, "<z>");
+  CHECK_THAT(
+      user_error_of([&] { open(json); }),
+      Catch::Contains("added_tokens[3] gives <z> the id 300, and the tokenizers library gives it 258"));
+  json["added_tokens"].erase(3);
+  std::swap(json["added_tokens"][1], json["added_tokens"][2]);
+  CHECK_THAT(
+      user_error_of([&] { open(json); }),
+      Catch::Contains("added_tokens[1] gives <y> the id 257, and the tokenizers library gives it 256"));
+  json = bytes_alone();
+  json["model"]["vocab"]["<high>"] = 270;  // a hole in the model itself, filled as the library fills it
+  add_token(json, 257, "<x>");
+  CHECK(open(json, "<x>")->encode("<x>") == Ids{257});
+}
+
+TEST_CASE("tokenizer.json: patterns that fold two letters into one character are refused") {
+  const auto open_with = [](const std::string& pattern) {
+    Json json = base();
+    json["pre_tokenizer"]["pretokenizers"] =
+        Json::array({{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}},
+                     {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}});
+    return open(json);
+  };
+  for (const char* const pattern :
+       {"(?i:class)", "(?i:a(?:s)s)", "(?i:'s|first)", "(?i:OFF)", "(?i:fi)", "(?i:x(?:f|g)|fL)", "(?i:s{2})",
+        "(?i:xs+)", "(?i:s?s)", "(?i:\u00df)", "(?i:[a\u00df])", "(?i:x\\p{L})", "(?i:[\\S])", "(?i:[^\\D])",
+        "(?i:\\x{df})", "(?i:\\u00df)", "(?i:[s]s)", "a(?:b(?i:c(?:d)ss))"}) {
+    CAPTURE(pattern);
+    CHECK_THAT(user_error_of([&] { open_with(pattern); }), Catch::Contains("where case is ignored"));
+  }
+  for (const char* const pattern :
+       {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|x", "'(?i:[sdmt]|ll|ve|re)", "(?i:s)s|first", "(?i:a)(?:ss)\u00df",
+        "(?i:f[a-z]i)", "(?i:s|t)", "(?i:\\s+x\\d)"}) {
+    CAPTURE(pattern);
+    CHECK_NOTHROW(open_with(pattern));
+  }
+}
+
+TEST_CASE("tokenizer.json: a normal form that is not applied here says what to do about it") {
+  Json json = base();
+  json["normalizer"] = {{"type", "NFC"}};
+  CHECK_THAT(user_error_of([&] { open(json); }), Catch::Contains("normalizer.type is NFC") &&
+                                                     Catch::Contains("bring the texts into NFC yourself") &&
+                                                     !Catch::Contains(".model"));
 }
 
 }  // namespace

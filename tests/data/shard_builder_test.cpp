@@ -6,12 +6,14 @@
 #include <fstream>
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/output_directory.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/shards/manifest.hpp"
 #include "tests/support/shard_files.hpp"
@@ -274,6 +276,73 @@ TEST_CASE("text, shares and sizes that make no data set are refused") {
              }),
              Catch::Contains("--shard-tokens"));
   CHECK_FALSE(fs::exists(dir / "set"));
+}
+
+TEST_CASE("documents begin with a BOS where it is asked for, each part of one that is cut too") {
+  const TempDir dir;
+  put(dir / "book.txt", prose(7, 30));
+  const auto tokenizer = open_tokenizer(test::small_tokenizer());
+  TextSource text({dir / "book.txt"}, DocumentUnit::file);
+  build_shards(text, *tokenizer, {dir / "set", 0.2}, {}, AddBos::yes);
+  for (const Split split : {Split::train, Split::val}) {
+    const TokenSource source(dir / "set", split);
+    CHECK(source.bos_of_documents() == 1);
+    std::int32_t first = 0;
+    source.read(0, std::span(&first, 1));
+    CHECK(first == tokenizer->bos_id());
+  }
+  build(dir / "book.txt", {dir / "plain"});
+  CHECK_FALSE(TokenSource(dir / "plain", Split::train).bos_of_documents().has_value());
+}
+
+TEST_CASE("a text on which a pattern gives up is named") {
+  const TempDir dir;
+  auto json = nlohmann::json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json"));
+  json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a+)+(?:b|c)";
+  write_file(dir / "t.json", json.dump());
+  put(dir / "in.jsonl", "{\"text\": \"fine\"}\n{\"text\": \"abc\\nab" + std::string(58, 'a') + "\"}\n");
+  TextSource text({dir / "in.jsonl"}, DocumentUnit::file);
+  const auto tokenizer = open_tokenizer(dir / "t.json");
+  CHECK_THAT(user_error_of([&] { build_shards(text, *tokenizer, {dir / "set"}); }),
+             Catch::Contains("gave up from line 2 of the document, on 64 bytes of text") &&
+                 Catch::Contains("in.jsonl:2)"));
+}
+
+/// Knows the letters a to y.
+class LettersAlone final : public Tokenizer {
+ public:
+  LettersAlone() : Tokenizer(test::small_tokenizer()) {}
+  std::vector<std::int32_t> encode(std::string_view text) override {
+    std::vector<std::int32_t> ids;
+    for (const char c : text) ids.push_back(c >= 'a' && c < 'z' ? c - 'a' + 3 : 0);
+    return ids;
+  }
+  [[nodiscard]] std::string token_bytes(std::int32_t) const override { return {}; }
+  [[nodiscard]] std::string token_name(std::int32_t) const override { return {}; }
+  [[nodiscard]] std::string_view standard_name() const override { return kSentencePieceFile; }
+  [[nodiscard]] bool adds_leading_space() const override { return false; }
+  [[nodiscard]] std::int64_t vocab_size() const override { return 32; }
+  [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return std::nullopt; }
+  [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return eos; }
+  [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return 0; }
+  std::optional<std::int32_t> eos = 2;
+};
+
+TEST_CASE("text that the tokenizer has no token for is counted, and a missing BOS or EOS is refused") {
+  const TempDir dir;
+  put(dir / "in.txt", "a zebra is no zoo");
+  LettersAlone tokenizer;
+  TextSource text({dir / "in.txt"}, DocumentUnit::file);
+  CHECK(build_shards(text, tokenizer, {dir / "set"}).unknown_tokens == 4 + 2);  // spaces and z
+  const auto error = [&](AddBos bos) {
+    TextSource again({dir / "in.txt"}, DocumentUnit::file);
+    return user_error_of([&] { build_shards(again, tokenizer, {dir / "other"}, {}, bos); });
+  };
+  CHECK_THAT(error(AddBos::yes), Catch::Contains("has no BOS") && Catch::Contains("leave out --bos"));
+  tokenizer.eos.reset();
+  CHECK_THAT(error(AddBos::no), Catch::Contains("has no EOS") &&
+                                    Catch::Contains("train the model with one") &&
+                                    !Catch::Contains("--eos TOKEN"));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -8,7 +8,7 @@
 
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 

@@ -28,7 +28,7 @@ const std::filesystem::path& small_tokenizer() {
     write_file(dir / "prose.txt", prose(1, 2000));
     TextSource source({dir / "prose.txt"}, DocumentUnit::file);
     std::filesystem::path file = dir / "tokenizer.model";
-    write_file(file, train_tokenizer(source, 350));
+    write_file(file, train_tokenizer(source, 350).model);
     return file;
   }();
   return path;

@@ -8,9 +8,11 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
+#include "apps/commands/data/text_input.hpp"
 #include "apps/console.hpp"
 #include "apps/progress.hpp"
 #include "core/error.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/shards/shard_builder.hpp"
 
 namespace granule {
@@ -21,10 +23,11 @@ namespace fs = std::filesystem;
 struct Arguments {
   fs::path tokenizer;
   std::string eos;
-  std::vector<fs::path> inputs;
+  TextInput input;
   DataSetOptions build;
   bool compress = false;
   bool split_lines = false;
+  bool bos = false;
 };
 
 nlohmann::ordered_json to_json(const SplitCounts& counts) {
@@ -44,27 +47,46 @@ std::string describe(const TextSource& text, const DataSetReport& report, double
                      static_cast<double>(text.bytes_read()) * 1e-6 / std::max(seconds, 1e-3));
 }
 
+void tell_unknown(const DataSetReport& report, const Tokenizer& tokenizer) {
+  if (report.unknown_tokens == 0) return;
+  const std::int64_t tokens = report.train.tokens + report.val.tokens;
+  say("granule: warning: {} of {} tokens ({:.2g} %) are {}: the tokenizer has no token for that text, which "
+      "is "
+      "lost; one with byte fallback has",
+      report.unknown_tokens, tokens,
+      100.0 * static_cast<double>(report.unknown_tokens) / static_cast<double>(tokens),
+      tokenizer.token_name(*tokenizer.unknown_id()));
+}
+
 void run(Arguments arguments) {
   arguments.build.layout = arguments.compress ? Hdf5Layout::compressed : Hdf5Layout::contiguous;
   const auto tokenizer = open_tokenizer(arguments.tokenizer, arguments.eos);
-  TextSource text(arguments.inputs, arguments.split_lines ? DocumentUnit::line : DocumentUnit::file);
+  TextSource text(arguments.input.paths, arguments.split_lines ? DocumentUnit::line : DocumentUnit::file,
+                  arguments.input.lines);
+  tell_left_out(text);
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   Progress progress;
-  const DataSetReport report =
-      build_shards(text, *tokenizer, arguments.build,
-                   [&](const DataSetReport& so_far) { progress.show(describe(text, so_far, seconds())); });
+  const DataSetReport report = build_shards(
+      text, *tokenizer, arguments.build,
+      [&](const DataSetReport& so_far) { progress.show(describe(text, so_far, seconds())); },
+      arguments.bos ? AddBos::yes : AddBos::no);
   progress.say(fmt::format("{}  in {:.1f} s", describe(text, report, seconds()), seconds()));
   progress.say(fmt::format("{}: train {} tokens, val {} tokens", arguments.build.out.string(),
                            report.train.tokens, report.val.tokens));
+  tell_skipped_lines(text);
+  tell_unknown(report, *tokenizer);
   const nlohmann::ordered_json json{
       {"out", arguments.build.out.string()},
       {"vocab_size", std::max(tokenizer->vocab_size(), arguments.build.vocab_size)},
       {"tokenizer_sha256", tokenizer->sha256()},
+      {"bos", arguments.bos},
       {"train", to_json(report.train)},
-      {"val", to_json(report.val)}};
+      {"val", to_json(report.val)},
+      {"unknown_tokens", report.unknown_tokens},
+      {"input", describe_input(text)}};
   print_out(json.dump() + "\n");
 }
 
@@ -75,18 +97,16 @@ void add_data_build_command(CLI::App& data) {
       *data.add_subcommand("build", "Turn text into token shards, a manifest and a copy of the tokenizer");
   const auto arguments = std::make_shared<Arguments>();
   command
-      .add_option("--tokenizer", arguments->tokenizer,
-                  "SentencePiece .model, as granule tokenizer train writes, or the tokenizer.json of a "
-                  "byte-level BPE")
+      .add_option(
+          "--tokenizer", arguments->tokenizer,
+          "SentencePiece .model, as granule tokenizer train writes, the tokenizer.json of a byte-level "
+          "BPE, or a directory that holds one")
       ->required();
   command.add_option("--eos", arguments->eos,
                      "Token that ends documents, where a tokenizer.json leaves it open");
-  command
-      .add_option(
-          "--input", arguments->inputs,
-          "Files, or directories of *.txt and *.jsonl (an object with \"text\" a line), also compressed "
-          "(.gz, .zst)")
-      ->required();
+  command.add_flag("--bos", arguments->bos,
+                   "Put the tokenizer's BOS before every document: generate and exports then do so too");
+  add_text_options(command, arguments->input);
   command.add_option("--out", arguments->build.out, "Directory of the data set, new or empty")->required();
   command
       .add_option("--val-fraction", arguments->build.val_fraction,

@@ -11,6 +11,7 @@
 #include "apps/progress.hpp"
 #include "core/error.hpp"
 #include "data/imports/token_import.hpp"
+#include "data/open_tokenizer.hpp"
 
 namespace granule {
 namespace {

@@ -12,9 +12,9 @@
 #include "apps/console.hpp"
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/shards/manifest.hpp"
-#include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
 namespace {
