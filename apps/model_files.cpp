@@ -4,9 +4,11 @@
 
 #include "apps/config/hf_config.hpp"
 #include "apps/console.hpp"
+#include "apps/training/run_data.hpp"
 #include "core/error.hpp"
-#include "data/files/digest.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
+#include "data/tokenizers/special_tokens.hpp"
 #include "distributed/parameter_files.hpp"
 
 namespace granule {
@@ -66,7 +68,7 @@ const TensorSet& ModelFiles::tensors() const {
 }
 
 std::string ModelFiles::tokenizer_sha256() const {
-  if (tokenizer_) return sha256_of_file(*tokenizer_);
+  if (tokenizer_) return tokenizer_digest(*tokenizer_);
   if (checkpoint() == nullptr) return {};
   const nlohmann::json& sections = checkpoint()->sections();
   const auto data = sections.find("data");
@@ -74,6 +76,19 @@ std::string ModelFiles::tokenizer_sha256() const {
                                  ? nlohmann::json()
                                  : data->value("tokenizer_sha256", nlohmann::json());
   return sha.is_string() ? sha.get<std::string>() : std::string();
+}
+
+std::optional<std::int32_t> ModelFiles::bos_of_documents() const {
+  if (checkpoint() == nullptr) {
+    if (!tokenizer_ || !adds_bos(*tokenizer_)) return std::nullopt;
+    return open_tokenizer(*tokenizer_)->bos_id();
+  }
+  const nlohmann::json& sections = checkpoint()->sections();
+  const auto documents = sections.find(kDocumentsSection);
+  if (documents == sections.end() || !documents->is_object()) return std::nullopt;
+  const auto bos = documents->find("bos_id");
+  if (bos == documents->end() || !bos->is_number_integer()) return std::nullopt;
+  return bos->get<std::int32_t>();
 }
 
 std::unique_ptr<Model> ModelFiles::load(Context& context, const RunConfig& config, DType dtype,

@@ -29,6 +29,9 @@ class ModelFiles {
   [[nodiscard]] const std::optional<std::filesystem::path>& tokenizer() const { return tokenizer_; }
   /// Of the tokenizer, or else what a checkpoint says of its data; empty when neither is known.
   [[nodiscard]] std::string tokenizer_sha256() const;
+  /// The token that documents began with in training, as a checkpoint says; of a Hugging Face directory the
+  /// BOS, where its tokenizer puts one before a text. Absent: none did.
+  [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;
   /// nullptr for a Hugging Face directory.
   [[nodiscard]] const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&source_); }
   [[nodiscard]] const std::vector<DamagedCheckpoint>& passed_over() const { return passed_over_; }

@@ -4,10 +4,11 @@
 #include "apps/commands/commands.hpp"
 #include "apps/config/hf_config.hpp"
 #include "apps/console.hpp"
+#include "apps/exported_tokenizer.hpp"
 #include "apps/model_files.hpp"
 #include "core/error.hpp"
 #include "data/models/hf_directory.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 #include "distributed/parameter_files.hpp"
 
 namespace granule {
@@ -70,26 +71,6 @@ json generation_document(const HfConfig& config) {
   return document;
 }
 
-/// What transformers needs beside a tokenizer file to give the same ids as training had: no BOS, no EOS
-/// added, the text as it is.
-json tokenizer_document(const Tokenizer& tokenizer, std::int64_t positions) {
-  const bool is_json = tokenizer.path().extension() == ".json";
-  const auto name = [&](std::optional<std::int32_t> id) {
-    return id ? json(tokenizer.token_name(*id)) : json();
-  };
-  return {{"tokenizer_class", is_json ? "PreTrainedTokenizerFast" : "LlamaTokenizer"},
-          {"bos_token", name(tokenizer.bos_id())},
-          {"eos_token", name(tokenizer.eos_id())},
-          {"unk_token", name(tokenizer.unknown_id())},
-          {"pad_token", nullptr},
-          {"add_bos_token", false},
-          {"add_eos_token", false},
-          {"legacy", true},
-          {"clean_up_tokenization_spaces", false},
-          {"model_max_length", positions},
-          {"sp_model_kwargs", json::object()}};
-}
-
 /// Every tokenizer file that is there: of a Hugging Face directory also those this program does not read.
 std::vector<fs::path> tokenizer_files(const ModelFiles& files) {
   std::vector<fs::path> found;
@@ -122,20 +103,23 @@ void export_model(const ExportArguments& arguments) {
   check_format(arguments.format);
   const ModelFiles files = open_model(arguments.model);
   const SavedTensors tensors = tensors_of(files);
-  const std::vector<fs::path> extra = tokenizer_files(files);
+  std::vector<fs::path> extra = tokenizer_files(files);
   const auto tokenizer = tokenizer_to_describe(files);
   const HfConfig hf = hf_config_of(files, tokenizer.get());
   const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
   const json config = config_document(hf, dtype), generation = generation_document(hf);
   HfExport content{config, generation, tensors.parameters, dtype};
   content.states = tensors.states;
-  content.extra_files = extra;
   content.verify = arguments.no_verify ? Verify::no : Verify::yes;
-  json tokenizer_config;
-  if (tokenizer && !fs::is_regular_file(files.path() / "tokenizer_config.json")) {
-    tokenizer_config = tokenizer_document(*tokenizer, hf.model.positions());
-    content.tokenizer_config = &tokenizer_config;
+  ExportedTokenizer exported;
+  if (tokenizer &&
+      (files.checkpoint() != nullptr || !fs::is_regular_file(files.path() / kTokenizerConfigFile))) {
+    exported = exported_tokenizer(*tokenizer, files.bos_of_documents(), hf.model.positions());
+    exported.take_out_of(extra);
+    content.tokenizer_config = &exported.config;
+    if (!exported.file.is_null()) content.tokenizer = &exported.file;
   }
+  content.extra_files = extra;
   write_hf_directory(arguments.out, content);
   say("{}: {} tensors in {}, {}{}", arguments.out.string(),
       (tensors.parameters.size() + tensors.states.size()), arguments.dtype,

@@ -8,7 +8,7 @@
 #include "apps/generation/token_sampler.hpp"
 #include "apps/model_files.hpp"
 #include "core/error.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 
 namespace granule {
 namespace {
@@ -66,13 +66,16 @@ struct Beginning {
   bool forgotten = false;   ///< the first token generated does not see them
 };
 
-Beginning beginning_of(Tokenizer& tokenizer, const std::string& prompt, bool document_mask) {
+/// `bos` is the token that documents begin with, if they do: then it is all that stands before a text, as it
+/// is for other programs.
+Beginning beginning_of(Tokenizer& tokenizer, const std::string& prompt, bool document_mask,
+                       std::optional<std::int32_t> bos) {
   if (first_invalid_utf8(prompt)) user_error("the prompt is not UTF-8", "--prompt", "convert it to UTF-8");
   Beginning beginning{tokenizer.encode(prompt)};
   beginning.prompt = std::ssize(beginning.tokens);
-  beginning.forgotten = document_mask && beginning.prompt == 0;
-  if (!document_mask || beginning.prompt == 0)
-    beginning.tokens.insert(beginning.tokens.begin(), *tokenizer.eos_id());
+  beginning.forgotten = document_mask && beginning.prompt == 0 && !bos;
+  if (bos || !document_mask || beginning.prompt == 0)
+    beginning.tokens.insert(beginning.tokens.begin(), bos.value_or(*tokenizer.eos_id()));
   return beginning;
 }
 
@@ -122,7 +125,8 @@ void generate(const GenerateArguments& arguments) {
   const ModelFiles files = open_model(arguments.model);
   const auto tokenizer = tokenizer_of(files);
   RunConfig config = files.config();
-  const Beginning beginning = beginning_of(*tokenizer, arguments.prompt, config.data.document_mask);
+  const Beginning beginning =
+      beginning_of(*tokenizer, arguments.prompt, config.data.document_mask, files.bos_of_documents());
   const std::int64_t positions = config.model.positions(), before = std::ssize(beginning.tokens);
   if (before > positions) {
     user_error(fmt::format("the prompt has {} tokens, the model knows {} positions{}", beginning.prompt,

@@ -40,6 +40,7 @@ RunData open_run_data(const RunConfig& config, DigestCheck digests) {
     if (data.validation) data.validation->require_documents();
   }
   data.tokenizer = tokenizer_of(data.train);
+  data.bos_of_documents = data.train.bos_of_documents();
   data.identity = identity_of(data.train);
   return data;
 }

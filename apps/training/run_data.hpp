@@ -19,8 +19,12 @@ struct RunData {
   DataMix train;
   std::optional<DataMix> validation{};
   std::optional<std::filesystem::path> tokenizer{};
+  std::optional<std::int32_t> bos_of_documents{};  ///< the token that every training document begins with
   nlohmann::json identity{};  ///< of the training data: tokens and SHA-256 of every source, the tokenizer's
 };
+
+/// The section of a checkpoint that says how documents began in training: {"bos_id": ID or null}.
+inline constexpr const char* kDocumentsSection = "documents";
 
 /// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
 [[nodiscard]] RunData open_run_data(const RunConfig& config, DigestCheck digests = DigestCheck::verify);

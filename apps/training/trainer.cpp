@@ -230,8 +230,11 @@ void Trainer::give_up(const StepReport& last) const {
 }
 
 nlohmann::json Trainer::sections() const {
-  nlohmann::json all{
-      {"config", to_json(config_)}, {"data", data_.identity}, {"optimizer", {{"steps", optimizer_.steps()}}}};
+  const auto& bos = data_.bos_of_documents;
+  nlohmann::json all{{"config", to_json(config_)},
+                     {"data", data_.identity},
+                     {kDocumentsSection, {{"bos_id", bos ? nlohmann::json(*bos) : nlohmann::json()}}},
+                     {"optimizer", {{"steps", optimizer_.steps()}}}};
   add_records_to(all);
   return all;
 }

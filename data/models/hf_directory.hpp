@@ -58,8 +58,12 @@ struct HfExport {
   std::vector<std::filesystem::path> extra_files = {};  ///< copied under their own names (tokenizer)
   Verify verify = Verify::yes;
   const nlohmann::json* tokenizer_config = nullptr;  ///< tokenizer_config.json; nullptr leaves the file out
+  const nlohmann::json* tokenizer = nullptr;         ///< tokenizer.json; likewise
   std::span<const TensorToSave> states{};            ///< what keeps its dtype, as a selection bias must
 };
+
+/// The content of a file that is written with this document, such as config.json.
+[[nodiscard]] std::string text_of_document(const nlohmann::json& document);
 
 /// Writes beside `directory`, verifies, and renames into place: the directory must be new or empty (else a
 /// user error) and appears whole or not at all. Throws io_error when it cannot be written, or reads back

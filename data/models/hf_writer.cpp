@@ -14,10 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string as_text(const json& value) {
-  return value.dump(2) + "\n";
-}
-
 struct Document {
   const char* name;
   const json* content;
@@ -29,6 +25,7 @@ std::vector<Document> documents_of(const HfExport& model) {
     documents.push_back({"generation_config.json", &model.generation_config});
   if (model.tokenizer_config != nullptr)
     documents.push_back({"tokenizer_config.json", model.tokenizer_config});
+  if (model.tokenizer != nullptr) documents.push_back({"tokenizer.json", model.tokenizer});
   documents.push_back({"config.json", &model.config});
   return documents;
 }
@@ -64,10 +61,10 @@ void write_contents(const fs::path& directory, const HfExport& model, Disk& disk
                                                model.max_shard_bytes, ShardNames::plain_when_single, disk);
   if (written.files.size() > 1) {
     const json index{{"metadata", {{"total_size", written.tensor_bytes}}}, {"weight_map", written.file_of}};
-    write_file(directory / "model.safetensors.index.json", as_text(index), disk);
+    write_file(directory / "model.safetensors.index.json", text_of_document(index), disk);
   }
   for (const Document& document : documents_of(model))
-    write_file(directory / document.name, as_text(*document.content), disk);
+    write_file(directory / document.name, text_of_document(*document.content), disk);
 }
 
 [[noreturn]] void differs(std::string_view what, const fs::path& where) {
@@ -90,6 +87,10 @@ void verify_tensor(const HfDirectory& directory, const TensorToSave& tensor) {
 }
 
 }  // namespace
+
+std::string text_of_document(const json& document) {
+  return document.dump(2) + "\n";
+}
 
 void write_hf_directory(const fs::path& directory, const HfExport& model, Disk& disk) {
   const fs::path target = checked_target(directory);

@@ -30,6 +30,14 @@ void DataMix::require_documents() const {
   for (const TokenSource& source : sources_) source.require_documents();
 }
 
+std::optional<std::int32_t> DataMix::bos_of_documents() const {
+  const auto bos = sources_.front().bos_of_documents();
+  for (const TokenSource& source : sources_) {
+    if (source.bos_of_documents() != bos) return std::nullopt;
+  }
+  return bos;
+}
+
 std::int64_t DataMix::samples(std::int64_t seq_len) const {
   std::int64_t samples = 0;
   for (const TokenSource& source : sources_) samples += source.samples(seq_len);

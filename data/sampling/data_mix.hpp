@@ -36,6 +36,8 @@ class DataMix {
   /// TokenSource's, for every source.
   void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const;
   void require_documents() const;
+  /// TokenSource's, where it is the same for all sources.
+  [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;
 
   /// Of all sources, each counted once.
   [[nodiscard]] std::int64_t samples(std::int64_t seq_len) const;

@@ -6,6 +6,7 @@
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/shards/manifest.hpp"
+#include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
 namespace {
@@ -192,6 +193,21 @@ void TokenSource::require_documents() const {
   }
 }
 
+std::optional<std::int32_t> TokenSource::bos_of_documents() const {
+  constexpr std::size_t kLookedAt = 8;  // of a shard
+  if (!summary_.bos_id || *summary_.bos_id < 0) return std::nullopt;
+  for (const ShardReader& shard : shards_) {
+    const auto offsets = shard.document_offsets();
+    if (offsets.empty()) return std::nullopt;
+    for (std::size_t d = 0; d + 1 < std::min(offsets.size(), kLookedAt + 1); ++d) {
+      std::int32_t first = -1;
+      if (offsets[d] < offsets[d + 1]) shard.read(offsets[d], std::span(&first, 1));
+      if (first != *summary_.bos_id) return std::nullopt;
+    }
+  }
+  return static_cast<std::int32_t>(*summary_.bos_id);
+}
+
 std::vector<DocumentPart> TokenSource::documents_in(std::int64_t begin, std::int64_t end) const {
   GRANULE_CHECK(begin >= 0 && begin < end && end <= summary_.tokens, "tokens [{}, {}) of {}", begin, end,
                 summary_.tokens);
@@ -259,7 +275,7 @@ std::optional<double> TokenSource::utf8_bytes_in(std::int64_t begin, std::int64_
 }
 
 std::optional<fs::path> find_tokenizer(const fs::path& directory) {
-  for (const char* const name : {"tokenizer.model", "tokenizer.json"}) {
+  for (const std::string_view name : {kSentencePieceFile, kTokenizerJsonFile}) {
     std::error_code error;
     if (fs::exists(directory / name, error)) return directory / name;
   }

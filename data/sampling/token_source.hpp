@@ -68,6 +68,9 @@ class TokenSource {
 
   /// What tokens [begin, end) of the row are part of, in order; shards without /doc_offsets are one piece.
   [[nodiscard]] std::vector<DocumentPart> documents_in(std::int64_t begin, std::int64_t end) const;
+  /// The BOS that documents begin with: each of the first ones of every shard. Absent where some do not, or
+  /// where a shard does not say which token that is or where documents begin.
+  [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;
   /// Refuses shards that do not say where their documents begin (no /doc_offsets), by name.
   void require_documents() const;
   /// For each of the first seq_len tokens of sample j, where in the sample its own document begins: 0 when

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/config/hf_config.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 

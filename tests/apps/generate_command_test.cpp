@@ -7,7 +7,7 @@
 #include "apps/generation/generation.hpp"
 #include "apps/generation/token_sampler.hpp"
 #include "apps/model_files.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"

@@ -1,9 +1,9 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE
 // What data build and tokenizer train take as text, and what they say of the rest, as a user sees it.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "data/files/files.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -12,7 +12,7 @@ namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using test::TempDir;
 
 void put(const fs::path& path, std::string_view text) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
 
 #include "data/files/files.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

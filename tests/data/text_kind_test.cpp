@@ -1,9 +1,8 @@
 #include "data/text/text_kind.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "data/files/files.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace granule {

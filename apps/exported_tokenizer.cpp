@@ -1,0 +1,59 @@
+#include "apps/exported_tokenizer.hpp"
+
+#include "data/files/digest.hpp"
+#include "data/files/strict_json.hpp"
+#include "data/models/hf_directory.hpp"
+#include "data/tokenizers/special_tokens.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+/// What transformers needs beside a tokenizer file that has no config.
+json new_config(const Tokenizer& tokenizer, std::int64_t positions) {
+  const bool is_json = tokenizer.standard_name() == kTokenizerJsonFile;
+  const auto name = [&](std::optional<std::int32_t> id) {
+    return id ? json(tokenizer.token_name(*id)) : json();
+  };
+  return {{"tokenizer_class", is_json ? "PreTrainedTokenizerFast" : "LlamaTokenizer"},
+          {"bos_token", name(tokenizer.bos_id())},
+          {"eos_token", name(tokenizer.eos_id())},
+          {"unk_token", name(tokenizer.unknown_id())},
+          {"pad_token", nullptr},
+          {"legacy", true},
+          {"clean_up_tokenization_spaces", false},
+          {"model_max_length", positions},
+          {"sp_model_kwargs", json::object()}};
+}
+
+}  // namespace
+
+void ExportedTokenizer::take_out_of(std::vector<fs::path>& copied) const {
+  std::erase_if(copied, [&](const fs::path& path) {
+    const std::string name = path.filename();
+    return name == kTokenizerConfigFile || (name == kTokenizerJsonFile && !file.is_null());
+  });
+}
+
+ExportedTokenizer exported_tokenizer(const Tokenizer& tokenizer, std::optional<std::int32_t> bos,
+                                     std::int64_t positions) {
+  const fs::path beside = tokenizer.path().parent_path() / kTokenizerConfigFile;
+  std::error_code error;
+  ExportedTokenizer exported{fs::exists(beside, error) ? load_json_object(beside)
+                                                       : new_config(tokenizer, positions)};
+  exported.config["add_bos_token"] = bos.has_value();
+  exported.config["add_eos_token"] = false;
+  if (bos) exported.config["bos_token"] = tokenizer.token_name(*bos);
+  if (tokenizer.standard_name() != kTokenizerJsonFile) return exported;
+  json file = load_json_object(tokenizer.path());
+  const auto token = bos ? std::optional(BosToken{tokenizer.token_name(*bos), *bos}) : std::nullopt;
+  if (!set_bos(file, token)) return exported;
+  const std::string text = text_of_document(file);
+  note_digest(exported.config, sha256_of(std::as_bytes(std::span(text))), tokenizer.sha256());
+  exported.file = std::move(file);
+  return exported;
+}
+
+}  // namespace granule
