@@ -123,8 +123,9 @@ std::optional<std::int64_t> room_of_first(const fs::path& group, std::int64_t fr
   return room;
 }
 
-std::string gibibytes(double bytes) {
-  return fmt::format("{:.1f} GiB", bytes / (1 << 30));
+std::string shown(double bytes) {
+  constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
+  return bytes < kGiB ? fmt::format("{:.1f} MiB", bytes / kMiB) : fmt::format("{:.1f} GiB", bytes / kGiB);
 }
 
 /// What would fit, in the words of keys.
@@ -172,10 +173,10 @@ void require_memory(const PlanRequest& request, std::int64_t ranks_here, const M
   const double needed = rank * static_cast<double>(ranks_here);
   if (needed <= kMargin * static_cast<double>(room.bytes)) return;
   const std::string ranks =
-      ranks_here == 1 ? std::string() : fmt::format(", {} for each of {} ranks", gibibytes(rank), ranks_here);
+      ranks_here == 1 ? std::string() : fmt::format(", {} for each of {} ranks", shown(rank), ranks_here);
   throw Error(ExitCode::out_of_memory,
-              fmt::format("a step takes {} of memory{}, and {} has {} left", gibibytes(needed), ranks,
-                          room.of, gibibytes(static_cast<double>(room.bytes))),
+              fmt::format("a step takes {} of memory{}, and {} has {} left", shown(needed), ranks, room.of,
+                          shown(static_cast<double>(room.bytes))),
               "memory",
               advice_text(request, even, static_cast<double>(room.bytes) / static_cast<double>(ranks_here)));
 }

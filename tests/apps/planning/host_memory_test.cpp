@@ -136,7 +136,7 @@ TEST_CASE("a run that fits passes, one that does not is refused with keys that h
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::out_of_memory);
     CHECK_THAT(error.what(), Catch::Contains("2 ranks, and the cgroup /slurm/job has") &&
-                                 Catch::Contains("it fits with train."));
+                                 Catch::Contains(" MiB left") && Catch::Contains("it fits with train."));
   }
   CHECK_THROWS_WITH(require_memory(request, 1, {bytes / 100, "this host"}),
                     Catch::Contains("use a smaller model"));
