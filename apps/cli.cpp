@@ -1,16 +1,18 @@
 #include "apps/cli.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <new>
 #include <span>
 #include <sstream>
 
 #include "apps/commands/commands.hpp"
 #include "apps/commands/usage.hpp"
-#include "apps/config/config_reader.hpp"
+#include "apps/config/keys/key_advice.hpp"
 #include "apps/console.hpp"
 #include "apps/version.hpp"
 #include "core/error.hpp"
+#include "data/files/paths.hpp"
 #include "distributed/mpi/launcher.hpp"
 
 namespace granule {
@@ -48,8 +50,10 @@ void check_command_name(const CLI::App& program, const std::string& word) {
     if (command->get_name() == word) return;
     names.push_back(command->get_name());
   }
-  throw UsageError(fmt::format("there is no command '{}'", word),
-                   fmt::format("did you mean '{}'? See granule --help", nearest_key(word, names)));
+  const std::string_view near = near_word(word, names, word.size());
+  throw UsageError(
+      fmt::format("there is no command '{}'", word),
+      near.empty() ? "see granule --help" : fmt::format("did you mean '{}'? See granule --help", near));
 }
 
 /// Every rank finds the same mistake on its command line, and needs no MPI to let the first one speak.
@@ -104,6 +108,9 @@ int run_cli(int argc, char** argv) {
     // A launcher ends the other ranks when one fails: those that are silent must not be the first.
     return speaks() ? report(error.what(), error.code()) : static_cast<int>(ExitCode::success);
   } catch (const Error& error) {
+    return report(error.what(), error.code());
+  } catch (const std::filesystem::filesystem_error& failure) {
+    const Error error = error_of(failure);
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {
     return report("out of memory (allocation): use a smaller batch or model", ExitCode::out_of_memory);

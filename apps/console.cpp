@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <fcntl.h>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "data/files/disk.hpp"
@@ -19,6 +20,14 @@ void print_out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
   if (errno == EPIPE) throw ReaderGone();
   throw_errno("write the output", "stdout");
+}
+
+void print_json(const nlohmann::json& json, int indent) {
+  print_out(json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+void print_json(const nlohmann::ordered_json& json, int indent) {
+  print_out(json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 void print_err(std::string_view text) noexcept {

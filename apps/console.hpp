@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <nlohmann/json_fwd.hpp>
 
 #include "core/error.hpp"
 #include "distributed/watchdog.hpp"
@@ -17,6 +18,10 @@ class ReaderGone {};
 
 /// Writes to stdout at once. Throws ReaderGone, or io_error (exit 74) when it cannot be written.
 void print_out(std::string_view text);
+/// A line of JSON, or with `indent` several, to stdout. A path in it may be of any bytes: U+FFFD stands for
+/// those that are no UTF-8.
+void print_json(const nlohmann::json& json, int indent = -1);
+void print_json(const nlohmann::ordered_json& json, int indent = -1);
 /// Writes to stderr; where that fails there is nobody to tell.
 void print_err(std::string_view text) noexcept;
 

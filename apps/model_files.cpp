@@ -1,5 +1,6 @@
 #include "apps/model_files.hpp"
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/config/hf_config.hpp"
@@ -16,38 +17,78 @@ namespace {
 
 namespace fs = std::filesystem;
 
-RunConfig config_of(const Checkpoint& checkpoint) {
+ConfigBase base_of(const Checkpoint& checkpoint) {
   const auto& sections = checkpoint.sections();
   if (!sections.contains("config")) refuse_checkpoint("it holds no config", checkpoint.path().string());
-  return run_config_from_json(sections.at("config"), (checkpoint.path() / kManifestName).string());
+  return {run_config_from_json(sections.at("config"), (checkpoint.path() / kManifestName).string()),
+          checkpoint.path().string()};
+}
+
+/// Of the data that it was trained on; empty when it does not say.
+std::string tokenizer_of_data(const Checkpoint& checkpoint) {
+  const nlohmann::json& sections = checkpoint.sections();
+  const auto data = sections.find("data");
+  const nlohmann::json sha = data == sections.end() || !data->is_object()
+                                 ? nlohmann::json()
+                                 : data->value("tokenizer_sha256", nlohmann::json());
+  return sha.is_string() ? sha.get<std::string>() : std::string();
+}
+
+/// A directory of runs or of models is easily taken for one of them.
+std::string advice_for_directory(const fs::path& path) {
+  std::error_code error;
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path& inside = entry->path();
+    std::error_code unreadable;
+    if (fs::is_directory(checkpoints_of(inside), unreadable) || is_checkpoint(inside) ||
+        HfDirectory::is_one(inside))
+      return fmt::format("name one of the models in it, such as {}", inside.string());
+  }
+  return "give a run directory, a checkpoint directory, or a Hugging Face directory";
 }
 
 [[noreturn]] void refuse_run_without_checkpoint(const fs::path& run) {
   user_error("the run has no valid checkpoint", run.string(), "train it until its first checkpoint");
 }
 
-RunConfig config_of(const HfDirectory& directory) {
-  return config_base_from(directory.path()).config;
-}
-
 }  // namespace
 
 ModelFiles::ModelFiles(fs::path path, std::variant<Checkpoint, HfDirectory> source)
     : path_(std::move(path)),
+      companions_(path_),
       source_(std::move(source)),
-      config_(std::visit([](const auto& files) { return config_of(files); }, source_)),
-      tokenizer_(find_tokenizer(path_)) {}
+      tokenizer_(find_tokenizer(path_)) {
+  if (checkpoint() != nullptr) {
+    base_ = base_of(*checkpoint());
+  } else {
+    HfBase read = config_base_from(path_);
+    base_ = std::move(read.base);
+    unknown_keys_ = std::move(read.passed_over);
+  }
+}
 
-ModelFiles ModelFiles::of_run(const fs::path& path) {
-  FoundCheckpoint found = find_newest_valid(path);
+ModelFiles ModelFiles::of_checkpoints(const fs::path& checkpoints) {
+  FoundCheckpoint found = find_newest_in(checkpoints);
   if (!found.checkpoint) {
     warn_of_damage(found.passed_over);
-    refuse_run_without_checkpoint(path);
+    refuse_run_without_checkpoint(checkpoints);
   }
   const fs::path checkpoint = found.checkpoint->path();
   ModelFiles files(checkpoint, std::move(*found.checkpoint));
   files.passed_over_ = std::move(found.passed_over);
+  files.take_tokenizer_of(checkpoints.parent_path());
   return files;
+}
+
+void ModelFiles::take_tokenizer_of(const fs::path& run) {
+  std::error_code error;
+  if (!fs::exists(run / "config.toml", error)) return;
+  const auto own = find_tokenizer(run);
+  if (!own && tokenizer_) return;
+  if (own && tokenizer_digest(*own) != tokenizer_of_data(*checkpoint()))
+    return;  // put there by somebody else
+  tokenizer_ = own;
+  companions_ = run;
 }
 
 ModelFiles ModelFiles::open(const fs::path& path) {
@@ -55,12 +96,22 @@ ModelFiles ModelFiles::open(const fs::path& path) {
     user_error("there is no model here", path.string(),
                "give a run directory, a checkpoint directory, or a Hugging Face directory");
   }
-  if (is_checkpoint(path)) return {path, open_checkpoint(path)};
-  if (fs::is_directory(checkpoints_of(path))) return of_run(path);
+  if (is_checkpoint(path)) {
+    ModelFiles files(path, open_checkpoint(path));
+    files.take_tokenizer_of(fs::absolute(path / "..").lexically_normal().parent_path().parent_path());
+    return files;
+  }
+  if (fs::is_directory(checkpoints_of(path))) return of_checkpoints(checkpoints_of(path));
   if (HfDirectory::is_one(path)) return {path, HfDirectory::open(path)};
+  if (!list_steps_in(path).empty()) return of_checkpoints(path);
   if (fs::exists(path / "config.toml")) refuse_run_without_checkpoint(path);
   user_error("this directory holds neither checkpoints nor a config.json", path.string(),
-             "give a run directory, a checkpoint directory, or a Hugging Face directory");
+             advice_for_directory(path));
+}
+
+nlohmann::json ModelFiles::hf_document() const {
+  const auto* const directory = std::get_if<HfDirectory>(&source_);
+  return directory != nullptr ? directory->config() : nlohmann::json::object();
 }
 
 const TensorSet& ModelFiles::tensors() const {
@@ -69,13 +120,7 @@ const TensorSet& ModelFiles::tensors() const {
 
 std::string ModelFiles::tokenizer_sha256() const {
   if (tokenizer_) return tokenizer_digest(*tokenizer_);
-  if (checkpoint() == nullptr) return {};
-  const nlohmann::json& sections = checkpoint()->sections();
-  const auto data = sections.find("data");
-  const nlohmann::json sha = data == sections.end() || !data->is_object()
-                                 ? nlohmann::json()
-                                 : data->value("tokenizer_sha256", nlohmann::json());
-  return sha.is_string() ? sha.get<std::string>() : std::string();
+  return checkpoint() != nullptr ? tokenizer_of_data(*checkpoint()) : std::string();
 }
 
 std::optional<std::int32_t> ModelFiles::bos_of_documents() const {
@@ -98,9 +143,19 @@ std::unique_ptr<Model> ModelFiles::load(Context& context, const RunConfig& confi
   return model;
 }
 
-ModelFiles open_model(const fs::path& path) {
+ModelFiles open_model_to_override(const fs::path& path) {
   ModelFiles files = ModelFiles::open(path);
   warn_of_damage(files.passed_over());
+  if (!files.unknown_keys().empty()) {
+    say("granule: warning: {} has keys that are not known here and are passed over: {}",
+        files.config_base().name, fmt::join(files.unknown_keys(), ", "));
+  }
+  return files;
+}
+
+ModelFiles open_model(const fs::path& path) {
+  ModelFiles files = open_model_to_override(path);
+  require_model(files.config_base());
   return files;
 }
 

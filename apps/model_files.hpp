@@ -6,6 +6,9 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "apps/config/run_config.hpp"
 #include "data/models/hf_directory.hpp"
@@ -20,13 +23,19 @@ class ModelFiles {
   /// were passed over are named in passed_over().
   [[nodiscard]] static ModelFiles open(const std::filesystem::path& path);
 
-  /// Model and moe keys; the other tables too where the model is a checkpoint.
-  [[nodiscard]] const RunConfig& config() const { return config_; }
+  /// Model and moe keys; the other tables too where the model is a checkpoint. Of a Hugging Face directory
+  /// opened to override they may describe no model.
+  [[nodiscard]] const RunConfig& config() const { return base_.config; }
   /// The same as the layer of values under a config file or overrides.
-  [[nodiscard]] ConfigBase config_base() const { return {config_, path_.string()}; }
+  [[nodiscard]] const ConfigBase& config_base() const { return base_; }
+  /// The config.json of a Hugging Face directory as it stands; an empty object for a checkpoint.
+  [[nodiscard]] nlohmann::json hf_document() const;
   [[nodiscard]] const TensorSet& tensors() const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::optional<std::filesystem::path>& tokenizer() const { return tokenizer_; }
+  /// Where the tokenizer lies, and what else goes with the model. Of a run it is the run's own directory: it
+  /// stays when a checkpoint is removed.
+  [[nodiscard]] const std::filesystem::path& companions() const { return companions_; }
   /// Of the tokenizer, or else what a checkpoint says of its data; empty when neither is known.
   [[nodiscard]] std::string tokenizer_sha256() const;
   /// The token that documents began with in training, as a checkpoint says; of a Hugging Face directory the
@@ -35,6 +44,8 @@ class ModelFiles {
   /// nullptr for a Hugging Face directory.
   [[nodiscard]] const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&source_); }
   [[nodiscard]] const std::vector<DamagedCheckpoint>& passed_over() const { return passed_over_; }
+  /// Keys of a config.json that are not known here.
+  [[nodiscard]] const std::vector<std::string>& unknown_keys() const { return unknown_keys_; }
 
   /// A model with these weights; `config` may differ from config() in keys that do not change shapes.
   [[nodiscard]] std::unique_ptr<Model> load(Context& context, const RunConfig& config, DType dtype,
@@ -42,17 +53,23 @@ class ModelFiles {
 
  private:
   ModelFiles(std::filesystem::path path, std::variant<Checkpoint, HfDirectory> source);
-  static ModelFiles of_run(const std::filesystem::path& path);
+  static ModelFiles of_checkpoints(const std::filesystem::path& checkpoints);
+  void take_tokenizer_of(const std::filesystem::path& run);
 
-  std::filesystem::path path_;
+  std::filesystem::path path_, companions_;
   std::variant<Checkpoint, HfDirectory> source_;
-  RunConfig config_;
+  ConfigBase base_;
+  std::vector<std::string> unknown_keys_;
   std::optional<std::filesystem::path> tokenizer_;
   std::vector<DamagedCheckpoint> passed_over_;
 };
 
-/// ModelFiles::open, with the damaged checkpoints that were passed over named on stderr.
+/// ModelFiles::open, with what was passed over named on stderr: damaged checkpoints, unknown keys of a
+/// config.json. Its config describes a model.
 [[nodiscard]] ModelFiles open_model(const std::filesystem::path& path);
+
+/// The same for who lays other values over the config, and judges what results.
+[[nodiscard]] ModelFiles open_model_to_override(const std::filesystem::path& path);
 
 /// Names every damaged checkpoint on stderr.
 void warn_of_damage(const std::vector<DamagedCheckpoint>& passed_over);

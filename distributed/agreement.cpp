@@ -2,8 +2,11 @@
 
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <new>
 #include <optional>
+
+#include "data/files/paths.hpp"
 
 namespace granule {
 namespace {
@@ -18,6 +21,9 @@ std::optional<Failure> failure_of(const std::function<void()>& work) {
     work();
     return std::nullopt;
   } catch (const Error& error) {
+    return Failure{error.code(), error.what()};
+  } catch (const std::filesystem::filesystem_error& failure) {
+    const Error error = error_of(failure);
     return Failure{error.code(), error.what()};
   } catch (const std::bad_alloc&) {
     return Failure{ExitCode::out_of_memory, "out of memory (allocation): use a smaller batch or model"};

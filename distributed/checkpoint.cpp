@@ -75,11 +75,11 @@ Checkpoint open_listed(const StepDirectory& listed) {
 }
 
 /// Newest first, as rank 0 sees them.
-std::vector<std::int64_t> steps_to_try(Communicator& ranks, const fs::path& run_directory) {
+std::vector<std::int64_t> steps_to_try(Communicator& ranks, const fs::path& checkpoints) {
   std::vector<std::int64_t> steps;
   agree(ranks, [&] {
     if (ranks.rank() != 0) return;
-    for (const StepDirectory& listed : list_checkpoints(run_directory)) steps.push_back(listed.step);
+    for (const StepDirectory& listed : list_steps_in(checkpoints)) steps.push_back(listed.step);
   });
   std::int64_t count = std::ssize(steps);
   ranks.all_reduce(std::span(&count, 1), ReduceOp::max, "number of checkpoints").wait();
@@ -92,6 +92,49 @@ bool any_rank(Communicator& ranks, bool mine) {
   std::int64_t any = mine ? 1 : 0;
   ranks.all_reduce(std::span(&any, 1), ReduceOp::max, "newer checkpoint").wait();
   return any != 0;
+}
+
+/// A run that goes on has removed it since it was listed; rank 0's view is that of all.
+bool has_gone(Communicator& ranks, const fs::path& listed) {
+  std::error_code error;
+  return any_rank(ranks, ranks.rank() == 0 && !fs::exists(listed, error) && !error);
+}
+
+/// Nothing when one of those listed has gone before it could be read.
+std::optional<FoundCheckpoint> try_listed(Communicator& ranks, const fs::path& checkpoints) {
+  FoundCheckpoint found;
+  for (const std::int64_t step : steps_to_try(ranks, checkpoints)) {
+    const fs::path path = checkpoints / checkpoint_name(step);
+    bool newer = false;
+    try {
+      agree(ranks, [&] {
+        try {
+          found.checkpoint = open_listed({step, path});
+        } catch (const NewerCheckpoint&) {
+          newer = true;
+          throw;
+        }
+      });
+      return found;
+    } catch (const Error& error) {
+      found.checkpoint.reset();
+      const bool any = any_rank(ranks, newer);
+      if (any) throw NewerCheckpoint(ExitCode::user, error.what(), "", "");
+      if (error.code() == ExitCode::out_of_memory) throw;  // says nothing about the checkpoint
+      if (has_gone(ranks, path)) return std::nullopt;
+      found.passed_over.push_back({path, error.what()});
+    }
+  }
+  return found;
+}
+
+FoundCheckpoint find_newest(Communicator& ranks, const fs::path& checkpoints) {
+  constexpr int kMostTries = 100;  // a checkpoint is read as a whole between two saves, sooner or later
+  for (int i = 0; i < kMostTries; ++i) {
+    if (auto found = try_listed(ranks, checkpoints)) return std::move(*found);
+  }
+  throw AgreedError(ExitCode::user, "the checkpoints are removed faster than they can be read",
+                    checkpoints.string(), "raise the run's checkpoint.keep, or copy one and name the copy");
 }
 
 }  // namespace
@@ -130,50 +173,38 @@ Checkpoint open_checkpoint(const fs::path& directory) {
   return checkpoint;
 }
 
-std::vector<StepDirectory> list_checkpoints(const fs::path& run_directory) {
+std::vector<StepDirectory> list_steps_in(const fs::path& checkpoints) {
   std::vector<StepDirectory> found;
-  const fs::path directory = checkpoints_of(run_directory);
   std::error_code error;
-  if (!fs::exists(directory, error)) return found;
-  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+  if (!fs::exists(checkpoints, error)) return found;
+  for (fs::directory_iterator entry(checkpoints, error), end; !error && entry != end;
+       entry.increment(error)) {
     if (const auto step = step_of(entry->path().filename().string())) found.push_back({*step, entry->path()});
   }
-  if (error)
-    user_error(fmt::format("cannot list it: {}", error.message()), directory.string(), "check the directory");
+  if (error) {
+    user_error(fmt::format("cannot list it: {}", error.message()), checkpoints.string(),
+               "check the directory");
+  }
   std::sort(found.begin(), found.end(),
             [](const StepDirectory& a, const StepDirectory& b) { return a.step > b.step; });
   return found;
 }
 
+std::vector<StepDirectory> list_checkpoints(const fs::path& run_directory) {
+  return list_steps_in(checkpoints_of(run_directory));
+}
+
 FoundCheckpoint find_newest_valid(const fs::path& run_directory) {
+  return find_newest_in(checkpoints_of(run_directory));
+}
+
+FoundCheckpoint find_newest_in(const fs::path& checkpoints) {
   SelfCommunicator alone;
-  return find_newest_valid(alone, run_directory);
+  return find_newest(alone, checkpoints);
 }
 
 FoundCheckpoint find_newest_valid(Communicator& ranks, const fs::path& run_directory) {
-  FoundCheckpoint found;
-  for (const std::int64_t step : steps_to_try(ranks, run_directory)) {
-    const fs::path path = checkpoints_of(run_directory) / checkpoint_name(step);
-    bool newer = false;
-    try {
-      agree(ranks, [&] {
-        try {
-          found.checkpoint = open_listed({step, path});
-        } catch (const NewerCheckpoint&) {
-          newer = true;
-          throw;
-        }
-      });
-      return found;
-    } catch (const Error& error) {
-      found.checkpoint.reset();
-      const bool any = any_rank(ranks, newer);
-      if (any) throw NewerCheckpoint(ExitCode::user, error.what(), "", "");
-      if (error.code() == ExitCode::out_of_memory) throw;  // says nothing about the checkpoint
-      found.passed_over.push_back({path, error.what()});
-    }
-  }
-  return found;
+  return find_newest(ranks, checkpoints_of(run_directory));
 }
 
 }  // namespace granule

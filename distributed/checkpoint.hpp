@@ -52,13 +52,17 @@ struct FoundCheckpoint {
 };
 
 /// The valid checkpoint of the highest step below `<run>/checkpoints`. Throws NewerCheckpoint rather than
-/// going on from an older state than the run has.
+/// going on from an older state than the run has. A run that goes on meanwhile may remove what was listed:
+/// then it is listed again.
 [[nodiscard]] FoundCheckpoint find_newest_valid(const std::filesystem::path& run_directory);
 
 /// The same for the ranks of a job, which take the same one: a checkpoint that one of them cannot read is
 /// passed over by all. Reasons are those of the lowest such rank.
 [[nodiscard]] FoundCheckpoint find_newest_valid(Communicator& ranks,
                                                 const std::filesystem::path& run_directory);
+
+/// The same below a directory of checkpoints, whatever its name.
+[[nodiscard]] FoundCheckpoint find_newest_in(const std::filesystem::path& checkpoints);
 
 struct StepDirectory {
   std::int64_t step;
@@ -67,6 +71,7 @@ struct StepDirectory {
 
 /// Directories named as checkpoints, newest first, whatever they hold.
 [[nodiscard]] std::vector<StepDirectory> list_checkpoints(const std::filesystem::path& run_directory);
+[[nodiscard]] std::vector<StepDirectory> list_steps_in(const std::filesystem::path& checkpoints);
 [[nodiscard]] std::filesystem::path checkpoints_of(const std::filesystem::path& run_directory);
 [[nodiscard]] std::string checkpoint_name(std::int64_t step);  ///< "step-00001000"
 

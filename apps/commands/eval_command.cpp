@@ -140,10 +140,10 @@ void print_load(const Json& report) {
 }
 
 void eval(const EvalArguments& arguments) {
-  const ModelFiles files = open_model(arguments.model);
+  const ModelFiles files = open_model_to_override(arguments.model);
   const RunConfig config = config_of(files, arguments.overrides);
   const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
-  data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256());
+  data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256(), VocabularyOf::model);
   if (config.data.document_mask) data.require_documents();
   static_cast<void>(data.samples(config.data.seq_len));  // too short a split shows before the model is read
   Context context({.threads = thread_count(config)});
@@ -155,7 +155,7 @@ void eval(const EvalArguments& arguments) {
   }
   const Json report = report_of(arguments, files, *model, config, evaluation);
   print_load(report);
-  print_out(report.dump() + "\n");
+  print_json(report);
 }
 
 }  // namespace

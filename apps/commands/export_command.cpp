@@ -1,12 +1,15 @@
 // granule export: a model as other programs read it.
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/carried_files.hpp"
 #include "apps/commands/commands.hpp"
 #include "apps/config/hf_config.hpp"
 #include "apps/console.hpp"
 #include "apps/exported_tokenizer.hpp"
 #include "apps/model_files.hpp"
 #include "core/error.hpp"
+#include "data/files/paths.hpp"
 #include "data/models/hf_directory.hpp"
 #include "data/open_tokenizer.hpp"
 #include "distributed/parameter_files.hpp"
@@ -26,6 +29,9 @@ struct ExportArguments {
 constexpr const char* kExample =
     "Example:\n  granule export runs/tiny --format hf --out tiny-hf\n"
     "f32 keeps the weights of a run exactly; bf16 rounds them to half the size, as published models are.";
+
+constexpr std::size_t kAside = 16;              // .NAME.writing
+constexpr std::size_t kLongestNameInside = 64;  // model-00001-of-00001.safetensors
 
 void check_format(const std::string& format) {
   if (format == "hf") return;
@@ -55,30 +61,22 @@ SavedTensors tensors_of(const ModelFiles& files) {
   return tensors;
 }
 
-/// config.json, proven to be read as the model it describes.
-json config_document(const HfConfig& config, DType dtype) {
-  json document = to_json(config, dtype == DType::bf16 ? "bfloat16" : "float32");
+/// config.json, proven to be read as the model it describes. `source` is that of a Hugging Face directory.
+json config_document(const HfConfig& config, DType dtype, const json& source) {
+  json document = to_json(config, dtype == DType::bf16 ? "bfloat16" : "float32", source);
   GRANULE_ASSERT(hf_config_from_json(document, "config.json") == config,
                  "config.json is read otherwise than it is written");
   return document;
 }
 
-json generation_document(const HfConfig& config) {
-  if (!config.bos_token_id && !config.eos_token_id) return {};
+/// For a model that has no such file. `config` is its config.json.
+json generation_document(const json& config) {
   json document{{"_from_model_config", true}, {"transformers_version", "4.36.0"}};
-  if (config.bos_token_id) document["bos_token_id"] = *config.bos_token_id;
-  if (config.eos_token_id) document["eos_token_id"] = *config.eos_token_id;
-  return document;
-}
-
-/// Every tokenizer file that is there: of a Hugging Face directory also those this program does not read.
-std::vector<fs::path> tokenizer_files(const ModelFiles& files) {
-  std::vector<fs::path> found;
-  for (const char* const name : {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
-                                 "special_tokens_map.json", "added_tokens.json"}) {
-    if (fs::is_regular_file(files.path() / name)) found.push_back(files.path() / name);
+  const std::size_t empty = document.size();
+  for (const char* const key : {"bos_token_id", "eos_token_id"}) {
+    if (!config.at(key).is_null()) document[key] = config[key];
   }
-  return found;
+  return document.size() > empty ? document : json();
 }
 
 /// The tokenizer, where the export has to say what it is. A Hugging Face directory says it itself about a
@@ -92,28 +90,50 @@ std::unique_ptr<Tokenizer> tokenizer_to_describe(const ModelFiles& files) {
 HfConfig hf_config_of(const ModelFiles& files, const Tokenizer* tokenizer) {
   HfConfig config{files.config().model, files.config().moe};
   if (files.checkpoint() == nullptr) config = read_hf_config(files.path());
-  if (tokenizer != nullptr) {
-    config.bos_token_id = tokenizer->bos_id();
-    config.eos_token_id = tokenizer->eos_id();
-  }
+  if (tokenizer == nullptr) return config;
+  // What a config.json says of them itself stands.
+  if (!config.bos_token_id) config.bos_token_id = tokenizer->bos_id();
+  if (!config.eos_token_id) config.eos_token_id = tokenizer->eos_id();
   return config;
+}
+
+bool holds(const ModelFiles& files, std::string_view name) {
+  return fs::is_regular_file(files.companions() / name);
+}
+
+void say_what_was_written(const ExportArguments& arguments, const ModelFiles& files, std::size_t tensors,
+                          const CarriedFiles& extra) {
+  say("{}: {} tensors in {}, {}{}", arguments.out.string(), tensors, arguments.dtype,
+      arguments.no_verify ? "not verified" : "read back and equal",
+      files.tokenizer() ? "" : "; the model has no tokenizer");
+  if (files.checkpoint() == nullptr && !extra.left.empty())
+    say("left behind in {}: {}", files.path().string(), fmt::join(extra.left, ", "));
+  const nlohmann::ordered_json report{{"out", arguments.out.string()},
+                                      {"format", arguments.format},
+                                      {"dtype", arguments.dtype},
+                                      {"tensors", tensors},
+                                      {"verified", !arguments.no_verify}};
+  print_json(report);
 }
 
 void export_model(const ExportArguments& arguments) {
   check_format(arguments.format);
+  require_path_fits(arguments.out, {.added = kAside, .inside = kLongestNameInside});
   const ModelFiles files = open_model(arguments.model);
   const SavedTensors tensors = tensors_of(files);
-  std::vector<fs::path> extra = tokenizer_files(files);
+  const CarriedFiles carried = carried_files(files.companions());
+  std::vector<fs::path> extra = carried.files;
   const auto tokenizer = tokenizer_to_describe(files);
   const HfConfig hf = hf_config_of(files, tokenizer.get());
   const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
-  const json config = config_document(hf, dtype), generation = generation_document(hf);
+  const json config = config_document(hf, dtype, files.hf_document());
+  const json generation = holds(files, "generation_config.json") ? json() : generation_document(config);
   HfExport content{config, generation, tensors.parameters, dtype};
   content.states = tensors.states;
+  content.extra_directories = carried.directories;
   content.verify = arguments.no_verify ? Verify::no : Verify::yes;
   ExportedTokenizer exported;
-  if (tokenizer &&
-      (files.checkpoint() != nullptr || !fs::is_regular_file(files.path() / kTokenizerConfigFile))) {
+  if (tokenizer && (files.checkpoint() != nullptr || !holds(files, kTokenizerConfigFile))) {
     exported = exported_tokenizer(*tokenizer, files.bos_of_documents(), hf.model.positions());
     exported.take_out_of(extra);
     content.tokenizer_config = &exported.config;
@@ -121,16 +141,7 @@ void export_model(const ExportArguments& arguments) {
   }
   content.extra_files = extra;
   write_hf_directory(arguments.out, content);
-  say("{}: {} tensors in {}, {}{}", arguments.out.string(),
-      (tensors.parameters.size() + tensors.states.size()), arguments.dtype,
-      arguments.no_verify ? "not verified" : "read back and equal",
-      files.tokenizer() ? "" : "; the model has no tokenizer");
-  const nlohmann::ordered_json report{{"out", arguments.out.string()},
-                                      {"format", arguments.format},
-                                      {"dtype", arguments.dtype},
-                                      {"tensors", (tensors.parameters.size() + tensors.states.size())},
-                                      {"verified", !arguments.no_verify}};
-  print_out(report.dump() + "\n");
+  say_what_was_written(arguments, files, tensors.parameters.size() + tensors.states.size(), carried);
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ void inspect(const fs::path& path) {
   const Json report = describe(files, provenance);
   print_table(files, report);
   for (const std::string& line : provenance_text(provenance)) say("{}", line);
-  print_out(report.dump() + "\n");
+  print_json(report);
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ void plan(const PlanArguments& arguments) {
   }
   const Plan plan = make_plan(request, figures(arguments, request.dtype), arguments.reached);
   print_err(to_text(plan));
-  print_out(to_json(plan).dump(2) + "\n");
+  print_json(to_json(plan), 2);
 }
 
 /// CLI11's ranges let NaN pass, and show the largest double in full.

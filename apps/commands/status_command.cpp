@@ -18,7 +18,7 @@ void add_status_command(CLI::App& program) {
   command.callback([run] {
     const nlohmann::ordered_json status = run_status(*run);
     say("{}", status_text(status));
-    print_out(status.dump() + "\n");
+    print_json(status);
   });
 }
 

@@ -15,6 +15,7 @@
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"
+#include "data/files/paths.hpp"
 #include "data/tokenizers/tokenizer_training.hpp"
 
 namespace granule {
@@ -32,6 +33,7 @@ struct Arguments {
 void require_writable(const fs::path& out) {
   if (out.extension() != ".model")
     user_error("the name must end in .model", out.string(), "choose such a name for --out");
+  require_path_fits(out, {.added = 32});  // written aside under a longer name
   std::error_code error;
   if (fs::exists(out, error)) user_error("the file already exists", out.string(), "choose another --out");
   if (!out.has_parent_path()) return;
@@ -72,7 +74,7 @@ void run(const Arguments& arguments) {
                                     {"sha256", sha256_of(std::as_bytes(std::span(trained.model)))},
                                     {"text_bytes", text.bytes_total()},
                                     {"input", describe_input(text)}};
-  print_out(json.dump() + "\n");
+  print_json(json);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // granule train: from a config and data to a run directory.
 #include <nlohmann/json.hpp>
 
+#include "apps/carried_files.hpp"
 #include "apps/commands/commands.hpp"
 #include "apps/console.hpp"
 #include "apps/model_files.hpp"
@@ -15,6 +16,7 @@
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "data/files/digest.hpp"
+#include "data/files/paths.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
 #include "moe/counts.hpp"
@@ -25,12 +27,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kCeilingSeconds = 0.05;  // enough for a figure that utilisation is given against
+constexpr std::size_t kLongestNameInRun = 96;  // checkpoints/tmp.step-…/optim-00001-of-00001.safetensors
+constexpr double kCeilingSeconds = 0.05;       // enough for a figure that utilisation is given against
 
 void warn_of_long_warmup(const RunSteps& steps) {
   if (steps.schedule.warmup <= steps.total) return;
   say("granule: warning: schedule.warmup has {} steps and the run {}: it ends before optim.lr is reached",
       steps.schedule.warmup, steps.total);
+}
+
+/// Of endless runs there are more than an integer holds: a real number then.
+nlohmann::ordered_json tokens_of(const RunConfig& config, std::int64_t steps) {
+  const std::int64_t of_step = config.train.batch_size * config.data.seq_len;
+  std::int64_t tokens = 0;
+  if (!__builtin_mul_overflow(steps, of_step, &tokens)) return tokens;
+  return static_cast<double>(steps) * static_cast<double>(of_step);
 }
 
 /// `request` is of this job: the bytes of a rank are those of `granule plan`.
@@ -43,11 +54,11 @@ void print_dry_run(const PlanRequest& request, const RunSteps& steps) {
       {"config", to_json(config)},
       {"parameters", {{"total", counts.total()}, {"activated", counts.activated()}}},
       {"steps", steps.total},
-      {"tokens", steps.total * config.train.batch_size * config.data.seq_len},
+      {"tokens", tokens_of(config, steps.total)},
       {"flops_per_step", flops},
       {"flops", flops * static_cast<double>(steps.total)},
       {"bytes", to_json(plan_memory(request, ExpertLoad::uniform))}};
-  print_out(report.dump(2) + "\n");
+  print_json(report, 2);
   say("{:.2f} M parameters, {:.2f} M activated; {} steps of {} tokens, {:.2f} GFLOP each",
       static_cast<double>(counts.total()) / 1e6, static_cast<double>(counts.activated()) / 1e6, steps.total,
       config.train.batch_size * config.data.seq_len, flops / 1e9);
@@ -105,7 +116,9 @@ RunInput read_input(const TrainArguments& arguments, const Communicator& ranks, 
   if (arguments.dry_run && input.config.data.path.empty() && input.config.data.mix.empty()) return input;
   input.data = open_run_data(input.config, digest_check_of(ranks));
   const auto& files = input.start.files;
-  settle_vocabulary(input.config, *input.data, files ? files->tokenizer_sha256() : std::string());
+  const bool goes_on = arguments.resume && !list_checkpoints(arguments.out).empty();
+  settle_vocabulary(input.config, *input.data, files ? files->tokenizer_sha256() : std::string(),
+                    files || goes_on ? VocabularyOf::model : VocabularyOf::config);
   return input;
 }
 
@@ -198,11 +211,12 @@ void fill(Trainer& trainer, ShardedModel& sharded, const RunInput& input,
 }
 
 /// The run directory as it is before the first step. A complete run's stays as it was.
-void begin_records(const RunDirectory& directory, const RunInput& input, const Trainer& trainer,
+void begin_records(RunDirectory& directory, const RunInput& input, const Trainer& trainer,
                    JobRecord& record) {
   if (trainer.complete()) return;
   directory.write_config(to_toml(input.config));
   if (input.data->tokenizer) directory.copy_tokenizer(*input.data->tokenizer);
+  if (input.start.files) directory.take_over(files_to_take_over(input.start.files->companions()));
   record.begin(directory.path(), input.start, trainer, input.config, input.data->identity);
 }
 
@@ -245,6 +259,7 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
 
 void train(TrainArguments arguments) {
   settle(arguments);
+  require_path_fits(arguments.out, {.inside = kLongestNameInRun});
   StopSignals signals;  // before MPI and every thread
   run_job_together([&](Communicator& ranks) { train_on(ranks, signals, arguments); });
 }

@@ -7,8 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/config/config_reader.hpp"
-#include "apps/config/keys/run_config_keys.hpp"
+#include <fmt/ranges.h>
+
+#include "apps/config/keys/key_advice.hpp"
 
 namespace granule {
 namespace {
@@ -40,18 +41,21 @@ std::optional<std::string> nearest_option(const CLI::App& command, const std::st
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   }
   const std::vector<std::string_view> known(names.begin(), names.end());
-  return std::string(nearest_key(word, known));
+  const std::string name = word.substr(0, word.find('='));
+  const std::string_view near = near_word(name, known, name.size() - 2);
+  return near.empty() ? std::nullopt : std::optional(std::string(near));
 }
 
-/// The config's key that "--steps" means, where the command takes keys.
+/// What "--steps" or "--learning-rate" means, where the command takes keys of the config.
 std::optional<std::string> meant_key(const CLI::App& command, const std::string& word) {
   if (!word.starts_with("--") || command.get_option_no_throw("overrides") == nullptr) return std::nullopt;
-  std::string name = word.substr(2, word.find('=') - 2);
-  std::replace(name.begin(), name.end(), '-', '_');
-  for (const ConfigKey& key : config_keys()) {
-    if (key.name.ends_with('.' + name) || key.name == name) return std::string(key.name);
+  const std::string name = word.substr(2, word.find('=') - 2);
+  const std::vector<std::string_view> keys = keys_meant(name);
+  if (keys.empty()) {
+    const std::string advice = advice_for_name(name);
+    return advice.empty() ? std::nullopt : std::optional(advice);
   }
-  return std::nullopt;
+  return fmt::format("a key of the config is given as {}=VALUE", fmt::join(keys, "=VALUE or "));
 }
 
 /// Of words that belong nowhere; a mistyped option takes its value there with it.
@@ -59,10 +63,11 @@ std::string unexpected(const CLI::App& command, const std::string& words) {
   std::istringstream stream(words);
   std::string first;
   for (std::string word; stream >> word;) {
-    if (const auto key = meant_key(command, word))
-      return fmt::format("there is no option {}: a key of the config is given as {}=VALUE", word, *key);
     if (const auto nearest = nearest_option(command, word))
       return fmt::format("there is no option {}: did you mean {}?", word, *nearest);
+    if (const auto key = meant_key(command, word))
+      return fmt::format("there is no option {}: {}", word, *key);
+    if (word.starts_with("--")) return fmt::format("there is no option {}", word);
     if (first.empty()) first = word;
   }
   return fmt::format("'{}' is one word too many", first);

@@ -160,7 +160,7 @@ class Certificate {
                         {"grad_norm", reference_.grad_norm}}},
                       {"layouts", rows_},
                       {"holds", failed_ == 0}};
-    print_out(report.dump() + "\n");
+    print_json(report);
     const char* const s = rows_.size() == 1 ? "" : "s";
     if (failed_ == 0) return say("all of {} layout{} compute what one rank computes", rows_.size(), s);
     throw Error(ExitCode::failure,

@@ -6,10 +6,13 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <regex>
 
 #include <toml++/toml.h>
 
+#include "apps/config/keys/key_advice.hpp"
 #include "core/error.hpp"
+#include "data/files/utf8.hpp"
 
 namespace granule {
 namespace {
@@ -20,10 +23,8 @@ constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
 // toml++ bounds the nesting of brackets but not of dotted names, and frees tables recursively.
 constexpr std::ptrdiff_t kMaxDots = 2'000;
 
-bool is_utf8(const std::string& text) {
-  // The JSON writer validates; TOML and state.json can hold nothing else.
-  return json(text).dump(-1, ' ', false, json::error_handler_t::ignore).size() ==
-         json(text).dump(-1, ' ', false, json::error_handler_t::replace).size();
+bool is_utf8(std::string_view text) {
+  return !first_invalid_utf8(text);  // TOML and state.json can hold nothing else
 }
 
 // What a user wrote, fit for the one line of an error: no control characters, valid UTF-8, not endless.
@@ -31,7 +32,7 @@ std::string shown(std::string_view text) {
   const bool plain =
       std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
   std::string line(text);
-  if (!plain || !is_utf8(line)) line = json(text).dump(-1, ' ', true, json::error_handler_t::replace);
+  if (!plain || !is_utf8(text)) line = json(text).dump(-1, ' ', true, json::error_handler_t::replace);
   constexpr std::size_t kLongest = 200;
   return line.size() > kLongest ? line.substr(0, kLongest) + "..." : line;
 }
@@ -123,7 +124,7 @@ std::string_view trimmed(std::string_view text) {
 }
 
 bool is_bare_word(std::string_view text) {
-  return std::string_view("\"'[{").find(text.front()) == std::string_view::npos && is_utf8(std::string(text));
+  return std::string_view("\"'[{").find(text.front()) == std::string_view::npos;
 }
 
 json override_value(const std::string& text, const std::string& where) {
@@ -166,25 +167,6 @@ T in_range(const ConfigEntry& entry, T value, ValueRange<T> range) {
   return value;
 }
 
-std::size_t edits_between(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-std::string_view last_name(std::string_view key) {
-  return key.substr(key.rfind('.') + 1);
-}
-
 }  // namespace
 
 std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path) {
@@ -207,6 +189,10 @@ ConfigEntry parse_override(std::string_view text) {
   if (equals == std::string_view::npos || !printable) {
     user_error("an argument is no override", where, "write key=value on one line, for example optim.lr=1e-3");
   }
+  if (!is_utf8(text)) {
+    user_error("a config holds UTF-8, and this is not", where,
+               "rename the file or directory, or make a link to it that has such a name");
+  }
   ConfigEntry entry;
   entry.key = shown(trimmed(text.substr(0, equals)));
   entry.written = trimmed(text.substr(equals + 1));
@@ -216,17 +202,38 @@ ConfigEntry parse_override(std::string_view text) {
                "write key=value, for example optim.lr=1e-3; an empty text is \"\"");
   }
   if (entry.key.find('.') == std::string::npos) {
+    const std::string advice = advice_for_name(entry.key);
     user_error(fmt::format("the key '{}' names no table", entry.key), where,
-               "write table.key=value, for example optim.lr=1e-3");
+               advice.empty() ? "write table.key=value, for example optim.lr=1e-3" : advice);
   }
   refuse_deep_nesting(text, where);
   entry.value = override_value(entry.written, where);
   return entry;
 }
 
-void wrong_type(const ConfigEntry& entry, std::string_view expected) {
+void wrong_type(const ConfigEntry& entry, std::string_view expected, std::string_view advice) {
+  const auto meant = whole_number_meant(entry.value);
+  const std::string number = meant ? fmt::format("write {}", *meant) : "correct the value";
   user_error(fmt::format("{} = {} is not {}", entry.key, described(entry), expected), entry.where,
-             fmt::format("give {}", expected));
+             advice.empty() ? number : advice);
+}
+
+std::optional<std::int64_t> whole_number_meant(const json& value) {
+  constexpr double kLargest = 9e15;  // below 2^53: whole numbers are exact
+  if (value.is_number_float()) {
+    const auto number = value.get<double>();
+    if (!(std::abs(number) <= kLargest) || number != std::floor(number)) return std::nullopt;
+    return static_cast<std::int64_t>(number);
+  }
+  if (!value.is_string()) return std::nullopt;
+  std::smatch part;
+  const auto& text = value.get_ref<const std::string&>();
+  static const std::regex form("([0-9]{1,15}(?:[_,][0-9]{3})*)([kKmM]?)");
+  if (text.size() > 24 || !std::regex_match(text, part, form)) return std::nullopt;
+  std::string digits = part[1];
+  std::erase_if(digits, [](char c) { return c == '_' || c == ','; });
+  const double scale = part[2].length() == 0 ? 1 : std::tolower(part[2].str()[0]) == 'k' ? 1e3 : 1e6;
+  return whole_number_meant(json(std::stod(digits) * scale));
 }
 
 void out_of_range(const ConfigEntry& entry, std::string_view expected) {
@@ -274,15 +281,6 @@ std::size_t choice_of(const ConfigEntry& entry, const std::vector<std::string_vi
   std::string list;
   for (const std::string_view word : words) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", word);
   wrong_type(entry, words.size() == 1 ? list : fmt::format("one of {}", list));
-}
-
-std::string_view nearest_key(std::string_view key, const std::vector<std::string_view>& known) {
-  for (const std::string_view candidate : known) {
-    if (last_name(candidate) == last_name(key) && edits_between(candidate, key) > 2) return candidate;
-  }
-  return *std::min_element(known.begin(), known.end(), [&](std::string_view a, std::string_view b) {
-    return edits_between(a, key) < edits_between(b, key);
-  });
 }
 
 }  // namespace granule

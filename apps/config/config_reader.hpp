@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,11 +54,11 @@ using NumberRange = ValueRange<double>;
 /// The index of the word in `words`.
 [[nodiscard]] std::size_t choice_of(const ConfigEntry& entry, const std::vector<std::string_view>& words);
 
-[[noreturn]] void wrong_type(const ConfigEntry& entry, std::string_view expected);
+/// `advice` empty: the number that was meant ("write 1000" of 1e3 or "1k"), or to correct the value.
+[[noreturn]] void wrong_type(const ConfigEntry& entry, std::string_view expected,
+                             std::string_view advice = {});
+/// The whole number that 1e3, 1000.0, "1k" or "1,000" stands for; nothing for any other value.
+[[nodiscard]] std::optional<std::int64_t> whole_number_meant(const nlohmann::json& value);
 [[noreturn]] void out_of_range(const ConfigEntry& entry, std::string_view expected);
-
-/// Which of `known` (not empty) a mistyped dotted key means: the same name in another table, else the fewest
-/// edits.
-[[nodiscard]] std::string_view nearest_key(std::string_view key, const std::vector<std::string_view>& known);
 
 }  // namespace granule

@@ -1,7 +1,12 @@
 #include "apps/config/hf_config.hpp"
 
+#include <algorithm>
+#include <functional>
+
 #include <nlohmann/json.hpp>
 
+#include "apps/config/hf_foreign_keys.hpp"
+#include "apps/config/hf_rope.hpp"
 #include "apps/config/keys/run_config_check.hpp"
 #include "apps/config/keys/run_config_keys.hpp"
 #include "apps/config/keys/run_config_pending.hpp"
@@ -77,16 +82,26 @@ void refuse_other_models(const json& document, std::string_view where) {
   if (!document.contains("model_type") && !architectures.is_null() &&
       architectures != json::array({kArchitecture}) && architectures != json::array({kOwnArchitecture}))
     refuse("architectures", architectures, where, kArchitecture);
-  const json dropout = document.value("attention_dropout", json());
-  if (!dropout.is_null() && dropout != 0.0)
-    refuse("attention_dropout", dropout, where, "attention_dropout 0");
   const json quantised = document.value("quantization_config", json());
   if (!quantised.is_null()) refuse("quantization_config", quantised, where, "unquantised weights");
+}
+
+/// Something that is wrong with a key of a run becomes a fault that the same key mends.
+void collect(std::vector<ConfigFault>& faults, std::string_view key, const std::function<void()>& read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    faults.push_back({std::string(key), error});
+  }
+}
+
+void refuse_pending_keys(const json& document, std::string_view where, std::vector<ConfigFault>& faults) {
   for (const PendingKey& key : pending_keys()) {
     const auto dot = key.key.find('.');
     const std::string_view table = key.key.substr(0, dot);
     const json value = document.value(std::string(key.key.substr(dot + 1)), json());
-    if ((table == "model" || table == "moe") && !value.is_null()) refuse_pending(key.key, value, where);
+    if ((table != "model" && table != "moe") || value.is_null()) continue;
+    collect(faults, key.key, [&] { refuse_pending(key.key, value, where); });
   }
 }
 
@@ -103,13 +118,14 @@ bool null_is_default(const RunConfig& defaults, const ConfigKey& key, const json
 }
 
 // A key of the run's tables by its bare name: the names are the same on both sides.
-void read_key(RunConfig& config, const ConfigKey& key, const json& document, std::string_view where) {
+void read_key(RunConfig& config, const ConfigKey& key, const RopeKeys& keys, std::string_view where) {
   const std::string name(key.leaf());
+  const json& document = keys.document;
   if (!document.contains(name)) return;
   json value = document[name];
   if (value.is_null() && null_is_default(config, key, document)) return;
   if (value.is_null() && (may_be_null(name) || name == "intermediate_size")) value = 0;
-  key.set(config, {name, std::move(value), std::string(where), {}, {}});
+  key.set(config, {std::string(keys.written_name(name)), std::move(value), std::string(where), {}, {}});
 }
 
 // None means one for each head. The class's 32 fits larger models only: who left the key out of a smaller one
@@ -121,12 +137,10 @@ void settle_key_value_heads(ModelConfig& model, const json& document) {
     model.num_key_value_heads = model.num_attention_heads;
 }
 
-void check_head_dim(const json& document, const ModelConfig& model, std::string_view where) {
-  const json width = document.value("head_dim", json());
-  if (!width.is_null() && width != model.head_dim()) {
-    refuse("head_dim", width, where,
-           fmt::format("head_dim = hidden_size / num_attention_heads = {}", model.head_dim()));
-  }
+void refuse_dropout(const json& document, std::string_view where) {
+  const json dropout = document.value("attention_dropout", json());
+  if (!dropout.is_null() && dropout != 0.0)
+    refuse("attention_dropout", dropout, where, "attention_dropout 0");
 }
 
 std::optional<std::int64_t> token_id(const json& document, const char* name) {
@@ -151,29 +165,55 @@ json class_of(const MoeConfig& moe) {
           {"model_type", "deepseek"}};
 }
 
-}  // namespace
-
-HfConfig hf_config_from_json(const json& document, std::string_view where) {
-  if (!document.is_object()) user_error("the model's config is no JSON object", where, "restore the file");
-  refuse_other_models(document, where);
-  RunConfig config = class_defaults();
-  for (const ConfigKey& key : config_keys()) {
-    if (is_model_key(key)) read_key(config, key, document, where);
-  }
-  settle_key_value_heads(config.model, document);
-  check_model(config.model, config.moe, [&](std::string_view) { return std::string(where); });
-  check_head_dim(document, config.model, where);
-  return {config.model, config.moe, token_id(document, "bos_token_id"), token_id(document, "eos_token_id")};
+ConfigBase base_of(const HfReading& reading, std::string name) {
+  ConfigBase base{{}, std::move(name), reading.faults};
+  base.config.model = reading.config.model;
+  base.config.moe = reading.config.moe;
+  return base;
 }
 
-HfConfig read_hf_config(const std::filesystem::path& directory) {
-  const auto path = directory / "config.json";
+std::filesystem::path config_file_of(const std::filesystem::path& directory) {
+  auto path = directory / "config.json";
   std::error_code failure;
   if (!std::filesystem::is_regular_file(path, failure) ||
       std::filesystem::file_size(path, failure) > kMaxFileBytes) {
     user_error("there is no config.json of a model", path.string(),
                "give a directory with config.json and .safetensors files");
   }
+  return path;
+}
+
+}  // namespace
+
+HfReading read_hf_document(const json& written, std::string_view where) {
+  if (!written.is_object()) user_error("the model's config is no JSON object", where, "restore the file");
+  refuse_other_models(written, where);
+  HfReading reading;
+  const RopeKeys keys = old_rope_keys(written, where, reading.faults);
+  const json& document = keys.document;
+  refuse_pending_keys(document, where, reading.faults);
+  RunConfig config = class_defaults();
+  for (const ConfigKey& key : config_keys()) {
+    if (is_model_key(key)) collect(reading.faults, key.name, [&] { read_key(config, key, keys, where); });
+  }
+  settle_key_value_heads(config.model, document);
+  reading.config = {config.model, config.moe, token_id(document, "bos_token_id"),
+                    token_id(document, "eos_token_id")};
+  collect(reading.faults, "", [&] {
+    refuse_dropout(document, where);
+    reading.passed_over = judge_foreign_keys(document, config.model, config.moe, where);
+  });
+  return reading;
+}
+
+HfConfig hf_config_from_json(const json& document, std::string_view where) {
+  const HfReading reading = read_hf_document(document, where);
+  require_model(base_of(reading, std::string(where)));
+  return reading.config;
+}
+
+HfConfig read_hf_config(const std::filesystem::path& directory) {
+  const auto path = config_file_of(directory);
   return hf_config_from_json(load_json_object(path), path.string());
 }
 
@@ -202,13 +242,21 @@ json to_json(const HfConfig& config, std::string_view torch_dtype) {
   return document;
 }
 
-ConfigBase config_base_from(const std::filesystem::path& directory) {
-  const HfConfig model = read_hf_config(directory);
-  ConfigBase base;
-  base.config.model = model.model;
-  base.config.moe = model.moe;
-  base.name = (directory / "config.json").string();
-  return base;
+json to_json(const HfConfig& config, std::string_view torch_dtype, const json& source) {
+  json document = source;
+  // Another spelling of keys that are written below; and who computed the source is no matter any more.
+  for (const char* const key : {"rope_parameters", "dtype", "auto_map"}) document.erase(key);
+  document.update(to_json(config, torch_dtype));
+  for (const char* const key : {"bos_token_id", "eos_token_id"}) {
+    if (token_id(source, key)) document[key] = source[key];  // it may be a list
+  }
+  return document;
+}
+
+HfBase config_base_from(const std::filesystem::path& directory) {
+  const auto path = config_file_of(directory);
+  HfReading reading = read_hf_document(load_json_object(path), path.string());
+  return {base_of(reading, path.string()), std::move(reading.passed_over)};
 }
 
 }  // namespace granule

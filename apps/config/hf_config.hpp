@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -20,13 +22,23 @@ struct HfConfig {
   friend bool operator==(const HfConfig&, const HfConfig&) = default;
 };
 
+/// A file as it was read, before anybody has overridden what is wrong with it.
+struct HfReading {
+  HfConfig config;
+  std::vector<ConfigFault> faults{};
+  std::vector<std::string> passed_over{};  ///< keys that are not known, and speak of no part of a model
+};
+
 /// Absent keys get the defaults of the published configuration class (they are not ours: initializer_range
-/// 0.02, max_position_embeddings 2048, no experts). Other model types, and values that would compute
-/// something else than this program does, are user errors that name the key. Unknown keys are ignored, as
-/// transformers ignores them.
+/// 0.02, max_position_embeddings 2048, no experts). Other model types are user errors; values that would
+/// compute something else than this program does are faults. Keys that no table has:
+/// apps/config/hf_foreign_keys.hpp.
+[[nodiscard]] HfReading read_hf_document(const nlohmann::json& document, std::string_view where);
+
+/// The same of a file that is to be a model as it stands: a fault is a user error that names the key.
 [[nodiscard]] HfConfig hf_config_from_json(const nlohmann::json& document, std::string_view where);
 
-/// Reads DIR/config.json.
+/// Reads DIR/config.json as hf_config_from_json does.
 [[nodiscard]] HfConfig read_hf_config(const std::filesystem::path& directory);
 
 /// Every key of the class, with the auto_map of the published model; a model that the class does not compute
@@ -35,7 +47,16 @@ struct HfConfig {
 /// "float16".
 [[nodiscard]] nlohmann::json to_json(const HfConfig& config, std::string_view torch_dtype);
 
-/// The values that --init-from lays under a config file.
-[[nodiscard]] ConfigBase config_base_from(const std::filesystem::path& directory);
+/// A model read from `source` and written again: keys that say nothing about the model, such as further ids
+/// that end a text, stay what they were.
+[[nodiscard]] nlohmann::json to_json(const HfConfig& config, std::string_view torch_dtype,
+                                     const nlohmann::json& source);
+
+/// What DIR/config.json lays under a config file or overrides.
+struct HfBase {
+  ConfigBase base;
+  std::vector<std::string> passed_over;
+};
+[[nodiscard]] HfBase config_base_from(const std::filesystem::path& directory);
 
 }  // namespace granule

@@ -13,8 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kForms =
-    R"(a period: 500 (steps), "20Mt" (tokens), "1e" (epochs) or 0.8 (of the run))";
+constexpr std::string_view kForms = R"(give 500 (steps), "20Mt" (tokens), "1e" (epochs) or 0.8 (of the run))";
 constexpr double kMaxCount = 9e15;  // below 2^53: whole numbers stay exact
 constexpr double kMaxSteps = 1e15;
 
@@ -25,14 +24,26 @@ struct Scale {
 constexpr std::array<Scale, 7> kScales{
     {{"Tt", 1e12}, {"Bt", 1e9}, {"Gt", 1e9}, {"Mt", 1e6}, {"Kt", 1e3}, {"kt", 1e3}, {"t", 1.0}}};
 
+[[noreturn]] void not_a_period(const ConfigEntry& entry) {
+  const auto steps = whole_number_meant(entry.value);
+  const std::string advice =
+      steps ? fmt::format("{}: steps are written {}", kForms, *steps) : std::string(kForms);
+  wrong_type(entry, "a period", advice);
+}
+
 Period checked(const ConfigEntry& entry, Period period) {
   const bool counts = period.unit == Period::Unit::steps || period.unit == Period::Unit::tokens;
   if (period.unit == Period::Unit::fraction && period.amount > 1.0) {
-    out_of_range(entry, "a fraction of the run, from 0.0 to 1.0; a number of steps has no decimal point");
+    const auto steps = whole_number_meant(period.amount);
+    const std::string number = steps ? fmt::format(": {}", *steps) : "";
+    out_of_range(entry, fmt::format("a fraction of the run, from 0.0 to 1.0; a number of steps is written "
+                                    "without a point or exponent{}",
+                                    number));
   }
   if (!(period.amount >= 0.0) || period.amount > kMaxCount)
     out_of_range(entry, "at least 0 and at most 9e15");
-  if (counts && period.amount != std::floor(period.amount)) wrong_type(entry, "a whole number of tokens");
+  if (counts && period.amount != std::floor(period.amount))
+    wrong_type(entry, "a whole number of tokens", "give steps or tokens that are whole");
   return period;
 }
 
@@ -52,7 +63,7 @@ Period period_of_text(const ConfigEntry& entry, std::string_view text) {
   if (text.ends_with('e') && read_number(text.substr(0, text.size() - 1), period.amount)) {
     return checked(entry, {Period::Unit::epochs, period.amount});
   }
-  if (!read_number(text, period.amount)) wrong_type(entry, kForms);
+  if (!read_number(text, period.amount)) not_a_period(entry);
   const bool whole = text.find_first_of(".eE") == std::string_view::npos;
   return checked(entry, {whole ? Period::Unit::steps : Period::Unit::fraction, period.amount});
 }
@@ -101,7 +112,7 @@ Period period_of(const ConfigEntry& entry) {
     return checked(entry, {Period::Unit::steps, static_cast<double>(value.get<std::int64_t>())});
   }
   if (value.is_number_float()) return checked(entry, {Period::Unit::fraction, value.get<double>()});
-  if (!value.is_string()) wrong_type(entry, kForms);
+  if (!value.is_string()) not_a_period(entry);
   return period_of_text(entry, value.get<std::string>());
 }
 

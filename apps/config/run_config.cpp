@@ -17,7 +17,8 @@ using Trait = ConfigKey::Trait;
 // The entries of a config, and where each key was last written.
 struct Layers {
   std::vector<ConfigEntry> entries;
-  std::string source;  // of what no entry says
+  std::string source;                // of what no entry says
+  const ConfigBase* base = nullptr;  // says the rest of the model
 
   [[nodiscard]] const ConfigEntry* find(std::string_view key) const {
     const auto found =
@@ -26,7 +27,9 @@ struct Layers {
   }
   [[nodiscard]] std::string place_of(std::string_view key) const {
     const ConfigEntry* entry = find(key);
-    return entry == nullptr ? source : entry->where;
+    if (entry != nullptr) return entry->where;
+    const bool of_model = key.starts_with("model.") || key.starts_with("moe.");
+    return base != nullptr && of_model ? base->name : source;
   }
 };
 
@@ -60,9 +63,45 @@ void fill_in_hash_router(RunConfig& config) {
   if (config.moe.aux_loss_alpha == MoeConfig{}.aux_loss_alpha) config.moe.aux_loss_alpha = 0.0;
 }
 
-void check_shapes_kept(const RunConfig& config, const ConfigBase& base, const Layers& layers) {
+/// Of a later entry with the same key.
+bool is_replaced(const Layers& layers, const ConfigEntry& entry) {
+  return layers.find(entry.key) != &entry;
+}
+
+bool describes_model(const RunConfig& config) try {
+  check_model(config.model, config.moe, [](std::string_view) { return std::string(); });
+  return true;
+} catch (const Error&) {
+  return false;
+}
+
+/// A base that describes a model, be it with values of the user's that change no shape, fixes the shapes. One
+/// that describes none has none to keep; its weights will tell.
+bool has_shapes(const ConfigBase& base, const Layers& layers) {
+  RunConfig config = base.config;
   for (const ConfigKey& key : config_keys()) {
-    if (key.trait != Trait::shape) continue;
+    const ConfigEntry* const entry = layers.find(key.name);
+    if (entry != nullptr && key.trait != Trait::shape) key.set(config, *entry);
+  }
+  return describes_model(config);
+}
+
+/// Keys of layers that a model does not have say nothing about its parameters.
+bool describes_parameters(const ConfigKey& key, const RunConfig& config) {
+  if (key.table() == "moe") return moe_layers(config.model, config.moe) > 0;
+  return key.leaf() != "intermediate_size" ||
+         moe_layers(config.model, config.moe) < config.model.num_hidden_layers;
+}
+
+void check_shapes_kept(const RunConfig& config, const ConfigBase& base, const Layers& layers) {
+  if (!has_shapes(base, layers)) return;
+  const auto faulty = [&](const ConfigKey& key) {
+    return std::any_of(base.faults.begin(), base.faults.end(),
+                       [&](const ConfigFault& fault) { return fault.key == key.name; });
+  };
+  for (const ConfigKey& key : config_keys()) {
+    const bool fixed = describes_parameters(key, config) || describes_parameters(key, base.config);
+    if (key.trait != Trait::shape || !fixed || faulty(key)) continue;
     const json was = key.get(base.config);
     const json is = key.get(config);
     if (was == is) continue;
@@ -72,9 +111,18 @@ void check_shapes_kept(const RunConfig& config, const ConfigBase& base, const La
   }
 }
 
+void refuse_faults_left(const ConfigBase& base, const Layers& layers) {
+  for (const ConfigFault& fault : base.faults) {
+    if (layers.find(fault.key) == nullptr) throw Error(fault.error);
+  }
+}
+
 RunConfig assemble(const Layers& layers, const ConfigOptions& options) {
   RunConfig config = options.base ? options.base->config : RunConfig{};
-  for (const ConfigEntry& entry : layers.entries) apply_entry(config, entry);
+  for (const ConfigEntry& entry : layers.entries) {
+    if (!is_replaced(layers, entry)) apply_entry(config, entry);
+  }
+  if (options.base) refuse_faults_left(*options.base, layers);
   if (config.model.num_key_value_heads == 0)
     config.model.num_key_value_heads = config.model.num_attention_heads;
   if (config.data.seq_len == 0) config.data.seq_len = config.model.max_position_embeddings;
@@ -89,19 +137,19 @@ RunConfig assemble(const Layers& layers, const ConfigOptions& options) {
 
 RunConfig load_run_config(const std::filesystem::path& file, std::span<const std::string> overrides,
                           const ConfigOptions& options) {
-  Layers layers{read_config_file(file), file.string()};
+  Layers layers{read_config_file(file), file.string(), options.base ? &*options.base : nullptr};
   add_overrides(layers, overrides);
   return assemble(layers, options);
 }
 
 RunConfig override_run_config(std::span<const std::string> overrides, const ConfigOptions& options) {
-  Layers layers{{}, options.base ? options.base->name : std::string("command line")};
+  Layers layers{{}, options.base ? options.base->name : std::string("command line"), nullptr};
   add_overrides(layers, overrides);
   return assemble(layers, options);
 }
 
 RunConfig run_config_from_json(const json& document, std::string_view where) {
-  Layers layers{{}, std::string(where)};
+  Layers layers{{}, std::string(where), nullptr};
   if (!document.is_object()) user_error("the config is no JSON object", where, "restore the file");
   for (const auto& [table, keys] : document.items()) {
     if (!keys.is_object())
@@ -111,6 +159,11 @@ RunConfig run_config_from_json(const json& document, std::string_view where) {
     }
   }
   return assemble(layers, {});
+}
+
+void require_model(const ConfigBase& base) {
+  if (!base.faults.empty()) throw Error(base.faults.front().error);
+  check_model(base.config.model, base.config.moe, [&](std::string_view) { return base.name; });
 }
 
 std::vector<DataMix::Part> RunConfig::Data::sources() const {

@@ -16,6 +16,7 @@
 #include "apps/config/period.hpp"
 #include "core/device.hpp"
 #include "core/dtype.hpp"
+#include "core/error.hpp"
 #include "data/sampling/data_mix.hpp"
 #include "distributed/zero/parallel_layout.hpp"
 #include "moe/config.hpp"
@@ -104,20 +105,31 @@ struct RunConfig {
   friend bool operator==(const RunConfig&, const RunConfig&) = default;
 };
 
+/// Something that a base says and that cannot be read, unless the user gives `key` another value.
+struct ConfigFault {
+  std::string key;  ///< "model.rope_scaling"; empty: no key mends it
+  Error error;
+};
+
 /// A layer of values under the user's: a Hugging Face config.json, or the config of a saved model. Nothing
 /// above it may change the shape of a parameter.
 struct ConfigBase {
   RunConfig config;
   std::string name;  ///< where it comes from, for messages
+  std::vector<ConfigFault> faults{};
 };
+
+/// Throws the user error of a base that describes no model by itself.
+void require_model(const ConfigBase& base);
 
 struct ConfigOptions {
   std::int64_t ranks = 0;
   std::optional<ConfigBase> base{};
 };
 
-/// Reads a config file and key=value overrides, fills in what follows from other keys, and checks all of it.
-/// Throws user errors that name file:line or the override. model.vocab_size stays 0 where the data shall say
+/// Reads a config file and key=value overrides, fills in what follows from other keys, and checks the values
+/// that result: one that an override replaces is not judged. Throws user errors that name file:line or the
+/// override. model.vocab_size stays 0 where the data shall say
 /// it.
 [[nodiscard]] RunConfig load_run_config(const std::filesystem::path& file,
                                         std::span<const std::string> overrides,

@@ -64,7 +64,7 @@ void JobRecord::print_end(const std::filesystem::path& run, const Trainer& train
                                                  .ce = trainer.last_ce(),
                                                  .seconds = seconds.count()});
   try {
-    print_out(end.dump() + "\n");
+    print_json(end);
   } catch (const ReaderGone&) {
     return;
   } catch (const Error& error) {

@@ -69,7 +69,7 @@ Found look(const TrainArguments& arguments) {
   } else if (!arguments.fork.empty()) {
     found.path = find_fork_source(arguments.fork);
   } else if (!arguments.init_from.empty()) {
-    found.path = open_model(arguments.init_from).path();
+    found.path = open_model_to_override(arguments.init_from).path();
   }
   return found;
 }
@@ -92,8 +92,8 @@ Found found_of(const std::string& text) {
 }
 
 /// Model and moe keys alone: how a model was trained is no reason to train on in the same way.
-ConfigBase base_of(const RunConfig& config, const std::string& name) {
-  return {{.model = config.model, .moe = config.moe}, name};
+ConfigBase base_of(const ConfigBase& whole) {
+  return {{.model = whole.config.model, .moe = whole.config.moe}, whole.name, whole.faults};
 }
 
 /// A fork without a config file trains on as its source, but for the overrides. A new kind of schedule takes
@@ -117,14 +117,14 @@ RunStart open_start(Communicator& ranks, const TrainArguments& arguments) {
   agree(ranks, [&] {
     if (start.kind == Kind::initialised) return;
     if (!found.saved_config.is_null()) {  // its own checkpoint has everything
-      start.base =
-          base_of(run_config_from_json(found.saved_config, arguments.out.string()), arguments.out.string());
+      const std::string out = arguments.out.string();
+      start.base = base_of({run_config_from_json(found.saved_config, out), out});
       return;
     }
     start.files = ModelFiles::open(found.path);
     if (start.kind == Kind::fork && start.files->checkpoint() == nullptr)
       user_error("this is no checkpoint to fork", found.path, "give RUN or RUN:STEP");
-    start.base = base_of(start.files->config(), start.files->path().string());
+    start.base = base_of(start.files->config_base());
   });
   return start;
 }

@@ -15,6 +15,14 @@ json identity_of(const DataMix& train) {
   return identity;
 }
 
+/// Only eval.every asks for it: who has none is told why it is needed.
+DataMix open_validation(const std::vector<DataMix::Part>& sources, DigestCheck digests) try {
+  return {sources, Split::val, digests};
+} catch (const Error& error) {
+  throw Error(error.code(), fmt::format("eval.every asks for evaluations; {}", error.what()), "",
+              "or set eval.every = 0");
+}
+
 std::optional<std::filesystem::path> tokenizer_of(const DataMix& data) {
   for (const TokenSource& source : data.sources()) {
     if (auto tokenizer = find_tokenizer(source.directory())) return tokenizer;
@@ -34,7 +42,7 @@ RunData open_run_data(const RunConfig& config, DigestCheck digests) {
     user_error("no data", "data.path",
                "name a directory that granule data build wrote, or several in data.mix");
   RunData data{DataMix(sources, Split::train, digests)};
-  if (config.eval.every.amount > 0.0) data.validation.emplace(sources, Split::val, digests);
+  if (config.eval.every.amount > 0.0) data.validation = open_validation(sources, digests);
   if (config.data.document_mask) {
     data.train.require_documents();
     if (data.validation) data.validation->require_documents();
@@ -45,7 +53,8 @@ RunData open_run_data(const RunConfig& config, DigestCheck digests) {
   return data;
 }
 
-void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256) {
+void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256,
+                       VocabularyOf owner) {
   if (config.model.vocab_size == 0) {
     const auto size = data.train.summary().vocab_size;
     if (!size) {
@@ -54,8 +63,8 @@ void settle_vocabulary(RunConfig& config, const RunData& data, const std::string
     }
     config.model.vocab_size = *size;
   }
-  data.train.require_vocabulary(config.model.vocab_size, tokenizer_sha256);
-  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256);
+  data.train.require_vocabulary(config.model.vocab_size, tokenizer_sha256, owner);
+  if (data.validation) data.validation->require_vocabulary(config.model.vocab_size, tokenizer_sha256, owner);
 }
 
 StepTotals totals_of(const RunConfig& config) {

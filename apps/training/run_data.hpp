@@ -33,7 +33,8 @@ inline constexpr const char* kDocumentsSection = "documents";
 
 /// vocab_size from the data where the config leaves it open; shards of another vocabulary, or of another
 /// tokenizer than that of this digest (empty: unknown), are refused.
-void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256);
+void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256,
+                       VocabularyOf owner = VocabularyOf::config);
 
 /// What a step holds, over all ranks.
 [[nodiscard]] StepTotals totals_of(const RunConfig& config);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "apps/carried_files.hpp"
 #include "apps/runs/metrics_file.hpp"
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"
@@ -42,7 +43,7 @@ bool is_failed_start(const fs::path& directory) {
     if (name == "router.bin") return entry.file_size() <= RouterLayout::kHeaderBytes;
     if (name == "checkpoints") return entry.is_directory() && fs::is_empty(entry.path());
     return name == ".lock" || name == "log.txt" || name == "config.toml" || name == "run.json" ||
-           name == "tensorboard" || name.starts_with("tokenizer.");
+           name == "tensorboard" || name.starts_with("tokenizer.") || is_taken_over(name);
   };
   return std::ranges::all_of(fs::directory_iterator(directory), is_ours_and_empty);
 }
@@ -92,7 +93,7 @@ RunDirectory::~RunDirectory() {
 void RunDirectory::forget() {
   std::error_code ignored;
   events_.reset();
-  std::vector<fs::path> ours;
+  std::vector<fs::path> ours = taken_over_;
   for (const auto& entry : fs::directory_iterator(path_, ignored)) {
     const std::string name = entry.path().filename();
     if (name.starts_with("tokenizer")) ours.push_back(entry.path());
@@ -117,6 +118,13 @@ void RunDirectory::write_config(const std::string& toml) const {
 
 void RunDirectory::copy_tokenizer(const fs::path& tokenizer) const {
   for (const fs::path& file : tokenizer_files(tokenizer)) copy_durably(file, path_ / file.filename());
+}
+
+void RunDirectory::take_over(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) {
+    copy_durably(file, path_ / file.filename());
+    taken_over_.push_back(path_ / file.filename());
+  }
 }
 
 void RunDirectory::cut_metrics(std::int64_t step) {

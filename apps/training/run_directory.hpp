@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -40,6 +41,8 @@ class RunDirectory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   void write_config(const std::string& toml) const;
   void copy_tokenizer(const std::filesystem::path& tokenizer) const;
+  /// Files of the model that the run starts from, see apps/carried_files.hpp.
+  void take_over(const std::vector<std::filesystem::path>& files);
 
   enum class TensorBoard : bool { no, yes };
   /// Opens metrics.jsonl and router.bin to go on after `step`: what later steps left behind is cut off. With
@@ -62,6 +65,7 @@ class RunDirectory {
   using File = std::unique_ptr<std::FILE, Close>;
   [[nodiscard]] File open_for_append(const char* name) const;
   void forget();
+  std::vector<std::filesystem::path> taken_over_;
   void cut_metrics(std::int64_t step);
   void cut_router(const RouterLayout& layout, std::int64_t step);
   void write(std::FILE* file, const void* data, std::size_t size, const char* name) const;

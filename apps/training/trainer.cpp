@@ -272,9 +272,9 @@ void Trainer::save() {
 void Trainer::resume(const Checkpoint& checkpoint) {
   const auto& saved = checkpoint.sections();
   const std::string source = checkpoint.path().string();
+  require_same_data(saved.at("data"), data_, source);  // first: other data may bring another vocabulary
   const RunConfig before = run_config_from_json(saved.at("config"), source);
   check_resumable(before, config_, source);
-  require_same_data(saved.at("data"), data_, source);
   load_state(checkpoint);
   take_records_from(saved);
   done_ = saved_ = checkpoint.step();

@@ -9,6 +9,7 @@
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
+#include "data/files/paths.hpp"
 
 namespace granule {
 namespace {
@@ -20,6 +21,7 @@ constexpr const char* kMarker = ".granule-partial";
 
 // Without a trailing slash, and with links to the directory followed, as it is renamed over.
 fs::path resolved(const fs::path& out) {
+  require_path_fits(out, {.added = 16, .inside = 64});  // OUT.partial/train-00000.h5, written aside
   std::error_code error;
   fs::path path =
       fs::exists(out, error) ? fs::canonical(out, error) : fs::absolute(out, error).lexically_normal();

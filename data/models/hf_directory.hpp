@@ -55,7 +55,8 @@ struct HfExport {
   std::span<const TensorToSave> tensors;    ///< floating-point, in the order in which they fill the shards
   DType dtype = DType::bf16;                ///< of every one of them as it is written
   std::int64_t max_shard_bytes = 5'000'000'000;
-  std::vector<std::filesystem::path> extra_files = {};  ///< copied under their own names (tokenizer)
+  std::vector<std::filesystem::path> extra_files = {};        ///< copied under their own names (tokenizer)
+  std::vector<std::filesystem::path> extra_directories = {};  ///< the same with the files in them
   Verify verify = Verify::yes;
   const nlohmann::json* tokenizer_config = nullptr;  ///< tokenizer_config.json; nullptr leaves the file out
   const nlohmann::json* tokenizer = nullptr;         ///< tokenizer.json; likewise

@@ -55,8 +55,30 @@ fs::path checked_target(const fs::path& directory) {
   return target;
 }
 
+struct Copy {
+  fs::path from, to;  ///< `to` is relative to the directory that is written
+};
+
+std::vector<Copy> copies_of(const HfExport& model) {
+  std::vector<Copy> copies;
+  for (const fs::path& file : model.extra_files) copies.push_back({file, file.filename()});
+  for (const fs::path& directory : model.extra_directories) {
+    std::error_code error;
+    for (fs::directory_iterator entry(directory, error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (entry->is_regular_file(error))
+        copies.push_back({entry->path(), directory.filename() / entry->path().filename()});
+    }
+    if (error)
+      user_error(fmt::format("cannot list it: {}", error.message()), directory.string(),
+                 "check the directory");
+  }
+  return copies;
+}
+
 void write_contents(const fs::path& directory, const HfExport& model, Disk& disk) {
-  for (const fs::path& file : model.extra_files) copy_durably(file, directory / file.filename(), disk);
+  for (const fs::path& extra : model.extra_directories) make_directory(directory / extra.filename(), disk);
+  for (const Copy& copy : copies_of(model)) copy_durably(copy.from, directory / copy.to, disk);
   const WrittenTensors written = write_tensors(directory, "model", tensors_as_written(model),
                                                model.max_shard_bytes, ShardNames::plain_when_single, disk);
   if (written.files.size() > 1) {
@@ -113,8 +135,8 @@ void verify_hf_directory(const fs::path& directory, const HfExport& model) {
   for (const Document& document : documents_of(model)) {
     if (load_json_object(directory / document.name) != *document.content) differs(document.name, directory);
   }
-  for (const fs::path& file : model.extra_files) {
-    if (xxh3_of_file(file) != xxh3_of_file(directory / file.filename())) differs("the copied file", file);
+  for (const Copy& copy : copies_of(model)) {
+    if (xxh3_of_file(copy.from) != xxh3_of_file(directory / copy.to)) differs("the copied file", copy.from);
   }
   const std::vector<TensorToSave> tensors = tensors_as_written(model);
   if (written.names().size() != tensors.size()) differs("the list of tensors", directory);

@@ -20,6 +20,16 @@ constexpr std::uint64_t kMaxHeader = 100'000'000;  // the limit of the format's 
 constexpr std::array kTypes{DType::f64, DType::f32, DType::bf16, DType::f16, DType::i64,
                             DType::i32, DType::u32, DType::u16,  DType::u8};
 
+/// Types of the format that hold no weights here; https://github.com/huggingface/safetensors, Dtype.
+struct ForeignType {
+  std::string_view name;
+  std::int64_t bits;
+};
+constexpr ForeignType kForeign[] = {{"BOOL", 8},        {"I8", 8},          {"I16", 16},    {"U64", 64},
+                                    {"C64", 64},        {"F8_E4M3", 8},     {"F8_E5M2", 8}, {"F8_E8M0", 8},
+                                    {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6},
+                                    {"F4", 4}};
+
 template <class... Args>
 [[noreturn]] void refuse(std::string_view where, fmt::format_string<Args...> text, Args&&... args) {
   user_error(fmt::format("not a valid safetensors file: {}", fmt::format(text, std::forward<Args>(args)...)),
@@ -54,27 +64,41 @@ std::uint64_t as_count(const json& value, std::string_view what, const std::stri
   return value.get<std::uint64_t>();
 }
 
-DType dtype_from(const json& value, const std::string& name, std::string_view where) {
+const ForeignType* foreign_type(std::string_view name) {
+  const auto* const found = std::find_if(std::begin(kForeign), std::end(kForeign),
+                                         [&](const auto& type) { return type.name == name; });
+  return found == std::end(kForeign) ? nullptr : found;
+}
+
+void read_type(TensorView& view, const json& value, const std::string& name, std::string_view where) {
   if (!value.is_string()) refuse(where, "tensor '{}' has a dtype that is no string", name);
   const auto& text = value.get_ref<const std::string&>();
   const auto* const found =
       std::find_if(kTypes.begin(), kTypes.end(), [&](DType t) { return safetensors_name(t) == text; });
-  if (found == kTypes.end()) {
+  const ForeignType* const foreign = foreign_type(text);
+  if (found == kTypes.end() && foreign == nullptr) {
     refuse(where, "tensor '{}' has dtype {}, which is unknown here", name,
            json(text.substr(0, 16)).dump(-1, ' ', true, json::error_handler_t::replace));
   }
-  return *found;
+  if (foreign != nullptr) {
+    view.foreign = foreign->name;
+  } else {
+    view.dtype = *found;
+  }
 }
 
 /// Bytes that a tensor of this dtype and shape takes.
 std::int64_t byte_size(const TensorView& view, const std::string& name, std::string_view where) {
-  std::int64_t size = size_of(view.dtype);
+  const ForeignType* const foreign = foreign_type(view.foreign);
+  const std::int64_t bits = foreign != nullptr ? foreign->bits : 8 * size_of(view.dtype);
+  std::int64_t size = bits;
   for (const std::int64_t extent : view.shape) {
     if (__builtin_mul_overflow(size, extent, &size)) {
       refuse(where, "tensor '{}' has shape [{}], which overflows", name, fmt::join(view.shape, ", "));
     }
   }
-  return size;
+  if (size % 8 != 0) refuse(where, "tensor '{}' does not end at a byte", name);
+  return size / 8;
 }
 
 void check_name(const std::string& name, std::string_view where) {
@@ -89,7 +113,7 @@ NamedTensor tensor_from(const std::string& name, const json& entry, std::span<co
   if (!entry.is_object()) refuse(where, "the entry of tensor '{}' is no object", name);
   if (entry.size() > 3) refuse(where, "tensor '{}' has keys besides dtype, shape and data_offsets", name);
   NamedTensor tensor{name, {}};
-  tensor.view.dtype = dtype_from(member(entry, "dtype", name, where), name, where);
+  read_type(tensor.view, member(entry, "dtype", name, where), name, where);
   const json& shape = member(entry, "shape", name, where);
   const json& offsets = member(entry, "data_offsets", name, where);
   if (!shape.is_array()) refuse(where, "tensor '{}' has a shape that is no array", name);

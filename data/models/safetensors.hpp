@@ -20,6 +20,8 @@ struct TensorView {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;  ///< of any rank; empty for a scalar
   std::span<const std::byte> bytes;
+  /// The file's name of a type that is none of ours ("F8_E4M3", "BOOL"): then `dtype` says nothing.
+  std::string_view foreign{};
 };
 
 struct NamedTensor {

@@ -69,10 +69,10 @@ TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t>
                            fmt::join(shape, ", ")),
                where, "check that the files are of this model");
   }
-  if (!is_floating(view->dtype)) {
-    user_error(
-        fmt::format("tensor '{}' holds {}, expected floating-point numbers", name, name_of(view->dtype)),
-        where, "check that the files are of this model");
+  if (!view->foreign.empty() || !is_floating(view->dtype)) {
+    user_error(fmt::format("tensor '{}' holds {}, expected floating-point numbers (F64, F32, BF16 or F16)",
+                           name, view->foreign.empty() ? name_of(view->dtype) : view->foreign),
+               where, "convert the weights to one of these types");
   }
   return *view;
 }

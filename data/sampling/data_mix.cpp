@@ -22,8 +22,9 @@ DataMix::DataMix(std::span<const Part> parts, Split split, DigestCheck digests)
   for (const TokenSource& source : sources_) summary_.add(source.summary(), source.directory());
 }
 
-void DataMix::require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const {
-  for (const TokenSource& source : sources_) source.require_vocabulary(vocab_size, tokenizer_sha256);
+void DataMix::require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256,
+                                 VocabularyOf owner) const {
+  for (const TokenSource& source : sources_) source.require_vocabulary(vocab_size, tokenizer_sha256, owner);
 }
 
 void DataMix::require_documents() const {

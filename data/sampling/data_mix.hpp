@@ -34,7 +34,8 @@ class DataMix {
   [[nodiscard]] const TokenSourceSummary& summary() const { return summary_; }
 
   /// TokenSource's, for every source.
-  void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const;
+  void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256,
+                          VocabularyOf owner = VocabularyOf::config) const;
   void require_documents() const;
   /// TokenSource's, where it is the same for all sources.
   [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;

@@ -153,12 +153,15 @@ std::string TokenSource::digest() const {
   return sha256_of(std::as_bytes(std::span(all)));
 }
 
-void TokenSource::require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const {
+void TokenSource::require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256,
+                                     VocabularyOf owner) const {
   const std::string where = directory_.string();
+  const std::string build =
+      fmt::format("build the data with the model's tokenizer and --vocab-size {}", vocab_size);
   if (summary_.vocab_size && *summary_.vocab_size != vocab_size) {
     user_error(
         fmt::format("the shards have a vocabulary of {}, the model of {}", *summary_.vocab_size, vocab_size),
-        where, "set model.vocab_size to the data's, or build the data with the model's tokenizer");
+        where, owner == VocabularyOf::model ? build : "set model.vocab_size to the data's, or " + build);
   }
   const auto& sha256 = summary_.tokenizer_sha256;
   if (!tokenizer_sha256.empty() && sha256 && !sha256->empty() && *sha256 != tokenizer_sha256) {

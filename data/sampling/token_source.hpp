@@ -44,6 +44,9 @@ struct DocumentPart {
 };
 
 /// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
+/// A config can take that of the data; a model that is there keeps its own.
+enum class VocabularyOf : bool { config, model };
+
 class TokenSource {
  public:
   /// Opens the shards that DIR/manifest.json names for the split; without a manifest `<split>-*.h5`.
@@ -56,8 +59,10 @@ class TokenSource {
   [[nodiscard]] std::string digest() const;
 
   /// Refuses shards made with another vocabulary or tokenizer, and any id outside the vocabulary (reads every
-  /// token once). An empty `tokenizer_sha256` compares the vocabulary only.
-  void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256) const;
+  /// token once). An empty `tokenizer_sha256` compares the vocabulary only. What can be done about it depends
+  /// on who gave the vocabulary.
+  void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256,
+                          VocabularyOf owner = VocabularyOf::config) const;
 
   /// n = ⌊(tokens − 1) / seq_len⌋; throws when that is none.
   [[nodiscard]] std::int64_t samples(std::int64_t seq_len) const;

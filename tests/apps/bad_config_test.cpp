@@ -79,7 +79,8 @@ TEST_CASE("mistyped keys are refused with the nearest valid one") {
       in_file("n_routed_expert = 8\n",
               {"unknown key 'moe.n_routed_expert'", "run.toml:11", "'moe.n_routed_experts'"}),
       in_file("[optim]\nlearning_rate = 1\n",
-              {"unknown key 'optim.learning_rate'", "run.toml:12", "did you mean"}),
+              {"unknown key 'optim.learning_rate'", "run.toml:12", "did you mean 'optim.lr'?"}),
+      on_line("learning_rate=1", {"the key 'learning_rate' names no table", "did you mean 'optim.lr'?"}),
       in_file("[train]\nlr = 1\n", {"unknown key 'train.lr'", "'optim.lr'"}),
       in_file("[optimizer]\nlr = 1\n", {"unknown key 'optimizer.lr'", "'optim.lr'"}),
       in_file("[moe.experts]\nn = 1\n", {"unknown key 'moe.experts'"}),
@@ -134,8 +135,9 @@ TEST_CASE("values of the wrong type or out of range are refused with what is rig
       in_file("[train]\nsteps = 0\n", {"train.steps = 0 is out of range", "more than 0"}),
       in_file("[train]\nsteps = -5\n", {"train.steps = -5 is out of range"}),
       in_file("[train]\nsteps = 0.5\n", {"train.steps is a fraction of the run it defines", "run.toml:12"}),
-      in_file("[train]\nsteps = 500.0\n", {"train.steps = 500.0 is out of range", "no decimal point"}),
-      in_file("[train]\nsteps = \"5 minutes\"\n", {"train.steps", "a period: 500 (steps)"}),
+      in_file("[train]\nsteps = 500.0\n",
+              {"train.steps = 500.0 is out of range", "without a point or exponent: 500"}),
+      in_file("[train]\nsteps = \"5 minutes\"\n", {"train.steps", "is not a period", "give 500 (steps)"}),
       in_file("[log]\ntensorboard = \"yes\"\n", {"log.tensorboard = \"yes\" is not true or false"}),
       in_file("[log]\nprofile = 1\n", {"log.profile = 1 is not true or false"}),
       in_file("[log]\nevery = 0\n", {"log.every = 0 is out of range"}),
@@ -155,7 +157,7 @@ TEST_CASE("values of the wrong type or out of range are refused with what is rig
       on_line("optim.lr=fast", {"optim.lr = \"fast\" is not a number", "command line, optim.lr=fast"}),
       on_line("data.path=a\xff"
               "b",
-              {"data.path", "not TOML"}),
+              {"data.path", "a config holds UTF-8", "rename"}),
       on_line("optim.lr={a" + std::string(60'000, '.') + "}", {"more than 2000 dots"}),
       on_line("optim.lr=" + std::string(60'000, '['), {"not TOML"}),
       on_line("train.steps=3\noptim.lr=1", {"an argument is no override"}),
@@ -184,6 +186,25 @@ TEST_CASE("rope scaling that is none is refused with what is right") {
        "model.rope_scaling={type=\"dynamic\", factor=2}",
        {"dynamic rope scaling of heads that are 2 wide"}},
   });
+}
+
+TEST_CASE("a number written another way is told as it is to be written") {
+  check_rows({
+      on_line("train.steps=1e3",
+              {"train.steps = 1000.0 is out of range", "without a point or exponent: 1000"}),
+      on_line("train.steps=1k", {"train.steps = \"1k\" is not a period", "steps are written 1000"}),
+      on_line("train.batch_size=1e2", {"train.batch_size = 100.0 is not an integer", "write 100"}),
+      on_line("train.batch_size=2k", {"is not an integer", "write 2000"}),
+      on_line("train.batch_size=1,024", {"is not an integer", "write 1024"}),
+      on_line("train.batch_size=fast", {"is not an integer", "correct the value"}),
+  });
+}
+
+TEST_CASE("a value that an override replaces is not judged") {
+  const TempDir directory;
+  std::ofstream(directory / "run.toml") << sound() << "[train]\ndevice = \"cuda\"\n";
+  CHECK_THAT(message_for(directory / "run.toml", ""), Contains("train.device"));
+  CHECK(message_for(directory / "run.toml", "train.device=cpu").empty());
 }
 
 TEST_CASE("a mix that is none is refused with the source that is wrong") {

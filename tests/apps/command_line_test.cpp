@@ -56,7 +56,13 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
   };
   const std::vector<Row> rows{
       {{"trian"}, {"there is no command 'trian'", "did you mean 'train'?", "see granule --help"}},
-      {{"--verbose"}, {"there is no option --verbose: did you mean --version?", "see granule --help"}},
+      {{"--versoin"}, {"there is no option --versoin: did you mean --version?", "see granule --help"}},
+      {{"--verbose"}, {"there is no option --verbose (", "see granule --help"}},
+      {{"frobnicate"}, {"there is no command 'frobnicate' (", "see granule --help"}},
+      {{"train", "a.toml", "--learning-rate", "1"},
+       {"there is no option --learning-rate: a key of the config is given as optim.lr=VALUE"}},
+      {{"train", "a.toml", "--dropout", "0.1"},
+       {"there is no option --dropout: models are trained without dropout"}},
       {{"train"}, {"CONFIG is missing", "see granule train --help"}},
       {{"train", "a.toml", "--outt", "x"},
        {"there is no option --outt: did you mean --out?", "see granule train --help"}},

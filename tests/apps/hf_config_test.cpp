@@ -1,5 +1,6 @@
 #include "apps/config/hf_config.hpp"
 
+#include <cmath>
 #include <fstream>
 
 #include <catch2/catch.hpp>
@@ -224,6 +225,193 @@ TEST_CASE("rope scaling is read in the spellings of old and new transformers, an
   CHECK(to_json(hf_config_from_json(document, "x"), "float32")["rope_scaling"].is_null());
 }
 
+TEST_CASE("rope_parameters of transformers 5 say what rope_theta and rope_scaling said before") {
+  json old = published_16b(), document = published_16b();
+  document.erase("rope_theta");
+  document.erase("rope_scaling");
+  const auto same = [&](const json& parameters) {
+    INFO(parameters.dump());
+    document["rope_parameters"] = parameters;
+    CHECK(hf_config_from_json(document, "x") == hf_config_from_json(old, "x"));
+  };
+  same({{"rope_type", "default"}});
+  same(nullptr);
+  old["rope_theta"] = 500.0;
+  const json plain{{"rope_theta", 500.0}};
+  for (const json& parameters :
+       {plain, json{{"rope_type", "default"}, {"rope_theta", 500}}, json{{"full_attention", plain}},
+        json{{"type", "default"}, {"rope_theta", 500.0}, {"factor", nullptr}},
+        json{{"rope_theta", 500.0}, {"partial_rotary_factor", 1.0}},
+        json{{"rope_type", "linear"}, {"factor", 1.0}, {"rope_theta", 500.0}},
+        json{{"full_attention", plain}, {"sliding_attention", plain}},
+        json{{"full_attention", plain}, {"sliding_attention", nullptr}}})
+    same(parameters);
+  document["layer_types"] = json::array();
+  for (int i = 0; i < 28; ++i) document["layer_types"].push_back("full_attention");
+  same({{"full_attention", plain}, {"sliding_attention", {{"rope_theta", 9.0}}}});
+  document["rope_theta"] = 500;  // both, and they agree
+  same(plain);
+  old["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  same({{"rope_type", "linear"}, {"factor", 4.0}, {"rope_theta", 500.0}});
+  document["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  same({{"rope_type", "linear"}, {"factor", 4.0}, {"original_max_position_embeddings", 4096}});
+  const json written = to_json(hf_config_from_json(document, "x"), "float32", document);
+  CHECK(written["rope_theta"] == 500.0);
+  CHECK(written["rope_scaling"] == old["rope_scaling"]);
+  CHECK(!written.contains("rope_parameters"));
+}
+
+TEST_CASE("rope_parameters that are not understood, or contradict older keys, are refused by name") {
+  const json yarn{{"rope_type", "yarn"}, {"factor", 4.0}, {"rope_theta", 500.0}};
+  const std::vector<std::pair<json, std::string>> rows{
+      {yarn, "rope_parameters.type = \"yarn\""},
+      {{{"full_attention", yarn}}, "rope_parameters.type = \"yarn\""},
+      {{{"rope_type", "longrope"}, {"short_factor", {1}}, {"long_factor", {1}}, {"factor", 2.0}},
+       "rope_parameters"},
+      {{{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"rope_theta", 1e4}},
+       "rope_parameters"},
+      {{{"rope_type", "default"}, {"factor", 4.0}}, "rope_parameters"},
+      {{{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}, "rope_parameters"},
+      {{{"rope_type", "dynamic"}, {"factor", 2.0}, {"original_max_position_embeddings", 1024}},
+       "rope_parameters.original_max_position_embeddings"},
+      {{{"rope_type", "linear"}}, "rope_parameters.factor is missing"},
+      {{{"rope_theta", "500"}}, "rope_parameters.rope_theta = \"500\""},
+      {{{"rope_theta", -1.0}}, "rope_parameters.rope_theta = -1"},
+      {{{"rope_theta", 500.0}}, "rope_theta = 10000, but rope_parameters.rope_theta = 500"},
+      {{{"full_attention", {{"rope_theta", 1e4}}}, {"sliding_attention", {{"rope_theta", 2e4}}}},
+       "not the same for all layers"},
+      {"default", "rope_parameters = \"default\" is not a table"}};
+  for (const auto& [parameters, message] : rows) {
+    json document = published_16b();
+    document["rope_parameters"] = parameters;
+    if (message.find("10000") == std::string::npos) document.erase("rope_theta");
+    INFO(parameters.dump());
+    CHECK_THROWS_WITH(hf_config_from_json(document, "hub/config.json"),
+                      Contains(message) && Contains("hub/config.json"));
+  }
+  json document = published_16b();
+  document["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  document["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 1e4}};
+  CHECK_THROWS_WITH(hf_config_from_json(document, "x"),
+                    Contains("rope_scaling = ") && Contains("rope_parameters"));
+}
+
+TEST_CASE("keys that change a model are refused unless their value changes nothing") {
+  struct Row {
+    std::string key;
+    std::vector<json> changing, neutral;
+  };
+  const std::vector<json> off{nullptr, false};
+  const json full = json(std::vector<std::string>(28, "full_attention"));
+  json sliding = full;
+  sliding[3] = "sliding_attention";
+  const std::vector<Row> rows{
+      {"partial_rotary_factor", {0.5, 0.25}, {1, 1.0, nullptr}},
+      {"sliding_window", {4096, 128}, {nullptr}},
+      {"use_sliding_window", {true}, off},
+      {"use_qk_norm", {true}, off},
+      {"qk_layernorm", {true}, off},
+      {"logits_scaling", {8.0, 0.5}, {1.0, 1, nullptr}},
+      {"final_logit_softcapping", {30.0}, {nullptr}},
+      {"attn_logit_softcapping", {50.0}, {nullptr}},
+      {"embedding_multiplier", {12.0}, {1.0, nullptr}},
+      {"residual_multiplier", {0.22}, {1.0, nullptr}},
+      {"attention_multiplier", {0.1, 1.0}, {1 / std::sqrt(128.0), 0.0883883, nullptr}},
+      {"query_pre_attn_scalar", {256}, {128, nullptr}},
+      {"layer_types", {sliding, {"full_attention"}, "full_attention"}, {full, nullptr}},
+      {"head_dim", {64, 256}, {128, nullptr}},
+      {"mlp_bias", {true}, off},
+      {"qkv_bias", {true}, off},
+      {"attention_dropout", {0.1}, {0.0, 0, nullptr}},
+      {"hidden_dropout", {0.1}, {0.0, nullptr}},
+      {"clip_qkv", {8.0}, {nullptr}},
+      {"kv_lora_rank", {512}, {nullptr}},
+      {"topk_method", {"noaux_tc", "other"}, {"greedy", "group_limited_greedy", nullptr}},
+      {"num_local_experts", {8}, {64, nullptr}},
+      {"num_nextn_predict_layers", {1}, {0, nullptr}},
+      {"alibi", {true}, off},
+      // Keys of nobody's, whose names speak of a part of a model.
+      {"router_temperature_scaling", {0.7, true}, {nullptr, false, json::array(), json::object(), ""}},
+      {"attention_sinks_per_head", {4}, off}};
+  for (const Row& row : rows) {
+    json document = published_16b();
+    for (const json& value : row.changing) {
+      document[row.key] = value;
+      INFO(row.key << " = " << value.dump());
+      CHECK_THROWS_WITH(hf_config_from_json(document, "hub/config.json"),
+                        Contains(row.key + " = ") && Contains("hub/config.json"));
+    }
+    for (const json& value : row.neutral) {
+      document[row.key] = value;
+      INFO(row.key << " = " << value.dump());
+      CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+    }
+  }
+  json document = published_16b();
+  document["use_sliding_window"] = false;
+  document["sliding_window"] = 4096;
+  document["max_window_layers"] = 28;
+  CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
+}
+
+TEST_CASE("keys that say nothing of the model pass, and those that nobody knows are named") {
+  json document = published_16b();
+  for (const char* const key : {"use_cache", "_name_or_path", "pad_token_id", "temperature", "dtype",
+                                "output_attentions", "gradient_checkpointing", "router_aux_loss_coef"})
+    document[key] = 1;
+  CHECK(granule::read_hf_document(document, "x").passed_over.empty());
+  document["some_future_key"] = {1, 2, 3};
+  document["another"] = nullptr;
+  CHECK(granule::read_hf_document(document, "x").passed_over == std::vector<std::string>{"some_future_key"});
+}
+
+TEST_CASE("an override mends what is wrong with the key that it replaces, and the rest is judged with it") {
+  const TempDir directory;
+  const auto with = [&](const char* key, const json& value, const std::vector<std::string>& overrides) {
+    json document = published_16b();
+    document[key] = value;
+    std::ofstream(directory / "config.json") << document;
+    granule::ConfigOptions options;
+    options.base = granule::config_base_from(directory.path()).base;
+    return override_run_config(overrides, options);
+  };
+  CHECK(with("num_experts_per_tok", nullptr, {"moe.num_experts_per_tok=4"}).moe.num_experts_per_tok == 4);
+  CHECK_THROWS_WITH(with("num_experts_per_tok", nullptr, {}), Contains("moe.num_experts_per_tok is missing"));
+  CHECK(with("num_experts_per_tok", 65, {"moe.num_experts_per_tok=6"}).moe.num_experts_per_tok == 6);
+  const json yarn{{"type", "yarn"}, {"factor", 2.0}};
+  CHECK(with("rope_scaling", yarn, {"model.rope_scaling=none"}).model.rope_scaling.factor == 1.0);
+  CHECK(with("rope_parameters", yarn, {"model.rope_scaling={type=\"linear\", factor=2}"})
+            .model.rope_scaling.factor == 2.0);
+  CHECK_THROWS_WITH(with("rope_scaling", yarn, {"model.rope_theta=5"}), Contains("yarn"));
+  CHECK(with("first_k_dense_replace", 28, {"moe.n_routed_experts=0"}).moe.n_routed_experts == 0);
+  CHECK(with("num_experts_per_tok", nullptr, {"moe.n_routed_experts=0"}).moe.n_routed_experts == 0);
+  CHECK(with("rms_norm_eps", "small", {"model.rms_norm_eps=1e-6"}).model.rms_norm_eps == 1e-6);
+  CHECK_THROWS_WITH(with("rms_norm_eps", 1e-6, {"moe.n_routed_experts=0"}),
+                    Contains("would change the shape"));
+  CHECK_THROWS_WITH(
+      with("num_experts_per_tok", nullptr, {"moe.num_experts_per_tok=4", "model.hidden_size=64"}),
+      Contains("model.hidden_size = 64 would change the shape"));
+  CHECK_THROWS_WITH(with("sliding_window", 64, {"moe.num_experts_per_tok=4"}), Contains("sliding_window"));
+}
+
+TEST_CASE("a config.json that is written again keeps what says nothing of the model") {
+  json document = published_16b();
+  document["eos_token_id"] = {100001, 7, 9};
+  document["pad_token_id"] = 5;
+  document["dtype"] = "float16";
+  document["auto_map"] = {{"AutoConfig", "configuration_deepseek.DeepseekConfig"}};
+  const HfConfig config = hf_config_from_json(document, "x");
+  const json written = to_json(config, "bfloat16", document);
+  CHECK(written["eos_token_id"] == json{100001, 7, 9});
+  CHECK(written["pad_token_id"] == 5);
+  CHECK(written["torch_dtype"] == "bfloat16");
+  CHECK(!written.contains("dtype"));
+  CHECK(written["auto_map"] == to_json(config, "bfloat16")["auto_map"]);
+  CHECK(hf_config_from_json(written, "x") == config);
+  document["eos_token_id"] = json::array();
+  CHECK(to_json(config, "bfloat16", document)["eos_token_id"] == 100001);
+}
+
 TEST_CASE("a written config.json says what loaders look for") {
   const json written = to_json(hf_config_from_json(published_16b(), "x"), "bfloat16");
   json published = published_16b();
@@ -257,7 +445,7 @@ TEST_CASE("a run starts from a Hugging Face model with its shape and the file's 
   std::ofstream(directory / "config.json") << published_16b();
   std::ofstream(directory / "run.toml") << "[moe]\naux_loss_alpha = 0.01\n[train]\nsteps = 3\n";
   granule::ConfigOptions options;
-  options.base = granule::config_base_from(directory.path());
+  options.base = granule::config_base_from(directory.path()).base;
   const auto config = load_run_config(directory / "run.toml", {}, options);
   CHECK(config.model.hidden_size == 2048);
   CHECK(config.model.initializer_range == 0.02);

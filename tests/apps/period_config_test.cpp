@@ -45,6 +45,8 @@ TEST_CASE("what is no period is refused with the forms that are") {
   CHECK_THROWS_WITH(read(-1), Contains("out of range"));
   CHECK_THROWS_WITH(read("-1e"), Contains("out of range"));
   CHECK_THROWS_WITH(read(500.0), Contains("fraction of the run"));
+  CHECK_THROWS_WITH(read(500.0), Contains("exponent: 500"));
+  CHECK_THROWS_WITH(read("1_000"), Contains("written 1000"));
   CHECK_THROWS_WITH(read("0.3t"), Contains("whole number of tokens"));
   CHECK_THROWS_WITH(read(std::numeric_limits<double>::quiet_NaN()), Contains("out of range"));
   CHECK_THROWS_WITH(read(std::numeric_limits<std::int64_t>::max()), Contains("out of range"));

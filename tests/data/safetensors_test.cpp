@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "data/models/safetensors_writer.hpp"
+#include "data/models/tensor_set.hpp"
 #include "tests/support/faulty_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -94,8 +95,8 @@ std::vector<BadFile> bad_files() {
       {"no offsets", one(R"("a":{"dtype":"U8","shape":[2]})"), "'a' has no data_offsets"},
       {"dtype is a number", one(R"("a":{"dtype":8,"shape":[2],"data_offsets":[0,2]})"),
        "dtype that is no string"},
-      {"unknown dtype", one(R"("a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]})"),
-       "\"F8_E4M3\", which is unknown"},
+      {"unknown dtype", one(R"("a":{"dtype":"F99","shape":[2],"data_offsets":[0,2]})"),
+       "\"F99\", which is unknown"},
       {"lower-case dtype", one(R"("a":{"dtype":"u8","shape":[2],"data_offsets":[0,2]})"),
        "\"u8\", which is unknown"},
       {"shape is a number", one(R"("a":{"dtype":"U8","shape":2,"data_offsets":[0,2]})"),
@@ -292,6 +293,27 @@ TEST_CASE("20000 mutations of a safetensors file are each accepted or refused, n
     }
   }
   CHECK(refused > 10000);  // otherwise the mutations miss the header
+}
+
+TEST_CASE("types of other models are read past, and named where numbers are asked for") {
+  const std::vector<std::pair<std::string, std::size_t>> types{
+      {"F8_E4M3", 4}, {"F8_E5M2", 4}, {"BOOL", 4}, {"I8", 4}, {"I16", 8}, {"U64", 32}, {"F4", 2}};
+  for (const auto& [type, bytes] : types) {
+    const TempDir dir;
+    const std::string header = fmt::format(
+        R"({{"a":{{"dtype":"{}","shape":[2,2],"data_offsets":[0,{}]}},"b":{{"dtype":"F32","shape":[1],"data_offsets":[{},{}]}}}})",
+        type, bytes, bytes, bytes + 4);
+    const auto length = static_cast<std::uint64_t>(header.size());
+    std::ofstream(dir / "x.safetensors", std::ios::binary)
+        << std::string(reinterpret_cast<const char*>(&length), 8) << header << std::string(bytes + 4, '\0');
+    TensorSet set;
+    set.add(SafetensorsFile::open(dir / "x.safetensors"));
+    CHECK(set.find("a")->foreign == type);
+    CHECK_NOTHROW(set.get("b", std::vector<std::int64_t>{1}));
+    CHECK_THROWS_WITH(set.get("a", std::vector<std::int64_t>{2, 2}),
+                      Catch::Contains("tensor 'a' holds " + type) && Catch::Contains("x.safetensors") &&
+                          Catch::Contains("convert"));
+  }
 }
 
 TEST_CASE("an independent reader finds what was written") {

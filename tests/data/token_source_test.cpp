@@ -134,7 +134,10 @@ TEST_CASE("another vocabulary, another tokenizer and ids outside the vocabulary 
   CHECK_NOTHROW(source.require_vocabulary(50, "aaaa"));
   CHECK_NOTHROW(source.require_vocabulary(50, ""));
   CHECK_THAT(user_error_of([&] { source.require_vocabulary(64, ""); }),
-             Catch::Contains("the shards have a vocabulary of 50, the model of 64"));
+             Catch::Contains("the shards have a vocabulary of 50, the model of 64") &&
+                 Catch::Contains("set model.vocab_size"));
+  CHECK_THAT(user_error_of([&] { source.require_vocabulary(64, "", VocabularyOf::model); }),
+             Catch::Contains("--vocab-size 64") && !Catch::Contains("model.vocab_size"));
   CHECK_THAT(user_error_of([&] { source.require_vocabulary(50, "bbbb"); }),
              Catch::Contains("built with tokenizer aaaa, the run has bbbb"));
   fs::copy(fs::path(GRANULE_TEST_DATA) / "shards" / "u16.h5", dir / "val-x.h5");

@@ -120,7 +120,7 @@ using Compare = void (*)(const nlohmann::ordered_json&, const std::filesystem::p
 
 void show(const BenchArguments& arguments, const nlohmann::ordered_json& result, Print print,
           Compare compare) {
-  if (arguments.json) print_out(result.dump() + "\n");
+  if (arguments.json) print_json(result);
   if (!arguments.json) print(result);
   if (!arguments.compare.empty()) compare(result, arguments.compare);
 }
@@ -148,7 +148,7 @@ void run_pieces(const BenchArguments& arguments,
 
 void run_ceiling(const BenchArguments& arguments) {
   const nlohmann::ordered_json result = bench_ceiling(arguments.threads, arguments.seconds);
-  if (arguments.json) return print_out(result.dump() + "\n");
+  if (arguments.json) return print_json(result);
   print_ceiling(result);
 }
 

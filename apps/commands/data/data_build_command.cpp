@@ -87,7 +87,7 @@ void run(Arguments arguments) {
       {"val", to_json(report.val)},
       {"unknown_tokens", report.unknown_tokens},
       {"input", describe_input(text)}};
-  print_out(json.dump() + "\n");
+  print_json(json);
 }
 
 }  // namespace

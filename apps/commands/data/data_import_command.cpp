@@ -67,7 +67,7 @@ void run(Arguments arguments) {
   for (const auto& [name, counts] : {std::pair{"train", report.train}, std::pair{"val", report.val}}) {
     json[name] = {{"shards", counts.shards}, {"documents", counts.documents}, {"tokens", counts.tokens}};
   }
-  print_out(json.dump() + "\n");
+  print_json(json);
 }
 
 void add_ids(CLI::App& command, Arguments& arguments) {

@@ -203,7 +203,7 @@ Inspection inspect(const fs::path& path) {
 void run(const fs::path& path) {
   const Inspection found = inspect(path);
   print_table(found.json);
-  print_out(found.json.dump(2) + "\n");
+  print_json(found.json, 2);
   if (found.problems.empty()) return;
   user_error(fmt::format("{} problem{}, first: {}", found.problems.size(),
                          found.problems.size() == 1 ? "" : "s", found.problems.front()),

@@ -122,7 +122,7 @@ void where(const Arguments& arguments) {
       config.data.seq_len, documents);
   const Json report{
       {"run", run.string()}, {"step", step}, {"seq_len", config.data.seq_len}, {"samples", samples}};
-  print_out(report.dump() + "\n");
+  print_json(report);
 }
 
 }  // namespace

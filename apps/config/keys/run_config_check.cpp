@@ -41,13 +41,6 @@ void check_attention(const ModelConfig& model, const PlaceOf& place) {
   }
 }
 
-std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe) {
-  std::int64_t count = 0;
-  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
-    count += moe.is_moe_layer(layer) ? 1 : 0;
-  return count;
-}
-
 void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place) {
   require(moe.num_experts_per_tok, "moe.num_experts_per_tok", "", place);
   require(moe.moe_intermediate_size, "moe.moe_intermediate_size", "", place);
@@ -205,6 +198,13 @@ void check_schedule(const RunConfig& config, const PlaceOf& place) {
 }
 
 }  // namespace
+
+std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe) {
+  std::int64_t count = 0;
+  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
+    count += moe.is_moe_layer(layer) ? 1 : 0;
+  return count;
+}
 
 void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place) {
   require(model.hidden_size, "model.hidden_size", "", place);

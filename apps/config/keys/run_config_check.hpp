@@ -15,6 +15,9 @@ using PlaceOf = std::function<std::string(std::string_view key)>;
 /// Throws a user error when no such model can be built.
 void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place);
 
+/// How many layers are mixtures of experts.
+[[nodiscard]] std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe);
+
 /// The model, and how the run's batch, schedule and lengths fit together.
 void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf& place);
 

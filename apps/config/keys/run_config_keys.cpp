@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "apps/config/keys/key_advice.hpp"
 #include "apps/config/keys/run_config_pending.hpp"
 #include "core/error.hpp"
 
@@ -243,11 +244,7 @@ void add_output_keys(std::vector<ConfigKey>& keys) {
 #undef GRANULE_AT
 
 [[noreturn]] void unknown_key(const ConfigEntry& entry) {
-  std::vector<std::string_view> known;
-  for (const ConfigKey& key : config_keys()) known.push_back(key.name);
-  for (const PendingKey& key : pending_keys()) known.push_back(key.key);
-  user_error(fmt::format("unknown key '{}'", entry.key), entry.where,
-             fmt::format("did you mean '{}'?", nearest_key(entry.key, known)));
+  user_error(fmt::format("unknown key '{}'", entry.key), entry.where, advice_for_key(entry.key));
 }
 
 bool is_table(std::string_view name) {
