@@ -38,13 +38,16 @@ Json value_or_null(const std::optional<nlohmann::json>& row, const char* key) {
   return Json((*row)[key]);
 }
 
+/// A count that the newest session has noted; nothing where there is none.
+std::optional<std::int64_t> noted(const nlohmann::json& record, const char* key) {
+  if (record.is_null() || record["sessions"].empty()) return std::nullopt;
+  const auto count = record["sessions"].back().value(key, nlohmann::json());
+  return count.is_number_integer() ? std::optional(count.get<std::int64_t>()) : std::nullopt;
+}
+
 /// Of the whole run: as the newest session resolved it, or else from the config where that needs no data.
-std::optional<std::int64_t> steps_of(const fs::path& run) {
-  const nlohmann::json record = provenance_of(run, nlohmann::json::object());
-  if (!record.is_null() && !record["sessions"].empty()) {
-    const auto steps = record["sessions"].back().value("steps", nlohmann::json());
-    if (steps.is_number_integer()) return steps.get<std::int64_t>();
-  }
+std::optional<std::int64_t> steps_of(const fs::path& run, const nlohmann::json& record) {
+  if (const auto steps = noted(record, "steps")) return steps;
   try {
     return resolve_steps(load_run_config(config_file_of(run), {}), 0).total;
   } catch (const Error&) {  // epochs, or no config any more
@@ -58,10 +61,12 @@ Json newest_checkpoint(const fs::path& run) {
   return as_utf8(checkpoints.front().path.string());
 }
 
-std::int64_t newest_step(const fs::path& run, const std::optional<nlohmann::json>& row) {
+std::int64_t newest_step(const fs::path& run, const std::optional<nlohmann::json>& row,
+                         const nlohmann::json& record) {
   const auto checkpoints = list_checkpoints(run);
-  const std::int64_t saved = checkpoints.empty() ? 0 : checkpoints.front().step;
-  return row ? std::max(saved, row->value("step", saved)) : saved;
+  std::int64_t step = noted(record, "from_step").value_or(0);  // a fork begins late
+  if (!checkpoints.empty()) step = std::max(step, checkpoints.front().step);
+  return row ? std::max(step, row->value("step", step)) : step;
 }
 
 Json time_of_change(const fs::path& file) {
@@ -84,8 +89,9 @@ Json run_status(const fs::path& run) {
   require_run(run);
   const auto row = RowsFromEnd(metrics_of(run)).next();
   const auto evaluated = RowsFromEnd(metrics_of(run)).next_with("val_ce");
-  const std::int64_t step = newest_step(run, row);
-  const std::optional<std::int64_t> steps = steps_of(run);
+  const nlohmann::json record = provenance_of(run, nlohmann::json::object());
+  const std::int64_t step = newest_step(run, row, record);
+  const std::optional<std::int64_t> steps = steps_of(run, record);
   const LockState lock = lock_state(run);
   Json status{{"run", as_utf8(run.string())},
               {"step", step},
