@@ -184,5 +184,22 @@ class InstallDeps(unittest.TestCase):
         self.assertIn("unknown argument --all", result.stderr)
 
 
+class Scripts(unittest.TestCase):
+    def test_every_shell_script_says_what_it_is_for_and_does_nothing_else_when_asked(self):
+        folder = os.path.join(SCRIPTS, "..")
+        paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+        scripts = [path for path in paths if os.path.isfile(path) and "bash" in tree.read(path).splitlines()[0]]
+        self.assertGreater(len(scripts), 5)
+        for path in scripts:
+            result = subprocess.run([path, "--help"], check=False, capture_output=True, text=True, timeout=60)
+            self.assertEqual(result.returncode, 0, path)
+            self.assertNotEqual(result.stdout, "", path)
+
+    def test_a_debian_without_a_name_is_refused(self):
+        result = subprocess.run([os.path.join(SCRIPTS, "../try-debian")], check=False, capture_output=True, text=True)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("name a release, such as trixie", result.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
