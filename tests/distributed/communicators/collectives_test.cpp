@@ -27,7 +27,7 @@ TEST_CASE("every collective does the right thing on 1, 2, 3, 4 and 8 thread rank
 }
 
 TEST_CASE("every collective does the right thing on thread ranks that come and go at random moments") {
-  for (const std::uint64_t seed : {1, 2, 3}) {
+  for (const std::uint64_t seed : {1U, 2U, 3U}) {
     for (const CollectiveCase& one : collective_cases()) {
       if (one.name == "traffic") continue;  // counted twice
       INFO(one.name << " with seed " << seed);
