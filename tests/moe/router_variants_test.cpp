@@ -280,7 +280,8 @@ TEST_CASE("every loss pulls the router in proportion to its coefficient, whateve
                                 {"device-level", &MoeConfig::device_loss_alpha, LossKind::device},
                                 {"z", &MoeConfig::z_loss_alpha, LossKind::z}}) {
     DYNAMIC_SECTION(name) {
-      const auto gradient = [&](double value, std::int64_t micro) {
+      // clang 14 captures no structured binding by reference.
+      const auto gradient = [&, alpha = alpha](double value, std::int64_t micro) {
         MoeConfig moe = small_moe_config();
         moe.aux_loss_alpha = 0.0;
         moe.device_groups = 4;

@@ -163,7 +163,6 @@ MoeConfig experts_for(Load load) {
 
 struct Peaks {
   std::int64_t activations, scratch, total;
-  friend bool operator==(const Peaks&, const Peaks&) = default;
 };
 
 /// Of rank 0, whose experts get all tokens with the worst load.
