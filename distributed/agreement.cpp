@@ -1,5 +1,6 @@
 #include "distributed/agreement.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -7,6 +8,7 @@
 #include <optional>
 
 #include "data/files/paths.hpp"
+#include "distributed/hosts.hpp"
 
 namespace granule {
 namespace {
@@ -32,19 +34,49 @@ std::optional<Failure> failure_of(const std::function<void()>& work) {
   }
 }
 
+std::vector<std::int64_t> words_of(const std::string& text, std::size_t count) {
+  std::vector<std::int64_t> words(count);
+  std::memcpy(words.data(), text.data(), text.size());
+  return words;
+}
+
 /// The text of the rank that has one; the others have none. A sum with zeros is a broadcast of host values.
 std::string share(Communicator& ranks, const std::string& text, Phase phase) {
   std::int64_t length = std::ssize(text);
   ranks.all_reduce(std::span(&length, 1), ReduceOp::sum, phase).wait();
-  std::vector<std::int64_t> words(static_cast<std::size_t>(length + 7) / 8);
-  std::memcpy(words.data(), text.data(), text.size());
+  std::vector<std::int64_t> words = words_of(text, static_cast<std::size_t>(length + 7) / 8);
   ranks.all_reduce(std::span(words), ReduceOp::sum, phase).wait();
   std::string shared(static_cast<std::size_t>(length), '\0');
   std::memcpy(shared.data(), words.data(), shared.size());
   return shared;
 }
 
+/// "rank 3: ", or "rank 3 on host b: "; rank 0 of a single host needs no name.
+std::string name_of_failed(Communicator& ranks, std::int64_t rank) {
+  const std::vector<std::string> hosts = texts_of_all(ranks, host_name(), "failure");
+  const std::string& host = hosts[static_cast<std::size_t>(rank)];
+  const bool several = std::ranges::any_of(hosts, [&](const std::string& other) { return other != host; });
+  if (several) return fmt::format("rank {} on host {}: ", rank, host);
+  return rank > 0 ? fmt::format("rank {}: ", rank) : std::string();
+}
+
 }  // namespace
+
+std::vector<std::string> texts_of_all(Communicator& ranks, const std::string& text, Phase phase) {
+  const auto size = static_cast<std::size_t>(ranks.size());
+  const std::array mine{static_cast<std::int64_t>(text.size())};
+  std::vector<std::int64_t> lengths(size);
+  ranks.all_gather(mine, lengths, phase).wait();
+  const auto longest = static_cast<std::size_t>(std::ranges::max(lengths) + 7) / 8;
+  std::vector<std::int64_t> all(longest * size);
+  ranks.all_gather(words_of(text, longest), all, phase).wait();
+  std::vector<std::string> texts;
+  for (std::size_t rank = 0; rank < size; ++rank) {
+    const auto* const begin = reinterpret_cast<const char*>(all.data() + rank * longest);
+    texts.emplace_back(begin, static_cast<std::size_t>(lengths[rank]));
+  }
+  return texts;
+}
 
 std::string text_of_rank_0(Communicator& ranks, const std::string& text, Phase phase) {
   if (ranks.size() == 1) return text;
@@ -69,8 +101,8 @@ void agree(Communicator& ranks, const std::function<void()>& work) {
   const bool speaks = first == ranks.rank();
   std::int64_t code = speaks ? static_cast<std::int64_t>(mine->code) : 0;
   ranks.all_reduce(std::span(&code, 1), ReduceOp::sum, "failure").wait();
-  std::string message = share(ranks, speaks ? mine->message : std::string(), "failure");
-  if (first > 0) message = fmt::format("rank {}: {}", first, message);
+  const std::string message =
+      name_of_failed(ranks, first) + share(ranks, speaks ? mine->message : std::string(), "failure");
   throw AgreedError(static_cast<ExitCode>(code), message, "", "");
 }
 

@@ -1,0 +1,58 @@
+// On which hosts the ranks of a job run, and which of them see the same files under the same names.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "distributed/communicators/communicator.hpp"
+
+namespace granule {
+
+/// GRANULE_HOST_NAME of the environment, for machines that all have one name; else the system's name.
+[[nodiscard]] std::string host_name();
+
+/// Where a process is. Equal texts say that two are on one host, or that they open the same file by the same
+/// path: they see one view of files, which a host, its mounts, a root and a working directory make up.
+struct Whereabouts {
+  std::string name;  ///< of the host, for people
+  std::string host, view;
+};
+[[nodiscard]] Whereabouts whereabouts();
+
+/// Where all ranks are, known to every rank.
+class Hosts {
+ public:
+  /// A collective.
+  explicit Hosts(Communicator& ranks, const Whereabouts& mine = whereabouts());
+
+  [[nodiscard]] std::int64_t count() const { return hosts_; }
+  [[nodiscard]] std::int64_t views() const { return views_; }
+  /// The lowest rank on the same host, or with the same view.
+  [[nodiscard]] int first_on_host(int rank) const { return place(rank).first_on_host; }
+  [[nodiscard]] int first_of_view(int rank) const { return place(rank).first_of_view; }
+  /// True on one rank of every view: what it has verified, the others of its view need not read.
+  [[nodiscard]] bool verifies() const { return first_of_view(rank_) == rank_; }
+  [[nodiscard]] const std::string& name(int rank) const { return place(rank).name; }
+  /// "rank 3", and where there are several hosts "rank 3 on host b".
+  [[nodiscard]] std::string text(int rank) const;
+
+  /// Tells where the exchange of tokens crosses the network without need: more rows of `ep` adjacent ranks
+  /// could be within one host than are. Empty when that is not so.
+  [[nodiscard]] std::string split_rows(std::int64_t ep) const;
+
+ private:
+  struct Place {
+    std::string name;
+    int first_on_host = 0, first_of_view = 0;
+  };
+  [[nodiscard]] const Place& place(int rank) const { return places_[static_cast<std::size_t>(rank)]; }
+
+  int rank_;
+  std::vector<Place> places_;
+  std::int64_t hosts_ = 0, views_ = 0;
+};
+
+/// "4 ranks of 2 threads", "4 ranks on 2 hosts, of 2 to 4 threads". A collective.
+[[nodiscard]] std::string ranks_and_threads(Communicator& ranks, const Hosts& hosts, int threads);
+
+}  // namespace granule
