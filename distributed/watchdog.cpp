@@ -58,6 +58,7 @@ Watchdog::~Watchdog() {
 }
 
 void Watchdog::set_seconds(double seconds) {
+  ranks_.ledger().set_still_seconds(seconds);
   const std::scoped_lock lock(mutex_);
   options_.seconds = seconds;
 }

@@ -37,11 +37,12 @@ struct WatchdogOptions {
 [[nodiscard]] double still_limit(const WatchdogOptions& options, std::string_view phase,
                                  std::span<const double> step_seconds);
 
-/// One a rank, with a thread of its own, which looks at the rank's ledger: begin_step, begin_phase and every
-/// collective entered are moves. A rank that waits for another one stands still as well, so that every living
-/// rank says where it is, and then the job ends by abort() with exit code 75. Time in which the process
-/// itself was stopped does not count: a job that is suspended as a whole goes on. Ends, before `ranks` does,
-/// where all ranks have met: a rank without a watchdog would wait for ever for one that hangs.
+/// One a rank, with a thread of its own, which looks at the rank's ledger: begin_step, begin_phase, every
+/// collective entered and every message of one are moves. A rank that waits for another one stands still as
+/// well, so that every living rank says where it is, and then the job ends by abort() with exit code 75. Time
+/// in which the process itself was stopped does not count: a job that is suspended as a whole goes on. Ends,
+/// before `ranks` does, where all ranks have met: a rank without a watchdog would wait for ever for one that
+/// hangs.
 class Watchdog {
  public:
   Watchdog(Communicator& ranks, WatchdogOptions options);

@@ -16,6 +16,21 @@ void Ledger::begin_phase(Phase phase) {
   ++moves_;
 }
 
+void Ledger::move() {
+  const std::scoped_lock lock(mutex_);
+  ++moves_;
+}
+
+void Ledger::set_still_seconds(double seconds) {
+  const std::scoped_lock lock(mutex_);
+  still_seconds_ = seconds;
+}
+
+double Ledger::still_seconds() const {
+  const std::scoped_lock lock(mutex_);
+  return still_seconds_;
+}
+
 std::int64_t Ledger::step() const {
   const std::scoped_lock lock(mutex_);
   return step_;

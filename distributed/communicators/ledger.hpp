@@ -28,7 +28,7 @@ struct RankStatus {
   std::string collective;        ///< the last one entered, as in describe(); empty before the first
   std::string group;             ///< that it ran in
   std::int64_t collectives = 0;  ///< entered so far, in all groups
-  std::int64_t moves = 0;        ///< steps and phases begun, collectives entered
+  std::int64_t moves = 0;        ///< steps and phases begun, collectives entered, messages of them that moved
 };
 
 class Ledger {
@@ -37,7 +37,14 @@ class Ledger {
   void begin_step(std::int64_t step);
   /// Of a step, or of what is done between steps. Said again, it tells the watchdog that a rank still moves.
   void begin_phase(Phase phase);
+  /// Tells the watchdog that a collective under way still moves.
+  void move();
   [[nodiscard]] std::int64_t step() const;
+
+  /// The longest that this job lets a rank stand still, where its config says so; else 0. For waits that
+  /// outlive the watchdog.
+  void set_still_seconds(double seconds);
+  [[nodiscard]] double still_seconds() const;
 
   void enter(std::string_view group, const Ticket& ticket, Phase phase, std::int64_t bytes);
 
@@ -50,6 +57,7 @@ class Ledger {
  private:
   // A lock rather than atomics: a report must not mix two collectives, and a rank that hangs never holds it.
   mutable std::mutex mutex_;
+  double still_seconds_ = 0.0;
   std::int64_t step_ = 0;
   Phase phase_ = "start";
   Ticket last_;

@@ -15,48 +15,60 @@ std::int64_t begin_of(const std::vector<std::int64_t>& counts, int rank) {
   return std::accumulate(counts.begin(), counts.begin() + rank, std::int64_t{0});
 }
 
-/// Everything that does no arithmetic: one round, every message straight from its sender to its receiver.
+/// Elements of a message that is one of several: a second or so of a slow network.
+constexpr std::int64_t kTransferPiece = std::int64_t{1} << 20;
+
+/// Everything that does no arithmetic: every message goes straight from its sender to its receiver, long ones
+/// in as many rounds as they have pieces.
 class MpiTransfer final : public MpiOperation {
  public:
   using MpiOperation::MpiOperation;
 
  private:
   [[nodiscard]] bool next_round() override {
-    if (std::exchange(posted_, true)) return false;
+    bool any = false;
     // Everyone begins with another peer, so that no rank is everybody's first.
     for (int distance = 0; distance < link().size; ++distance) {
-      send_to((link().rank + distance) % link().size);
-      receive_from((link().rank + link().size - distance) % link().size);
+      any |= send_to((link().rank + distance) % link().size);
+      any |= receive_from((link().rank + link().size - distance) % link().size);
     }
-    return true;
+    begin_ += piece();
+    return any;
   }
-  void send_to(int peer);
-  void receive_from(int peer);
+  /// This round's piece for a peer, or from it; false when there is none.
+  [[nodiscard]] bool send_to(int peer);
+  [[nodiscard]] bool receive_from(int peer);
+  [[nodiscard]] bool send(int peer, const std::byte* from, std::int64_t elements) {
+    return send_piece(peer, from, elements, begin_, piece());
+  }
+  [[nodiscard]] bool receive(int peer, std::byte* to, std::int64_t elements) {
+    return receive_piece(peer, to, elements, begin_, piece());
+  }
+  [[nodiscard]] std::int64_t piece() const { return std::min(kTransferPiece, link().largest_message); }
   /// A rank's own part is copied when it would be received.
   void copy_own(const std::byte* from, std::byte* to, std::int64_t elements) const {
-    if (elements > 0 && from != to)
+    if (begin_ == 0 && elements > 0 && from != to)
       std::memcpy(to, from, static_cast<std::size_t>(collective().bytes(elements)));
   }
-  void take(int peer, const std::byte* own, std::byte* to, std::int64_t elements) {
-    if (peer == link().rank) return copy_own(own, to, elements);
-    receive(peer, to, elements);
+  [[nodiscard]] bool take(int peer, const std::byte* own, std::byte* to, std::int64_t elements) {
+    if (peer != link().rank) return receive(peer, to, elements);
+    copy_own(own, to, elements);
+    return false;
   }
 
-  bool posted_ = false;
+  std::int64_t begin_ = 0;  // of this round's pieces, in elements
 };
 
-void MpiTransfer::send_to(int peer) {
+bool MpiTransfer::send_to(int peer) {
   const Collective& call = collective();
-  if (peer == link().rank) return;
+  if (peer == link().rank) return false;
   switch (call.kind) {
     case CollectiveKind::all_gather:
       return send(peer, call.input, call.count);
     case CollectiveKind::broadcast:
-      if (link().rank == call.root) send(peer, call.input, call.count);
-      return;
+      return link().rank == call.root && send(peer, call.input, call.count);
     case CollectiveKind::gather:
-      if (peer == call.root) send(peer, call.input, call.count);
-      return;
+      return peer == call.root && send(peer, call.input, call.count);
     case CollectiveKind::all_to_all:
       return send(peer, call.input + call.bytes(begin_of(call.input_counts, peer)),
                   call.input_counts[static_cast<std::size_t>(peer)]);
@@ -65,24 +77,23 @@ void MpiTransfer::send_to(int peer) {
   }
 }
 
-void MpiTransfer::receive_from(int peer) {
+bool MpiTransfer::receive_from(int peer) {
   const Collective& call = collective();
   switch (call.kind) {
     case CollectiveKind::all_gather:
       return take(peer, call.input, call.output + peer * call.bytes(call.count), call.count);
     case CollectiveKind::broadcast:
-      if (link().rank != call.root && peer == call.root) receive(peer, call.output, call.count);
-      return;
+      return link().rank != call.root && peer == call.root && receive(peer, call.output, call.count);
     case CollectiveKind::gather:
-      if (link().rank != call.root) return;
-      return take(peer, call.input, call.output + call.bytes(begin_of(call.output_counts, peer)),
+      return link().rank == call.root &&
+             take(peer, call.input, call.output + call.bytes(begin_of(call.output_counts, peer)),
                   call.output_counts[static_cast<std::size_t>(peer)]);
     case CollectiveKind::all_to_all:
       return take(peer, call.input + call.bytes(begin_of(call.input_counts, peer)),
                   call.output + call.bytes(begin_of(call.output_counts, peer)),
                   call.output_counts[static_cast<std::size_t>(peer)]);
     default:
-      if (peer != link().rank) receive(peer, nullptr, 0);  // barrier
+      return peer != link().rank && receive(peer, nullptr, 0);  // barrier
   }
 }
 

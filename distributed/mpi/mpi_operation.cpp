@@ -12,15 +12,6 @@ constexpr std::int64_t kTags = 32768;          // the number that every MPI has
 constexpr std::chrono::milliseconds kSpin{5};  // long for a message within a host
 constexpr std::chrono::microseconds kNap{50};  // late by a hundredth of it at most
 
-/// Pieces of `elements` elements: full ones, and at last one that is not, empty where nothing is left for it.
-/// Two messages of different length therefore differ in a piece that both have, and the receiver sees it.
-template <class Post>
-void for_each_piece(std::int64_t elements, std::int64_t largest, const Post& post) {
-  for (std::int64_t begin = 0; begin <= elements; begin += largest) {
-    post(begin, std::min(elements - begin, largest));
-  }
-}
-
 }  // namespace
 
 MpiOperation::MpiOperation(const MpiLink& link, Collective collective, const Ticket& ticket)
@@ -84,6 +75,7 @@ bool MpiOperation::round_over() {
     if (result != MPI_ERR_IN_STATUS) link_.job->check(result, "MPI_Testsome", describe(mine_));
     if (ended == MPI_UNDEFINED) return true;  // there was none left
     if (ended == 0) return false;
+    link_.ledger->move();
     for (std::size_t i = 0; i < static_cast<std::size_t>(ended); ++i) {
       const int error = result == MPI_ERR_IN_STATUS ? statuses_[i].MPI_ERROR : MPI_SUCCESS;
       check_ended(expected_[static_cast<std::size_t>(indices_[i])], statuses_[i], error);
@@ -123,22 +115,38 @@ MPI_Datatype MpiOperation::type() const {
   }
 }
 
+// Full pieces, and at last one that is not, empty where nothing is left for it. Two messages of different
+// length therefore differ in a piece that both have, and the receiver sees it.
+bool MpiOperation::send_piece(int peer, const std::byte* from, std::int64_t elements, std::int64_t begin,
+                              std::int64_t largest) {
+  if (begin > elements) return false;
+  const auto count = static_cast<int>(std::min(elements - begin, largest));
+  expected_.push_back({peer, -1});
+  link_.job->check(MPI_Isend(from + collective_.bytes(begin), count, type(), peer, tag(), link_.data,
+                             &requests_.emplace_back()),
+                   "MPI_Isend", describe(mine_));
+  return true;
+}
+
+bool MpiOperation::receive_piece(int peer, std::byte* to, std::int64_t elements, std::int64_t begin,
+                                 std::int64_t largest) {
+  if (begin > elements) return false;
+  const std::int64_t count = std::min(elements - begin, largest);
+  expected_.push_back({peer, count});
+  link_.job->check(MPI_Irecv(to + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag(),
+                             link_.data, &requests_.emplace_back()),
+                   "MPI_Irecv", describe(mine_));
+  return true;
+}
+
 void MpiOperation::send(int peer, const std::byte* from, std::int64_t elements) {
-  for_each_piece(elements, link_.largest_message, [&](std::int64_t begin, std::int64_t count) {
-    expected_.push_back({peer, -1});
-    link_.job->check(MPI_Isend(from + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag(),
-                               link_.data, &requests_.emplace_back()),
-                     "MPI_Isend", describe(mine_));
-  });
+  std::int64_t begin = 0;
+  while (send_piece(peer, from, elements, begin, link_.largest_message)) begin += link_.largest_message;
 }
 
 void MpiOperation::receive(int peer, std::byte* to, std::int64_t elements) {
-  for_each_piece(elements, link_.largest_message, [&](std::int64_t begin, std::int64_t count) {
-    expected_.push_back({peer, count});
-    link_.job->check(MPI_Irecv(to + collective_.bytes(begin), static_cast<int>(count), type(), peer, tag(),
-                               link_.data, &requests_.emplace_back()),
-                     "MPI_Irecv", describe(mine_));
-  });
+  std::int64_t begin = 0;
+  while (receive_piece(peer, to, elements, begin, link_.largest_message)) begin += link_.largest_message;
 }
 
 }  // namespace granule

@@ -8,6 +8,7 @@
 #include <mpi.h>
 
 #include "distributed/communicators/collective.hpp"
+#include "distributed/communicators/ledger.hpp"
 #include "distributed/communicators/pending.hpp"
 #include "distributed/mpi/mpi_job.hpp"
 
@@ -16,6 +17,7 @@ namespace granule {
 /// A group's way to its ranks. Tickets have a communicator of their own: they are never taken for data.
 struct MpiLink {
   std::shared_ptr<MpiJob> job;
+  std::shared_ptr<Ledger> ledger;
   MPI_Comm data = MPI_COMM_NULL;
   MPI_Comm tickets = MPI_COMM_NULL;
   int rank = 0, size = 1;
@@ -25,7 +27,8 @@ struct MpiLink {
 
 /// A sequence of rounds of messages. The first compares tickets with the neighbours in the ring, each with
 /// the one before it; only then does data move, so a rank that is out of step ends the job (76) before data
-/// mix.
+/// mix. Every message that has arrived or left is a move of the rank: who waits on a slow network does not
+/// hang.
 class MpiOperation : public Operation {
  public:
   MpiOperation(const MpiLink& link, Collective collective, const Ticket& ticket);
@@ -45,6 +48,11 @@ class MpiOperation : public Operation {
   /// finds every message that is not as long as it expects.
   void send(int peer, const std::byte* from, std::int64_t elements);
   void receive(int peer, std::byte* to, std::int64_t elements);
+  /// One such piece, of at most `largest` elements from `begin` on. False when all were sent before.
+  [[nodiscard]] bool send_piece(int peer, const std::byte* from, std::int64_t elements, std::int64_t begin,
+                                std::int64_t largest);
+  [[nodiscard]] bool receive_piece(int peer, std::byte* to, std::int64_t elements, std::int64_t begin,
+                                   std::int64_t largest);
   [[nodiscard]] const MpiLink& link() const { return link_; }
   [[nodiscard]] const Collective& collective() const { return collective_; }
 
