@@ -15,4 +15,7 @@ namespace granule {
 /// This one's number among them, from 0; 0 without a launcher.
 [[nodiscard]] int launched_rank();
 
+/// Whether this host has only a part of the job's processes; false where the launcher does not say.
+[[nodiscard]] bool launched_on_several_hosts();
+
 }  // namespace granule

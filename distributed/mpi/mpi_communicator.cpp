@@ -29,9 +29,13 @@ class MpiCommunicator final : public Communicator {
 };
 
 /// The way to the ranks of `data`, which it takes over.
-MpiLink link_over(const std::shared_ptr<MpiJob>& job, MPI_Comm data, std::string_view group,
-                  std::int64_t largest_message) {
-  MpiLink link{.job = job, .data = data, .group = std::string(group), .largest_message = largest_message};
+MpiLink link_over(const std::shared_ptr<MpiJob>& job, const std::shared_ptr<Ledger>& ledger, MPI_Comm data,
+                  std::string_view group, std::int64_t largest_message) {
+  MpiLink link{.job = job,
+               .ledger = ledger,
+               .data = data,
+               .group = std::string(group),
+               .largest_message = largest_message};
   job->check(MPI_Comm_dup(data, &link.tickets), "MPI_Comm_dup", group);
   job->check(MPI_Comm_rank(data, &link.rank), "MPI_Comm_rank", group);
   job->check(MPI_Comm_size(data, &link.size), "MPI_Comm_size", group);
@@ -47,6 +51,12 @@ MpiCommunicator::~MpiCommunicator() {
     return;
   }
   const Collective leave{.kind = CollectiveKind::leave, .phase = "leave"};
+  // The watchdog has gone before the last communicator, which MPI_Finalize follows.
+  std::unique_ptr<WaitGuard> guard;
+  if (link_.job.use_count() == 1) {
+    link_.job->set_end_seconds(ledger().still_seconds());
+    guard = link_.job->guard("the parting of the ranks");
+  }
   // Finds the rank that leaves while another one still waits in a collective.
   start_mpi_operation(link_, leave, next_ticket(leave))->wait();
   MPI_Comm_free(&link_.tickets);
@@ -57,7 +67,7 @@ std::unique_ptr<Communicator> MpiCommunicator::form(const Group& group) {
   MPI_Comm data = MPI_COMM_NULL;
   link_.job->check(MPI_Comm_split(link_.data, group.color, group.place.rank, &data), "MPI_Comm_split",
                    group.place.group);
-  MpiLink link = link_over(link_.job, data, group.place.group, link_.largest_message);
+  MpiLink link = link_over(link_.job, link_.ledger, data, group.place.group, link_.largest_message);
   GRANULE_ASSERT(link.rank == group.place.rank && link.size == group.place.size, "rank {} of {}", link.rank,
                  link.size);
   return std::make_unique<MpiCommunicator>(std::move(link), group.place, shared_ledger());
@@ -69,13 +79,14 @@ std::unique_ptr<Communicator> make_mpi_communicator(const MpiOptions& options) {
   GRANULE_CHECK(options.largest_message >= 1 && options.largest_message <= INT32_MAX,
                 "messages of {} elements", options.largest_message);
   const auto job = std::make_shared<MpiJob>();
+  const auto ledger = std::make_shared<Ledger>();
+  const auto guard = MpiJob::guard_of_start("MPI_Comm_dup");
   MPI_Comm data = MPI_COMM_NULL;
   job->check(MPI_Comm_dup(MPI_COMM_WORLD, &data), "MPI_Comm_dup", "world");
-  MpiLink link = link_over(job, data, "world", options.largest_message);
+  MpiLink link = link_over(job, ledger, data, "world", options.largest_message);
   const int rank = link.rank, size = link.size;
-  return std::unique_ptr<Communicator>(
-      new MpiCommunicator(std::move(link), {.group = "world", .rank = rank, .size = size, .world_rank = rank},
-                          std::make_shared<Ledger>()));
+  return std::unique_ptr<Communicator>(new MpiCommunicator(
+      std::move(link), {.group = "world", .rank = rank, .size = size, .world_rank = rank}, ledger));
 }
 
 }  // namespace granule

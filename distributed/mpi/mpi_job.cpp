@@ -1,5 +1,6 @@
 #include "distributed/mpi/mpi_job.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
@@ -10,6 +11,8 @@
 
 #include <unistd.h>
 
+#include "distributed/mpi/end_launcher.hpp"
+#include "distributed/mpi/launched.hpp"
 #include "distributed/mpi/mpi_operation.hpp"
 
 namespace granule {
@@ -29,9 +32,53 @@ void end_process_soon(ExitCode code) {
   }
 }
 
+constexpr double kStartSeconds = 600.0, kEndSeconds = 60.0;
+constexpr double kLeastEndSeconds = 10.0;  // whatever the config says: MPI_Finalize is no step
+
+/// GRANULE_MPI_SECONDS of the environment limits both: there is no config yet when MPI starts.
+double limit_or(double usual) {
+  const char* const text = std::getenv("GRANULE_MPI_SECONDS");
+  const double asked = text == nullptr ? 0.0 : std::atof(text);
+  return asked > 0.0 ? asked : usual;
+}
+
+std::unique_ptr<WaitGuard> guard_wait(std::string_view what, double limit, std::string_view advice) {
+  const auto print = [](std::string_view line) {
+    fmt::print(stderr, "{}", fmt::format("granule: {}\n", line));
+    std::fflush(stderr);
+  };
+  const int rank = launched_rank();
+  return std::make_unique<WaitGuard>(
+      WaitOptions{.what = std::string(what),
+                  .advice = std::string(advice),
+                  .limit_seconds = limit,
+                  .say = [=](std::string_view line) { print(fmt::format("rank {} {}", rank, line)); },
+                  .end =
+                      [=](std::string_view line) {
+                        print(fmt::format("error: rank {}: {}", rank, line));
+                        end_launcher_later();
+                        _exit(static_cast<int>(ExitCode::hang));
+                      }});
+}
+
 }  // namespace
 
+std::unique_ptr<WaitGuard> MpiJob::guard_of_start(std::string_view what) {
+  return guard_wait(
+      what, limit_or(kStartSeconds),
+      "the ranks have not all reached each other. Where hosts have several networks, name the one "
+      "that they share: --mca btl_tcp_if_include NET --mca oob_tcp_if_include NET "
+      "(docs/distributed.md)");
+}
+
+std::unique_ptr<WaitGuard> MpiJob::guard(std::string_view what) const {
+  return guard_wait(what,
+                    limit_or(end_seconds_ > 0.0 ? std::max(end_seconds_, kLeastEndSeconds) : kEndSeconds),
+                    "another rank does not come to its end. What was saved is whole");
+}
+
 MpiJob::MpiJob() {
+  const auto guard = guard_of_start("MPI_Init");
   int provided = MPI_THREAD_SINGLE;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS ||
       provided < MPI_THREAD_FUNNELED) {
@@ -42,6 +89,7 @@ MpiJob::MpiJob() {
 }
 
 MpiJob::~MpiJob() {
+  const auto waiting = guard("MPI_Finalize");
   MPI_Finalize();
 }
 
@@ -50,6 +98,7 @@ void MpiJob::abort(ExitCode code, std::string_view message) const {
   std::fflush(stdout);
   std::fflush(stderr);
   end_process_soon(code);
+  end_launcher_later();
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::abort();  // MPI_Abort does not return
 }

@@ -142,6 +142,13 @@ void hang_finalise(Communicator& ranks, Context& context) {
     _exit(3);
   });
 }
+void barrier(Communicator& ranks, Context&) {
+  ranks.barrier("only one").wait();
+}
+void stop_at_end(Communicator& ranks, Context& context) {
+  barrier(ranks, context);
+  raise(SIGSTOP);
+}
 /// Long enough to be suspended meanwhile, and with moves far enough apart to be suspended between two.
 void work(Communicator& ranks, Context& context) {
   const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
@@ -150,6 +157,17 @@ void work(Communicator& ranks, Context& context) {
   for (int i = 0; i < 40; ++i) {
     if (i % 5 == 0) sum(ranks, context, "work");
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+/// A collective of many messages, each of which is a move.
+void moves(Communicator& ranks, Context& context) {
+  const Tensor part = Tensor::zeros(context, {1000}, DType::f32);
+  const Tensor whole = Tensor::zeros(context, {1000 * ranks.size()}, DType::f32);
+  for (const bool gathers : {true, false}) {
+    const std::int64_t before = ranks.ledger().status().moves;
+    (gathers ? ranks.all_gather(part, whole, "whole") : ranks.all_reduce(whole, "whole")).wait();
+    const std::int64_t moved = ranks.ledger().status().moves - before;
+    if (moved < 100) ranks.abort(ExitCode::failure, fmt::format("{} moves in 100 pieces", moved));
   }
 }
 void cases(Communicator& ranks, Context& context) {
@@ -190,7 +208,10 @@ int main(int argc, char** argv) {
                                                                        {"hang-sleep", hang_sleep},
                                                                        {"hang-loop", hang_loop},
                                                                        {"hang-finalise", hang_finalise},
+                                                                       {"barrier", barrier},
+                                                                       {"stop-at-end", stop_at_end},
                                                                        {"work", work},
+                                                                       {"moves", moves},
                                                                        {"throw", leave_by_exception},
                                                                        {"throw-in-mesh", throw_in_mesh}};
   try {

@@ -158,6 +158,28 @@ TEST_CASE("a hang under mpirun ends with 75, whatever the rank does, and the oth
   }
 }
 
+TEST_CASE("under mpirun every message of a collective is a move: a slow network is no hang") {
+  const ProgramResult result = under_mpirun(2, {GRANULE_RANKS, "moves", "10"});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("a rank under mpirun that waits for others in MPI_Init or at its end says so, and ends with 75") {
+  // Rank 1 never comes to MPI, or stops when the others have come as far as its end.
+  for (const bool at_end : {false, true}) {
+    const std::string script =
+        fmt::format("[ $OMPI_COMM_WORLD_RANK = 1 ] && {}; GRANULE_MPI_SECONDS={} exec \"$0\" barrier",
+                    at_end ? "exec \"$0\" stop-at-end" : "sleep 60", at_end ? 5 : 1);
+    const ProgramResult result =
+        under_mpirun(2, {"/bin/sh", "-c", script, GRANULE_RANKS}, {.timeout = std::chrono::seconds(60)});
+    INFO(result.err);
+    CHECK_FALSE(result.timed_out);
+    CHECK(result.exit_code == 75);
+    CHECK_THAT(result.err, Contains("granule: error: rank 0: ") && Contains("did not return within"));
+    CHECK_THAT(result.err, Contains(at_end ? "the parting of the ranks" : "--mca btl_tcp_if_include"));
+  }
+}
+
 TEST_CASE("a job under mpirun that is suspended as a whole goes on afterwards") {
   RunningRanks job(2, {GRANULE_RANKS, "work"});
   REQUIRE(job.launcher().wait_for_err("works"));

@@ -1,0 +1,44 @@
+// A limit for one call that may never return, where there are no ranks yet, or no longer, for a Watchdog to
+// watch.
+#pragma once
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace granule {
+
+struct WaitOptions {
+  std::string what;            ///< the call, as a message names it
+  std::string advice;          ///< what may be wrong
+  double say_seconds = 10.0;   ///< until the wait is told of
+  double limit_seconds = 0.0;  ///< until the process has to end
+  /// Takes a line. Called by the guard's thread, as is `end`, once, when the limit is over.
+  std::function<void(std::string_view)> say{};
+  std::function<void(std::string_view)> end{};
+};
+
+/// Watches from its construction to its destruction, by a thread of its own. Time in which the process itself
+/// was stopped does not count.
+class WaitGuard {
+ public:
+  explicit WaitGuard(WaitOptions options);
+  ~WaitGuard();
+  WaitGuard(const WaitGuard&) = delete;
+  WaitGuard& operator=(const WaitGuard&) = delete;
+
+ private:
+  void watch();
+  /// False when the guard is to end.
+  [[nodiscard]] bool pause(double seconds);
+
+  const WaitOptions options_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;  // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace granule
