@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
+#include <span>
 
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/communicators/self_communicator.hpp"
+#include "distributed/hosts.hpp"
 
 namespace granule {
 namespace fs = std::filesystem;
@@ -88,9 +91,72 @@ std::vector<std::int64_t> steps_to_try(Communicator& ranks, const fs::path& chec
   return steps;
 }
 
+/// What one rank finds where a checkpoint should be.
+struct Finding {
+  enum class Kind : char { whole = 'w', damaged = 'd', newer = 'n', no_memory = 'm' };
+  Kind kind;
+  std::string text;  ///< the digest of the manifest, or why it cannot be used
+};
+
+Finding try_to_open(const StepDirectory& listed, std::optional<Checkpoint>& checkpoint) {
+  try {
+    checkpoint = open_listed(listed);
+    return {Finding::Kind::whole, checkpoint->digest()};
+  } catch (const NewerCheckpoint& error) {
+    return {Finding::Kind::newer, error.what()};
+  } catch (const std::bad_alloc&) {  // says nothing about the checkpoint
+    return {Finding::Kind::no_memory, "out of memory (allocation): use a smaller batch or model"};
+  } catch (const std::exception& error) {
+    return {Finding::Kind::damaged, error.what()};
+  }
+}
+
+/// Of every rank.
+std::vector<Finding> share(Communicator& ranks, const Finding& mine) {
+  std::vector<Finding> all;
+  for (const std::string& text : texts_of_all(ranks, static_cast<char>(mine.kind) + mine.text, "checkpoint"))
+    all.push_back({static_cast<Finding::Kind>(text[0]), text.substr(1)});
+  return all;
+}
+
+/// The lowest rank for which this holds.
+template <class Holds>
+std::optional<std::size_t> first_rank(const std::vector<Finding>& all, const Holds& holds) {
+  const auto found = std::ranges::find_if(all, holds);
+  if (found == all.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - all.begin());
+}
+
+/// Ranks that see different things under one name are on hosts that do not share the directory, or see it at
+/// different times: going on from an older checkpoint would overwrite what one of them has.
+void require_one_finding(const std::vector<Finding>& all, const Hosts& hosts, const fs::path& path) {
+  const auto name = [&](std::size_t rank) { return hosts.text(static_cast<int>(rank)); };
+  const auto of_kind = [&](Finding::Kind kind) {
+    return first_rank(all, [&](const Finding& one) { return one.kind == kind; });
+  };
+  if (const auto rank = of_kind(Finding::Kind::no_memory))
+    throw AgreedError(ExitCode::out_of_memory, all[*rank].text, "", "");
+  if (const auto rank = of_kind(Finding::Kind::newer))
+    throw NewerCheckpoint(ExitCode::user, all[*rank].text, "", "");
+  const auto whole = of_kind(Finding::Kind::whole), damaged = of_kind(Finding::Kind::damaged);
+  constexpr const char* kAdvice = "nothing was changed: give every host the same run directory";
+  if (whole && damaged) {
+    throw AgreedError(ExitCode::user,
+                      fmt::format("the checkpoint is whole for {} and not for {}: {}", name(*whole),
+                                  name(*damaged), all[*damaged].text),
+                      path.string(), kAdvice);
+  }
+  const auto other = first_rank(all, [&](const Finding& one) { return one.text != all[0].text; });
+  if (whole && other) {
+    throw AgreedError(ExitCode::out_of_step,
+                      fmt::format("{} and {} have different checkpoints of this name", name(0), name(*other)),
+                      path.string(), kAdvice);
+  }
+}
+
 bool any_rank(Communicator& ranks, bool mine) {
   std::int64_t any = mine ? 1 : 0;
-  ranks.all_reduce(std::span(&any, 1), ReduceOp::max, "newer checkpoint").wait();
+  ranks.all_reduce(std::span(&any, 1), ReduceOp::max, "removed checkpoint").wait();
   return any != 0;
 }
 
@@ -103,27 +169,15 @@ bool has_gone(Communicator& ranks, const fs::path& listed) {
 /// Nothing when one of those listed has gone before it could be read.
 std::optional<FoundCheckpoint> try_listed(Communicator& ranks, const fs::path& checkpoints) {
   FoundCheckpoint found;
+  const Hosts hosts(ranks);
   for (const std::int64_t step : steps_to_try(ranks, checkpoints)) {
     const fs::path path = checkpoints / checkpoint_name(step);
-    bool newer = false;
-    try {
-      agree(ranks, [&] {
-        try {
-          found.checkpoint = open_listed({step, path});
-        } catch (const NewerCheckpoint&) {
-          newer = true;
-          throw;
-        }
-      });
-      return found;
-    } catch (const Error& error) {
-      found.checkpoint.reset();
-      const bool any = any_rank(ranks, newer);
-      if (any) throw NewerCheckpoint(ExitCode::user, error.what(), "", "");
-      if (error.code() == ExitCode::out_of_memory) throw;  // says nothing about the checkpoint
-      if (has_gone(ranks, path)) return std::nullopt;
-      found.passed_over.push_back({path, error.what()});
-    }
+    const std::vector<Finding> all = share(ranks, try_to_open({step, path}, found.checkpoint));
+    const auto lacking = first_rank(all, [](const Finding& one) { return one.kind != Finding::Kind::whole; });
+    if (lacking && has_gone(ranks, path)) return std::nullopt;
+    require_one_finding(all, hosts, path);
+    if (!lacking) return found;
+    found.passed_over.push_back({path, all[0].text});
   }
   return found;
 }
@@ -145,6 +199,11 @@ std::string checkpoint_name(std::int64_t step) {
 
 fs::path checkpoints_of(const fs::path& run_directory) {
   return run_directory / "checkpoints";
+}
+
+std::string Checkpoint::digest() const {
+  const std::string text = manifest_text(manifest_);
+  return xxh3_of(std::as_bytes(std::span(text)));
 }
 
 std::vector<fs::path> Checkpoint::extra_files() const {

@@ -23,6 +23,8 @@ class Checkpoint {
   [[nodiscard]] std::int64_t consumed_samples() const { return manifest_.consumed_samples; }
   [[nodiscard]] const nlohmann::json& sections() const { return manifest_.sections; }
   [[nodiscard]] const CheckpointManifest& manifest() const { return manifest_; }
+  /// Of the manifest, which states the checksum of every file: equal digests are equal checkpoints.
+  [[nodiscard]] std::string digest() const;
   /// Global names, unsharded shapes.
   [[nodiscard]] const TensorSet& model() const { return model_; }
   [[nodiscard]] const TensorSet& optimizer() const { return optimizer_; }
@@ -56,8 +58,9 @@ struct FoundCheckpoint {
 /// then it is listed again.
 [[nodiscard]] FoundCheckpoint find_newest_valid(const std::filesystem::path& run_directory);
 
-/// The same for the ranks of a job, which take the same one: a checkpoint that one of them cannot read is
-/// passed over by all. Reasons are those of the lowest such rank.
+/// The same for the ranks of a job, of which rank 0 names the steps. A checkpoint that no rank can read is
+/// passed over. Throws, on all ranks, where some can read it and some cannot (exit 2), and where ranks have
+/// different ones under its name (76): an older one would be gone on from, and this one overwritten.
 [[nodiscard]] FoundCheckpoint find_newest_valid(Communicator& ranks,
                                                 const std::filesystem::path& run_directory);
 
