@@ -10,6 +10,7 @@
 #include "apps/commands/usage.hpp"
 #include "apps/config/keys/key_advice.hpp"
 #include "apps/console.hpp"
+#include "apps/same_program.hpp"
 #include "apps/version.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
@@ -99,6 +100,7 @@ int parse_and_run(int argc, char** argv) {
 int run_cli(int argc, char** argv) {
   prepare_streams();
   try {
+    limit_instruction_set();
     return parse_and_run(argc, argv);
   } catch (const ReaderGone&) {
     return static_cast<int>(ExitCode::success);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "apps/same_program.hpp"
 #include "data/files/disk.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
@@ -54,6 +55,7 @@ void run_job_together(const std::function<void(Communicator&)>& body) {
   std::optional<ExitCode> agreed;
   run_job([&](Communicator& ranks) {
     try {
+      require_same_program(ranks, this_program());
       body(ranks);
     } catch (const AgreedError& error) {
       if (ranks.rank() == 0) say_error(error.what());  // before any rank goes, as above

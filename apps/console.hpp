@@ -41,8 +41,8 @@ struct SilentEnd {
 /// A user error of a whole job of several ranks, to be called by each: rank 0 says why, and true is returned
 /// for all of them to part from each other in peace, and then to throw SilentEnd. One rank is not refused.
 [[nodiscard]] bool refuses_several(const Communicator& ranks, std::string_view what, std::string_view advice);
-/// run_job() for a command of several ranks: what all of them know of (AgreedError) is said by rank 0, and
-/// all part in peace and throw SilentEnd.
+/// run_job() for a command of several ranks, which must be of one program: what all of them know of
+/// (AgreedError) is said by rank 0, and all part in peace and throw SilentEnd.
 void run_job_together(const std::function<void(Communicator&)>& body);
 /// Of the watchdog of a job: it speaks on stderr, and ends the process of a job of one rank.
 [[nodiscard]] WatchdogOptions watchdog_options();

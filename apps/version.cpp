@@ -1,11 +1,10 @@
 #include "apps/version.hpp"
 
 #include <fmt/format.h>
-#include <hwy/highway.h>
-#include <hwy/targets.h>
 #include <mpi.h>
 
 #include "build_version.hpp"
+#include "core/kernels/instruction_set.hpp"
 #include "core/plugin.hpp"
 
 namespace granule {
@@ -35,16 +34,18 @@ std::string program_commit() {
   return kCommit;
 }
 
-/// Highway dispatches to the lowest bit that is both compiled and supported: the best target.
 std::string cpu_target() {
-  const std::int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
-  return hwy::TargetName(usable & -usable);
+  return instruction_set();
+}
+
+std::string version_and_commit() {
+  return fmt::format("{} ({})", kVersion, kCommit);
 }
 
 std::string version_text() {
   return fmt::format(
-      "granule {} ({})\ncpu   {}\ncuda  {}\nnccl  unused: the ranks of a job speak over MPI\nmpi   {}\n",
-      kVersion, kCommit, cpu_target(), cuda_plugin(), mpi_library());
+      "granule {}\ncpu   {}\ncuda  {}\nnccl  unused: the ranks of a job speak over MPI\nmpi   {}\n",
+      version_and_commit(), cpu_target(), cuda_plugin(), mpi_library());
 }
 
 }  // namespace granule

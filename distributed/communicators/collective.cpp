@@ -52,10 +52,16 @@ std::string describe(const Ticket& ticket) {
 }
 
 Error out_of_step(const Ticket& a, const Ticket& b, std::string_view group) {
+  // Programs compare their versions in this phase; what enters another collective then is from before they
+  // did.
+  const auto asks = [](const Ticket& ticket) { return std::string_view(ticket.phase.data()) == "program"; };
+  const char* const advice = asks(a) != asks(b)
+                                 ? "the ranks run different versions of granule: install one on every host"
+                                 : "every rank has to run the same collectives in the same order";
   return {ExitCode::out_of_step,
           fmt::format("ranks out of step: rank {} is {}, rank {} {}", a.world_rank, describe(a), b.world_rank,
                       describe(b)),
-          fmt::format("group '{}'", group), "every rank has to run the same collectives in the same order"};
+          fmt::format("group '{}'", group), advice};
 }
 
 }  // namespace granule
