@@ -12,10 +12,12 @@
 #include "apps/runs/learning_rate_notes.hpp"
 #include "apps/runs/run_start.hpp"
 #include "apps/runs/train_arguments.hpp"
+#include "apps/training/same_input.hpp"
+#include "apps/training/shared_directory.hpp"
+#include "apps/training/split_rows.hpp"
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
-#include "data/files/digest.hpp"
 #include "data/files/paths.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
@@ -110,11 +112,12 @@ struct RunInput {
 };
 
 /// No collective.
-RunInput read_input(const TrainArguments& arguments, const Communicator& ranks, RunStart start) {
+RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, DigestCheck digests,
+                    RunStart start) {
   RunInput input{.start = std::move(start)};
-  input.config = config_of_run(arguments, input.start, ranks.size());
+  input.config = config_of_run(arguments, input.start, ranks);
   if (arguments.dry_run && input.config.data.path.empty() && input.config.data.mix.empty()) return input;
-  input.data = open_run_data(input.config, digest_check_of(ranks));
+  input.data = open_run_data(input.config, digests);
   const auto& files = input.start.files;
   const bool goes_on = arguments.resume && !list_checkpoints(arguments.out).empty();
   settle_vocabulary(input.config, *input.data, files ? files->tokenizer_sha256() : std::string(),
@@ -122,22 +125,18 @@ RunInput read_input(const TrainArguments& arguments, const Communicator& ranks, 
   return input;
 }
 
-/// Ranks on several hosts read files of their own.
-void require_same_input(Communicator& ranks, const RunInput& input) {
-  auto read = nlohmann::json::array({to_json(input.config)});
-  if (input.data) read.push_back(input.data->identity);
+/// Every rank reads for itself, and all have read the same.
+RunInput read_together(Communicator& ranks, const Hosts& hosts, const TrainArguments& arguments) {
+  RunStart start = open_start(ranks, arguments);
+  RunInput input;
+  agree(ranks,
+        [&] { input = read_input(arguments, ranks.size(), digest_check_of(hosts), std::move(start)); });
   const auto& files = input.start.files;
-  if (files && files->checkpoint() != nullptr) read.push_back(files->checkpoint()->sections());
-  const std::string text = read.dump();
-  const std::string digest = xxh3_of(std::as_bytes(std::span(text)));
-  try {
-    require_same_on_all(ranks, static_cast<std::int64_t>(std::stoull(digest, nullptr, 16)), "what they read",
-                        "input");
-  } catch (const Error&) {  // on all ranks
-    throw AgreedError(
-        ExitCode::out_of_step, "the ranks read different configs, data, or models to start from", "train",
-        "give every host the same files under the same paths, and all ranks the same arguments");
-  }
+  require_same_input(ranks, hosts,
+                     {.config = input.config,
+                      .data = input.data ? &*input.data : nullptr,
+                      .start = files ? &*files : nullptr});
+  return input;
 }
 
 PlanRequest plan_of(const RunConfig& config, std::int64_t ranks, int threads) {
@@ -222,26 +221,27 @@ void begin_records(RunDirectory& directory, const RunInput& input, const Trainer
 
 void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
   Watchdog watchdog(ranks, watchdog_options());
-  RunStart start = open_start(ranks, arguments);
-  RunInput input;
-  std::unique_ptr<RunDirectory> directory;
-  agree(ranks, [&] { input = read_input(arguments, ranks, std::move(start)); });
-  require_same_input(ranks, input);
+  const Hosts hosts(ranks);
+  RunInput input = read_together(ranks, hosts, arguments);
   watchdog.set_seconds(static_cast<double>(input.config.parallel.watchdog_seconds));
   const int threads = thread_count(input.config, ranks_on_these_cores(ranks));
   if (arguments.dry_run) return ranks.rank() == 0 ? dry_run(input, ranks.size(), threads) : void();
+  std::unique_ptr<RunDirectory> directory;
   agree(ranks, [&] {
     if (ranks.rank() == 0) directory = open_directory(arguments, input);
   });
+  check_shared(ranks, hosts, arguments.out, arguments.resume ? Going::on : Going::from_the_beginning);
+  warn_of_split_rows(ranks, hosts, input.config.parallel.ep);
   std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
   check_memory(ranks, input.config, threads);
   JobRecord record(ranks, threads);
+  const std::string job = ranks_and_threads(ranks, hosts, threads);
 
   const RunConfig& config = input.config;
   Context context({.threads = threads});
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
-                  peak_flops(ranks, context, config.train.dtype));
+                  peak_flops(ranks, context, config.train.dtype), job);
   agree(ranks, [&] { fill(trainer, sharded, input, checkpoint); });
   if (directory) begin_records(*directory, input, trainer, record);
   trainer.set_provenance(record.provenance());

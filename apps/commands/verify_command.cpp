@@ -10,6 +10,7 @@
 #include "apps/commands/commands.hpp"
 #include "apps/console.hpp"
 #include "apps/training/run_data.hpp"
+#include "apps/training/same_input.hpp"
 #include "apps/verification/step_figures.hpp"
 #include "data/sampling/loader.hpp"
 #include "distributed/agreement.hpp"
@@ -42,7 +43,8 @@ struct Candidate {
 /// What every layout computes: a run's first step.
 struct FirstStep {
   RunConfig config;
-  std::vector<Batch> batches;  ///< all of them, read once: the HDF5 library is not for several threads
+  std::optional<RunData> data{};
+  std::vector<Batch> batches{};  ///< all of them, read once: the HDF5 library is not for several threads
 };
 
 std::vector<Batch> read_batches(const RunConfig& config, RunData& data) {
@@ -70,11 +72,11 @@ void refuse_layout_keys(const std::vector<std::string>& overrides) {
 
 FirstStep read_first_step(const VerifyArguments& arguments, DigestCheck digests) {
   refuse_layout_keys(arguments.overrides);
-  FirstStep step{load_run_config(arguments.config, arguments.overrides), {}};
+  FirstStep step{.config = load_run_config(arguments.config, arguments.overrides)};
   step.config.eval.every = {};  // nothing is evaluated, so no validation data is needed
-  RunData data = open_run_data(step.config, digests);
-  settle_vocabulary(step.config, data, "");
-  step.batches = read_batches(step.config, data);
+  step.data = open_run_data(step.config, digests);
+  settle_vocabulary(step.config, *step.data, "");
+  step.batches = read_batches(step.config, *step.data);
   return step;
 }
 
@@ -209,6 +211,7 @@ void verify_here(const VerifyArguments& arguments) {
 /// Ranks are those of the launcher; rank 0 computes the reference too, and compares.
 void verify_on(Communicator& ranks, VerifyArguments arguments) {
   Watchdog watchdog(ranks, watchdog_options());
+  const Hosts hosts(ranks);
   FirstStep step;
   std::vector<Candidate> layouts;
   agree(ranks, [&] {
@@ -217,9 +220,10 @@ void verify_on(Communicator& ranks, VerifyArguments arguments) {
                  "leave it out under mpirun, or start other numbers of ranks as jobs of their own");
     }
     arguments.ranks = {ranks.size()};
-    step = read_first_step(arguments, digest_check_of(ranks));
+    step = read_first_step(arguments, digest_check_of(hosts));
     layouts = candidates(arguments, step.config);
   });
+  require_same_input(ranks, hosts, {.config = step.config, .data = &*step.data});
   watchdog.set_seconds(static_cast<double>(step.config.parallel.watchdog_seconds));
   const StepInput input = input_of(step);
   std::optional<Certificate> certificate;

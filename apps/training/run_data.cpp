@@ -7,14 +7,6 @@ namespace {
 
 using nlohmann::json;
 
-json identity_of(const DataMix& train) {
-  json identity{{"sources", json::array()}};
-  for (const TokenSource& source : train.sources())
-    identity["sources"].push_back({{"tokens", source.summary().tokens}, {"sha256", source.digest()}});
-  if (const auto& sha256 = train.summary().tokenizer_sha256) identity["tokenizer_sha256"] = *sha256;
-  return identity;
-}
-
 /// Only eval.every asks for it: who has none is told why it is needed.
 DataMix open_validation(const std::vector<DataMix::Part>& sources, DigestCheck digests) try {
   return {sources, Split::val, digests};
@@ -32,8 +24,12 @@ std::optional<std::filesystem::path> tokenizer_of(const DataMix& data) {
 
 }  // namespace
 
-DigestCheck digest_check_of(const Communicator& ranks) {
-  return ranks.rank() == 0 ? DigestCheck::verify : DigestCheck::skip;
+json identity_of(const DataMix& data) {
+  json identity{{"sources", json::array()}};
+  for (const TokenSource& source : data.sources())
+    identity["sources"].push_back({{"tokens", source.summary().tokens}, {"sha256", source.digest()}});
+  if (const auto& sha256 = data.summary().tokenizer_sha256) identity["tokenizer_sha256"] = *sha256;
+  return identity;
 }
 
 RunData open_run_data(const RunConfig& config, DigestCheck digests) {

@@ -9,7 +9,6 @@
 #include "apps/config/run_config.hpp"
 #include "data/sampling/data_mix.hpp"
 #include "data/sampling/loader.hpp"
-#include "distributed/communicators/communicator.hpp"
 #include "moe/objective.hpp"
 
 namespace granule {
@@ -20,7 +19,7 @@ struct RunData {
   std::optional<DataMix> validation{};
   std::optional<std::filesystem::path> tokenizer{};
   std::optional<std::int32_t> bos_of_documents{};  ///< the token that every training document begins with
-  nlohmann::json identity{};  ///< of the training data: tokens and SHA-256 of every source, the tokenizer's
+  nlohmann::json identity{};                       ///< of the training data
 };
 
 /// The section of a checkpoint that says how documents began in training: {"bos_id": ID or null}.
@@ -28,8 +27,8 @@ inline constexpr const char* kDocumentsSection = "documents";
 
 /// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
 [[nodiscard]] RunData open_run_data(const RunConfig& config, DigestCheck digests = DigestCheck::verify);
-/// Digests are checked once a job: by rank 0.
-[[nodiscard]] DigestCheck digest_check_of(const Communicator& ranks);
+/// Tokens and SHA-256 of every source, the tokenizer's.
+[[nodiscard]] nlohmann::json identity_of(const DataMix& data);
 
 /// vocab_size from the data where the config leaves it open; shards of another vocabulary, or of another
 /// tokenizer than that of this digest (empty: unknown), are refused.

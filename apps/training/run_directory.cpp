@@ -25,11 +25,17 @@ namespace fs = std::filesystem;
            "check permissions and free space");
 }
 
+/// Left by a job that was killed while its hosts looked for it, see shared_directory.hpp.
+bool is_sign(const std::string& name) {
+  return name.starts_with(".shared-");
+}
+
 /// Anything but the lock of a job that never got further.
 bool holds_something(const fs::path& directory) {
   if (!fs::exists(directory)) return false;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    if (entry.path().filename() != ".lock") return true;
+    const std::string name = entry.path().filename();
+    if (name != ".lock" && !is_sign(name)) return true;
   }
   return false;
 }
@@ -43,7 +49,7 @@ bool is_failed_start(const fs::path& directory) {
     if (name == "router.bin") return entry.file_size() <= RouterLayout::kHeaderBytes;
     if (name == "checkpoints") return entry.is_directory() && fs::is_empty(entry.path());
     return name == ".lock" || name == "log.txt" || name == "config.toml" || name == "run.json" ||
-           name == "tensorboard" || name.starts_with("tokenizer.") || is_taken_over(name);
+           name == "tensorboard" || is_sign(name) || name.starts_with("tokenizer.") || is_taken_over(name);
   };
   return std::ranges::all_of(fs::directory_iterator(directory), is_ours_and_empty);
 }
@@ -96,7 +102,7 @@ void RunDirectory::forget() {
   std::vector<fs::path> ours = taken_over_;
   for (const auto& entry : fs::directory_iterator(path_, ignored)) {
     const std::string name = entry.path().filename();
-    if (name.starts_with("tokenizer")) ours.push_back(entry.path());
+    if (name.starts_with("tokenizer") || is_sign(name)) ours.push_back(entry.path());
   }
   for (const char* name :
        {"config.toml", "metrics.jsonl", "router.bin", "log.txt", "run.json", "checkpoints"})

@@ -52,7 +52,7 @@ bool due(std::int64_t step, std::int64_t every) {
 }  // namespace
 
 Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& config, const RunData& data,
-                 RunDirectory* directory, double peak_flops)
+                 RunDirectory* directory, double peak_flops, std::string job)
     : context_(context),
       sharded_(sharded),
       model_(sharded.model()),
@@ -62,6 +62,7 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
       data_(data),
       directory_(directory),
       peak_flops_(peak_flops),
+      job_(std::move(job)),
       totals_(totals_of(config)),
       optimizer_(context, sharded.parameters(), adamw_config(config.optim),
                  config.optim.decay_norms ? DecayOf::everything : DecayOf::matrices),
@@ -164,10 +165,7 @@ std::string Trainer::start_text() const {
         "the run is complete at step {}, nothing is left to do: train.steps=N with --resume trains it longer",
         done_);
   }
-  const auto counted = [](std::int64_t n, std::string_view what) {
-    return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
-  };
-  std::string text = counted(ranks_.size(), "rank") + " of " + counted(context_.pool().size(), "thread");
+  std::string text = job_;
   if (ranks_.size() > 1) text += fmt::format(", ep {}, ZeRO {}", config_.parallel.ep, config_.parallel.zero);
   if (done_ == 0) return text + ": from the beginning";
   if (saved_ < 0) return text + fmt::format(": a fork after step {}", done_);

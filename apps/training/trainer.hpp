@@ -23,9 +23,9 @@ class Trainer {
  public:
   /// `config` is final: vocab_size is set, data and shapes agree. The model's values are set by the caller or
   /// by resume(). `directory`: rank 0's; other ranks have none. `peak_flops`: of all ranks, for the
-  /// utilisation reported; 0: unknown.
+  /// utilisation reported; 0: unknown. `job`: ranks and threads, for the log.
   Trainer(Context& context, ShardedModel& sharded, const RunConfig& config, const RunData& data,
-          RunDirectory* directory, double peak_flops);
+          RunDirectory* directory, double peak_flops, std::string job);
 
   /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
@@ -77,6 +77,7 @@ class Trainer {
   const RunData& data_;
   RunDirectory* directory_;
   double peak_flops_;
+  std::string job_;
   StepTotals totals_;  // over all ranks
   ShardedOptimizer optimizer_;
   StepGuard guard_;

@@ -9,6 +9,8 @@
 #include "apps/commands/commands.hpp"
 #include "apps/commands/usage.hpp"
 #include "apps/console.hpp"
+#include "apps/training/same_input.hpp"
+#include "apps/training/split_rows.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "data/files/strict_json.hpp"
@@ -130,6 +132,9 @@ void run_step(const BenchArguments& arguments) {
     Watchdog watchdog(ranks, watchdog_options());
     RunConfig config;
     agree(ranks, [&] { config = config_of(arguments, ranks.size()); });
+    const Hosts hosts(ranks);
+    require_same_input(ranks, hosts, {.config = config});
+    warn_of_split_rows(ranks, hosts, config.parallel.ep);
     watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
     const int threads = thread_count(config, ranks_on_these_cores(ranks));
     const auto result = bench_step(ranks, config, {.threads = threads, .steps = arguments.steps});
