@@ -131,8 +131,9 @@ TEST_CASE("hosts do not start from models of other content under the same name")
   fs::remove_all(b / "start");
   train_on_a(hosts, "other", {"train.seed=7"});
   fs::rename(a / "other", b / "start");
-  check_refused(hosts.train({"--init-from", kHere + "start"}), 76,
-                {"different models to start from", "rank 1 on host host-b"});
+  for (const std::string how : {"--init-from", "--fork"})
+    check_refused(hosts.train({how, kHere + "start"}), 76,
+                  {"different models to start from", "rank 1 on host host-b"});
 }
 
 TEST_CASE("a run directory that hosts do not share is said so, and no checkpoint of it is lost") {
