@@ -84,6 +84,26 @@ void publish_file(const fs::path& from, const fs::path& to) {
   rename_durably(from, to, Disk::system());
 }
 
+PieceReader::PieceReader(const fs::path& path)
+    : path_(path), size_(size_of_regular_file(path)), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (fd_ < 0) cannot_read(path);
+}
+
+PieceReader::~PieceReader() {
+  ::close(fd_);
+}
+
+void PieceReader::read(std::int64_t begin, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t count = ::pread(fd_, out.data(), out.size(), begin);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) cannot_read(path_);
+    if (count == 0) user_error("the file became shorter while it was read", path_.string(), "try again");
+    out = out.subspan(static_cast<std::size_t>(count));
+    begin += count;
+  }
+}
+
 MappedFile::MappedFile(const fs::path& path) {
   const auto size = static_cast<std::size_t>(size_of_regular_file(path));
   const Descriptor file(path, O_RDONLY);

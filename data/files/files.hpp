@@ -25,6 +25,25 @@ void sync_file(const std::filesystem::path& path);  ///< fsync, of a file or a d
 /// Renames `from` to `to`, on the same file system, and syncs the directory.
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
+/// A file that is read a piece at a time, in any order: unlike mapped pages, nothing of it counts as memory.
+class PieceReader {
+ public:
+  /// Throws a user error when the file cannot be read.
+  explicit PieceReader(const std::filesystem::path& path);
+  ~PieceReader();
+  PieceReader(const PieceReader&) = delete;
+  PieceReader& operator=(const PieceReader&) = delete;
+
+  [[nodiscard]] std::int64_t size() const { return size_; }
+  /// Bytes [begin, begin + out.size()); throws a user error when the file has become shorter.
+  void read(std::int64_t begin, std::span<std::byte> out) const;
+
+ private:
+  std::filesystem::path path_;
+  std::int64_t size_;
+  int fd_;
+};
+
 /// A whole file mapped for reading. The file must not shrink while it is mapped.
 class MappedFile {
  public:

@@ -70,6 +70,18 @@ std::vector<ShardReader> open_by_name(const fs::path& directory, Split split) {
   return shards;
 }
 
+std::string digest_of_tokens(const ShardReader& shard) {
+  constexpr std::int64_t kBlock = std::int64_t{1} << 18;
+  Xxh3 digest;
+  std::vector<std::int32_t> ids;
+  for (std::int64_t begin = 0; begin < shard.tokens(); begin += kBlock) {
+    ids.resize(static_cast<std::size_t>(std::min(kBlock, shard.tokens() - begin)));
+    shard.read(begin, ids);
+    digest.add(std::as_bytes(std::span(ids)));
+  }
+  return digest.finish();
+}
+
 // Keeps what all that say something agree on.
 template <class T>
 void agree(std::optional<T>& common, const std::optional<T>& value, const char* name, const fs::path& where) {
@@ -100,10 +112,6 @@ TokenSourceSummary summary_of(const ShardReader& shard) {
 }
 
 }  // namespace
-
-std::string_view name_of(Split split) {
-  return split == Split::train ? "train" : "val";
-}
 
 void TokenSourceSummary::add(const TokenSourceSummary& more, const fs::path& where) {
   tokens += more.tokens;
@@ -148,8 +156,10 @@ void TokenSource::summarise() {
 
 std::string TokenSource::digest() const {
   std::string all;
-  for (std::size_t i = 0; i < shards_.size(); ++i)
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
     all += sha256_.empty() ? sha256_of_file(shards_[i].path()) : sha256_[i];
+    if (shards_[i].place() == Hdf5Place::other_files) all += digest_of_tokens(shards_[i]);
+  }
   return sha256_of(std::as_bytes(std::span(all)));
 }
 

@@ -10,14 +10,12 @@
 #include <vector>
 
 #include "data/shards/shard.hpp"
+#include "data/shards/split.hpp"
 
 namespace granule {
 
-enum class Split : std::uint8_t { train, val };
-
 /// DocumentMask::yes: a token sees its own document only.
 enum class DocumentMask : bool { no, yes };
-[[nodiscard]] std::string_view name_of(Split split);
 
 /// Digests of a manifest are checked once per job: by one of its ranks.
 enum class DigestCheck : std::uint8_t { verify, skip };
@@ -55,7 +53,8 @@ class TokenSource {
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   [[nodiscard]] const TokenSourceSummary& summary() const { return summary_; }
   [[nodiscard]] std::span<const ShardReader> shards() const { return shards_; }
-  /// SHA-256 over those of the shards in their order, wherever they lie. Reads shards that no manifest lists.
+  /// SHA-256 over those of the shards in their order, wherever they lie. Reads shards that no manifest lists,
+  /// and the tokens of those whose tokens lie in other files, which no digest of a shard covers.
   [[nodiscard]] std::string digest() const;
 
   /// Refuses shards made with another vocabulary or tokenizer, and any id outside the vocabulary (reads every

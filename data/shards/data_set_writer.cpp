@@ -66,20 +66,44 @@ void DataSetWriter::add(Split split, std::span<const std::int32_t> ids,
                         std::optional<std::int64_t> utf8_bytes) {
   SplitState& state = state_of(split);
   state.writer.add_document(ids, utf8_bytes);
-  ++state.counts.documents;
-  state.counts.tokens += std::ssize(ids);
-  state.counts.utf8_bytes += utf8_bytes.value_or(0);
+  count(split, std::ssize(ids), utf8_bytes);
   if (state.writer.tokens() >= options_.shard_tokens) write_shard(split);
 }
 
-void DataSetWriter::write_shard(Split split) {
+void DataSetWriter::add(Split split, const DocumentStream& document) {
+  SplitState& state = state_of(split);
+  std::optional<std::int64_t> utf8_bytes;
+  const DocumentStream counted{
+      document.tokens, [&](const DocumentStream::Sink& sink) { return utf8_bytes = document.read(sink); }};
+  if (state.writer.tokens() + document.tokens >= options_.shard_tokens) {
+    write_shard(split, &counted);
+  } else {
+    state.writer.add_document(counted);
+  }
+  count(split, document.tokens, utf8_bytes);
+}
+
+void DataSetWriter::count(Split split, std::int64_t tokens, std::optional<std::int64_t> utf8_bytes) {
+  SplitCounts& counts = state_of(split).counts;
+  ++counts.documents;
+  counts.tokens += tokens;
+  counts.utf8_bytes += utf8_bytes.value_or(0);
+}
+
+void DataSetWriter::write_shard(Split split, const DocumentStream* last) {
   SplitState& state = state_of(split);
   const std::filesystem::path& directory = directory_.partial();
   if (state.counts.shards == kMaxShards)
     user_error("too many shards", directory.string(), "raise --shard-tokens");
   ManifestShard shard{fmt::format("{}-{:05}.h5", name_of(split), state.counts.shards++),
                       std::string(name_of(split)), state.writer.tokens(), state.writer.documents(), ""};
-  state.writer.write(directory / shard.file);
+  if (last == nullptr) {
+    state.writer.write(directory / shard.file);
+  } else {
+    state.writer.write(directory / shard.file, *last);
+    shard.n_tokens += last->tokens;
+    ++shard.n_docs;
+  }
   shard.sha256 = sha256_of_file(directory / shard.file);
   state.shards.push_back(std::move(shard));
 }

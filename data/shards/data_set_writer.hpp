@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "data/files/output_directory.hpp"
-#include "data/sampling/token_source.hpp"
 #include "data/shards/manifest.hpp"
 #include "data/shards/shard.hpp"
+#include "data/shards/split.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
@@ -53,6 +53,8 @@ class DataSetWriter {
   [[nodiscard]] double validation_share(DocumentPlace place) const;
   /// A document or, of one that is cut in two, each part. `utf8_bytes` is known of all documents or of none.
   void add(Split split, std::span<const std::int32_t> ids, std::optional<std::int64_t> utf8_bytes);
+  /// The same. A document that fills a shard alone goes to the file as it is read.
+  void add(Split split, const DocumentStream& document);
   /// Call after the last part of a document.
   void next_document() { ++index_; }
 
@@ -67,7 +69,8 @@ class DataSetWriter {
     std::vector<ManifestShard> shards = {};
   };
   [[nodiscard]] SplitState& state_of(Split split) { return split == Split::train ? train_ : val_; }
-  void write_shard(Split split);
+  void count(Split split, std::int64_t tokens, std::optional<std::int64_t> utf8_bytes);
+  void write_shard(Split split, const DocumentStream* last = nullptr);
   void copy_tokenizer(const Tokenizer& tokenizer) const;
 
   DataSetOptions options_;

@@ -62,6 +62,22 @@ Manifest read_manifest(const std::filesystem::path& path) {
   return manifest;
 }
 
+std::vector<std::string> unlisted_shards(const std::filesystem::path& directory) {
+  std::vector<std::string> names;
+  std::error_code error;
+  if (!std::filesystem::exists(directory / kManifestFile, error)) return names;
+  const Manifest manifest = read_manifest(directory / kManifestFile);
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    const bool listed =
+        std::ranges::find(manifest.shards, name, &ManifestShard::file) != manifest.shards.end();
+    if (name.ends_with(".h5") && !listed) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
 void write_manifest(const std::filesystem::path& path, const Manifest& manifest) {
   nlohmann::ordered_json json{{"format", kShardFormat},
                               {"vocab_size", manifest.vocab_size},

@@ -26,6 +26,9 @@ struct Manifest {
 
 /// Throws a user error that names the file and the key for anything malformed.
 [[nodiscard]] Manifest read_manifest(const std::filesystem::path& path);
+/// Names of the shards (*.h5) in a data set that its manifest does not list, in name order: nobody reads
+/// them. None where there is no manifest.
+[[nodiscard]] std::vector<std::string> unlisted_shards(const std::filesystem::path& directory);
 /// Throws an I/O error; the file appears whole or not at all.
 void write_manifest(const std::filesystem::path& path, const Manifest& manifest);
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,7 +11,8 @@
 #include <vector>
 
 #include "data/files/files.hpp"
-#include "data/shards/hdf5.hpp"
+#include "data/hdf5/hdf5_reader.hpp"
+#include "data/hdf5/hdf5_writer.hpp"
 
 namespace granule {
 
@@ -22,7 +24,15 @@ struct ShardAttributes {
   std::optional<std::int64_t> n_tokens, n_docs, vocab_size, bos_id, eos_id;
 };
 
-/// Collects documents in memory and writes them as one file.
+/// A document that need not be in memory: its ids come in order, a part at a time.
+struct DocumentStream {
+  using Sink = std::function<void(std::span<const std::int32_t>)>;
+  std::int64_t tokens = 0;
+  /// Gives all tokens to the sink; returns the length of the text in UTF-8 bytes, where it is known.
+  std::function<std::optional<std::int64_t>(const Sink&)> read;
+};
+
+/// Collects documents in memory and writes them as one file; the last one may be longer than memory.
 class ShardWriter {
  public:
   struct Vocabulary {
@@ -36,12 +46,20 @@ class ShardWriter {
   /// One document: its ids, EOS included, and its length in UTF-8 bytes: known of all documents of a shard,
   /// or of none, which then has no /doc_bytes.
   void add_document(std::span<const std::int32_t> ids, std::optional<std::int64_t> utf8_bytes);
+  void add_document(const DocumentStream& document);
   [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(ids_.size()); }
   [[nodiscard]] std::int64_t documents() const { return static_cast<std::int64_t>(offsets_.size()) - 1; }
   /// Writes what was collected to `path`, which must not exist, and starts again with nothing.
-  void write(const std::filesystem::path& path);
+  void write(const std::filesystem::path& path) { write(path, nullptr); }
+  /// The same, with one more document, which is not held in memory.
+  void write(const std::filesystem::path& path, const DocumentStream& last) { write(path, &last); }
 
  private:
+  void write(const std::filesystem::path& path, const DocumentStream* last);
+  void write_tokens(Hdf5Writer& file, const DocumentStream* last);
+  void require_ids(std::span<const std::int32_t> ids) const;
+  void count_bytes(std::optional<std::int64_t> utf8_bytes);
+
   Vocabulary vocabulary_;
   Hdf5Layout layout_;
   std::vector<std::uint32_t> ids_;
@@ -60,6 +78,9 @@ class ShardReader {
   [[nodiscard]] const ShardAttributes& attributes() const { return attributes_; }
   [[nodiscard]] const Hdf5Dataset& layout() const { return layout_; }
   [[nodiscard]] bool mapped() const { return mapping_.has_value(); }
+  /// Whether the tokens lie in this file alone: links, virtual datasets and external storage of HDF5 lead to
+  /// others.
+  [[nodiscard]] Hdf5Place place() const { return place_; }
 
   /// n_docs + 1 rising token offsets, first 0, last tokens(); empty when the shard has no /doc_offsets.
   [[nodiscard]] std::span<const std::int64_t> document_offsets() const { return offsets_; }
@@ -79,6 +100,7 @@ class ShardReader {
 
   std::filesystem::path path_;
   std::optional<Hdf5Reader> file_;  // closed once the tokens are mapped
+  Hdf5Place place_ = Hdf5Place::this_file;
   Hdf5Dataset layout_;
   ShardAttributes attributes_;
   std::vector<std::int64_t> offsets_, bytes_;

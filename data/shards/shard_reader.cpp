@@ -65,12 +65,13 @@ Hdf5Dataset require_data(const Hdf5Reader& file) {
   return std::move(*data);
 }
 
-std::vector<std::int64_t> read_all(const Hdf5Reader& file, const std::string& name) {
+std::vector<std::int64_t> read_all(Hdf5Reader& file, const std::string& name) {
   const auto dataset = file.dataset(name);
   if (!dataset) return {};
   if (!dataset->is_integer || dataset->shape.size() != 1) {
     user_error(fmt::format("/{} is not one row of integers", name), file.path().string(), kAdvice);
   }
+  file.require_stored(name);
   std::vector<std::int64_t> values(static_cast<std::size_t>(dataset->numel()));
   file.read(name, 0, values);
   return values;
@@ -80,6 +81,7 @@ std::vector<std::int64_t> read_all(const Hdf5Reader& file, const std::string& na
 
 ShardReader::ShardReader(const std::filesystem::path& path)
     : path_(path), file_(std::in_place, path), layout_(require_data(*file_)) {
+  place_ = file_->require_stored("data");
   read_attributes();
   read_documents();
   map_tokens();
@@ -179,7 +181,9 @@ void ShardReader::check_ids(std::int64_t vocab_size) const {
   const auto bad = first_bad_id(vocab_size);
   if (!bad) return;
   std::vector<std::int64_t> id(1);
-  Hdf5Reader(path()).read("data", *bad, id);
+  Hdf5Reader file(path());
+  file.require_stored("data");
+  file.read("data", *bad, id);
   user_error(fmt::format("token {} has id {}, outside the vocabulary of {}", *bad, id.front(), vocab_size),
              path().string(), "use the vocabulary the shard was built with, or build the shard again");
 }

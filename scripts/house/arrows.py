@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Includes follow the arrows of the house (docs/architecture.md): a folder sees those named here and itself."""
+"""Includes follow the arrows of the house (docs/architecture.md): a folder sees those named here and itself, and
+its subfolders do not include each other in a circle."""
 import os
 
 import tree
@@ -16,6 +17,17 @@ ARROWS = {
 ARROWS["apps"] = set(ARROWS)
 ARROWS["tests"] = set(ARROWS)
 GENERATED = ("build_version.hpp",)  # written by the build
+# Includes from one subfolder into another that may close a circle, each with its reason.
+MAY_CLOSE_A_CIRCLE = {
+    ("apps", "apps/commands"): "the program names its commands, which use what all of apps shares",
+    ("apps", "apps/training"): "the files of a model say how a run remembers its tokenizer",
+    ("apps/commands", "apps/commands/data"): "tokenizer train takes its text as data build does",
+    ("apps/config/keys", "apps/config"): "the keys are a part of the config that stands in a folder of its own",
+    ("apps/runs", "apps/commands"): "arguments are refused in the words of all commands",
+    ("apps/runs", "apps/training"): "what is recorded of a run is read off its trainer and its steps",
+    ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
+    ("moe/routing", "moe"): "routers are made from the configuration of the whole",
+}
 OUTSIDE = ("tests/consumer/",)  # a project of its own, that sees the installed package
 
 
@@ -36,9 +48,47 @@ def breaches_of(path):
             yield f"{where}: {folder} may include from {allowed}"
 
 
+def includes_between_folders(paths):
+    """{folder: {folder it includes from: an include that does so}}"""
+    between = {}
+    for path in paths:
+        folder = os.path.dirname(path)
+        for line, quote, name in tree.includes(path):
+            target = os.path.dirname(name)
+            if quote == '"' and target != folder and os.path.isfile(name):
+                between.setdefault(folder, {}).setdefault(target, f'{path}:{line}: includes "{name}"')
+    return between
+
+
+def way(between, start, end):
+    """The shortest list of folders from start to end, each of which includes from the next; None: there is none."""
+    ways, seen = [[start]], {start}
+    while ways:
+        here = ways.pop(0)
+        if here[-1] == end:
+            return here
+        for folder in sorted(between.get(here[-1], {})):
+            if folder not in seen and (here[-1], folder) not in MAY_CLOSE_A_CIRCLE:
+                seen.add(folder)
+                ways.append([*here, folder])
+    return None
+
+
+def circles(paths):
+    between, told = includes_between_folders(paths), set()
+    for folder in sorted(between):
+        for target in sorted(between[folder]):
+            back = way(between, target, folder)
+            if (folder, target) in MAY_CLOSE_A_CIRCLE or back is None or frozenset(back) in told:
+                continue
+            told.add(frozenset(back))
+            yield f"{between[folder][target]}, which closes a circle of folders: {' -> '.join([folder, *back])}"
+
+
 if __name__ == "__main__":
     code = [path for path in tree.files(tree.CODE) if not path.startswith(OUTSIDE)]
     strays = [f"{path}: code belongs into one of {', '.join(ARROWS)}" for path in code
               if path.split("/")[0] not in ARROWS]
     inside = [path for path in code if path.split("/")[0] in ARROWS]
-    tree.finish(strays + [breach for path in inside for breach in breaches_of(path)])
+    library = [path for path in inside if not path.startswith("tests/")]
+    tree.finish(strays + [breach for path in inside for breach in breaches_of(path)] + list(circles(library)))

@@ -286,6 +286,9 @@ TEST_CASE("a full disk while writing a shard is an I/O error and leaves nothing"
   } catch (const Error& error) {
     INFO(error.what());
     CHECK(error.code() == ExitCode::io);
+    const std::string message = error.what();
+    CHECK(message.find('\n') == std::string::npos);
+    CHECK_THAT(message, Catch::Contains("write failed: File too large ("));
   }
   CHECK(fs::is_empty(dir.path()));
 }

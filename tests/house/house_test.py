@@ -65,6 +65,28 @@ class House(unittest.TestCase):
         self.expect("arrows", 'nn/block.cpp:1: includes "block.hpp": no such file from the root')
         self.expect("arrows", 'nn/block.cpp:2: includes "core/gone.hpp": no such file from the root')
 
+    def test_folders_that_include_each_other_in_a_circle_are_named(self):
+        self.write("data/shards/split.hpp", "#pragma once\n")
+        self.write("data/sampling/source.hpp", '#include "data/shards/split.hpp"\n')
+        self.assertEqual(self.run_check("arrows"), "")
+        self.write("data/shards/writer.hpp", '#include "data/sampling/source.hpp"\n')
+        found = self.run_check("arrows")
+        self.assertIn('data/sampling/source.hpp:1: includes "data/shards/split.hpp", which closes a circle of folders: '
+                      "data/sampling -> data/shards -> data/sampling", found)
+        self.assertEqual(found.count("\n"), 1, found)
+
+    def test_a_longer_circle_of_folders_is_named_and_an_allowed_one_is_not(self):
+        self.write("data/a/one.hpp", '#include "data/b/two.hpp"\n')
+        self.write("data/b/two.hpp", '#include "data/c/three.hpp"\n')
+        self.write("data/c/three.hpp", '\n#include "data/a/four.hpp"\n')
+        self.write("data/a/four.hpp", "#pragma once\n")
+        self.expect("arrows", "circle of folders: data/a -> data/b -> data/c -> data/a")
+        self.write("data/a/one.hpp", "#pragma once\n")
+        self.write("moe/config.hpp", '#include "moe/routing/router.hpp"\n')
+        self.write("moe/routing/router.hpp", "#pragma once\n")
+        self.write("moe/routing/top.hpp", '#include "moe/config.hpp"\n')
+        self.assertEqual(self.run_check("arrows"), "")
+
     def test_a_project_file_in_angle_brackets_is_named(self):
         self.write("nn/block.cpp", "#include <core/error.hpp>\n")
         self.expect("arrows", "nn/block.cpp:1: includes <core/error.hpp>: a file of the project")

@@ -1,4 +1,4 @@
-// Private to hdf5*.cpp: identifiers that close themselves, the library lock, and errors from HDF5's stack.
+// Private to data/hdf5: identifiers that close themselves, the library lock, and errors from HDF5's stack.
 #pragma once
 #include <mutex>
 #include <string>
@@ -35,7 +35,8 @@ class Handle {
   Close close_;
 };
 
-/// The innermost description on HDF5's error stack, for instance "unable to open file: truncated file".
+/// The innermost description on HDF5's error stack, in one line and without the library's internals, for
+/// instance "truncated file" or "file write failed: No space left on device".
 [[nodiscard]] std::string last_error();
 
 }  // namespace granule::hdf5

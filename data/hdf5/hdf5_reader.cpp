@@ -1,12 +1,15 @@
-#include <utility>
+#include "data/hdf5/hdf5_reader.hpp"
 
-#include "data/files/files.hpp"
-#include "data/shards/hdf5.hpp"
-#include "data/shards/hdf5_handle.hpp"
+#include "core/error.hpp"
+#include "data/hdf5/dataset_storage.hpp"
+#include "data/hdf5/handle.hpp"
+#include "data/hdf5/open_file.hpp"
+#include "data/hdf5/virtual_row.hpp"
 
 namespace granule {
 namespace {
 
+using hdf5::Dataset;
 using hdf5::Handle;
 using hdf5::Session;
 
@@ -19,22 +22,6 @@ constexpr const char* kAdvice = "the file is damaged or was written by something
 bool is_plain_little_endian(hid_t type) {
   return H5Tget_order(type) != H5T_ORDER_BE && H5Tget_offset(type) == 0 &&
          H5Tget_precision(type) == 8 * H5Tget_size(type);
-}
-
-std::optional<std::int64_t> mappable_offset(hid_t dataset, hid_t type) {
-  const Handle creation(H5Dget_create_plist(dataset), H5Pclose);
-  if (!creation.valid() || H5Pget_layout(creation.get()) != H5D_CONTIGUOUS) return std::nullopt;
-  if (H5Pget_external_count(creation.get()) != 0 || !is_plain_little_endian(type)) return std::nullopt;
-  const haddr_t offset = H5Dget_offset(dataset);
-  if (offset == HADDR_UNDEF) return std::nullopt;
-  return static_cast<std::int64_t>(offset);
-}
-
-std::vector<std::int64_t> shape_of(hid_t space) {
-  const int rank = H5Sget_simple_extent_ndims(space);
-  std::vector<hsize_t> dims(static_cast<std::size_t>(rank < 0 ? 0 : rank));
-  H5Sget_simple_extent_dims(space, dims.data(), nullptr);
-  return {dims.begin(), dims.end()};
 }
 
 std::string read_text(const Handle& attribute, const Handle& type, const std::filesystem::path& path,
@@ -60,80 +47,89 @@ std::int64_t Hdf5Dataset::numel() const {
   return n;
 }
 
-Hdf5Reader::Hdf5Reader(const std::filesystem::path& path) : path_(path) {
-  require_regular_file(path);
-  const Session session;
-  file_ = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (file_ < 0) fail(path, "not a readable HDF5 file");
-}
+Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, int depth)
+    : file_(std::make_unique<hdf5::OpenFile>(path)), depth_(depth) {}
 
-Hdf5Reader::~Hdf5Reader() {
-  if (file_ < 0) return;
-  const Session session;
-  H5Fclose(file_);
-}
+Hdf5Reader::~Hdf5Reader() = default;
+Hdf5Reader::Hdf5Reader(Hdf5Reader&& other) noexcept = default;
 
-Hdf5Reader::Hdf5Reader(Hdf5Reader&& other) noexcept
-    : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)) {}
+const std::filesystem::path& Hdf5Reader::path() const {
+  return file_->path();
+}
 
 std::optional<Hdf5Dataset> Hdf5Reader::dataset(const std::string& name) const {
   const Session session;
-  if (H5Lexists(file_, name.c_str(), H5P_DEFAULT) <= 0) return std::nullopt;
-  const Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (!dataset.valid()) fail(path_, fmt::format("cannot open dataset /{}", name));
-  const Handle space(H5Dget_space(dataset.get()), H5Sclose);
+  const hid_t file = file_->get();
+  if (H5Lexists(file, name.c_str(), H5P_DEFAULT) <= 0) return std::nullopt;
+  const Dataset dataset(file, name, path());
   const Handle type(H5Dget_type(dataset.get()), H5Tclose);
-  if (!space.valid() || !type.valid()) fail(path_, fmt::format("cannot describe dataset /{}", name));
-  Hdf5Dataset result;
-  result.shape = shape_of(space.get());
+  if (!type.valid()) fail(path(), fmt::format("cannot describe dataset /{}", name));
+  const std::vector<hsize_t> extents = dataset.extents();
+  Hdf5Dataset result{.shape = {extents.begin(), extents.end()}};
   result.is_integer = H5Tget_class(type.get()) == H5T_INTEGER;
   result.is_signed = result.is_integer && H5Tget_sign(type.get()) == H5T_SGN_2;
   result.element_size = static_cast<std::int64_t>(H5Tget_size(type.get()));
-  result.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(dataset.get()));
-  if (result.is_integer) result.file_offset = mappable_offset(dataset.get(), type.get());
+  if (dataset.layout() != H5D_VIRTUAL)
+    result.stored_bytes = static_cast<std::int64_t>(H5Dget_storage_size(dataset.get()));
+  if (result.is_integer && is_plain_little_endian(type.get()))
+    result.file_offset = contiguous_offset(dataset);
   return result;
+}
+
+Hdf5Place Hdf5Reader::require_stored(const std::string& name) {
+  const Session session;
+  const Dataset dataset(file_->get(), name, path());
+  if (!dataset.in_this_file()) hdf5::require_no_writer(dataset.owner());
+  require_elements(dataset);
+  const bool is_virtual = dataset.layout() == H5D_VIRTUAL;
+  if (is_virtual) virtual_[name] = std::make_unique<hdf5::VirtualRow>(dataset, depth_);
+  const bool raw = H5Pget_external_count(dataset.creation()) > 0;
+  return is_virtual || raw || !dataset.in_this_file() ? Hdf5Place::other_files : Hdf5Place::this_file;
 }
 
 void Hdf5Reader::read(const std::string& name, std::int64_t begin, std::span<std::int64_t> out) const {
   if (out.empty()) return;
   const Session session;
-  const std::string what = fmt::format("cannot read dataset /{}", name);
-  const Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (!dataset.valid()) fail(path_, what);
+  if (const auto row = virtual_.find(name); row != virtual_.end()) return row->second->read(begin, out);
+  const Dataset dataset(file_->get(), name, path());
   const Handle space(H5Dget_space(dataset.get()), H5Sclose);
   const auto start = static_cast<hsize_t>(begin);
   const hsize_t count = out.size();
   const Handle memory(H5Screate_simple(1, &count, nullptr), H5Sclose);
   if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &start, nullptr, &count, nullptr) < 0 ||
       H5Dread(dataset.get(), H5T_NATIVE_INT64, memory.get(), space.get(), H5P_DEFAULT, out.data()) < 0) {
-    fail(path_, what);
+    const std::string reason = hdf5::last_error();
+    require_filters(dataset, hdf5::Filters::optional);
+    user_error(fmt::format("cannot read dataset /{}: {}", name, reason), path().string(), kAdvice);
   }
 }
 
 std::optional<std::string> Hdf5Reader::text_attribute(const std::string& name) const {
   const Session session;
-  if (H5Aexists(file_, name.c_str()) <= 0) return std::nullopt;
-  const Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
+  const hid_t file = file_->get();
+  if (H5Aexists(file, name.c_str()) <= 0) return std::nullopt;
+  const Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
   const Handle type(H5Aget_type(attribute.get()), H5Tclose);
   const Handle space(H5Aget_space(attribute.get()), H5Sclose);
   if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1) {
-    user_error(fmt::format("attribute {} is not one string", name), path_.string(), kAdvice);
+    user_error(fmt::format("attribute {} is not one string", name), path().string(), kAdvice);
   }
-  return read_text(attribute, type, path_, name);
+  return read_text(attribute, type, path(), name);
 }
 
 std::optional<std::int64_t> Hdf5Reader::integer_attribute(const std::string& name) const {
   const Session session;
-  if (H5Aexists(file_, name.c_str()) <= 0) return std::nullopt;
-  const Handle attribute(H5Aopen(file_, name.c_str(), H5P_DEFAULT), H5Aclose);
+  const hid_t file = file_->get();
+  if (H5Aexists(file, name.c_str()) <= 0) return std::nullopt;
+  const Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
   const Handle type(H5Aget_type(attribute.get()), H5Tclose);
   const Handle space(H5Aget_space(attribute.get()), H5Sclose);
   if (H5Tget_class(type.get()) != H5T_INTEGER || H5Sget_simple_extent_npoints(space.get()) != 1) {
-    user_error(fmt::format("attribute {} is not one integer", name), path_.string(), kAdvice);
+    user_error(fmt::format("attribute {} is not one integer", name), path().string(), kAdvice);
   }
   std::int64_t value = 0;
   if (H5Aread(attribute.get(), H5T_NATIVE_INT64, &value) < 0) {
-    fail(path_, fmt::format("cannot read attribute {}", name));
+    fail(path(), fmt::format("cannot read attribute {}", name));
   }
   return value;
 }

@@ -1,9 +1,12 @@
+#include "data/hdf5/hdf5_writer.hpp"
+
 #include <algorithm>
 #include <utility>
 
+#include "core/error.hpp"
 #include "data/files/files.hpp"
-#include "data/shards/hdf5.hpp"
-#include "data/shards/hdf5_handle.hpp"
+#include "data/hdf5/handle.hpp"
+#include "data/hdf5/hdf5_reader.hpp"
 
 namespace granule {
 namespace {
@@ -39,6 +42,10 @@ bool set_filters(hid_t creation, hsize_t size) {
          H5Pset_deflate(creation, kGzipLevel) >= 0 && H5Pset_fletcher32(creation) >= 0;
 }
 
+std::string cannot_write(const std::string& name) {
+  return fmt::format("cannot write dataset /{}", name);
+}
+
 // Without times the same content is the same file, and has the same digest.
 bool is_timeless(const Handle& creation) {
   return creation.valid() && H5Pset_obj_track_times(creation.get(), false) >= 0;
@@ -52,9 +59,11 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : path_(path), tempora
     user_error("the file already exists", path.string(), "choose another name");
   const Session session;
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose), creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  // Without a lock, because not every file system has them, and the name is this job's own.
   // The V18 format checksums its metadata: damage is refused rather than crashed on.
   if (!access.valid() || H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
-      H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG) < 0 || !is_timeless(creation)) {
+      H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG) < 0 ||
+      H5Pset_file_locking(access.get(), false, true) < 0 || !is_timeless(creation)) {
     fail(temporary_, "cannot set up HDF5");
   }
   file_ = H5Fcreate(temporary_.c_str(), H5F_ACC_EXCL, creation.get(), access.get());
@@ -72,36 +81,56 @@ Hdf5Writer::~Hdf5Writer() {
   }
 }
 
-void Hdf5Writer::dataset(const std::string& name, DType stored, std::span<const std::uint32_t> values,
-                         Hdf5Layout layout) {
-  const Session session;
-  write(name, stored_type(stored), H5T_NATIVE_UINT32, values.size(), values.data(), layout);
-  written_.push_back({name, static_cast<std::int64_t>(values.size()), size_of(stored)});
-}
-
-void Hdf5Writer::dataset(const std::string& name, std::span<const std::uint64_t> values) {
-  const Session session;
-  write(name, H5T_STD_U64LE, H5T_NATIVE_UINT64, values.size(), values.data(), Hdf5Layout::contiguous);
-  written_.push_back({name, static_cast<std::int64_t>(values.size()), 8});
-}
-
-void Hdf5Writer::write(const std::string& name, std::int64_t file_type, std::int64_t memory_type,
-                       std::size_t size, const void* values, Hdf5Layout layout) {
-  const std::string what = fmt::format("cannot write dataset /{}", name);
-  const hsize_t count = size;
+std::int64_t Hdf5Writer::create(const std::string& name, std::int64_t file_type, std::int64_t size,
+                                Hdf5Layout layout) {
+  const std::string what = cannot_write(name);
+  const auto count = static_cast<hsize_t>(size);
   Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
   Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
   if (!space.valid() || !is_timeless(creation)) fail(temporary_, what);
   if (layout == Hdf5Layout::compressed && !set_filters(creation.get(), count)) fail(temporary_, what);
-  Handle dataset(
-      H5Dcreate2(file_, name.c_str(), file_type, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT),
-      H5Dclose);
-  if (!dataset.valid()) fail(temporary_, what);
-  if (size > 0 && H5Dwrite(dataset.get(), memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-    fail(temporary_, what);
-  }
+  const hid_t dataset =
+      H5Dcreate2(file_, name.c_str(), file_type, space.get(), H5P_DEFAULT, creation.get(), H5P_DEFAULT);
+  if (dataset < 0) fail(temporary_, what);
+  if (creation.close() < 0 || space.close() < 0) fail(temporary_, what);
+  return dataset;
+}
+
+void Hdf5Writer::dataset(const std::string& name, DType stored, std::int64_t size, Hdf5Layout layout,
+                         const std::function<void(const Append&)>& fill) {
+  const Session session;
+  Handle dataset(create(name, stored_type(stored), size, layout), H5Dclose);
+  hsize_t done = 0;
+  fill([&](std::span<const std::uint32_t> values) {
+    if (values.empty()) return;
+    const hsize_t count = values.size();
+    const Handle memory(H5Screate_simple(1, &count, nullptr), H5Sclose);
+    const Handle space(H5Dget_space(dataset.get()), H5Sclose);
+    if (H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, &done, nullptr, &count, nullptr) < 0 ||
+        H5Dwrite(dataset.get(), H5T_NATIVE_UINT32, memory.get(), space.get(), H5P_DEFAULT, values.data()) <
+            0) {
+      fail(temporary_, cannot_write(name));
+    }
+    done += count;
+  });
+  GRANULE_CHECK(static_cast<std::int64_t>(done) == size, "dataset /{}: {} values of {}", name, done, size);
   // With chunks the first failed write may show only here.
-  if (dataset.close() < 0 || creation.close() < 0 || space.close() < 0) fail(temporary_, what);
+  if (dataset.close() < 0) fail(temporary_, cannot_write(name));
+  written_.push_back({name, size, size_of(stored)});
+}
+
+void Hdf5Writer::dataset(const std::string& name, DType stored, std::span<const std::uint32_t> values,
+                         Hdf5Layout layout) {
+  dataset(name, stored, std::ssize(values), layout, [&](const Append& append) { append(values); });
+}
+
+void Hdf5Writer::dataset(const std::string& name, std::span<const std::uint64_t> values) {
+  const Session session;
+  Handle dataset(create(name, H5T_STD_U64LE, std::ssize(values), Hdf5Layout::contiguous), H5Dclose);
+  const bool written = values.empty() || H5Dwrite(dataset.get(), H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL,
+                                                  H5P_DEFAULT, values.data()) >= 0;
+  if (!written || dataset.close() < 0) fail(temporary_, cannot_write(name));
+  written_.push_back({name, std::ssize(values), 8});
 }
 
 void Hdf5Writer::attribute(const std::string& name, std::string_view text) {

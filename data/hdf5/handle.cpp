@@ -1,5 +1,7 @@
-#include "data/shards/hdf5_handle.hpp"
+#include "data/hdf5/handle.hpp"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 
 namespace granule::hdf5 {
@@ -13,6 +15,20 @@ std::recursive_mutex& library_mutex() {
 herr_t keep_innermost(unsigned depth, const H5E_error2_t* entry, void* out) {
   if (depth == 0 && entry->desc != nullptr) *static_cast<std::string*>(out) = entry->desc;
   return 0;
+}
+
+/// Of "file write failed: time = …, errno = 28, error message = 'No space left on device', buf = …", which
+/// has several lines, what a user can use.
+std::string without_internals(std::string text) {
+  constexpr std::string_view kBefore = "error message = '";
+  const auto begin = text.find(kBefore);
+  const auto end = begin == std::string::npos ? begin : text.find('\'', begin + kBefore.size());
+  if (end != std::string::npos) {
+    const std::string message = text.substr(begin + kBefore.size(), end - begin - kBefore.size());
+    return text.substr(0, text.find_first_of(":,")) + ": " + message;
+  }
+  std::ranges::replace(text, '\n', ' ');
+  return text;
 }
 
 }  // namespace
@@ -34,7 +50,7 @@ herr_t Handle::close() {
 std::string last_error() {
   std::string text;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &text);
-  return text.empty() ? "no reason given" : text;
+  return text.empty() ? "no reason given" : without_internals(text);
 }
 
 }  // namespace granule::hdf5
