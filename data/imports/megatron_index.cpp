@@ -1,11 +1,13 @@
 #include "data/imports/megatron_index.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <optional>
 #include <string_view>
 
 #include "core/error.hpp"
+#include "data/imports/file_kind.hpp"
 #include "data/imports/raw.hpp"
 
 namespace granule {
@@ -16,7 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kMagic("MMIDIDX\0\0", 9);
 constexpr std::uint64_t kVersion = 1;
 
-// By code, from 1 on; codes 6 and 7 are floating-point types, which hold no ids.
+// By code, from 1 on. Codes 6 and 7 are float64 and float32, which hold no ids.
 constexpr std::array<std::optional<TokenType>, 8> kTypes{TokenType::u8,  TokenType::i8,  TokenType::i16,
                                                          TokenType::i32, TokenType::i64, std::nullopt,
                                                          std::nullopt,   TokenType::u16};
@@ -38,16 +40,49 @@ struct Header {
   [[nodiscard]] std::size_t end() const { return bounds_at() + 8 * bounds; }
 };
 
+/// How many bytes an id has by the offsets of the first two sequences; 0: they do not say.
+std::int64_t size_by_offsets(std::span<const std::byte> file, const Header& header) {
+  if (header.sequences < 2) return 0;
+  const auto length = raw<std::int32_t>(file, header.lengths_at());
+  const auto bytes =
+      raw<std::int64_t>(file, header.offsets_at() + 8) - raw<std::int64_t>(file, header.offsets_at());
+  return length > 0 && bytes % length == 0 ? bytes / length : 0;
+}
+
+/// Indexes of DeepSpeed and Megatron-DeepSpeed have the same header, and other types from code 6 on.
+void refuse_deepspeed_types(unsigned code, std::int64_t size, const fs::path& path) {
+  struct Type {
+    unsigned code;
+    std::int64_t size;
+    const char* name;
+    const char* megatron;
+  };
+  constexpr std::array<Type, 4> kDeepSpeed{{{6, 2, "uint16", "float64"},
+                                            {7, 4, "uint32", "float32"},
+                                            {8, 8, "uint64", "uint16"},
+                                            {9, 4, "uint32", "nothing"}}};
+  for (const Type& type : kDeepSpeed) {
+    const bool by_size = size == type.size || (size == 0 && code != 8);
+    if (code != type.code || !by_size) continue;
+    user_error(fmt::format("type {} is {} in the indexes of DeepSpeed, and {} in Megatron's", code, type.name,
+                           type.megatron),
+               path.string(),
+               code == 6 ? "import its .bin with --format nanogpt --document-end ID, or write the data set "
+                           "again with Megatron-LM"
+                         : "only Megatron's types are read: write the data set again with Megatron-LM");
+  }
+}
+
 Header read_header(std::span<const std::byte> file, const fs::path& path) {
   const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
-  if (!bytes.starts_with(kMagic)) refuse(path, "not an index of Megatron (MMIDIDX)");
+  if (!bytes.starts_with(kMagic)) {
+    refuse_known_kinds(file.first(std::min(file.size(), kFileHead)), std::ssize(file), path);
+    refuse(path, "not an index of Megatron (MMIDIDX)");
+  }
   if (file.size() < Header::kBytes) refuse(path, "the index ends inside of its header");
   const auto version = raw<std::uint64_t>(file, 9);
   if (version != kVersion) refuse(path, fmt::format("an index of version {}, only 1 is read", version));
-  const auto code = raw<std::uint8_t>(file, 17);
-  if (code < 1 || code > kTypes.size() || !kTypes.at(code - 1U))
-    refuse(path, fmt::format("type {} is not one of integers", code));
-  Header header{*kTypes.at(code - 1U)};
+  Header header;
   // Compared with the size before anything is multiplied or allocated.
   const auto sequences = raw<std::uint64_t>(file, 18), bounds = raw<std::uint64_t>(file, 26);
   if (sequences > file.size() / 12 || bounds > file.size() / 8)
@@ -60,6 +95,11 @@ Header read_header(std::span<const std::byte> file, const fs::path& path) {
     refuse(path, fmt::format("{} bytes, {} sequences and {} documents take {}", file.size(), sequences,
                              bounds, header.end()));
   }
+  const auto code = raw<std::uint8_t>(file, 17);
+  refuse_deepspeed_types(code, size_by_offsets(file, header), path);
+  if (code < 1 || code > kTypes.size() || !kTypes.at(code - 1U))
+    refuse(path, fmt::format("type {} is not one of integers", code));
+  header.type = *kTypes.at(code - 1U);
   return header;
 }
 

@@ -1,11 +1,12 @@
 #include "data/imports/token_file.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cstring>
-#include <string_view>
+#include <limits>
 #include <utility>
 
 #include "core/error.hpp"
+#include "data/imports/file_kind.hpp"
 #include "data/imports/megatron_index.hpp"
 #include "data/imports/raw.hpp"
 
@@ -14,8 +15,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::int64_t kWindow = std::int64_t{1} << 18;  // tokens
+
 // llm.c's header: 256 int32, of which the first three are used.
-constexpr std::size_t kLlmcHeader = 1024;
+constexpr std::int64_t kLlmcHeader = 1024;
 struct LlmcVersion {
   std::int32_t magic = 0, version = 0;
   TokenType type = TokenType::u16;
@@ -32,16 +35,48 @@ const LlmcVersion* llmc_version_of(std::span<const std::byte> file) {
   return nullptr;
 }
 
+std::vector<std::byte> head_of(const fs::path& path, std::int64_t& size) {
+  const PieceReader file(path);
+  size = file.size();
+  std::vector<std::byte> head(static_cast<std::size_t>(std::min<std::int64_t>(size, kFileHead)));
+  file.read(0, head);
+  return head;
+}
+
+/// Calls body.operator()<T>() for the type of the ids.
+template <class Body>
+auto dispatch(TokenType type, Body&& body) {
+  switch (type) {
+    case TokenType::u8:
+      return body.template operator()<std::uint8_t>();
+    case TokenType::i8:
+      return body.template operator()<std::int8_t>();
+    case TokenType::u16:
+      return body.template operator()<std::uint16_t>();
+    case TokenType::i16:
+      return body.template operator()<std::int16_t>();
+    case TokenType::u32:
+      return body.template operator()<std::uint32_t>();
+    case TokenType::i32:
+      return body.template operator()<std::int32_t>();
+    default:
+      return body.template operator()<std::int64_t>();
+  }
+}
+
 }  // namespace
 
 std::int64_t size_of(TokenType type) {
-  constexpr std::array<std::int64_t, 7> kSizes{1, 1, 2, 2, 4, 4, 8};
-  return kSizes.at(static_cast<std::size_t>(type));
+  return dispatch(type, []<class T>() -> std::int64_t { return sizeof(T); });
 }
 
-TokenFile::TokenFile(fs::path path, MappedFile file, std::size_t header, TokenType type)
-    : path_(std::move(path)), file_(std::move(file)), ids_(file_.bytes().subspan(header)), type_(type) {
-  const auto size = std::ssize(ids_);
+std::int64_t largest_of(TokenType type) {
+  return dispatch(type, []<class T>() -> std::int64_t { return std::numeric_limits<T>::max(); });
+}
+
+TokenFile::TokenFile(fs::path path, std::int64_t bytes, std::int64_t header, TokenType type)
+    : path_(std::move(path)), header_(header), type_(type) {
+  const std::int64_t size = bytes - header;
   if (size % size_of(type) != 0) {
     user_error(fmt::format("{} bytes of ids, which are {} bytes each", size, size_of(type)), path_.string(),
                "the file is cut short or of another kind");
@@ -61,29 +96,33 @@ TokenFile TokenFile::open_megatron(const fs::path& path) {
   fs::path stem = path;
   if (path.extension() == ".bin" || path.extension() == ".idx") stem.replace_extension();
   const fs::path bin = stem.string() + ".bin", idx = stem.string() + ".idx";
-  const MappedFile index_file(idx);
-  MegatronIndex index = read_megatron_index(index_file.bytes(), idx);
-  TokenFile file(bin, MappedFile(bin), 0, index.type);
-  if (file.tokens() != index.document_bounds.back()) {
-    user_error(fmt::format("{} tokens, the index counts {}", file.tokens(), index.document_bounds.back()),
-               bin.string(), "the file is cut short, or not the index's");
+  MegatronIndex index = read_megatron_index(MappedFile(idx).bytes(), idx);
+  std::int64_t bytes = 0;
+  const std::vector<std::byte> head = head_of(bin, bytes);
+  const std::int64_t wanted = index.document_bounds.back();
+  if (bytes != wanted * size_of(index.type)) refuse_known_kinds(head, bytes, bin);
+  TokenFile file(bin, bytes, 0, index.type);
+  if (file.tokens() != wanted) {
+    user_error(fmt::format("{} tokens, the index counts {}", file.tokens(), wanted), bin.string(),
+               "the file is cut short, or not the index's");
   }
   file.bounds_ = std::move(index.document_bounds);
   return file;
 }
 
 TokenFile TokenFile::open_llmc(const fs::path& path) {
-  MappedFile file(path);
-  const auto bytes = file.bytes();
-  const LlmcVersion* const version = llmc_version_of(bytes);
-  if (version == nullptr || bytes.size() < kLlmcHeader) {
+  std::int64_t bytes = 0;
+  const std::vector<std::byte> head = head_of(path, bytes);
+  const LlmcVersion* const version = llmc_version_of(head);
+  if (version == nullptr || bytes < kLlmcHeader) {
+    if (version == nullptr) refuse_known_kinds(head, bytes, path);
     user_error(
         "not a token file of llm.c: it begins otherwise than magic 20240520 version 1 (uint16) or "
         "20240801 version 7 (uint32)",
         path.string(), "raw ids without a header are --format nanogpt");
   }
-  const auto wanted = raw<std::int32_t>(bytes, 8);
-  TokenFile tokens(path, std::move(file), kLlmcHeader, version->type);
+  const auto wanted = raw<std::int32_t>(head, 8);
+  TokenFile tokens(path, bytes, kLlmcHeader, version->type);
   if (tokens.tokens() != wanted) {
     user_error(fmt::format("{} tokens, its header says {}", tokens.tokens(), wanted), path.string(),
                "the file is cut short or damaged");
@@ -92,61 +131,54 @@ TokenFile TokenFile::open_llmc(const fs::path& path) {
 }
 
 TokenFile TokenFile::open_nanogpt(const fs::path& path) {
-  MappedFile file(path);
-  if (llmc_version_of(file.bytes()) != nullptr)
-    user_error("this is a file of llm.c, with a header", path.string(), "give --format llmc");
-  return {path, std::move(file), 0, TokenType::u16};
-}
-
-std::int64_t TokenFile::id(std::int64_t token) const {
-  const auto at = static_cast<std::size_t>(token * size_of(type_));
-  switch (type_) {
-    case TokenType::u8:
-      return raw<std::uint8_t>(ids_, at);
-    case TokenType::i8:
-      return raw<std::int8_t>(ids_, at);
-    case TokenType::u16:
-      return raw<std::uint16_t>(ids_, at);
-    case TokenType::i16:
-      return raw<std::int16_t>(ids_, at);
-    case TokenType::u32:
-      return raw<std::uint32_t>(ids_, at);
-    case TokenType::i32:
-      return raw<std::int32_t>(ids_, at);
-    case TokenType::i64:
-      return raw<std::int64_t>(ids_, at);
-  }
-  return -1;
+  std::int64_t bytes = 0;
+  const std::vector<std::byte> head = head_of(path, bytes);
+  refuse_llmc(head, path);
+  refuse_known_kinds(head, bytes, path);
+  refuse_text(head, path);
+  TokenFile file(path, bytes, 0, TokenType::u16);
+  if (file.tokens() > 0) refuse_wider_ids(TokenReader(file).ids(0, file.tokens()), path);
+  return file;
 }
 
 void TokenFile::cut_at(const DocumentMarks& marks) {
   if (!marks.start && !marks.end) return;
   const std::int64_t wanted = marks.start ? *marks.start : *marks.end;
   const std::int64_t count = tokens();
+  TokenReader reader(*this);
   std::vector<std::int64_t> bounds{0};
-  for (std::int64_t token = 0; token < count; ++token) {
-    if (id(token) != wanted) continue;
-    const std::int64_t bound = marks.start ? token : token + 1;
-    if (bound > 0 && bound < count) bounds.push_back(bound);
+  for (std::int64_t begin = 0; begin < count;) {
+    for (const std::int64_t id : reader.ids(begin, count)) {
+      const std::int64_t bound = marks.start ? begin : begin + 1;
+      if (id == wanted && bound > 0 && bound < count) bounds.push_back(bound);
+      ++begin;
+    }
   }
   if (count > 0) bounds.push_back(count);
   bounds_ = std::move(bounds);
 }
 
-std::vector<std::int32_t> TokenFile::document(std::int64_t index, std::int64_t vocab_size) const {
-  const auto begin = bounds_.at(static_cast<std::size_t>(index));
-  const auto end = bounds_.at(static_cast<std::size_t>(index) + 1);
-  std::vector<std::int32_t> ids;
-  ids.reserve(static_cast<std::size_t>(end - begin));
-  for (std::int64_t token = begin; token < end; ++token) {
-    const std::int64_t value = id(token);
-    if (value < 0 || value >= vocab_size) {
-      user_error(fmt::format("token {} has id {}, outside the vocabulary of {}", token, value, vocab_size),
-                 path_.string(), "check --vocab-size and --format");
-    }
-    ids.push_back(static_cast<std::int32_t>(value));
-  }
-  return ids;
+TokenReader::TokenReader(const TokenFile& file) : file_(file), reader_(file.path()) {}
+
+void TokenReader::load(std::int64_t begin) {
+  const std::int64_t count = std::min(kWindow, file_.tokens() - begin), size = size_of(file_.type());
+  bytes_.resize(static_cast<std::size_t>(count * size));
+  reader_.read(file_.header_ + begin * size, bytes_);
+  window_.resize(static_cast<std::size_t>(count));
+  dispatch(file_.type(), [&]<class T>() {
+    for (std::size_t i = 0; i < window_.size(); ++i)
+      window_[i] = static_cast<std::int64_t>(raw<T>(bytes_, i * sizeof(T)));
+  });
+  begin_ = begin;
+}
+
+std::span<const std::int64_t> TokenReader::ids(std::int64_t begin, std::int64_t end) {
+  GRANULE_CHECK(begin >= 0 && begin < end && end <= file_.tokens(), "tokens [{}, {}) of {}", begin, end,
+                file_.tokens());
+  if (begin < begin_ || begin >= begin_ + std::ssize(window_)) load(begin);
+  const std::int64_t stop = std::min(end, begin_ + std::ssize(window_));
+  return std::span(window_).subspan(static_cast<std::size_t>(begin - begin_),
+                                    static_cast<std::size_t>(stop - begin));
 }
 
 }  // namespace granule

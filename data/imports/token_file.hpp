@@ -3,7 +3,6 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -17,12 +16,15 @@ enum class TokenFormat : std::uint8_t { megatron, llmc, nanogpt };
 /// Where files without an index are cut into documents; with neither a file is one document.
 struct DocumentMarks {
   std::optional<std::int32_t> start;  ///< before each of these ids
-  std::optional<std::int32_t> end;    ///< else behind each of these
+  std::optional<std::int32_t> end;    ///< else after each of these
 };
 
 enum class TokenType : std::uint8_t { u8, i8, u16, i16, u32, i32, i64 };
 [[nodiscard]] std::int64_t size_of(TokenType type);
+/// The largest id that the type can hold.
+[[nodiscard]] std::int64_t largest_of(TokenType type);
 
+/// Holds where documents begin, and no ids: those are read by a TokenReader.
 class TokenFile {
  public:
   /// Checks that the file is whole, and reads where its documents begin. Of Megatron's pair either file may
@@ -31,24 +33,40 @@ class TokenFile {
                                       const DocumentMarks& marks);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }  ///< of the ids
+  [[nodiscard]] TokenType type() const { return type_; }
   [[nodiscard]] std::int64_t tokens() const { return bounds_.back(); }
-  [[nodiscard]] std::int64_t documents() const { return std::ssize(bounds_) - 1; }
-  /// The ids of one document, maybe none. Throws a user error for one outside [0, vocab_size).
-  [[nodiscard]] std::vector<std::int32_t> document(std::int64_t index, std::int64_t vocab_size) const;
+  /// n + 1 rising token numbers: where the documents begin, from 0 on, and the end. A document may be empty.
+  [[nodiscard]] std::span<const std::int64_t> bounds() const { return bounds_; }
 
  private:
-  TokenFile(std::filesystem::path path, MappedFile file, std::size_t header, TokenType type);
+  friend class TokenReader;
+  TokenFile(std::filesystem::path path, std::int64_t bytes, std::int64_t header, TokenType type);
   [[nodiscard]] static TokenFile open_megatron(const std::filesystem::path& path);
   [[nodiscard]] static TokenFile open_llmc(const std::filesystem::path& path);
   [[nodiscard]] static TokenFile open_nanogpt(const std::filesystem::path& path);
-  [[nodiscard]] std::int64_t id(std::int64_t token) const;
   void cut_at(const DocumentMarks& marks);
 
   std::filesystem::path path_;
-  MappedFile file_;
-  std::span<const std::byte> ids_;
+  std::int64_t header_ = 0;  // bytes before the ids
   TokenType type_ = TokenType::u16;
-  std::vector<std::int64_t> bounds_;  // n + 1 rising token numbers, from 0 to the end
+  std::vector<std::int64_t> bounds_;
+};
+
+/// Reads the ids of a file a window at a time, so that no file is too long for memory.
+class TokenReader {
+ public:
+  explicit TokenReader(const TokenFile& file);
+  /// Ids from token `begin` on, at least one and not beyond `end`; good until the next call.
+  [[nodiscard]] std::span<const std::int64_t> ids(std::int64_t begin, std::int64_t end);
+
+ private:
+  void load(std::int64_t begin);
+
+  const TokenFile& file_;
+  PieceReader reader_;
+  std::int64_t begin_ = 0;  // of the window
+  std::vector<std::int64_t> window_;
+  std::vector<std::byte> bytes_;
 };
 
 }  // namespace granule

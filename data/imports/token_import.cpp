@@ -11,8 +11,6 @@
 namespace granule {
 namespace {
 
-using Ids = std::vector<std::int32_t>;
-
 void require_id(const std::optional<std::int32_t>& id, const char* option, std::int64_t vocab_size) {
   if (id && (*id < 0 || *id >= vocab_size)) {
     user_error(fmt::format("id {} is outside the vocabulary of {}", *id, vocab_size), option,
@@ -44,17 +42,18 @@ ShardWriter::Vocabulary vocabulary_for(const ImportOptions& options, const Token
   return vocabulary;
 }
 
-// How many bytes of text ids stand for.
-class TextLength {
+// How many bytes of text each id stands for.
+class TokenLengths {
  public:
-  explicit TextLength(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {
+  explicit TokenLengths(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {
     if (tokenizer == nullptr) return;
     for (std::int32_t id = 0; id < tokenizer->vocab_size(); ++id)
       bytes_.push_back(std::ssize(tokenizer->token_bytes(id)));
   }
-  [[nodiscard]] std::optional<std::int64_t> of(std::span<const std::int32_t> ids) const {
-    if (tokenizer_ == nullptr) return std::nullopt;
-    std::int64_t sum = 0;
+  [[nodiscard]] bool known() const { return tokenizer_ != nullptr; }
+  /// The length of a text so far, and of these ids after it.
+  [[nodiscard]] std::int64_t sum(std::int64_t before, std::span<const std::int32_t> ids) const {
+    std::int64_t sum = before;
     for (const std::int32_t id : ids) {
       // Ids that only the model has stand for nothing.
       const std::int64_t bytes = id < std::ssize(bytes_) ? bytes_[static_cast<std::size_t>(id)] : 0;
@@ -70,63 +69,134 @@ class TextLength {
   std::vector<std::int64_t> bytes_;
 };
 
+// A document of a token file, of which a part at a time is in memory.
+struct FileDocument {
+  const TokenFile& file;
+  TokenReader& reader;
+  std::int64_t begin, end;
+};
+
 class Importer {
  public:
   Importer(const ImportOptions& options, const Tokenizer* tokenizer)
       : add_eos_(options.add_eos),
         vocabulary_(vocabulary_for(options, tokenizer)),
-        length_(tokenizer),
+        lengths_(tokenizer),
         writer_(options.set, vocabulary_) {}
 
-  [[nodiscard]] std::int64_t vocab_size() const { return vocabulary_.vocab_size; }
   [[nodiscard]] DataSetReport report() const { return writer_.report(); }
   void finish(const Tokenizer* tokenizer) { writer_.finish(tokenizer); }
 
-  void add(Ids ids, DocumentPlace place) {
-    if (add_eos_ == AddEos::yes && ids.back() != vocabulary_.eos_id)
-      ids.push_back(static_cast<std::int32_t>(vocabulary_.eos_id));
+  void add(const FileDocument& document, DocumentPlace place) {
+    std::int64_t size = document.end - document.begin;
+    const bool ended = document.reader.ids(document.end - 1, document.end).front() == vocabulary_.eos_id;
+    if (add_eos_ == AddEos::yes && !ended) ++size;
     const double share = writer_.validation_share(place);
-    std::size_t cut = share == 1 ? 0 : ids.size();
+    std::int64_t cut = share == 1 ? 0 : size;
     if (share > 0 && share < 1) {
-      cut -= std::max<std::size_t>(static_cast<std::size_t>(share * static_cast<double>(ids.size())), 1);
+      cut -= std::max<std::int64_t>(static_cast<std::int64_t>(share * static_cast<double>(size)), 1);
       if (cut == 0)
         user_error("too few tokens to hold any back", "--val-fraction", "give files that hold more");
     }
-    const std::span<const std::int32_t> all(ids), train = all.first(cut), val = all.subspan(cut);
-    if (!train.empty()) writer_.add(Split::train, train, length_.of(train));
-    if (!val.empty()) writer_.add(Split::val, val, length_.of(val));
+    if (cut > 0) writer_.add(Split::train, part_of(document, 0, cut));
+    if (cut < size) writer_.add(Split::val, part_of(document, cut, size));
     writer_.next_document();
   }
 
  private:
+  /// Its tokens [from, to), of which one after the document's own is the EOS that it gets.
+  [[nodiscard]] DocumentStream part_of(const FileDocument& document, std::int64_t from,
+                                       std::int64_t to) const {
+    return {to - from, [=, this](const DocumentStream::Sink& sink) -> std::optional<std::int64_t> {
+              std::int64_t bytes = 0;
+              const auto give = [&](std::span<const std::int32_t> ids) {
+                if (lengths_.known()) bytes = lengths_.sum(bytes, ids);
+                sink(ids);
+              };
+              const std::int64_t end = std::min(document.begin + to, document.end);
+              for (std::int64_t at = document.begin + from; at < end;) {
+                const std::vector<std::int32_t> ids = checked(document, at, document.reader.ids(at, end));
+                give(ids);
+                at += std::ssize(ids);
+              }
+              const auto eos = static_cast<std::int32_t>(vocabulary_.eos_id);
+              if (document.begin + to > document.end) give(std::span(&eos, 1));
+              return lengths_.known() ? std::optional(bytes) : std::nullopt;
+            }};
+  }
+
+  [[nodiscard]] std::vector<std::int32_t> checked(const FileDocument& document, std::int64_t first,
+                                                  std::span<const std::int64_t> ids) const {
+    std::vector<std::int32_t> result;
+    result.reserve(ids.size());
+    for (const std::int64_t id : ids) {
+      if (id < 0 || id >= vocabulary_.vocab_size) {
+        user_error(fmt::format("token {} has id {}, outside the vocabulary of {}", first + std::ssize(result),
+                               id, vocabulary_.vocab_size),
+                   document.file.path().string(), "check --vocab-size and --format");
+      }
+      result.push_back(static_cast<std::int32_t>(id));
+    }
+    return result;
+  }
+
   AddEos add_eos_;
   ShardWriter::Vocabulary vocabulary_;
-  TextLength length_;
+  TokenLengths lengths_;
   DataSetWriter writer_;
 };
+
+// Ids that the type of the file cannot hold would have been cut when it was written.
+void require_ids_fit(const TokenFile& file, const ImportOptions& options, const Tokenizer* tokenizer) {
+  const std::int64_t vocabulary = tokenizer != nullptr ? tokenizer->vocab_size() : options.set.vocab_size;
+  if (vocabulary - 1 <= largest_of(file.type())) return;
+  user_error(fmt::format("the file's ids are at most {}, which cannot be a vocabulary of {}",
+                         largest_of(file.type()), vocabulary),
+             file.path().string(),
+             "larger ids were lost when it was written: write it again with wider ids; if the tokenizer's "
+             "vocabulary "
+             "is smaller than the model's, give --tokenizer too");
+}
+
+std::vector<TokenFile> open_files(const ImportOptions& options, const Tokenizer* tokenizer) {
+  std::vector<TokenFile> files;
+  for (const auto& path : options.files) {
+    files.push_back(TokenFile::open(options.format, path, options.marks));
+    require_ids_fit(files.back(), options, tokenizer);
+  }
+  return files;
+}
+
+std::int64_t documents_with_tokens(std::span<const TokenFile> files) {
+  std::int64_t documents = 0;
+  for (const TokenFile& file : files) {
+    const auto bounds = file.bounds();
+    for (std::size_t d = 0; d + 1 < bounds.size(); ++d) documents += bounds[d + 1] > bounds[d] ? 1 : 0;
+  }
+  return documents;
+}
 
 }  // namespace
 
 DataSetReport import_tokens(const ImportOptions& options, const Tokenizer* tokenizer,
                             const std::function<void(const DataSetReport&)>& progress) {
   GRANULE_CHECK(!options.files.empty(), "import_tokens: {} files", options.files.size());
-  std::vector<TokenFile> files;
-  for (const auto& path : options.files)
-    files.push_back(TokenFile::open(options.format, path, options.marks));
+  const std::vector<TokenFile> files = open_files(options, tokenizer);
   Importer importer(options, tokenizer);
-  Ids pending;  // one document behind, because the last one may be cut
+  std::int64_t left = documents_with_tokens(files);
+  if (left == 0)
+    user_error("there are no tokens", files.front().path().string(), "give files that hold some");
   for (const TokenFile& file : files) {
-    for (std::int64_t d = 0; d < file.documents(); ++d) {
-      Ids ids = file.document(d, importer.vocab_size());
-      if (ids.empty()) continue;
-      if (!pending.empty()) importer.add(std::move(pending), DocumentPlace::inside);
-      pending = std::move(ids);
+    TokenReader reader(file);
+    const auto bounds = file.bounds();
+    for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
+      if (bounds[d] == bounds[d + 1]) continue;
+      // Only the last one may be cut.
+      const DocumentPlace place = --left == 0 ? DocumentPlace::last : DocumentPlace::inside;
+      importer.add({file, reader, bounds[d], bounds[d + 1]}, place);
       if (progress) progress(importer.report());
     }
   }
-  if (pending.empty())
-    user_error("there are no tokens", files.front().path().string(), "give files that hold some");
-  importer.add(std::move(pending), DocumentPlace::last);
   importer.finish(tokenizer);
   return importer.report();
 }

@@ -82,8 +82,8 @@ void add_ids(CLI::App& command, Arguments& arguments) {
   command.add_option("--document-start", options.marks.start,
                      "Id that begins documents: files of llmc and nanogpt are cut before it");
   command.add_option("--document-end", options.marks.end,
-                     "Id that ends documents: files of llmc and nanogpt are cut behind it");
-  command.add_flag("--add-eos", arguments.add_eos, "Put an EOS behind documents that do not end with it");
+                     "Id that ends documents: files of llmc and nanogpt are cut after it");
+  command.add_flag("--add-eos", arguments.add_eos, "Put an EOS after documents that do not end with it");
 }
 
 }  // namespace
