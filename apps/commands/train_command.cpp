@@ -12,6 +12,7 @@
 #include "apps/runs/learning_rate_notes.hpp"
 #include "apps/runs/run_start.hpp"
 #include "apps/runs/train_arguments.hpp"
+#include "apps/training/data_warnings.hpp"
 #include "apps/training/same_input.hpp"
 #include "apps/training/shared_directory.hpp"
 #include "apps/training/split_rows.hpp"
@@ -122,6 +123,7 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, DigestC
   const bool goes_on = arguments.resume && !list_checkpoints(arguments.out).empty();
   settle_vocabulary(input.config, *input.data, files ? files->tokenizer_sha256() : std::string(),
                     files || goes_on ? VocabularyOf::model : VocabularyOf::config);
+  if (ranks.rank() == 0) warn_of_data(input.config, input.data->train);
   return input;
 }
 

@@ -52,11 +52,26 @@ std::vector<Listed> shards_in(const fs::path& directory) {
     shards.push_back({entry->path(), split, ""});
   }
   std::ranges::sort(shards, {}, &Listed::path);
+  // Beside shards of a split, what has another name is not one, such as a file that they link to.
+  const auto is_other = [](const Listed& shard) { return shard.split.empty(); };
+  if (!std::ranges::all_of(shards, is_other)) std::erase_if(shards, is_other);
   if (error)
     user_error(fmt::format("cannot list the directory: {}", error.message()), directory.string(),
                "check its permissions");
   if (shards.empty()) user_error("no shards (*.h5)", directory.string(), "see granule data build");
   return shards;
+}
+
+std::vector<std::string> unread_files(const fs::path& directory, const std::vector<Listed>& shards) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    const bool read = std::ranges::any_of(shards, [&](const Listed& s) { return s.path.filename() == name; });
+    if (name.ends_with(".h5") && !read) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
 }
 
 template <class T>
@@ -84,6 +99,7 @@ void describe_tokens(Json& json, const ShardReader& shard, std::optional<std::in
   json["type"] = fmt::format("{}{}", shard.layout().is_signed ? "i" : "u", 8 * shard.layout().element_size);
   json["stored_bytes"] = shard.layout().stored_bytes;
   json["mapped"] = shard.mapped();
+  json["self_contained"] = shard.place() == Hdf5Place::this_file;
   json["attributes"] = describe_attributes(shard.attributes());
   std::vector<std::int32_t> first(static_cast<std::size_t>(std::min(shard.tokens(), kShownTokens)));
   shard.read(0, first);
@@ -154,6 +170,8 @@ void print_table(const Json& json) {
   }
   say("vocabulary {}, tokenizer {}", cell(json, "vocab_size"), cell(json, "tokenizer"));
   const Json& first = json["shards"].front();
+  for (const Json& name : json["unlisted"])
+    say("granule: warning: {} is no shard of the data set, so nothing reads it", name.get<std::string>());
   if (first.contains("first_text")) say("{} begins: {}", cell(first, "file"), first["first_text"].dump());
 }
 
@@ -196,6 +214,7 @@ Inspection inspect(const fs::path& path) {
   result.json["vocab_size"] = or_null(vocab_size);
   result.json["splits"] = sum_of_splits(described);
   result.json["shards"] = std::move(described);
+  result.json["unlisted"] = is_set ? unread_files(directory, shards) : std::vector<std::string>{};
   result.json["problems"] = result.problems;
   return result;
 }

@@ -1,0 +1,74 @@
+// What granule says of data that is odd and no error.
+#include <catch2/catch.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "data/files/digest.hpp"
+#include "data/shards/manifest.hpp"
+#include "tests/support/shard_files.hpp"
+#include "tests/support/workshop.hpp"
+
+using namespace granule;
+using namespace granule::test;
+namespace fs = std::filesystem;
+using Catch::Contains;
+
+namespace {
+
+void list_shard(const fs::path& directory, const char* file, const char* split) {
+  const ShardReader shard(directory / file);
+  Manifest manifest{59, "", {}};
+  if (fs::exists(directory / kManifestFile)) manifest = read_manifest(directory / kManifestFile);
+  manifest.shards.push_back({file, split, shard.tokens(), std::ssize(shard.document_offsets()) - 1,
+                             sha256_of_file(directory / file)});
+  fs::remove(directory / kManifestFile);
+  write_manifest(directory / kManifestFile, manifest);
+}
+
+}  // namespace
+
+TEST_CASE("shards beside a manifest that does not list them are named by data inspect and by train") {
+  const Workshop shop;
+  const fs::path data = shop.directory / "data";
+  list_shard(data, "train-00000.h5", "train");
+  list_shard(data, "val-00000.h5", "val");
+  const ProgramResult listed = run_program({"data", "inspect", data.string()});
+  CHECK(listed.exit_code == 0);
+  CHECK(nlohmann::json::parse(listed.out)["unlisted"].empty());
+  write_shard(data / "train-00001.h5", patterned_documents(3, 20, 59), 59);
+  write_shard(data / "more.h5", patterned_documents(3, 20, 59), 59);
+  const ProgramResult inspected = run_program({"data", "inspect", data.string()});
+  INFO(inspected.err);
+  CHECK(inspected.exit_code == 0);
+  CHECK(nlohmann::json::parse(inspected.out)["unlisted"] == nlohmann::json{"more.h5", "train-00001.h5"});
+  CHECK_THAT(inspected.err, Contains("warning: train-00001.h5 is no shard of the data set"));
+  const ProgramResult trained = shop.train("run", {"train.steps=1", "eval.every=0"});
+  INFO(trained.err);
+  CHECK(trained.exit_code == 0);
+  CHECK_THAT(trained.err, Contains("warning: 2 shards of " + data.string() + " are not in its manifest"));
+}
+
+TEST_CASE("data inspect looks at what the names of a data set say, and not at files beside them") {
+  const TempDir dir;
+  write_shard(dir / "train-0.h5", patterned_documents(3, 20, 59), 59);
+  fs::copy_file(fs::path(GRANULE_TEST_DATA) / "shards/bad_rank.h5", dir / "pool.h5");
+  const ProgramResult inspected = run_program({"data", "inspect", dir.path().string()});
+  INFO(inspected.err);
+  CHECK(inspected.exit_code == 0);
+  CHECK(nlohmann::json::parse(inspected.out)["unlisted"] == nlohmann::json{"pool.h5"});
+  fs::rename(dir / "train-0.h5", dir / "one.h5");
+  fs::remove(dir / "pool.h5");
+  CHECK(nlohmann::json::parse(run_program({"data", "inspect", dir.path().string()}).out)["shards"].size() ==
+        1);
+}
+
+TEST_CASE("a data set of fewer samples than a step takes is warned of, with how often each is repeated") {
+  const Workshop shop(std::vector<std::int32_t>(17, 3));  // one sample of 16 tokens, and a batch of 4
+  const ProgramResult trained = shop.train("run", {"train.steps=1", "eval.every=0"});
+  INFO(trained.err);
+  CHECK(trained.exit_code == 0);
+  CHECK_THAT(trained.err,
+             Contains("has 1 sample of 16 tokens, and a step takes 4: each is repeated 4 times"));
+  const Workshop enough;
+  CHECK_THAT(enough.train("run", {"train.steps=1", "eval.every=0"}).err, !Contains("is repeated"));
+}
