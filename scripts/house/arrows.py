@@ -28,6 +28,7 @@ MAY_CLOSE_A_CIRCLE = {
     ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
     ("moe/routing", "moe"): "routers are made from the configuration of the whole",
 }
+CATCH = "tests/support/catch.hpp"  # knows both versions of Catch2
 OUTSIDE = ("tests/consumer/",)  # a project of its own, that sees the installed package
 
 
@@ -39,6 +40,8 @@ def breaches_of(path):
         if quote == "<":
             if target in ARROWS and "/" in name:
                 yield f"{where}: a file of the project, so it takes quotes"
+            if target == "catch2" and path != CATCH:
+                yield f"{where}: include {CATCH}, which knows both versions of Catch2"
         elif name in GENERATED:
             continue
         elif not os.path.isfile(name):

@@ -1,15 +1,15 @@
 // Every kind of mistake in a config: the message names the key and the place, and the exit code is 2.
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "apps/config/run_config.hpp"
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using granule::test::TempDir;
 
 namespace {

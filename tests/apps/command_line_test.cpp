@@ -1,13 +1,13 @@
 // The program before any command does its work: version, help, usage errors, streams that cannot be written.
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/run_program.hpp"
 
-using Catch::Matchers::Contains;
-using Catch::Matchers::EndsWith;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::EndsWith;
+using Catch::StartsWith;
 using granule::test::run_program;
 using namespace std::chrono_literals;
 

@@ -3,11 +3,10 @@
 #include <map>
 #include <set>
 
-#include <catch2/catch.hpp>
-
 #include "apps/config/keys/run_config_keys.hpp"
 #include "apps/config/keys/run_config_pending.hpp"
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 namespace {
 

@@ -2,11 +2,11 @@
 #include <fstream>
 #include <vector>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include "data/files/files.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_tokenizer.hpp"
@@ -16,8 +16,8 @@ namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::StartsWith;
 using test::run_program;
 using test::TempDir;
 

@@ -1,10 +1,10 @@
 // What granule says of data that is odd and no error.
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "data/files/digest.hpp"
 #include "data/shards/manifest.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/workshop.hpp"
 

@@ -1,9 +1,9 @@
 // granule data where against what the loader reads.
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "data/sampling/loader.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"

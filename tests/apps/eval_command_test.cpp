@@ -4,17 +4,17 @@
 #include <fstream>
 #include <numeric>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"
 
 using namespace granule::test;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::StartsWith;
 namespace fs = std::filesystem;
 
 namespace {

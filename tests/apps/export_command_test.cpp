@@ -1,16 +1,16 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
 // granule export from outside: the files, against a reader of its own and as a MODEL of this program.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "apps/config/hf_config.hpp"
 #include "data/open_tokenizer.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
 using namespace granule::test;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::StartsWith;
 namespace fs = std::filesystem;
 
 namespace {

@@ -1,14 +1,14 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
 // Hugging Face directories as other programs write them, and checkpoints in unusual places, given to
 // commands.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
 using namespace granule::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using nlohmann::json;
 namespace fs = std::filesystem;
 

@@ -1,6 +1,5 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
 // granule generate from outside.
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -8,13 +7,14 @@
 #include "apps/generation/token_sampler.hpp"
 #include "apps/model_files.hpp"
 #include "data/open_tokenizer.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"
 
 using namespace granule::test;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::StartsWith;
 namespace fs = std::filesystem;
 
 namespace {

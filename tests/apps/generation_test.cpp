@@ -3,9 +3,8 @@
 
 #include <algorithm>
 
-#include <catch2/catch.hpp>
-
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/small_model.hpp"
 #include "tests/support/tensors.hpp"
 

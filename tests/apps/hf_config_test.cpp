@@ -3,14 +3,14 @@
 #include <cmath>
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
 #include "moe/counts.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using granule::hf_config_from_json;
 using granule::HfConfig;
 using granule::MoeConfig;

@@ -1,8 +1,8 @@
 #include "apps/config/keys/key_advice.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using granule::advice_for_key;
 using granule::near_word;
 

@@ -2,15 +2,15 @@
 // Paths that are not UTF-8, and paths that are too long, given to every command that writes them.
 #include <algorithm>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
 using namespace granule::test;
-using Catch::Matchers::Contains;
-using Catch::Matchers::StartsWith;
+using Catch::Contains;
+using Catch::StartsWith;
 using nlohmann::json;
 namespace fs = std::filesystem;
 

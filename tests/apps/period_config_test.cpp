@@ -1,10 +1,10 @@
-#include <catch2/catch.hpp>
 
 #include "apps/config/config_reader.hpp"
 #include "apps/config/period.hpp"
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using granule::ConfigEntry;
 using granule::Period;
 using granule::period_of;

@@ -3,15 +3,15 @@
 #include <fstream>
 #include <set>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "apps/config/keys/run_config_keys.hpp"
 #include "core/error.hpp"
 #include "moe/counts.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
-using Catch::Matchers::Contains;
+using Catch::Contains;
 using granule::ConfigBase;
 using granule::DataMix;
 using granule::load_run_config;

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/small_run.hpp"
 
 using namespace granule;

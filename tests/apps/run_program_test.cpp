@@ -4,7 +4,7 @@
 #include <fstream>
 #include <thread>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace std::chrono_literals;
 using granule::test::ProgramOptions;

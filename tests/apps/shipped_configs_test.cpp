@@ -1,11 +1,11 @@
 // Every config the project ships: it loads, and it is as large as what it is named after.
 #include <filesystem>
 
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 
 #include "apps/config/run_config.hpp"
 #include "moe/counts.hpp"
+#include "tests/support/catch.hpp"
 
 namespace fs = std::filesystem;
 using granule::ParameterCounts;

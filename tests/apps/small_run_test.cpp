@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace granule::test;
 

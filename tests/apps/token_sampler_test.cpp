@@ -3,9 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 using granule::SamplingOptions;
 using granule::TokenSampler;

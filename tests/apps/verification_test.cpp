@@ -1,11 +1,11 @@
 // The layout certificate: every layout holds, and each mistake that sharded trainers are known for shows, by
 // the figure and the parameter it is in.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "apps/training/run_data.hpp"
 #include "apps/verification/step_figures.hpp"
 #include "distributed/communicators/self_communicator.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/disturbed_ranks.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/run_program.hpp"

@@ -1,7 +1,6 @@
 #include "autograd/functions.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/gradcheck.hpp"
 #include "tests/support/tensors.hpp"
 

@@ -1,9 +1,8 @@
 #include "autograd/recompute.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "autograd/functions.hpp"
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/gradcheck.hpp"
 #include "tests/support/tensors.hpp"
 

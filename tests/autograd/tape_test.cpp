@@ -2,11 +2,10 @@
 
 #include <optional>
 
-#include <catch2/catch.hpp>
-
 #include "autograd/functions.hpp"
 #include "autograd/recompute.hpp"
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

@@ -5,10 +5,9 @@
 #include <cstring>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace granule;
 

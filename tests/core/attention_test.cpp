@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;

@@ -1,7 +1,6 @@
 #include "core/ops/bias_add.hpp"
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;

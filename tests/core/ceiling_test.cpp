@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 namespace granule {
 namespace {

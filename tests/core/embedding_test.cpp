@@ -1,8 +1,7 @@
 #include "core/ops/embedding.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;

@@ -2,9 +2,8 @@
 
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "core/kernels/matmul.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

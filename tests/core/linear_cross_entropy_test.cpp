@@ -2,9 +2,8 @@
 
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;

@@ -1,9 +1,8 @@
 #include "core/memory_table.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "core/tensor.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace granule;
 

@@ -1,7 +1,7 @@
 // The operator check itself: an operator with one planted fault at a time, each of which it must find.
 #include "tests/support/op_case.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using namespace granule;
 using namespace granule::test;

@@ -6,9 +6,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 using granule::parallel_chunks;
 using granule::ThreadPool;

@@ -3,11 +3,10 @@
 #include <cstdlib>
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "core/kernels/matmul.hpp"
 #include "core/ops/embedding.hpp"
 #include "core/ops/rms_norm.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace granule;

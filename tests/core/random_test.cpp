@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using granule::RandomStream;
 

@@ -1,8 +1,7 @@
 #include "core/shape.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 using granule::Shape;
 

@@ -2,8 +2,6 @@
 #include <limits>
 #include <vector>
 
-#include <catch2/catch.hpp>
-
 #include "core/ops/bias_add.hpp"
 #include "core/ops/rms_norm.hpp"
 #include "core/ops/rope.hpp"
@@ -16,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include "core/kernels/simd-inl.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/instruction_sets.hpp"
 
 HWY_BEFORE_NAMESPACE();

@@ -3,8 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;

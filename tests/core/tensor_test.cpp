@@ -2,10 +2,9 @@
 
 #include <algorithm>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "core/kernel_slot.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

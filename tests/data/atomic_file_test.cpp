@@ -2,9 +2,8 @@
 
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/faulty_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -4,13 +4,12 @@
 #include <map>
 #include <set>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "core/random.hpp"
 #include "data/files/digest.hpp"
 #include "data/sampling/loader.hpp"
 #include "data/shards/manifest.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -2,12 +2,12 @@
 
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <zlib.h>
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "data/text/text_source.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

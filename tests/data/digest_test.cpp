@@ -3,9 +3,8 @@
 #include <fstream>
 #include <string_view>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace {

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 using granule::DType;
 

@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <hdf5.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -12,6 +11,7 @@
 
 #include "core/error.hpp"
 #include "data/sampling/token_source.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/hdf5_file.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -2,12 +2,12 @@
 #include <array>
 #include <functional>
 
-#include <catch2/catch.hpp>
 #include <hdf5.h>
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "data/sampling/token_source.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/hdf5_file.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"

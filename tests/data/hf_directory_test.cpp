@@ -2,10 +2,10 @@
 
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/faulty_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -2,7 +2,6 @@
 #include <random>
 #include <set>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -11,6 +10,7 @@
 #include "data/bpe/merges.hpp"
 #include "data/files/files.hpp"
 #include "data/open_tokenizer.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -2,9 +2,8 @@
 
 #include <chrono>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -4,10 +4,9 @@
 #include <cmath>
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 
 namespace granule {
 namespace {

@@ -5,12 +5,12 @@
 #include <numeric>
 #include <random>
 
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
 
 #include "core/error.hpp"
 #include "data/models/safetensors_writer.hpp"
 #include "data/models/tensor_set.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/faulty_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -2,11 +2,11 @@
 // ranks, also when it is resumed with another number at random steps.
 #include <random>
 
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 
 #include "data/files/digest.hpp"
 #include "data/sampling/loader.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

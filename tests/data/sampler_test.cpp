@@ -4,9 +4,8 @@
 #include <array>
 #include <cstdlib>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 namespace granule {
 namespace {

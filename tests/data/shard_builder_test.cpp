@@ -5,7 +5,6 @@
 #include <csignal>
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +15,7 @@
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/shards/manifest.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -5,12 +5,12 @@
 #include <fstream>
 #include <thread>
 
-#include <catch2/catch.hpp>
 #include <hdf5.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

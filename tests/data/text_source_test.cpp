@@ -2,9 +2,9 @@
 
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

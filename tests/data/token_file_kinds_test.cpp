@@ -1,12 +1,11 @@
 // Files that are no token files, or hold other ids than their format says; and documents too long for memory.
 #include <cstring>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "data/imports/token_import.hpp"
 #include "data/sampling/token_source.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -2,12 +2,11 @@
 
 #include <cstring>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

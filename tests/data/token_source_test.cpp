@@ -3,13 +3,13 @@
 #include <fstream>
 #include <functional>
 
-#include <catch2/catch.hpp>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/shards/manifest.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -2,7 +2,6 @@
 #include <fstream>
 #include <random>
 
-#include <catch2/catch.hpp>
 #include <sentencepiece_processor.h>
 
 #include "core/error.hpp"
@@ -11,6 +10,7 @@
 #include "data/open_tokenizer.hpp"
 #include "data/tokenizers/tokenizer_training.hpp"
 #include "data/tokenizers/word_cutter.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 

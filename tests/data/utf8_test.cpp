@@ -1,6 +1,6 @@
 #include "data/files/utf8.hpp"
 
-#include <catch2/catch.hpp>
+#include "tests/support/catch.hpp"
 
 namespace granule {
 namespace {

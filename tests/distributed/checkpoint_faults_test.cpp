@@ -4,11 +4,11 @@
 #include <fstream>
 #include <random>
 
-#include <catch2/catch.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/example_checkpoint.hpp"
 #include "tests/support/faulty_disk.hpp"
 #include "tests/support/power_cut_disk.hpp"

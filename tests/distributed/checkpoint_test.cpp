@@ -5,9 +5,8 @@
 #include <limits>
 #include <random>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/example_checkpoint.hpp"
 #include "tests/support/temp_dir.hpp"
 

@@ -1,15 +1,14 @@
 // Parameters of a model from tensor files of other programs.
 #include "distributed/parameter_files.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;
 using namespace granule::test;
-using Catch::Matchers::Contains;
+using Catch::Contains;
 
 namespace {
 

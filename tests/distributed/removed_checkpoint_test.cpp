@@ -2,9 +2,8 @@
 #include <atomic>
 #include <thread>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/example_checkpoint.hpp"
 #include "tests/support/temp_dir.hpp"
 

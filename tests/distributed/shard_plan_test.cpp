@@ -3,10 +3,9 @@
 
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "distributed/zero/arena_part.hpp"
 #include "distributed/zero/slot_schedule.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace granule;
 

@@ -114,6 +114,10 @@ class House(unittest.TestCase):
                 self.assertEqual(result.stdout, "")
                 self.assertIn(said, result.stderr)
 
+    def test_a_test_that_includes_catch2_itself_is_named(self):
+        self.write("tests/core/shape_test.cpp", "#include <catch2/catch.hpp>\n")
+        self.expect("arrows", "includes <catch2/catch.hpp>: include tests/support/catch.hpp")
+
     def test_long_files_marks_and_tabs_are_named(self):
         self.write("core/shape.hpp", "\n" * 201)
         self.write("core/shape.cpp", "\n" * 351)

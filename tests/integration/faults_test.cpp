@@ -1,10 +1,10 @@
 // What becomes of a job when one of its ranks dies, hangs, falls out of step or computes nonsense, and of
 // what it has saved. Every combination is in tests/long/all_faults_test.cpp; here each kind of fault and each
 // place.
-#include <catch2/catch.hpp>
 #include <signal.h>
 
 #include "distributed/checkpoint.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/faulty_run.hpp"
 
 using namespace granule;

@@ -4,8 +4,7 @@
 
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
 
 using namespace granule;

@@ -1,8 +1,8 @@
 // granule train on several sources at once.
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"

@@ -4,10 +4,10 @@
 #include <fstream>
 #include <numeric>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "data/models/tensor_set.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule::test;

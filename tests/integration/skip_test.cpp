@@ -4,9 +4,9 @@
 #include <cstring>
 #include <limits>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"

@@ -2,9 +2,9 @@
 // From text files to an exported model and back into training, by the commands alone.
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"

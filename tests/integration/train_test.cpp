@@ -6,10 +6,10 @@
 #include <sstream>
 #include <thread>
 
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"

@@ -2,11 +2,11 @@
 #include <map>
 #include <random>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <signal.h>
 
 #include "distributed/checkpoint.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/faulty_run.hpp"
 
 using namespace granule;

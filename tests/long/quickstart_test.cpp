@@ -3,10 +3,10 @@
 #include <fstream>
 #include <vector>
 
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "data/sampling/token_source.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;

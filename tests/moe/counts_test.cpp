@@ -1,8 +1,7 @@
 #include "moe/counts.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 using granule::count_parameters;
 using granule::ModelConfig;
@@ -111,7 +110,7 @@ TEST_CASE("a model too large to count is the user's error, not an overflow") {
   moe.moe_intermediate_size = 1 << 20;
   ModelConfig model = model_16b();
   model.hidden_size = 1 << 20;
-  CHECK_THROWS_WITH(count_parameters(model, moe), Catch::Matchers::Contains("2^53"));
+  CHECK_THROWS_WITH(count_parameters(model, moe), Catch::Contains("2^53"));
 }
 
 TEST_CASE("utilisation is work over time over peak") {

@@ -1,6 +1,6 @@
 // Documents packed into one row with a mask against the same documents in rows of their own.
-#include <catch2/catch.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/small_model.hpp"
 #include "tests/support/tensors.hpp"
 

@@ -1,10 +1,9 @@
 // Ways of computing the same step that must not change it.
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/small_model.hpp"
 #include "tests/support/tensors.hpp"
 

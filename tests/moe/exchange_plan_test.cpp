@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "core/random.hpp"
+#include "tests/support/catch.hpp"
 
 using namespace granule;
 

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "moe/routing/router_record.hpp"
 #include "moe/routing/routing.hpp"
 #include "moe/routing/selection.hpp"
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
+#include "tests/support/catch.hpp"
 
 namespace granule {
 namespace {

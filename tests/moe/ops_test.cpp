@@ -3,8 +3,6 @@
 #include <cmath>
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "moe/ops/balance_branch.hpp"
 #include "moe/ops/balance_loss.hpp"
 #include "moe/ops/expert_ffn.hpp"
@@ -13,6 +11,7 @@
 #include "moe/ops/permute.hpp"
 #include "moe/ops/router_z.hpp"
 #include "moe/ops/sigmoid.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
 using namespace granule;

@@ -1,6 +1,6 @@
 // What ranks compute together is what one rank computes: every layout of up to 8 ranks against one rank.
-#include <catch2/catch.hpp>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/sharded_run.hpp"
 #include "tests/support/small_model.hpp"
 

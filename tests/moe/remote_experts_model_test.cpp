@@ -4,9 +4,8 @@
 #include <array>
 #include <map>
 
-#include <catch2/catch.hpp>
-
 #include "distributed/communicators/mesh.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/router_variants.hpp"
 #include "tests/support/tensors.hpp"

@@ -5,9 +5,8 @@
 #include <array>
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "distributed/communicators/mesh.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"
 #include "tests/support/tensors.hpp"

@@ -2,10 +2,9 @@
 #include <bit>
 #include <map>
 
-#include <catch2/catch.hpp>
-
 #include "distributed/communicators/self_communicator.hpp"
 #include "moe/sharded_model.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/sharded_run.hpp"
 #include "tests/support/small_model.hpp"

@@ -1,10 +1,9 @@
 // What one layout saved another one loads: bit for bit the same state, and the same training from there on.
 #include <algorithm>
 
-#include <catch2/catch.hpp>
-
 #include "data/models/safetensors_writer.hpp"
 #include "moe/model.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/sharded_run.hpp"
 #include "tests/support/small_model.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -3,9 +3,8 @@
 
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "moe/routing/score_entropy.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "core/ops/linear_cross_entropy.hpp"
 #include "moe/routing/bias_balance.hpp"
 #include "moe/routing/selection.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

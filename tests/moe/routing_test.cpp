@@ -2,9 +2,8 @@
 
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
 #include "moe/routing/router_record.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

@@ -6,8 +6,7 @@
 #include <limits>
 #include <set>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

@@ -3,11 +3,10 @@
 #include <array>
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "distributed/communicators/mesh.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/sketch/model.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"
 

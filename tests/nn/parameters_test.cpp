@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
 using namespace granule;

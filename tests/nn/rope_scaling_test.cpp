@@ -1,8 +1,7 @@
 // Rotary positions beyond max_position_embeddings: the formulas, and that a model uses them.
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/small_model.hpp"
 #include "tests/support/tensors.hpp"
 

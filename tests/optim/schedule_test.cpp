@@ -3,9 +3,8 @@
 #include <cmath>
 #include <numbers>
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 
 using granule::learning_rate;
 using granule::ScheduleConfig;

@@ -2,11 +2,11 @@
 
 #include <map>
 
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/small_run.hpp"
 
 namespace granule::test {

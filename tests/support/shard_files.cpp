@@ -1,9 +1,8 @@
 #include "tests/support/shard_files.hpp"
 
-#include <catch2/catch.hpp>
-
 #include "core/error.hpp"
 #include "data/shards/shard.hpp"
+#include "tests/support/catch.hpp"
 
 namespace granule::test {
 

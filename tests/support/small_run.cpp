@@ -4,8 +4,7 @@
 #include <fstream>
 #include <sstream>
 
-#include <catch2/catch.hpp>
-
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_tokenizer.hpp"
 

@@ -1,9 +1,9 @@
 // granule plan as its users meet it: the paper's models, devices, judgements, refusals.
-#include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
 #include "apps/config/run_config.hpp"
 #include "moe/counts.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;

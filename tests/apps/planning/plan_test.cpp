@@ -4,14 +4,13 @@
 #include <map>
 #include <numeric>
 
-#include <catch2/catch.hpp>
-
 #include "apps/planning/memory_plan.hpp"
 #include "apps/planning/traffic_plan.hpp"
 #include "apps/training/router_report.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/sharded_model.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"
 

@@ -1,7 +1,7 @@
 // The collectives on one rank and on thread ranks, and what they refuse.
-#include <catch2/catch.hpp>
 
 #include "distributed/communicators/self_communicator.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/collective_cases.hpp"
 #include "tests/support/disturbed_ranks.hpp"
 #include "tests/support/ranks.hpp"

@@ -1,7 +1,7 @@
 // The same cases under mpirun, and what a rank that goes wrong there does to the job.
-#include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
 
 using Catch::Contains;

@@ -3,9 +3,8 @@
 #include <new>
 #include <stdexcept>
 
-#include <catch2/catch.hpp>
-
 #include "distributed/communicators/mesh.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 
 using namespace granule;

@@ -5,10 +5,10 @@
 #include <chrono>
 #include <mutex>
 
-#include <catch2/catch.hpp>
 #include <signal.h>
 
 #include "distributed/communicators/self_communicator.hpp"
+#include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/ranks.hpp"
 
