@@ -11,6 +11,7 @@
 #include "apps/config/keys/key_advice.hpp"
 #include "apps/console.hpp"
 #include "apps/same_program.hpp"
+#include "apps/training/stop_signals.hpp"
 #include "apps/version.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
@@ -95,15 +96,14 @@ int parse_and_run(int argc, char** argv) {
   return static_cast<int>(ExitCode::success);
 }
 
-}  // namespace
-
-int run_cli(int argc, char** argv) {
-  prepare_streams();
+int run_and_report(int argc, char** argv) {
   try {
     limit_instruction_set();
     return parse_and_run(argc, argv);
   } catch (const ReaderGone&) {
     return static_cast<int>(ExitCode::success);
+  } catch (const StoppedBySignal& stopped) {
+    return end_by(stopped);
   } catch (const SilentEnd& end) {
     return static_cast<int>(end.code);
   } catch (const UsageError& error) {
@@ -119,6 +119,15 @@ int run_cli(int argc, char** argv) {
   } catch (const std::exception& error) {
     return report(error.what(), ExitCode::failure);
   }
+}
+
+}  // namespace
+
+int run_cli(int argc, char** argv) {
+  prepare_streams();
+  const int code = run_and_report(argc, argv);
+  finish_saying();
+  return code;
 }
 
 }  // namespace granule

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "apps/same_program.hpp"
+#include "apps/stderr_queue.hpp"
 #include "data/files/disk.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
@@ -32,7 +33,15 @@ void print_json(const nlohmann::ordered_json& json, int indent) {
 }
 
 void print_err(std::string_view text) noexcept {
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  StderrQueue::of_process().write(text);
+}
+
+void print_progress(std::string_view line) noexcept {
+  StderrQueue::of_process().write_progress(line);
+}
+
+void finish_saying() noexcept {
+  StderrQueue::of_process().drain();
 }
 
 void say_error(std::string_view message) {
@@ -60,22 +69,31 @@ void run_job_together(const std::function<void(Communicator&)>& body) {
     } catch (const AgreedError& error) {
       if (ranks.rank() == 0) say_error(error.what());  // before any rank goes, as above
       agreed = error.code();
+    } catch (...) {
+      finish_saying();  // the job ends, and with it the thread that says it
+      throw;
     }
   });
   if (agreed) throw SilentEnd{*agreed};
 }
 
 WatchdogOptions watchdog_options() {
-  return {.say = [](std::string_view line) { say("{}", line); },
+  return {.say =
+              [](std::string_view line) {
+                say("{}", line);
+                finish_saying();
+              },
           .end =
               [](const Error& hang) {
                 say_error(hang.what());
+                finish_saying();
                 _exit(static_cast<int>(hang.code()));
               }};
 }
 
 void prepare_streams() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) != -1) continue;
     // The lowest free number is the one that is missing. Not open for writing: a result that nobody can get

@@ -22,8 +22,12 @@ void print_out(std::string_view text);
 /// those that are no UTF-8.
 void print_json(const nlohmann::json& json, int indent = -1);
 void print_json(const nlohmann::ordered_json& json, int indent = -1);
-/// Writes to stderr; where that fails there is nobody to tell.
+/// Writes to stderr, without waiting for who reads it; where it fails there is nobody to tell.
 void print_err(std::string_view text) noexcept;
+/// The same for one line of many: left out, and counted, where the reader is far behind.
+void print_progress(std::string_view line) noexcept;
+/// Gives who reads stderr some seconds to take what was said. Called before the process ends.
+void finish_saying() noexcept;
 
 /// A formatted line for people.
 template <class... Args>
@@ -47,8 +51,8 @@ void run_job_together(const std::function<void(Communicator&)>& body);
 /// Of the watchdog of a job: it speaks on stderr, and ends the process of a job of one rank.
 [[nodiscard]] WatchdogOptions watchdog_options();
 
-/// Before anything else: a write to a closed pipe becomes an error instead of a signal, and no file opened
-/// later can take the place of a stdout or stderr that was closed.
+/// Before anything else: a write to a closed pipe, or beyond the limit for a file's size, becomes an error
+/// instead of a signal, and no file opened later can take the place of a stdout or stderr that was closed.
 void prepare_streams();
 
 }  // namespace granule

@@ -35,15 +35,20 @@ void Progress::show(std::string_view line) {
   if (now < next_) return;
   next_ = now + interval_;
   if (!terminal_) {
-    granule::say("{}", line);
+    print_progress(fmt::format("{}\n", line));
     return;
   }
-  print_err(fmt::format("\r\033[K{}", fit_terminal(line)));
+  print_progress(fmt::format("\r\033[K{}", fit_terminal(line)));
   drawn_ = true;
 }
 
 void Progress::say(std::string_view line) {
   granule::say("{}{}", drawn_ ? "\r\033[K" : "", line);
+  drawn_ = false;
+}
+
+void Progress::say_one_of_many(std::string_view line) {
+  print_progress(fmt::format("{}{}\n", drawn_ ? "\r\033[K" : "", line));
   drawn_ = false;
 }
 

@@ -18,6 +18,8 @@ class Progress {
   void show(std::string_view line);
   /// A line that stays, such as a result.
   void say(std::string_view line);
+  /// A line that stays, and is left out where nobody has read many before it.
+  void say_one_of_many(std::string_view line);
 
  private:
   using Clock = std::chrono::steady_clock;

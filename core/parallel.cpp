@@ -1,10 +1,12 @@
 #include "core/parallel.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include <sched.h>
 
+#include "core/cpu_quota.hpp"
 #include "core/error.hpp"
 
 namespace granule {
@@ -97,9 +99,11 @@ void ThreadPool::run_tasks(const Job& job) {
 int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0)
-    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  return std::max(1, CPU_COUNT(&set));
+  const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
+  int cores = known ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  // Part of a core is worth a thread; more threads than the quota has cores only wait for each other.
+  if (const auto quota = cpu_quota()) cores = std::min(cores, static_cast<int>(std::ceil(*quota)));
+  return std::max(1, cores);
 }
 
 }  // namespace granule

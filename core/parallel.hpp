@@ -65,7 +65,7 @@ void parallel_chunks(ThreadPool& pool, std::int64_t n, std::int64_t grain, const
   });
 }
 
-/// Cores this process may use.
+/// Cores that this process may use: those it is bound to, and no more than its CPU quota pays for.
 [[nodiscard]] int available_cores();
 
 }  // namespace granule

@@ -7,6 +7,7 @@
 #include <new>
 #include <optional>
 
+#include "core/interruption.hpp"
 #include "data/files/paths.hpp"
 #include "distributed/hosts.hpp"
 
@@ -16,12 +17,15 @@ namespace {
 struct Failure {
   ExitCode code;
   std::string message;
+  int signal = 0;  // that the work was interrupted by: no failure then
 };
 
 std::optional<Failure> failure_of(const std::function<void()>& work) {
   try {
     work();
     return std::nullopt;
+  } catch (const Interrupted& stopped) {
+    return Failure{ExitCode::success, {}, stopped.signal};
   } catch (const Error& error) {
     return Failure{error.code(), error.what()};
   } catch (const std::filesystem::filesystem_error& failure) {
@@ -99,8 +103,11 @@ void agree(Communicator& ranks, const std::function<void()>& work) {
   ranks.all_reduce(std::span(&first, 1), ReduceOp::min, "agreement").wait();
   if (first == ranks.size()) return;
   const bool speaks = first == ranks.rank();
-  std::int64_t code = speaks ? static_cast<std::int64_t>(mine->code) : 0;
-  ranks.all_reduce(std::span(&code, 1), ReduceOp::sum, "failure").wait();
+  std::array<std::int64_t, 2> code_and_signal{};
+  if (speaks) code_and_signal = {static_cast<std::int64_t>(mine->code), mine->signal};
+  ranks.all_reduce(std::span(code_and_signal), ReduceOp::sum, "failure").wait();
+  const auto [code, signal] = code_and_signal;
+  if (signal != 0) throw Interrupted{static_cast<int>(signal)};
   const std::string message =
       name_of_failed(ranks, first) + share(ranks, speaks ? mine->message : std::string(), "failure");
   throw AgreedError(static_cast<ExitCode>(code), message, "", "");

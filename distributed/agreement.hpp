@@ -27,7 +27,8 @@ class AgreedError : public Error {
 
 /// Runs work, which calls no collective, on every rank of a job. Where it throws on some of them, all throw
 /// AgreedError with the code and message of the lowest one that failed. It is named where it is not rank 0,
-/// and with its host where the ranks are on several. One rank throws what work throws.
+/// and with its host where the ranks are on several. Where that one was Interrupted, all are. One rank throws
+/// what work throws.
 void agree(Communicator& ranks, const std::function<void()>& work);
 
 }  // namespace granule

@@ -10,8 +10,6 @@ namespace granule {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kAside = "tmp.";
-constexpr std::string_view kTrash = "trash.";
 constexpr const char* kLatest = "latest";
 
 bool is_there(const fs::path& path) {
@@ -105,7 +103,8 @@ void require_room(const fs::path& run_directory, std::int64_t bytes, std::int64_
   const auto there = static_cast<std::int64_t>(list_checkpoints(run_directory).size());
   const std::int64_t wanted =
       std::min(saves, keep == 0 ? std::int64_t{1} : std::max<std::int64_t>(keep + 1 - there, 1));
-  fs::path place = fs::absolute(run_directory);
+  // The checkpoints may be a link to another disk.
+  fs::path place = fs::absolute(checkpoints_of(run_directory));
   while (!fs::exists(place)) place = place.parent_path();
   struct ::statvfs status {};
   if (disk.statvfs(place.c_str(), &status) != 0 || status.f_blocks == 0) return;
@@ -119,21 +118,17 @@ void require_room(const fs::path& run_directory, std::int64_t bytes, std::int64_
 }
 
 CheckpointWriter::CheckpointWriter(CheckpointOptions options, Disk& disk)
-    : options_(std::move(options)), directory_(checkpoints_of(options_.run_directory)), disk_(&disk) {
+    : options_(std::move(options)),
+      directory_(checkpoints_of(options_.run_directory)),
+      disk_(&disk),
+      tidy_(directory_, options_.warn, disk) {
   GRANULE_CHECK(options_.keep >= 0, "checkpoint: keep {} checkpoints", options_.keep);
   if (!is_there(directory_)) make_directory(directory_, *disk_);
-  sweep();
-}
-
-void CheckpointWriter::sweep() {
-  std::vector<fs::path> leftovers;
-  for (const auto& entry : fs::directory_iterator(directory_)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kAside) || name.starts_with(kTrash)) leftovers.push_back(entry.path());
-    if (is_unfinished(name) && disk_->unlink(entry.path().c_str()) != 0)
-      throw_errno("remove the file", entry.path());
-  }
-  for (const fs::path& leftover : leftovers) remove_tree(leftover, kManifestName, *disk_);
+  std::error_code error;
+  if (!fs::is_directory(directory_, error))
+    io_error("the place of the checkpoints is no directory, or a link to nothing", directory_.string(),
+             "make the directory that it links to, or remove it");
+  tidy_.sweep();
 }
 
 void CheckpointWriter::save(const CheckpointContent& content) {
@@ -145,7 +140,7 @@ void CheckpointWriter::save(const CheckpointContent& content) {
     const bool passed_over = resumed_from_ && content.step > *resumed_from_;
     GRANULE_CHECK(passed_over || !is_there(target) || !is_valid(target),
                   "checkpoint: step {} has been saved before", content.step);
-    const fs::path aside = directory_ / fmt::format("{}{}", kAside, checkpoint_name(content.step));
+    const fs::path aside = tidy_.make_aside(checkpoint_name(content.step));
     try {
       write_aside(aside, content);
       if (content.before_commit) content.before_commit();
@@ -159,8 +154,6 @@ void CheckpointWriter::save(const CheckpointContent& content) {
 }
 
 void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointContent& content) {
-  if (is_there(aside)) remove_tree(aside, kManifestName, *disk_);
-  make_directory(aside, *disk_);
   const auto numbered = ShardNames::numbered;
   CheckpointManifest manifest{content.step, content.consumed_samples, content.sections, {}};
   manifest.files = write_tensors(aside, "model", refused_unless_finite(content.model, content.step),
@@ -178,21 +171,20 @@ void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointConten
 /// The rename is the commit: everything in the directory is durable before it.
 void CheckpointWriter::publish(const fs::path& aside, std::int64_t step) {
   const fs::path target = directory_ / checkpoint_name(step);
-  if (is_there(target)) discard(target);  // damaged or passed over, or save() would have refused
+  if (is_there(target)) tidy_.discard(target);  // damaged or passed over, or save() would have refused
   if (disk_->rename(aside.c_str(), target.c_str()) != 0)
     throw_errno("rename the new checkpoint to its place", target);
   published_ = step;
 }
 
+/// The checkpoint is in place: what fails from here on is no reason to end a run.
 void CheckpointWriter::finish(std::int64_t step) {
-  try {
-    sync_directory(directory_, *disk_);
-    write_file(directory_ / kLatest, checkpoint_name(step) + "\n", *disk_);
-    retire_old(step);
-  } catch (const Error& error) {
-    throw Error(error.code(), fmt::format("the checkpoint of step {} is written, but {}", step, error.what()),
-                "", "");
-  }
+  // An old one goes only when the new one is sure to stay.
+  const bool durable = tidy_.attempt([&] { sync_directory(directory_, *disk_); });
+  tidy_.attempt([&] { write_file(directory_ / kLatest, checkpoint_name(step) + "\n", *disk_); });
+  if (!durable) return;
+  tidy_.sweep();
+  tidy_.attempt([&] { retire_old(step); });
 }
 
 /// Counts no damaged ones, and none newer than this: those were passed over when the run resumed.
@@ -202,22 +194,11 @@ void CheckpointWriter::retire_old(std::int64_t newest) {
   for (const StepDirectory& listed : list_checkpoints(options_.run_directory)) {
     if (listed.step > newest) continue;
     if (kept >= options_.keep) {
-      discard(listed.path);
+      tidy_.discard(listed.path);
     } else if (listed.step == newest || looks_valid(listed.path)) {
       ++kept;
     }
   }
-}
-
-/// Renamed first, so that no half-removed directory has the name of a checkpoint.
-void CheckpointWriter::discard(const fs::path& checkpoint) {
-  fs::path trash;
-  int attempt = 0;
-  do {
-    trash = directory_ / fmt::format("{}{}.{}", kTrash, checkpoint.filename().string(), attempt++);
-  } while (is_there(trash));
-  rename_durably(checkpoint, trash, *disk_);
-  remove_tree(trash, kManifestName, *disk_);
 }
 
 }  // namespace granule

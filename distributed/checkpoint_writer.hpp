@@ -12,6 +12,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "data/models/safetensors_writer.hpp"
+#include "distributed/checkpoint_tidy.hpp"
 
 namespace granule {
 
@@ -19,6 +20,7 @@ struct CheckpointOptions {
   std::filesystem::path run_directory;          ///< must exist
   std::int64_t keep = 0;                        ///< newest ones kept; 0 keeps all
   std::int64_t max_file_bytes = 5'000'000'000;  ///< of tensors in one file
+  WarnOf warn = {};                             ///< of what could not be tidied away, for now
 };
 
 /// Throws a user error (exit 2: nothing is being saved yet, and the place is the user's choice) unless the
@@ -43,29 +45,30 @@ struct CheckpointContent {
 
 class CheckpointWriter {
  public:
-  /// Creates `checkpoints/` and removes what a killed job left unfinished. Throws io_error (exit 74).
+  /// Creates `checkpoints/`, or throws io_error (exit 74), and removes what a killed job left unfinished.
   explicit CheckpointWriter(CheckpointOptions options, Disk& disk = Disk::system());
 
   /// The run goes on from this step: newer checkpoints were passed over, and save() replaces them. Whether a
   /// file can be read may be another matter on another host.
   void resumed_from(std::int64_t step) { resumed_from_ = step; }
 
-  /// Throws io_error when it fails, and exit code 77 when a tensor holds NaN or infinity; the checkpoints
-  /// that were there stay as they are, and calling it again with the same step tries again. A step whose
-  /// checkpoint is there and valid from before, and was not passed over, is the caller's fault.
+  /// Returns when the checkpoint is in place. Old ones that cannot be removed then, and a `latest` that
+  /// cannot be written, are warnings and tried again at the next save. Throws io_error when it fails, and
+  /// exit code 77 when a tensor holds NaN or infinity; the checkpoints that were there stay as they are, and
+  /// calling it again with the same step tries again. A step whose checkpoint is there and valid from before,
+  /// and was not passed over, is the caller's fault.
   void save(const CheckpointContent& content);
 
  private:
-  void sweep();
   void write_aside(const std::filesystem::path& aside, const CheckpointContent& content);
   void publish(const std::filesystem::path& aside, std::int64_t step);
   void finish(std::int64_t step);
   void retire_old(std::int64_t newest);
-  void discard(const std::filesystem::path& checkpoint);
 
   CheckpointOptions options_;
   std::filesystem::path directory_;  ///< `<run>/checkpoints`
   Disk* disk_;
+  CheckpointTidy tidy_;
   std::optional<std::int64_t> published_;  ///< the step last renamed into place
   std::optional<std::int64_t> resumed_from_;
 };

@@ -18,6 +18,7 @@
 #include "apps/training/split_rows.hpp"
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
+#include "core/interruption.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "data/files/paths.hpp"
 #include "distributed/agreement.hpp"
@@ -175,9 +176,16 @@ std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, co
   const RunSteps steps = resolve_steps(config, input.data->train.samples(config.data.seq_len));
   warn_of_long_warmup(steps);
   check_decay(steps, arguments.resume && !list_checkpoints(arguments.out).empty());
-  require_room_for_checkpoints(arguments, config, steps);
-  return std::make_unique<RunDirectory>(
+  const bool has_checkpoints = fs::exists(checkpoints_of(arguments.out));
+  // Before anything is made, or else after what a killed save has left is gone: it may fill the disk.
+  if (!has_checkpoints) require_room_for_checkpoints(arguments, config, steps);
+  auto directory = std::make_unique<RunDirectory>(
       arguments.out, arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
+  if (has_checkpoints) {
+    sweep_leftovers(arguments.out, [&](const std::string& line) { directory->log("warning: " + line); });
+    require_room_for_checkpoints(arguments, config, steps);
+  }
+  return directory;
 }
 
 /// Of all ranks' threads together.
@@ -221,13 +229,24 @@ void begin_records(RunDirectory& directory, const RunInput& input, const Trainer
   record.begin(directory.path(), input.start, trainer, input.config, input.data->identity);
 }
 
-void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
+/// A rank without a watchdog would wait for ever for one that hangs in its last save.
+void meet_at_end(Communicator& ranks) {
+  ranks.barrier("end").wait();
+}
+
+/// Returns the signal that stopped the run; 0: none.
+int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
   Watchdog watchdog(ranks, watchdog_options());
+  // Before the first step nothing is worth a save: all that is read here may be left at once.
+  std::optional<Interruptible> set_up(std::in_place, [&signals] { return signals.stop(); });
   const Hosts hosts(ranks);
   RunInput input = read_together(ranks, hosts, arguments);
   watchdog.set_seconds(static_cast<double>(input.config.parallel.watchdog_seconds));
   const int threads = thread_count(input.config, ranks_on_these_cores(ranks));
-  if (arguments.dry_run) return ranks.rank() == 0 ? dry_run(input, ranks.size(), threads) : void();
+  if (arguments.dry_run) {
+    if (ranks.rank() == 0) dry_run(input, ranks.size(), threads);
+    return 0;
+  }
   std::unique_ptr<RunDirectory> directory;
   agree(ranks, [&] {
     if (ranks.rank() == 0) directory = open_directory(arguments, input);
@@ -250,20 +269,27 @@ void train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& a
   // Their files are mapped: kept open they would hold the space of checkpoints that are removed.
   checkpoint.reset();
   input.start.files.reset();
-  record.run(trainer, [&] {
-    trainer.run(signals, watchdog);
-    return trainer.complete() ? 0 : signals.stopped_by();
-  });
-  ranks.barrier("end")
-      .wait();  // a rank without a watchdog would wait for ever for one that hangs in its last save
+  set_up.reset();
+  const int stopped = record.run(trainer, [&] { return trainer.run(signals, watchdog); });
+  meet_at_end(ranks);
   if (directory) record.print_end(directory->path(), trainer);
+  return stopped;
 }
 
 void train(TrainArguments arguments) {
   settle(arguments);
   require_path_fits(arguments.out, {.inside = kLongestNameInRun});
   StopSignals signals;  // before MPI and every thread
-  run_job_together([&](Communicator& ranks) { train_on(ranks, signals, arguments); });
+  int stopped = 0;
+  run_job_together([&](Communicator& ranks) {
+    try {
+      stopped = train_on(ranks, signals, arguments);
+    } catch (const Interrupted& set_up) {  // all ranks: they agree on it
+      stopped = set_up.signal;
+      if (ranks.rank() == 0) say("stopped by a signal before a step was taken ({})", name_of_signal(stopped));
+    }
+  });
+  if (stopped != 0) throw StoppedBySignal{stopped};
 }
 
 }  // namespace

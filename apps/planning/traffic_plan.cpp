@@ -147,7 +147,7 @@ class TrafficPlan {
     reduce("gradient norm", DType::f64, 1);
     reduce("norm check", DType::i64, 2);
     reduce("router statistics", DType::f64, 2 * mixtures_);
-    reduce("step end", DType::i64, 2);
+    reduce("step end", DType::i64, 3);
   }
 
   const PlanRequest& request_;

@@ -12,8 +12,8 @@
 #include "apps/runs/provenance.hpp"
 #include "apps/runs/saved_run.hpp"
 #include "core/error.hpp"
+#include "data/files/run_lock.hpp"
 #include "distributed/checkpoint.hpp"
-#include "distributed/run_lock.hpp"
 
 namespace granule {
 namespace {

@@ -16,7 +16,8 @@ struct EvaluationOptions {
   std::int64_t samples = 0;  ///< the first so many; 0: all, of several sources until one would begin again
   DocumentMask mask = DocumentMask::no;
   Capacity capacity = Capacity::unlimited;
-  std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};  ///< after every micro-batch
+  /// After every micro-batch, on each rank; an exception from it, of all ranks together, gives up.
+  std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};
   Communicator* ranks =
       nullptr;  ///< share out the micro-batches, and have the same result; nullptr: one rank
   UnitObserver* units = nullptr;  ///< of sharded parameters

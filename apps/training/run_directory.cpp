@@ -21,8 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void cannot_write(const fs::path& path) {
-  io_error(fmt::format("cannot write: {}", std::strerror(errno)), path.string(),
-           "check permissions and free space");
+  const int error = errno;
+  io_error(fmt::format("cannot write: {}", std::strerror(error)), path.string(), advice_for(error));
 }
 
 /// Left by a job that was killed while its hosts looked for it, see shared_directory.hpp.
@@ -89,6 +89,7 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   lock_ = std::make_unique<RunLock>(path_);
   if (failed_start) forget();
   log_ = open_for_append("log.txt");
+  if (!lock_->missing().empty()) log("warning: " + lock_->missing());
 }
 
 RunDirectory::~RunDirectory() {
@@ -107,7 +108,10 @@ void RunDirectory::forget() {
   for (const char* name :
        {"config.toml", "metrics.jsonl", "router.bin", "log.txt", "run.json", "checkpoints"})
     ours.push_back(path_ / name);
-  for (const fs::path& path : ours) fs::remove(path, ignored);  // checkpoints/ where it is empty
+  for (const fs::path& path : ours) {
+    // checkpoints/ where it is empty; a link was there before the job.
+    if (!fs::is_symlink(path, ignored)) fs::remove(path, ignored);
+  }
   fs::remove_all(path_ / "tensorboard", ignored);
 }
 
@@ -168,6 +172,15 @@ void RunDirectory::open_records(const RouterLayout& layout, std::int64_t step, T
   router_ = open_for_append("router.bin");
 }
 
+bool RunDirectory::has_evaluation_of(std::int64_t step) {
+  const fs::path path = path_ / "metrics.jsonl";
+  const auto last = RowsFromEnd(path).next();
+  if (!last || last->value("step", std::int64_t{-1}) != step) return false;
+  if (last->contains("val_ce")) return true;
+  granule::cut_metrics(path, step - 1);
+  return false;
+}
+
 void RunDirectory::write(std::FILE* file, const void* data, std::size_t size, const char* name) const {
   if (std::fwrite(data, 1, size, file) != size || std::fflush(file) != 0) cannot_write(path_ / name);
 }
@@ -194,6 +207,12 @@ void RunDirectory::sync() {
 
 void RunDirectory::log(const std::string& line) {
   progress_.say(line);
+  const std::string text = line + '\n';
+  write(log_.get(), text.data(), text.size(), "log.txt");
+}
+
+void RunDirectory::log_step(const std::string& line) {
+  progress_.say_one_of_many(line);
   const std::string text = line + '\n';
   write(log_.get(), text.data(), text.size(), "log.txt");
 }

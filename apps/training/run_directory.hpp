@@ -12,7 +12,7 @@
 
 #include "apps/progress.hpp"
 #include "apps/training/event_file.hpp"
-#include "distributed/run_lock.hpp"
+#include "data/files/run_lock.hpp"
 
 namespace granule {
 
@@ -48,6 +48,9 @@ class RunDirectory {
   /// Opens metrics.jsonl and router.bin to go on after `step`: what later steps left behind is cut off. With
   /// TensorBoard::yes every row of metrics is written to an event file too.
   void open_records(const RouterLayout& layout, std::int64_t step, TensorBoard tensorboard);
+  /// Whether the last row that open_records() kept is of this step and has its evaluation. A row of the step
+  /// without one is taken back, to be appended anew.
+  [[nodiscard]] bool has_evaluation_of(std::int64_t step);
   void append_metrics(const nlohmann::ordered_json& row);
   /// Counts of one step, [layer][expert].
   void append_counts(std::span<const std::int64_t> counts);
@@ -55,6 +58,8 @@ class RunDirectory {
   void sync();
   /// A line for people: to stderr and to log.txt.
   void log(const std::string& line);
+  /// The same for one of many lines: log.txt has all of them, stderr what its reader takes in time.
+  void log_step(const std::string& line);
   /// The state of the work, redrawn in place on a terminal; nothing where stderr is not one.
   void status(const std::string& line);
 

@@ -64,15 +64,23 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
   row["effective_alpha_by_layer"] = of_each_layer(report.losses.alpha_by_layer);
   if (report.losses.aux_by_layer.empty()) null_what_needs_scores(row);
   if (report.seconds_by_phase) row["seconds_by_phase"] = *report.seconds_by_phase;
-  if (report.evaluation) {
-    row["val_ce"] = report.evaluation->ce;
-    row["val_perplexity"] = report.evaluation->perplexity;
-    row["val_bits_per_byte"] = report.evaluation->bits_per_byte
-                                   ? nlohmann::ordered_json(*report.evaluation->bits_per_byte)
-                                   : nlohmann::ordered_json();
-  }
   null_non_finite(row);
+  if (report.evaluation) add_evaluation(row, *report.evaluation);
   return row;
+}
+
+void add_evaluation(nlohmann::ordered_json& row, const Evaluation& evaluation) {
+  row["val_ce"] = evaluation.ce;
+  row["val_perplexity"] = evaluation.perplexity;
+  row["val_bits_per_byte"] =
+      evaluation.bits_per_byte ? nlohmann::ordered_json(*evaluation.bits_per_byte) : nlohmann::ordered_json();
+  null_non_finite(row);
+}
+
+std::string evaluation_text(const Evaluation& evaluation) {
+  std::string text = fmt::format("val ce {:.4f}", evaluation.ce);
+  if (evaluation.bits_per_byte) text += fmt::format(" ({:.3f} bits/byte)", *evaluation.bits_per_byte);
+  return text;
 }
 
 std::string progress_text(const StepReport& report, std::int64_t total_steps, const Pace& pace) {
@@ -83,11 +91,7 @@ std::string progress_text(const StepReport& report, std::int64_t total_steps, co
   text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, report.grad_norm,
                       report.tokens_per_second);
   text += skip_text(report.verdict);
-  if (report.evaluation) {
-    text += fmt::format("  val ce {:.4f}", report.evaluation->ce);
-    if (report.evaluation->bits_per_byte)
-      text += fmt::format(" ({:.3f} bits/byte)", *report.evaluation->bits_per_byte);
-  }
+  if (report.evaluation) text += "  " + evaluation_text(*report.evaluation);
   const std::int64_t left = total_steps - report.step;
   if (const auto seconds = pace.seconds_left(left); seconds && left > 0)
     text += fmt::format("  {} left", duration_text(*seconds));

@@ -31,6 +31,10 @@ struct StepReport {
 
 /// Numbers that are not finite are null.
 [[nodiscard]] nlohmann::ordered_json metrics_row(const StepReport& report);
+/// What an evaluation after the row's step adds to it.
+void add_evaluation(nlohmann::ordered_json& row, const Evaluation& evaluation);
+/// "val ce 5.432 (1.234 bits/byte)"
+[[nodiscard]] std::string evaluation_text(const Evaluation& evaluation);
 /// "step 120/1000  ce 5.432  mean 5.501  aux 1.031  …  3 min 05 s left"
 [[nodiscard]] std::string progress_text(const StepReport& report, std::int64_t total_steps, const Pace& pace);
 

@@ -1,54 +1,139 @@
 #include "apps/training/stop_signals.hpp"
 
 #include <csignal>
+#include <string>
 
 #include <pthread.h>
 #include <unistd.h>
 
+#include "apps/console.hpp"
+#include "distributed/mpi/launched.hpp"
+
 namespace granule {
 namespace {
 
-sigset_t stop_signals() {
+constexpr std::chrono::seconds kDeliberate{1};  // after a SIGINT: sooner, the same one has come twice
+constexpr int kFailure = 128;                   // and the signal's number, as shells have it
+
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+sigset_t signals_taken() {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2}) sigaddset(&set, signal);
+  if (!is_ignored(SIGHUP)) sigaddset(&set, SIGHUP);
   return set;
+}
+
+/// The first rank speaks for all, which it need not have met yet.
+bool speaks() {
+  return launched_rank() == 0;
+}
+
+/// Ends this process by the signal; returns where the system does not let it, as in the first process of a
+/// container.
+void raise_by_default(int signal) {
+  std::signal(signal, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  std::raise(signal);
+}
+
+std::string doing_text(StopSignals::Place place, std::int64_t step) {
+  switch (place) {
+    case StopSignals::Place::set_up:
+      return "ending before a step is taken";
+    case StopSignals::Place::evaluation:
+      return fmt::format("ending the evaluation after step {}, then saving", step);
+    case StopSignals::Place::step:
+      break;
+  }
+  return fmt::format("finishing step {}, then saving", step);
 }
 
 }  // namespace
 
+std::string_view name_of_signal(int signal) {
+  switch (signal) {
+    case SIGINT:
+      return "SIGINT";
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGHUP:
+      return "SIGHUP";
+    case SIGUSR1:
+      return "SIGUSR1";
+    case SIGUSR2:
+      return "SIGUSR2";
+    default:
+      return "another signal";
+  }
+}
+
+int end_by(StoppedBySignal stopped) {
+  if (stopped.signal == SIGUSR2) return 0;
+  finish_saying();
+  if (!under_mpi_launcher()) raise_by_default(stopped.signal);
+  return kFailure + stopped.signal;
+}
+
 StopSignals::StopSignals() {
-  const sigset_t set = stop_signals();
+  const sigset_t set = signals_taken();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  listener_ = std::thread([this] { listen(); });
+  listener_ = std::thread([this, set] {
+    // The end of this object wakes the thread with SIGUSR1.
+    for (int signal = 0; sigwait(&set, &signal) == 0 && !finished_;) take(signal);
+  });
 }
 
 StopSignals::~StopSignals() {
   finished_ = true;
   pthread_kill(listener_.native_handle(), SIGUSR1);
   listener_.join();
-  const sigset_t set = stop_signals();
-  pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-void StopSignals::listen() {
-  const sigset_t set = stop_signals();
-  for (;;) {
-    int signal = 0;
-    sigwait(&set, &signal);
-    if (finished_) return;
-    if (signal == SIGUSR1) {
-      save_ = true;
-    } else {
-      stopped_by_ = signal;
-      if (stop_.exchange(true)) _exit(128 + signal);
-    }
+void StopSignals::take(int signal) {
+  if (signal == SIGUSR1) {
+    save_ = true;
+    return;
   }
+  if (signal == SIGINT && interrupt_said_ && Clock::now() - *interrupt_said_ >= kDeliberate) end_at_once();
+  int none = 0;
+  const bool first = stop_.compare_exchange_strong(none, signal);
+  const bool first_interrupt = signal == SIGINT && !interrupt_said_;
+  if (!first && !first_interrupt) return;
+  say_stop(signal);
+  if (first_interrupt) interrupt_said_ = Clock::now();
+}
+
+void StopSignals::say_stop(int signal) const {
+  if (!speaks()) return;
+  const char* const again =
+      signal == SIGINT ? "Ctrl-C (SIGINT) again, a second from now or later, stops at once without saving"
+                       : "the same signal again changes nothing";
+  const char* const over_progress = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "";
+  say("{}{}: {}; {}", over_progress, name_of_signal(signal), doing_text(place_, step_), again);
+}
+
+void StopSignals::end_at_once() {
+  if (speaks()) say("SIGINT again: stopping at once, without saving");
+  finish_saying();
+  if (!under_mpi_launcher()) raise_by_default(SIGINT);
+  _exit(kFailure + SIGINT);
+}
+
+void StopSignals::enter(Place place, std::int64_t step) {
+  step_ = step;
+  place_ = place;
 }
 
 SignalRequest StopSignals::take() {
-  if (stop_) return SignalRequest::stop;
-  return save_.exchange(false) ? SignalRequest::save : SignalRequest::none;
+  return {.save = save_.exchange(false), .stop = stop_};
 }
 
 }  // namespace granule

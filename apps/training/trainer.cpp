@@ -71,7 +71,9 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
       tensors_(global_tensors(config.model, config.moe, sharded.parameters().plan().world)) {
   if (directory_ != nullptr)
     checkpoints_.emplace(
-        CheckpointOptions{.run_directory = directory->path(), .keep = config.checkpoint.keep});
+        CheckpointOptions{.run_directory = directory->path(),
+                          .keep = config.checkpoint.keep,
+                          .warn = [this](const std::string& line) { tell("warning: " + line); }});
   router_.measure_balance(context, model_.dtype(), config.model.hidden_size);
 }
 
@@ -126,36 +128,23 @@ void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_
   if (config_.log.profile) report.seconds_by_phase = context_.profile().seconds();
 }
 
-void Trainer::record(StepReport& report) {
-  means_.add(report);
-  pace_.add(report.verdict == StepVerdict::apply ? report.losses.ce : std::nan(""));
-  last_ce_ = report.losses.ce;
-  if (directory_ != nullptr) directory_->append_counts(router_.counts());
-  const bool last = report.step == steps_.total;
-  const bool evaluated =
-      data_.validation && steps_.eval_every > 0 && (last || due(report.step, steps_.eval_every));
-  if (evaluated) {
-    report.evaluation = evaluate(context_, model_, *data_.validation,
-                                 {.seq_len = config_.data.seq_len,
-                                  .micro_batch_size = config_.train.micro_batch_size,
-                                  .samples = config_.eval.batches * config_.train.batch_size,
-                                  .mask = DocumentMask{config_.data.document_mask},
-                                  .ranks = &ranks_,
-                                  .units = &sharded_.parameters()});
-  }
-  if (directory_ == nullptr) return;
-  const std::string text = progress_text(report, steps_.total, pace_);
-  const bool skipped = report.verdict != StepVerdict::apply;
-  if (!evaluated && !last && !skipped && !due(report.step, steps_.log_every)) return directory_->status(text);
+nlohmann::ordered_json Trainer::row_of(const StepReport& report) {
+  if (!evaluation_due(report.step) && report.verdict == StepVerdict::apply && report.step != steps_.total &&
+      !due(report.step, steps_.log_every))
+    return {};
   nlohmann::ordered_json row = metrics_row(report);
   means_.put_into(row);
+  return row;
+}
+
+void Trainer::record(const StepReport& report, nlohmann::ordered_json row) {
+  if (directory_ == nullptr) return;
+  const std::string text = progress_text(report, steps_.total, pace_);
+  if (row.is_null()) return directory_->status(text);
+  if (report.evaluation) add_evaluation(row, *report.evaluation);
   directory_->append_metrics(row);
-  directory_->log(text);
-  if (report.evaluation && !std::isfinite(report.evaluation->ce)) {
-    directory_->log(
-        "warning: the validation loss is not finite: the run has diverged; start again from an earlier "
-        "checkpoint with --init-from and a lower optim.lr");
-  }
+  directory_->log_step(text);
+  if (report.evaluation) warn_of_divergence(*report.evaluation);
 }
 
 /// "2 ranks of 1 thread, ep 1, ZeRO 3: going on from step-00000040".
@@ -172,45 +161,80 @@ std::string Trainer::start_text() const {
   return text + fmt::format(": going on from {}", checkpoint_name(done_));
 }
 
-SignalRequest Trainer::agree_on_request(StopSignals& signals, StepReport& report) {
-  std::array<std::int64_t, 2> highest{static_cast<std::int64_t>(signals.take()), report.peak_bytes};
+SignalRequest Trainer::agree_on_request(StopSignals& signals, std::int64_t& peak_bytes) {
+  const SignalRequest mine = signals.take();
+  // Ranks may have had different signals: that of the first rank counts where it has one.
+  constexpr std::int64_t kFirstRank = 1 << 16;
+  const std::int64_t stop = mine.stop == 0 ? 0 : mine.stop + (ranks_.rank() == 0 ? kFirstRank : 0);
+  std::array<std::int64_t, 3> highest{stop, mine.save ? 1 : 0, peak_bytes};
   ranks_.all_reduce(std::span(highest), ReduceOp::max, "step end").wait();
-  report.peak_bytes = highest[1];
-  return static_cast<SignalRequest>(highest[0]);
+  peak_bytes = highest[2];
+  return {.save = highest[1] != 0, .stop = static_cast<int>(highest[0] % kFirstRank)};
 }
 
-void Trainer::run(StopSignals& signals, Watchdog& watchdog) {
-  if (directory_ != nullptr) {
-    directory_->open_records(
-        {model_.moe_layers(), model_.moe().n_routed_experts, begun_.step + 1}, done_,
-        config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
-  }
+void Trainer::open_records() {
+  if (directory_ == nullptr) return;
+  directory_->open_records(
+      {model_.moe_layers(), model_.moe().n_routed_experts, begun_.step + 1}, done_,
+      config_.log.tensorboard ? RunDirectory::TensorBoard::yes : RunDirectory::TensorBoard::no);
+}
+
+void Trainer::save_on_request(StopSignals& signals) {
+  if (saved_ != done_) save();
+  signals.forget_saves();
+}
+
+SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
+  signals.enter(StopSignals::Place::step, done_ + 1);
+  StepReport report = step(done_ + 1);
+  watchdog.step_took(report.seconds);
+  SignalRequest request = agree_on_request(signals, report.peak_bytes);
+  means_.add(report);
+  pace_.add(report.verdict == StepVerdict::apply ? report.losses.ce : std::nan(""));
+  last_ce_ = report.losses.ce;
+  if (directory_ != nullptr) directory_->append_counts(router_.counts());
+  done_ = report.step;
+  const nlohmann::ordered_json row = row_of(report);
+  const bool evaluates = evaluation_due(done_) && request.stop == 0 && !guard_.gives_up();
+  row_to_evaluate_ = evaluation_due(done_) ? row.dump() : std::string();
+  // The row of a step that is saved must be on the disk too, or else in the checkpoint.
+  if (!evaluates) record(report, row);
+  if (guard_.gives_up()) give_up(report);
+  if (request.save || due(done_, steps_.checkpoint_every) || (complete() && evaluates))
+    save_on_request(signals);
+  if (!evaluates) return request;
+  report.evaluation = evaluate_between_signals(signals, request);
+  signals.enter(StopSignals::Place::step, done_);
+  record(report, row);
+  if (report.evaluation) row_to_evaluate_.clear();
+  return request;
+}
+
+int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
+  open_records();
   loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
                                      loader_options(config_, ranks_, samples_after(done_)));
   tell(start_text());
   if (!complete()) {
     for (const std::string& note : notes_) tell(note);
   }
-  SignalRequest request = SignalRequest::none;
+  SignalRequest request = make_up_evaluation(signals);
   const std::int64_t first = done_;
   pace_ = Pace();
-  while (!complete() && request != SignalRequest::stop) {
-    StepReport report = step(done_ + 1);
-    watchdog.step_took(report.seconds);
-    request = agree_on_request(signals, report);
-    record(report);
-    if (report.evaluation) request = std::max(request, agree_on_request(signals, report));  // that took long
-    if (done_ == first) tell(memory_text(context_.memory()));
-    done_ = report.step;
-    if (guard_.gives_up()) give_up(report);
-    if (request == SignalRequest::save || due(done_, steps_.checkpoint_every)) {
-      save();
-      signals.forget_saves();
-    }
+  while (!complete() && request.stop == 0) {
+    request = advance(signals, watchdog);
+    if (done_ == first + 1) tell(memory_text(context_.memory()));
   }
-  if (saved_ != done_) save();
-  if (request == SignalRequest::stop)
-    tell(fmt::format("stopped by a signal after step {}; --resume goes on", done_));
+  if (done_ != first && saved_ != done_) save();
+  std::int64_t unused = 0;
+  if (request.stop == 0) request = agree_on_request(signals, unused);  // of the last save
+  if (request.stop != 0) {
+    tell(saved_ < 0
+             ? fmt::format("stopped by a signal before the first step ({})", name_of_signal(request.stop))
+             : fmt::format("stopped by a signal after step {} ({}); --resume goes on", done_,
+                           name_of_signal(request.stop)));
+  }
+  return request.stop;
 }
 
 void Trainer::give_up(const StepReport& last) const {
@@ -275,6 +299,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   check_resumable(before, config_, source);
   load_state(checkpoint);
   take_records_from(saved);
+  row_to_evaluate_ = saved.value("row_to_evaluate", std::string());
   done_ = saved_ = checkpoint.step();
   note_learning_rate(before);
   if (checkpoints_) checkpoints_->resumed_from(saved_);

@@ -40,10 +40,10 @@ class Trainer {
   [[nodiscard]] std::int64_t total() const { return steps_.total; }
   /// Cross-entropy of the last step that this object took.
   [[nodiscard]] std::optional<double> last_ce() const { return last_ce_; }
-  /// Trains to the last step or a signal, saves, and returns; the last checkpoint is of the last step done.
-  /// Throws exit code 77, without saving, when train.max_skips steps in a row had to be skipped.
-  /// The watchdog hears how long steps take.
-  void run(StopSignals& signals, Watchdog& watchdog);
+  /// Trains to the last step or a signal, saves, and returns the signal that all ranks stopped for; 0: none.
+  /// The last checkpoint is of the last step done. Throws exit code 77, without saving, when train.max_skips
+  /// steps in a row had to be skipped. The watchdog hears how long steps take.
+  int run(StopSignals& signals, Watchdog& watchdog);
 
  private:
   [[nodiscard]] StepReport step(std::int64_t n);
@@ -51,11 +51,28 @@ class Trainer {
   /// Takes the step, unless its loss or gradient says that it must be skipped: then nothing changes.
   void update_parameters(StepReport& report);
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
-  void record(StepReport& report);
+  /// A step with its records, and the save and the evaluation that are due after it, in this order. Returns
+  /// what signals ask for then.
+  [[nodiscard]] SignalRequest advance(StopSignals& signals, Watchdog& watchdog);
+  /// What metrics.jsonl says of a step, but for its evaluation; null where it says nothing.
+  [[nodiscard]] nlohmann::ordered_json row_of(const StepReport& report);
+  void record(const StepReport& report, nlohmann::ordered_json row);
+  void open_records();
   [[nodiscard]] std::string start_text() const;
-  /// What the ranks agree to do after a step, one of them having been asked to.
-  [[nodiscard]] SignalRequest agree_on_request(StopSignals& signals, StepReport& report);
+  /// What the ranks agree to do, one of them having been asked to; each learns the largest `peak_bytes`.
+  [[nodiscard]] SignalRequest agree_on_request(StopSignals& signals, std::int64_t& peak_bytes);
   void save();
+  void save_on_request(StopSignals& signals);
+
+  // trainer_evaluation.cpp
+  [[nodiscard]] bool evaluation_due(std::int64_t step) const;
+  /// Nothing when a signal stops the run meanwhile; one that asks for a save has it between two
+  /// micro-batches. `request` becomes what signals ask for at the end.
+  [[nodiscard]] std::optional<Evaluation> evaluate_between_signals(StopSignals& signals,
+                                                                   SignalRequest& request);
+  /// The evaluation that a job did not come to after it had saved the last step: made up for on resume.
+  [[nodiscard]] SignalRequest make_up_evaluation(StopSignals& signals);
+  void warn_of_divergence(const Evaluation& evaluation);
   void tell(const std::string& line);
   [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
@@ -93,6 +110,7 @@ class Trainer {
   std::vector<std::string> notes_;  // to be said before the first step
   std::int64_t done_ = 0;           // steps
   std::int64_t saved_ = -1;         // step of the newest checkpoint
+  std::string row_to_evaluate_;     // of the last step in metrics.jsonl, where its evaluation is still due
 };
 
 }  // namespace granule

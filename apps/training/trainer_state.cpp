@@ -37,6 +37,7 @@ void Trainer::load_state(const Checkpoint& checkpoint) {
 void Trainer::add_records_to(nlohmann::json& sections) const {
   sections["step_guard"] = to_json(guard_.state());
   sections["means"] = means_.saved();
+  if (!row_to_evaluate_.empty()) sections["row_to_evaluate"] = row_to_evaluate_;
   if (begun_ != RunPosition{}) sections["begun"] = granule::to_json(begun_);
   if (!provenance_.is_null()) sections["provenance"] = provenance_;
 }

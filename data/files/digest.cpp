@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "core/error.hpp"
+#include "core/interruption.hpp"
 
 namespace granule {
 namespace {
@@ -46,6 +47,7 @@ std::string digest_file(const std::filesystem::path& path) {
   std::vector<char> chunk(kChunk);
   while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {
     digest.add(std::as_bytes(std::span(chunk)).first(static_cast<std::size_t>(file.gcount())));
+    interruption_point();
   }
   if (file.bad() || !file.eof()) user_error("reading failed", path.string(), "check the disk");
   return digest.finish();

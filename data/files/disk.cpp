@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,9 @@ int Disk::unlink(const char* path) {
 int Disk::rmdir(const char* path) {
   return ::rmdir(path);
 }
+int Disk::flock(int fd, int operation) {
+  return ::flock(fd, operation);
+}
 int Disk::statvfs(const char* path, struct ::statvfs* status) {
   return ::statvfs(path, status);
 }
@@ -51,9 +55,13 @@ Disk& Disk::system() {
 
 void throw_errno(std::string_view action, const fs::path& path) {
   const int error = errno;
-  const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  io_error(fmt::format("cannot {}: {}", action, std::strerror(error)), path.string(),
-           full ? "free some space" : "check the disk and its permissions");
+  io_error(fmt::format("cannot {}: {}", action, std::strerror(error)), path.string(), advice_for(error));
+}
+
+std::string_view advice_for(int error) {
+  if (error == EFBIG) return "raise the limit for the size of a file (ulimit -f)";
+  if (error == ENOSPC || error == EDQUOT) return "free some space";
+  return "check the disk and its permissions";
 }
 
 fs::path parent_of(const fs::path& path) {
@@ -68,9 +76,11 @@ void sync_directory(const fs::path& directory, Disk& disk) {
     result = disk.fsync(fd);
   } while (result != 0 && errno == EINTR);
   const int error = errno;
+  // Some file systems have no such call for directories, and answer in one of these ways.
+  const bool failed = result != 0 && error != EINVAL && error != EBADF && error != EOPNOTSUPP;
   const bool closed = disk.close(fd) == 0 || errno == EINTR;
-  if (result != 0) errno = error;
-  if (result != 0 || !closed) throw_errno("make the directory durable", directory);
+  if (failed) errno = error;
+  if (failed || !closed) throw_errno("make the directory durable", directory);
 }
 
 void rename_durably(const fs::path& from, const fs::path& to, Disk& disk) {
@@ -84,23 +94,58 @@ void make_directory(const fs::path& directory, Disk& disk) {
   sync_directory(parent_of(directory), disk);
 }
 
+namespace {
+
+/// Removes a tree as far as it can be, and keeps the first failure.
+class Removal {
+ public:
+  explicit Removal(Disk& disk) : disk_(&disk) {}
+
+  void file(const fs::path& path) { note(disk_->unlink(path.c_str()), "remove the file", path); }
+  void tree(const fs::path& tree) {
+    std::error_code error;
+    for (fs::directory_iterator entry(tree, error), end; !error && entry != end; entry.increment(error)) {
+      std::error_code ignored;
+      if (entry->symlink_status(ignored).type() == fs::file_type::directory) {
+        this->tree(entry->path());
+      } else {
+        file(entry->path());
+      }
+    }
+    note(disk_->rmdir(tree.c_str()), "remove the directory", tree);
+  }
+  void finish() const {
+    if (error_ == 0) return;
+    errno = error_;
+    throw_errno(action_, path_);
+  }
+
+ private:
+  void note(int result, std::string_view action, const fs::path& path) {
+    if (result == 0 || errno == ENOENT || error_ != 0) return;
+    error_ = errno;
+    action_ = action;
+    path_ = path;
+  }
+
+  Disk* disk_;
+  int error_ = 0;
+  std::string_view action_;
+  fs::path path_;
+};
+
+}  // namespace
+
 void remove_tree(const fs::path& tree, const fs::path& first, Disk& disk) {
+  Removal removal(disk);
   std::error_code error;
   if (fs::is_symlink(tree, error)) {
-    if (disk.unlink(tree.c_str()) != 0) throw_errno("remove the link", tree);
-    return;
+    removal.file(tree);
+  } else {
+    if (!first.empty()) removal.file(tree / first);
+    removal.tree(tree);
   }
-  if (!first.empty() && disk.unlink((tree / first).c_str()) != 0 && errno != ENOENT) {
-    throw_errno("remove the file", tree / first);
-  }
-  for (fs::directory_iterator entry(tree, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->symlink_status().type() == fs::file_type::directory) {
-      remove_tree(entry->path(), {}, disk);
-    } else if (disk.unlink(entry->path().c_str()) != 0) {
-      throw_errno("remove the file", entry->path());
-    }
-  }
-  if (disk.rmdir(tree.c_str()) != 0) throw_errno("remove the directory", tree);
+  removal.finish();
 }
 
 void try_remove_tree(const fs::path& tree, Disk& disk) noexcept {

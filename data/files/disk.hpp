@@ -23,6 +23,7 @@ class Disk {
   virtual int mkdir(const char* path);
   virtual int unlink(const char* path);
   virtual int rmdir(const char* path);
+  virtual int flock(int fd, int operation);
   virtual int statvfs(const char* path, struct ::statvfs* status);
 
   [[nodiscard]] static Disk& system();
@@ -30,18 +31,21 @@ class Disk {
 
 /// The directory a path is in, "." for a bare name.
 [[nodiscard]] std::filesystem::path parent_of(const std::filesystem::path& path);
-/// Makes the entries of a directory durable.
+/// Makes the entries of a directory durable, where the file system lets a program do that.
 void sync_directory(const std::filesystem::path& directory, Disk& disk);
 /// Renames within one file system and makes that durable. A directory replaces an empty one, nothing else.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to, Disk& disk);
 /// Its parent must exist.
 void make_directory(const std::filesystem::path& directory, Disk& disk);
 /// `first` is the entry of `tree` to be removed before all others. Symbolic links are removed, not followed.
+/// What can be removed is, before the first failure is thrown.
 void remove_tree(const std::filesystem::path& tree, const std::filesystem::path& first, Disk& disk);
 /// As remove_tree, for clean-up after a failure that is already being reported: its own failures are of no
 /// interest.
 void try_remove_tree(const std::filesystem::path& tree, Disk& disk) noexcept;
 
+/// What to do about an errno of a write.
+[[nodiscard]] std::string_view advice_for(int error);
 /// Throws io_error for the current errno: "cannot <action>: <cause> (<path>): <advice>".
 [[noreturn]] void throw_errno(std::string_view action, const std::filesystem::path& path);
 

@@ -1,6 +1,8 @@
 #include "data/files/output_directory.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include <fcntl.h>
@@ -10,6 +12,7 @@
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "data/files/paths.hpp"
+#include "data/files/run_lock.hpp"
 
 namespace granule {
 namespace {
@@ -41,7 +44,7 @@ void require_new_or_empty(const fs::path& out) {
 
 }  // namespace
 
-OutputDirectory::OutputDirectory(const fs::path& out)
+OutputDirectory::OutputDirectory(const fs::path& out, Disk& disk)
     : out_(resolved(out)), partial_(out_.string() + ".partial") {
   require_new_or_empty(out_);
   std::error_code error;
@@ -50,7 +53,7 @@ OutputDirectory::OutputDirectory(const fs::path& out)
     user_error(fmt::format("cannot create the directory: {}", error.message()), partial_.string(),
                "choose another --out");
   }
-  lock();
+  lock(disk);
   try {
     clear();
     write_file(partial_ / kMarker, "");
@@ -60,12 +63,22 @@ OutputDirectory::OutputDirectory(const fs::path& out)
   }
 }
 
-void OutputDirectory::lock() {
+void OutputDirectory::lock(Disk& disk) {
   lock_ = ::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
-  if (lock_ >= 0) ::close(lock_);
-  throw Error(ExitCode::in_use, "another job is writing this output", partial_.string(),
-              "wait for it to end");
+  if (lock_ < 0) {
+    user_error(fmt::format("cannot open the directory: {}", std::strerror(errno)), partial_.string(),
+               "remove it, as its owner, or choose another --out");
+  }
+  int failure = 0;
+  do {
+    failure = disk.flock(lock_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  } while (failure == EINTR);
+  if (failure == EWOULDBLOCK) {
+    ::close(lock_);
+    throw Error(ExitCode::in_use, "another job is writing this output", partial_.string(),
+                "wait for it to end");
+  }
+  if (failure != 0) missing_lock_ = missing_lock_text(partial_, failure);
 }
 
 void OutputDirectory::clear() const {

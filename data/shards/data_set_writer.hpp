@@ -33,6 +33,7 @@ struct SplitCounts {
 struct DataSetReport {
   SplitCounts train, val;
   std::int64_t unknown_tokens = 0;  ///< of those, ids of text that the tokenizer has no token for
+  std::string missing_lock{};       ///< why the output is not locked; empty where it is
 };
 
 /// Whether document `index` (from 0, in the order of the source) is held back for validation. A fixed choice
@@ -58,7 +59,9 @@ class DataSetWriter {
   /// Call after the last part of a document.
   void next_document() { ++index_; }
 
-  [[nodiscard]] DataSetReport report() const { return {train_.counts, val_.counts}; }
+  [[nodiscard]] DataSetReport report() const {
+    return {.train = train_.counts, .val = val_.counts, .missing_lock = directory_.missing_lock()};
+  }
   /// Writes what is left, copies the tokenizer if there is one, and publishes the directory.
   void finish(const Tokenizer* tokenizer);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/interruption.hpp"
 #include "data/shards/shard.hpp"
 
 namespace granule {
@@ -40,6 +41,7 @@ template <class T>
 std::optional<std::int64_t> first_at_least(const std::byte* data, std::int64_t size, std::uint64_t limit) {
   if (limit > std::numeric_limits<T>::max()) return std::nullopt;
   for (std::int64_t block = 0; block < size; block += kBlock) {
+    interruption_point();
     const std::int64_t end = std::min(size, block + kBlock);
     T largest = 0;
     for (std::int64_t i = block; i < end; ++i) largest = std::max(largest, load<T>(data, i));
@@ -167,6 +169,7 @@ std::optional<std::int64_t> ShardReader::first_bad_id(std::int64_t vocab_size) c
   }
   std::vector<std::int64_t> block;
   for (std::int64_t begin = 0; begin < tokens(); begin += kBlock) {
+    interruption_point();
     block.resize(static_cast<std::size_t>(std::min(kBlock, tokens() - begin)));
     file_->read("data", begin, block);
     const auto bad = std::ranges::find_if(block, [&](std::int64_t id) { return id < 0 || id >= vocab_size; });

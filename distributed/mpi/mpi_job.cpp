@@ -94,11 +94,12 @@ MpiJob::~MpiJob() {
 }
 
 void MpiJob::abort(ExitCode code, std::string_view message) const {
+  // First: who reads stderr may not do so any more.
+  end_process_soon(code);
+  end_launcher_later();
   fmt::print(stderr, "{}", fmt::format("granule: error: rank {}: {}\n", rank_, message));
   std::fflush(stdout);
   std::fflush(stderr);
-  end_process_soon(code);
-  end_launcher_later();
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::abort();  // MPI_Abort does not return
 }

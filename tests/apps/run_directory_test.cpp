@@ -117,3 +117,15 @@ TEST_CASE("a fresh start in the directory of a job that runs names the job") {
     CHECK_THAT(error.what(), Catch::Contains("another job"));
   }
 }
+
+TEST_CASE("a failed start leaves a link to checkpoints on another disk where it was") {
+  const TempDir temp;
+  fs::create_directory(temp / "big");
+  fs::create_directory(temp / "run");
+  fs::create_directory_symlink(temp / "big", temp / "run/checkpoints");
+  for (int i = 0; i < 2; ++i) {
+    RunDirectory directory(temp / "run", RunDirectory::Open::resume);
+    directory.log("fails at once");
+  }
+  CHECK(fs::is_symlink(temp / "run/checkpoints"));
+}

@@ -497,3 +497,22 @@ TEST_CASE("a file system that does not tell its free space is not refused") {
     CHECK_NOTHROW(require_room("/", 1 << 30, 3, 100, disk));
   }
 }
+
+TEST_CASE("room is looked for on the disk that the checkpoints are on, where they are a link too") {
+  class Asked : public Disk {
+   public:
+    fs::path place;
+    int statvfs(const char* path, struct ::statvfs* status) override {
+      place = fs::canonical(path);
+      return Disk::statvfs(path, status);
+    }
+  } disk;
+  const TempDir dir;
+  fs::create_directories(dir / "big");
+  fs::create_directories(dir / "run");
+  require_room(dir / "run", 1, 1, 1, disk);
+  CHECK(disk.place == fs::canonical(dir / "run"));
+  fs::create_directory_symlink(dir / "big", dir / "run/checkpoints");
+  require_room(dir / "run", 1, 1, 1, disk);
+  CHECK(disk.place == fs::canonical(dir / "big"));
+}

@@ -135,6 +135,7 @@ ProgramResult RunningProgram::wait() {
     std::this_thread::sleep_for(kPoll);
   }
   result.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+  result.signal = WIFSIGNALED(status_) ? WTERMSIG(status_) : 0;
   result.out = out();
   result.err = err();
   return result;

@@ -23,6 +23,7 @@ struct ProgramOptions {
 
 struct ProgramResult {
   int exit_code = -1;  ///< 128 + n when signal n ended the program, as in a shell
+  int signal = 0;      ///< that ended the program; 0: none
   bool timed_out = false;
   std::string out;
   std::string err;

@@ -73,6 +73,7 @@ void run(Arguments arguments) {
       text, *tokenizer, arguments.build,
       [&](const DataSetReport& so_far) { progress.show(describe(text, so_far, seconds())); },
       arguments.bos ? AddBos::yes : AddBos::no);
+  if (!report.missing_lock.empty()) progress.say("warning: " + report.missing_lock);
   progress.say(fmt::format("{}  in {:.1f} s", describe(text, report, seconds()), seconds()));
   progress.say(fmt::format("{}: train {} tokens, val {} tokens", arguments.build.out.string(),
                            report.train.tokens, report.val.tokens));

@@ -61,6 +61,7 @@ void run(Arguments arguments) {
   Progress progress;
   const DataSetReport report = import_tokens(
       options, tokenizer.get(), [&](const DataSetReport& so_far) { progress.show(describe(so_far)); });
+  if (!report.missing_lock.empty()) progress.say("warning: " + report.missing_lock);
   progress.say(fmt::format("{}: {}: train {} tokens, val {} tokens", options.set.out.string(),
                            describe(report), report.train.tokens, report.val.tokens));
   nlohmann::ordered_json json{{"out", options.set.out.string()}, {"format", arguments.format}};

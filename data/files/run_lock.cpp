@@ -1,7 +1,8 @@
-#include "distributed/run_lock.hpp"
+#include "data/files/run_lock.hpp"
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <thread>
 
@@ -32,17 +33,15 @@ std::string owner_of(int fd) {
   return owner.empty() ? "an unknown process" : owner;
 }
 
-bool lock(int fd, std::chrono::milliseconds patience) {
+/// 0 when it is locked, else the errno of the last try.
+int lock(int fd, std::chrono::milliseconds patience, Disk& disk) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return false;
-    if (std::chrono::steady_clock::now() >= deadline) {
-      errno = EWOULDBLOCK;
-      return false;
-    }
+  while (disk.flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR) return errno;
+    if (std::chrono::steady_clock::now() >= deadline) return EWOULDBLOCK;
     std::this_thread::sleep_for(kPause);
   }
-  return true;
+  return 0;
 }
 
 void write_owner(int fd, const std::filesystem::path& path) {
@@ -55,16 +54,23 @@ void write_owner(int fd, const std::filesystem::path& path) {
 
 }  // namespace
 
-RunLock::RunLock(const std::filesystem::path& directory, std::chrono::milliseconds patience) {
+std::string missing_lock_text(const std::filesystem::path& path, int error) {
+  return fmt::format(
+      "cannot lock {}: {}; the file system may have no locks: make sure that no other job writes here",
+      path.string(), std::strerror(error));
+}
+
+RunLock::RunLock(const std::filesystem::path& directory, std::chrono::milliseconds patience, Disk& disk) {
   const std::filesystem::path path = directory / ".lock";
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) throw_errno("create the lock", path);
   try {
-    if (!lock(fd_, patience)) {
-      if (errno != EWOULDBLOCK) throw_errno("take the lock", path);
+    const int failure = lock(fd_, patience, disk);
+    if (failure == EWOULDBLOCK) {
       throw Error(ExitCode::in_use, fmt::format("another job uses the directory: {}", owner_of(fd_)),
                   directory.string(), "wait for it to end or choose another directory");
     }
+    if (failure != 0) missing_ = missing_lock_text(path, failure);
     write_owner(fd_, path);
   } catch (...) {
     ::close(fd_);

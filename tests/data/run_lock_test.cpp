@@ -1,7 +1,9 @@
-#include "distributed/run_lock.hpp"
+#include "data/files/run_lock.hpp"
 
 #include <array>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -118,4 +120,25 @@ TEST_CASE("a program started by the owner does not inherit the lock") {
     sleeper.emplace([] { execlp("sleep", "sleep", "30", nullptr); });
   }
   CHECK_NOTHROW(RunLock(dir.path(), 2s));  // between fork and exec the child still has it
+}
+
+TEST_CASE("a file system without locks is told, and only a lock that another job has is in use") {
+  class Lockless : public granule::Disk {
+   public:
+    int error = 0;
+    int flock(int, int) override {
+      errno = error;
+      return -1;
+    }
+  } disk;
+  const TempDir dir;
+  CHECK(RunLock(dir.path()).missing().empty());
+  for (const int error : {ENOSYS, ENOLCK, EOPNOTSUPP, EINVAL, EIO}) {
+    disk.error = error;
+    const RunLock lock(dir.path(), 0ms, disk);
+    CHECK_THAT(lock.missing(), Catch::Contains(".lock: " + std::string(std::strerror(error))) &&
+                                   Catch::Contains("make sure that no other job writes here"));
+  }
+  disk.error = EWOULDBLOCK;
+  CHECK_THROWS_WITH(RunLock(dir.path(), 0ms, disk), Catch::Contains("another job uses the directory"));
 }
