@@ -124,7 +124,6 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, DigestC
   const bool goes_on = arguments.resume && !list_checkpoints(arguments.out).empty();
   settle_vocabulary(input.config, *input.data, files ? files->tokenizer_sha256() : std::string(),
                     files || goes_on ? VocabularyOf::model : VocabularyOf::config);
-  if (ranks.rank() == 0) warn_of_data(input.config, input.data->train);
   return input;
 }
 
@@ -139,6 +138,7 @@ RunInput read_together(Communicator& ranks, const Hosts& hosts, const TrainArgum
                      {.config = input.config,
                       .data = input.data ? &*input.data : nullptr,
                       .start = files ? &*files : nullptr});
+  if (ranks.rank() == 0 && input.data) warn_of_data(input.config, input.data->train);
   return input;
 }
 

@@ -4,6 +4,7 @@
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "data/imports/token_import.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
