@@ -11,6 +11,7 @@
 #define EIGEN_GEMM_TO_COEFFBASED_THRESHOLD 1
 #include <Eigen/Core>
 #include <algorithm>
+#include <vector>
 
 #include "core/error.hpp"
 
@@ -67,17 +68,78 @@ void product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, Matr
   product_eigen(m, n, k, a, b, c);
 }
 
+/// How a library wants its rows, so that it sums all of them in one order: what is left over of its blocks
+/// it sums in another one, and products of few rows too.
+struct RowBlocks {
+  std::int64_t block = 1;  // rows that are summed together: the rest is summed in another order
+  std::int64_t least = 2;  // products of fewer rows are too
+  std::int64_t most = 0;   // products of more rows may be, but for twice as many; 0: never
+};
+
+template <class T>
+RowBlocks row_blocks() {
+#ifdef GRANULE_WITH_ONEDNN
+  if constexpr (std::is_same_v<T, float>) {
+    static const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
+    const auto has = [](unsigned set) { return (isa & set) == set; };
+    // With AVX-512 a kernel of its own multiplies 2 to 15 rows by a transposed matrix. With AVX2 six rows are
+    // a block, and more than 48 rows may be cut where no block ends.
+    if (has(dnnl_cpu_isa_avx512_core)) return {.least = 16};
+    if (has(dnnl_cpu_isa_avx)) return {.block = 6, .least = 6, .most = 48};
+    return {};
+  }
+#endif
+  return {.block = 4, .least = 4};
+}
+
+/// How many of the first m rows are summed alike when they are given to the library as they are.
+std::int64_t alike_rows(const RowBlocks& rows, std::int64_t m) {
+  if (m < rows.least) return 0;
+  if (rows.most > 0 && m > rows.most) return m < 2 * rows.most ? rows.most : 2 * rows.most;
+  return m - m % rows.block;
+}
+
+/// The last rows of a product, filled up with rows of zeros until the library sums them like all others.
+template <class T>
+void filled_up_product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+                       MatrixOut<T> c) {
+  const RowBlocks rows = row_blocks<T>();
+  const std::int64_t filled = std::max(rows.least, rows.block);
+  thread_local std::vector<T> left, out;
+  left.assign(static_cast<std::size_t>(filled * k), T(0));
+  out.resize(static_cast<std::size_t>(filled * n));
+  const bool transposed = a.transpose == Transpose::yes;
+  for (std::int64_t i = 0; i < (transposed ? k : m); ++i) {
+    std::copy_n(a.data + i * a.pitch, transposed ? m : k, left.data() + i * (transposed ? filled : k));
+  }
+  for (std::int64_t i = 0; i < filled; ++i) {
+    if (c.beta != 0.0 && i < m) std::copy_n(c.data + i * c.pitch, n, out.data() + i * n);
+    if (c.beta != 0.0 && i >= m) std::fill_n(out.data() + i * n, n, T(0));
+  }
+  product<T>(filled, n, k, {left.data(), transposed ? filled : k, a.transpose}, b, {out.data(), n, c.beta});
+  for (std::int64_t i = 0; i < m; ++i) std::copy_n(out.data() + i * n, n, c.data + i * c.pitch);
+}
+
+template <class T>
+MatrixIn<T> rows_from(MatrixIn<T> a, std::int64_t row) {
+  a.data += a.transpose == Transpose::yes ? row : row * a.pitch;
+  return a;
+}
+
 /// Rows and columns of a tile: large enough for the library to reach its speed, small enough that the usual
 /// products of a model give every core some.
 struct Tile {
   std::int64_t rows, columns;
 };
+/// How many tiles there are along m or n. A short rest belongs to the last tile: few rows are slow.
+std::int64_t tiles(std::int64_t extent, std::int64_t tile) {
+  constexpr std::int64_t kShort = 16;
+  return std::max<std::int64_t>(1, (extent + tile - kShort) / tile);
+}
 Tile tile_of(std::int64_t m, std::int64_t n) {
   constexpr std::int64_t kWanted = 8, kRows = 256, kColumns = 1024, kLeast = 64;
   Tile tile{std::min(m, kRows), std::min(n, kColumns)};
-  const auto count = [&] {
-    return ((m + tile.rows - 1) / tile.rows) * ((n + tile.columns - 1) / tile.columns);
-  };
+  const auto count = [&] { return tiles(m, tile.rows) * tiles(n, tile.columns); };
   while (count() < kWanted && std::max(tile.rows, tile.columns) >= 2 * kLeast) {
     std::int64_t& longer = tile.columns > tile.rows ? tile.columns : tile.rows;
     longer = (longer / 2 + 15) / 16 * 16;
@@ -88,8 +150,8 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
 }  // namespace
 
 template <class T>
-void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-                 MatrixOut<T> c) {
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b, MatrixOut<T> c,
+                 OneRow one_row) {
   if (m == 0 || n == 0) return;
   if (k == 0) {
     if (c.beta == 0.0) {
@@ -97,33 +159,40 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, 
     }
     return;
   }
-  product(m, n, k, a, b, c);
+  const RowBlocks rows = row_blocks<T>();
+  if (m == 1 && one_row == OneRow::alone) return product(m, n, k, a, b, c);
+  for (std::int64_t done = 0; done < m;) {
+    const std::int64_t alike = alike_rows(rows, m - done);
+    const MatrixOut<T> out{c.data + done * c.pitch, c.pitch, c.beta};
+    if (alike == 0) return filled_up_product(m - done, n, k, rows_from(a, done), b, out);
+    product(alike, n, k, rows_from(a, done), b, out);
+    done += alike;
+  }
 }
 
 template <class T>
 void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-          MatrixOut<T> c) {
+          MatrixOut<T> c, OneRow one_row) {
   if (m == 0 || n == 0) return;
   const Tile tile = tile_of(m, n);
-  const std::int64_t across = (n + tile.columns - 1) / tile.columns;
-  const std::int64_t down = (m + tile.rows - 1) / tile.rows;
+  const std::int64_t across = tiles(n, tile.columns), down = tiles(m, tile.rows);
   pool.run(across * down, [&](std::int64_t task) {
-    const std::int64_t i = task / across * tile.rows, j = task % across * tile.columns;
-    MatrixIn<T> left = a, right = b;
-    left.data += a.transpose == Transpose::yes ? i : i * a.pitch;
+    const std::int64_t row = task / across, column = task % across;
+    const std::int64_t i = row * tile.rows, j = column * tile.columns;
+    MatrixIn<T> right = b;
     right.data += b.transpose == Transpose::yes ? j * b.pitch : j;
-    gemm_serial(std::min(tile.rows, m - i), std::min(tile.columns, n - j), k, left, right,
-                MatrixOut<T>{c.data + i * c.pitch + j, c.pitch, c.beta});
+    gemm_serial(row == down - 1 ? m - i : tile.rows, column == across - 1 ? n - j : tile.columns, k,
+                rows_from(a, i), right, MatrixOut<T>{c.data + i * c.pitch + j, c.pitch, c.beta}, one_row);
   });
 }
 
 template void gemm_serial(std::int64_t, std::int64_t, std::int64_t, MatrixIn<float>, MatrixIn<float>,
-                          MatrixOut<float>);
+                          MatrixOut<float>, OneRow);
 template void gemm_serial(std::int64_t, std::int64_t, std::int64_t, MatrixIn<double>, MatrixIn<double>,
-                          MatrixOut<double>);
+                          MatrixOut<double>, OneRow);
 template void gemm(ThreadPool&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<float>, MatrixIn<float>,
-                   MatrixOut<float>);
+                   MatrixOut<float>, OneRow);
 template void gemm(ThreadPool&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<double>, MatrixIn<double>,
-                   MatrixOut<double>);
+                   MatrixOut<double>, OneRow);
 
 }  // namespace granule

@@ -1,5 +1,6 @@
 // Matrix products on the CPU: oneDNN for float32, Eigen for float64 and where oneDNN is switched off. The
-// libraries run on one thread each; the product is cut into tiles by its shape alone.
+// libraries run on one thread each; the product is cut into tiles by its shape alone. Equal rows of A give
+// equal rows of C, bit for bit, wherever they stand and whatever stands beside them.
 #pragma once
 #include <cstdint>
 
@@ -25,14 +26,20 @@ struct MatrixOut {
   double beta = 0.0;
 };
 
-/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T: float, double.
-template <class T>
-void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-                 MatrixOut<T> c);
+/// How a product of one row is computed: with the bits that the row would have among others, or by the
+/// library's matrix-vector product, several times as fast in float32, whose bits may differ.
+enum class OneRow : bool { like_others, alone };
 
-/// The same on all threads of the pool; the result does not depend on their number.
+/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T: float, double.
+/// A row of C has the same bits for every m, but for OneRow::alone.
+template <class T>
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b, MatrixOut<T> c,
+                 OneRow one_row = OneRow::like_others);
+
+/// The same on all threads of the pool; the result does not depend on their number. From 128 columns on these
+/// are cut into tiles by m too, so that a row's bits may depend on m, but not on where it stands.
 template <class T>
 void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-          MatrixOut<T> c);
+          MatrixOut<T> c, OneRow one_row = OneRow::alone);
 
 }  // namespace granule

@@ -11,6 +11,8 @@ namespace granule {
 namespace {
 
 constexpr std::int64_t kQueries = 64;  // rows of P held at once
+// Of equal sequences the products are equal as a whole; that of one token which is generated is to be fast.
+constexpr OneRow kOneRow = OneRow::alone;
 
 /// Pointers into the matrices of one sequence and one query head; rows are `pitch` elements apart.
 template <class T>
@@ -67,7 +69,7 @@ struct Block {
 template <class T>
 void scores(const Attention& a, const Head<T>& h, const Block& b, const T* q, T* s) {
   gemm_serial<T>(b.rows, b.keys, a.qk_dim, {q, h.q_pitch},
-                 {h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes}, {s, b.keys});
+                 {h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes}, {s, b.keys}, kOneRow);
 }
 
 /// q, y and log_sum (or nullptr) point at the block's first query.
@@ -81,7 +83,7 @@ void forward_block(const Attention& a, const Head<T>& h, const Block& b, const T
     if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(sum);
   }
   gemm_serial<T>(b.rows, a.v_dim, b.keys, {p, b.keys}, {h.v + b.begin * h.v_pitch, h.v_pitch},
-                 {y, a.heads * a.v_dim});
+                 {y, a.heads * a.v_dim}, kOneRow);
 }
 
 /// Those of one sequence, or nullptr where nothing is masked.
@@ -123,14 +125,14 @@ struct BackwardHead {
     const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
     scores(a, h, b, q, p);
     gemm_serial<T>(b.rows, b.keys, a.v_dim, {dy_rows, out},
-                   {h.v + b.begin * h.v_pitch, h.v_pitch, Transpose::yes}, {dp, b.keys});
+                   {h.v + b.begin * h.v_pitch, h.v_pitch, Transpose::yes}, {dp, b.keys}, kOneRow);
     for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
     gemm_serial<T>(b.rows, a.qk_dim, b.keys, {dp, b.keys}, {h.k + b.begin * h.k_pitch, h.k_pitch},
-                   {dq + b.first * w, w, query_beta});
+                   {dq + b.first * w, w, query_beta}, kOneRow);
     gemm_serial<T>(b.keys, a.qk_dim, b.rows, {dp, b.keys, Transpose::yes}, {q, h.q_pitch},
-                   {dk + b.begin * w, w, key_beta});
+                   {dk + b.begin * w, w, key_beta}, kOneRow);
     gemm_serial<T>(b.keys, a.v_dim, b.rows, {p, b.keys, Transpose::yes}, {dy_rows, out},
-                   {dv + b.begin * w, w, key_beta});
+                   {dv + b.begin * w, w, key_beta}, kOneRow);
   }
 
   /// Row i of the block: P from its scores into p, dS from dP into dp.

@@ -3,13 +3,29 @@
 #include "core/kernels/matmul.hpp"
 
 namespace granule {
+namespace {
+
+/// Two rows that are equal to the one of x_1D: their product has the bits that every row has among others.
+Tensor twice(const Tensor& x_1D) {
+  const Tensor x_2D = x_1D.empty_like({2, x_1D.shape()[1]});
+  for (const std::int64_t row : {0, 1}) accumulate(x_1D, {x_2D.slice(row * x_1D.numel(), x_1D.shape()), 0.0});
+  return x_2D;
+}
+
+}  // namespace
 
 Tensor Linear::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) const {
   GRANULE_CHECK(x_ND.shape().rank() == 2 && w_OD.shape().rank() == 2 && x_ND.shape()[1] == w_OD.shape()[1],
                 "linear: x {} with w {}, [N, D] and [O, D] are needed", x_ND.shape().str(),
                 w_OD.shape().str());
   Tensor y_NO = x_ND.empty_like({x_ND.shape()[0], w_OD.shape()[0]});
-  matmul(kName, x_ND, Transpose::no, w_OD, Transpose::yes, {y_NO, 0.0});
+  if (x_ND.shape()[0] == 1 && one_row == OneRow::like_others) {
+    const Tensor y_2O = x_ND.empty_like({2, w_OD.shape()[0]});
+    matmul(kName, twice(x_ND), Transpose::no, w_OD, Transpose::yes, {y_2O, 0.0});
+    accumulate(y_2O.slice(0, y_NO.shape()), {y_NO, 0.0});
+  } else {
+    matmul(kName, x_ND, Transpose::no, w_OD, Transpose::yes, {y_NO, 0.0});
+  }
   if (saved != nullptr) saved->x_ND = x_ND;
   return y_NO;
 }

@@ -1,5 +1,6 @@
 // A linear map without bias. N rows (tokens), D in, O out. Its kernel is matmul's.
 #pragma once
+#include "core/kernels/gemm.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -7,6 +8,8 @@ namespace granule {
 /// y_NO = x_ND w_OD^T.   dx_ND = dy_NO w_OD,   dw_OD = dy_NO^T x_ND.
 /// Error in f32 about sqrt(D)·6e-8 of |x||w|.
 struct Linear {
+  OneRow one_row = OneRow::alone;  ///< of a product of one token
+
   static constexpr std::string_view kName = "linear";
   struct Saved {
     Tensor x_ND;

@@ -42,14 +42,16 @@ double forward_cpu(const Tensor& x, const Tensor& w, const std::int32_t* target,
   for (std::int64_t first = 0; first < n; first += chunk) {
     const std::int64_t rows = std::min(chunk, n - first);
     const T* const x_rows = x.data<const T>() + first * d;
-    gemm<T>(pool, rows, v, d, {x_rows, d}, {w.data<const T>(), d, Transpose::yes}, {z, v});
+    gemm<T>(pool, rows, v, d, {x_rows, d}, {w.data<const T>(), d, Transpose::yes}, {z, v},
+            OneRow::like_others);
     parallel_chunks(pool, rows, 8, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         losses[static_cast<std::size_t>(first + i)] = loss_of_row(z + i * v, v, target[first + i]);
       }
     });
     if (saved == nullptr) continue;
-    gemm<T>(pool, rows, d, v, {z, v}, {w.data<const T>(), d}, {saved->dx_ND.data<T>() + first * d, d});
+    gemm<T>(pool, rows, d, v, {z, v}, {w.data<const T>(), d}, {saved->dx_ND.data<T>() + first * d, d},
+            OneRow::like_others);
     gemm<T>(pool, v, d, rows, {z, v, Transpose::yes}, {x_rows, d},
             {saved->dw_VD.data<T>(), d, first == 0 ? 0.0 : 1.0});
   }

@@ -43,6 +43,9 @@ void forward_cpu(const Tensor& x, const Tensor& w13, const Tensor& w2, const Ten
   const Sizes s(w2);
   const std::int64_t d = s.d, f = s.f;
   const std::vector<Piece> pieces = pieces_of(offset);
+  // One row of each: those of a single token, which is generated as a rule and is to be fast.
+  const bool single = std::ranges::all_of(pieces, [](const Piece& piece) { return piece.rows == 1; });
+  const OneRow one_row = single ? OneRow::alone : OneRow::like_others;
   ThreadPool& pool = x.context().pool();
   const Tensor scratch =
       Tensor::empty(x.context(), {pool.size(), kRows * f}, x.dtype(), MemoryCategory::scratch);
@@ -51,10 +54,10 @@ void forward_cpu(const Tensor& x, const Tensor& w13, const Tensor& w2, const Ten
     T* const a = scratch.data<T>() + ThreadPool::thread_index() * kRows * f;
     T* const gate_up = h.data<T>() + begin * 2 * f;
     gemm_serial<T>(rows, 2 * f, d, {x.data<const T>() + begin * d, d},
-                   {w13.data<const T>() + e * 2 * f * d, d, Transpose::yes}, {gate_up, 2 * f});
+                   {w13.data<const T>() + e * 2 * f * d, d, Transpose::yes}, {gate_up, 2 * f}, one_row);
     swiglu_rows(gate_up, rows, f, a);
     gemm_serial<T>(rows, d, f, {a, f}, {w2.data<const T>() + e * d * f, f, Transpose::yes},
-                   {y.data<T>() + begin * d, d});
+                   {y.data<T>() + begin * d, d}, one_row);
   });
 }
 

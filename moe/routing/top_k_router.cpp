@@ -58,7 +58,8 @@ void TopKRouter::leave_losses(const Pass& pass, const Var& x_ND, const Var& logi
 }
 
 Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
-  const Var logits = linear(x_ND, gate_);
+  // Equal tokens choose equally: no score depends on how many tokens there are.
+  const Var logits = linear(x_ND, gate_, OneRow::like_others);
   const Var scores = score(logits);
   const Tensor ids = decided_once(pass, [&] { return select_experts(scores.value, bias(), rule_); });
   leave_losses(pass, x_ND, logits, scores.value, ids);

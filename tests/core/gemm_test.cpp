@@ -205,3 +205,77 @@ TEST_CASE("matmul refuses shapes and types that do not fit and names the operato
   CHECK_THROWS_WITH(product(zeros({2, 3}), zeros({4, 3}, DType::f64), zeros({2, 4})),
                     Catch::Contains("router: f32 times f64 into f32"));
 }
+
+namespace {
+
+/// One row of A among M: row `place` of a product whose other rows are others.
+template <class T>
+Tensor row_of_product(Context& context, const Case& c, std::int64_t place) {
+  const Numbers row = normal_values(c.k, 7);
+  Numbers a = normal_values(c.m * c.k, 8);
+  for (std::int64_t p = 0; p < c.k; ++p)
+    a[static_cast<std::size_t>(c.a == Transpose::yes ? p * c.m + place : place * c.k + p)] =
+        row[static_cast<std::size_t>(p)];
+  const Tensor left = tensor_of(context, {c.m * c.k}, dtype_of<T>, a);
+  const Tensor right = tensor_of(context, {c.k * c.n}, dtype_of<T>, normal_values(c.k * c.n, 9));
+  const Tensor out = Tensor::empty(context, {c.m, c.n}, dtype_of<T>);
+  gemm<T>(context.pool(), c.m, c.n, c.k, {left.data<const T>(), c.a == Transpose::yes ? c.m : c.k, c.a},
+          {right.data<const T>(), c.b == Transpose::yes ? c.k : c.n, c.b}, {out.data<T>(), c.n},
+          OneRow::like_others);
+  return out.slice(place * c.n, {c.n});
+}
+
+/// Every row of A equal: whether all rows of C are, and which they are.
+template <class T>
+bool equal_rows(Context& context, const Case& c, OneRow one_row = OneRow::like_others) {
+  const Numbers row = normal_values(c.k, 7);
+  Numbers a(static_cast<std::size_t>(c.m * c.k));
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const auto m = static_cast<std::size_t>(c.m), k = static_cast<std::size_t>(c.k);
+    a[i] = row[c.a == Transpose::yes ? i / m : i % k];
+  }
+  const Tensor left = tensor_of(context, {c.m * c.k}, dtype_of<T>, a);
+  const Tensor right = tensor_of(context, {c.k * c.n}, dtype_of<T>, normal_values(c.k * c.n, 9));
+  const Tensor out = Tensor::empty(context, {c.m, c.n}, dtype_of<T>);
+  gemm<T>(context.pool(), c.m, c.n, c.k, {left.data<const T>(), c.a == Transpose::yes ? c.m : c.k, c.a},
+          {right.data<const T>(), c.b == Transpose::yes ? c.k : c.n, c.b}, {out.data<T>(), c.n}, one_row);
+  const Tensor first = out.slice(0, {c.n});
+  for (std::int64_t i = 1; i < c.m; ++i)
+    if (!same_bits(out.slice(i * c.n, {c.n}), first)) return false;
+  return true;
+}
+
+template <class T>
+void check_rows(const Case& shape) {
+  Context context;
+  const auto text = [](const Case& c) {
+    return fmt::format("{} m={} n={} k={} {} {}", name_of(dtype_of<T>), c.m, c.n, c.k, int(c.a), int(c.b));
+  };
+  Case c = shape;
+  c.m = 64;
+  const Tensor expected = row_of_product<T>(context, c, 5);
+  for (const std::int64_t m :
+       {1, 2, 3, 4, 5, 7, 12, 15, 16, 17, 31, 63, 65, 95, 97, 127, 129, 257, 271, 301, 513, 600}) {
+    c.m = m;
+    INFO(text(c));
+    CHECK(equal_rows<T>(context, c));
+    CHECK(equal_rows<T>(context, c, OneRow::alone));
+    for (const std::int64_t place : {std::int64_t{0}, m / 2, m - 1})
+      if (c.n < 128) CHECK(same_bits(row_of_product<T>(context, c, place), expected));
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "gemm gives equal rows equal bits wherever they stand, and up to 127 columns however many rows there "
+    "are") {
+  for (const Transpose a : {Transpose::no, Transpose::yes}) {
+    for (const Transpose b : {Transpose::no, Transpose::yes}) {
+      for (const auto& [n, k] : {std::array<std::int64_t, 2>{1, 9}, {3, 8}, {7, 33}, {64, 100}, {130, 20}}) {
+        check_rows<float>({0, n, k, a, b, 0});
+        check_rows<double>({0, n, k, a, b, 0});
+      }
+    }
+  }
+}
