@@ -46,7 +46,10 @@ double still_limit(const WatchdogOptions& options, std::string_view phase,
 }
 
 Watchdog::Watchdog(Communicator& ranks, WatchdogOptions options)
-    : ranks_(ranks), options_(std::move(options)), thread_([this] { watch(); }) {}
+    : ranks_(ranks),
+      listener_([&ledger = ranks.ledger()] { ledger.move(); }),
+      options_(std::move(options)),
+      thread_([this] { watch(); }) {}
 
 Watchdog::~Watchdog() {
   {

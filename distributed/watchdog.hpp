@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/movement.hpp"
 #include "distributed/communicators/communicator.hpp"
 
 namespace granule {
@@ -38,11 +39,12 @@ struct WatchdogOptions {
                                  std::span<const double> step_seconds);
 
 /// One a rank, with a thread of its own, which looks at the rank's ledger: begin_step, begin_phase, every
-/// collective entered and every message of one are moves. A rank that waits for another one stands still as
-/// well, so that every living rank says where it is, and then the job ends by abort() with exit code 75. Time
-/// in which the process itself was stopped does not count: a job that is suspended as a whole goes on. Ends,
-/// before `ranks` does, where all ranks have met: a rank without a watchdog would wait for ever for one that
-/// hangs.
+/// collective entered, every message of one and every movement noted (core/movement.hpp) on the thread that
+/// made the watchdog are moves. So a slow disk is no hang as long as it gives something; a read that stands
+/// still as long as the limit is one. A rank that waits for another one stands still as well, so that every
+/// living rank says where it is, and then the job ends by abort() with exit code 75. Time in which the
+/// process itself was stopped does not count: a job that is suspended as a whole goes on. Ends, before
+/// `ranks` does, where all ranks have met: a rank without a watchdog would wait for ever for one that hangs.
 class Watchdog {
  public:
   Watchdog(Communicator& ranks, WatchdogOptions options);
@@ -65,6 +67,7 @@ class Watchdog {
   [[nodiscard]] bool raise_alarm(const RankStatus& status, double still);
 
   Communicator& ranks_;
+  MovementListener listener_;
   WatchdogOptions options_;
   std::mutex mutex_;  // guards the rest
   std::condition_variable changed_;

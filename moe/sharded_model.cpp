@@ -50,8 +50,10 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
   LossReport losses;
   const std::int64_t micro_batches = totals.micro_batches / ranks().size();
   for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
-    ranks().ledger().begin_phase("gradients");  // each one is a move: all of them may take long
+    // Each phase is a move: all micro-batches together may take long.
+    ranks().ledger().begin_phase("data");
     const MicroBatch batch = next();
+    ranks().ledger().begin_phase("gradients");
     parameters_.begin_micro_batch(micro, micro_batches);
     losses.add(
         train_micro_batch(model_, batch, totals, recompute, {.routing = &record, .units = &parameters_}));

@@ -12,6 +12,7 @@
 
 #include "core/error.hpp"
 #include "core/interruption.hpp"
+#include "core/movement.hpp"
 
 namespace granule {
 namespace {
@@ -48,6 +49,7 @@ std::string digest_file(const std::filesystem::path& path) {
   while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {
     digest.add(std::as_bytes(std::span(chunk)).first(static_cast<std::size_t>(file.gcount())));
     interruption_point();
+    note_movement();
   }
   if (file.bad() || !file.eof()) user_error("reading failed", path.string(), "check the disk");
   return digest.finish();

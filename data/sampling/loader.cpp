@@ -1,12 +1,17 @@
 #include "data/sampling/loader.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/movement.hpp"
 
 namespace granule {
 namespace {
+
+/// How often a thread that waits for data looks whether they move.
+constexpr std::chrono::milliseconds kLook{20};
 
 std::int64_t micro_batches_per_rank(const LoaderOptions& options) {
   GRANULE_CHECK(options.world > 0 && options.rank >= 0 && options.rank < options.world,
@@ -72,6 +77,7 @@ Batch Loader::load(std::int64_t micro_batch) {
 }
 
 void Loader::read_ahead() {
+  const MovementListener listener([this] { ++moved_; });
   try {
     for (std::int64_t micro_batch = 0;; ++micro_batch) {
       {
@@ -93,7 +99,13 @@ void Loader::read_ahead() {
 
 Batch Loader::next() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !ready_.empty() || failure_; });
+  const auto ready = [this] { return !ready_.empty() || failure_; };
+  std::int64_t seen = moved_;
+  while (!changed_.wait_for(lock, kLook, ready)) {
+    const std::int64_t now = moved_;
+    if (now != seen) note_movement();
+    seen = now;
+  }
   if (ready_.empty()) std::rethrow_exception(failure_);
   Batch batch = std::move(ready_.front());
   ready_.pop_front();

@@ -1,6 +1,7 @@
 // Reads the micro-batches of a run ahead of the training thread. Which samples a step uses depends on the
 // position in the run only; a layout decides which rank reads which of the step's micro-batches.
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -43,7 +44,8 @@ class Loader {
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The next micro-batch of this rank; the run has no end. Throws what reading it threw.
+  /// The next micro-batch of this rank; the run has no end. Throws what reading it threw. While it waits,
+  /// movement of the reading thread is noted on the calling one.
   [[nodiscard]] Batch next();
   [[nodiscard]] std::int64_t micro_batches_per_step() const { return per_step_; }
   /// Samples of all ranks in the steps whose micro-batches were all handed out, start_sample included: the
@@ -58,7 +60,8 @@ class Loader {
   MixSampler sampler_;
   LoaderOptions options_;
   std::int64_t per_step_ = 0;
-  std::int64_t taken_ = 0;  // micro-batches handed out
+  std::int64_t taken_ = 0;               // micro-batches handed out
+  std::atomic<std::int64_t> moved_ = 0;  // by the reading thread
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/interruption.hpp"
+#include "core/movement.hpp"
 #include "data/shards/shard.hpp"
 
 namespace granule {
@@ -43,6 +44,7 @@ std::optional<std::int64_t> first_at_least(const std::byte* data, std::int64_t s
   for (std::int64_t block = 0; block < size; block += kBlock) {
     interruption_point();
     const std::int64_t end = std::min(size, block + kBlock);
+    note_movement();
     T largest = 0;
     for (std::int64_t i = block; i < end; ++i) largest = std::max(largest, load<T>(data, i));
     if (largest < limit) continue;
@@ -172,6 +174,7 @@ std::optional<std::int64_t> ShardReader::first_bad_id(std::int64_t vocab_size) c
     interruption_point();
     block.resize(static_cast<std::size_t>(std::min(kBlock, tokens() - begin)));
     file_->read("data", begin, block);
+    note_movement();
     const auto bad = std::ranges::find_if(block, [&](std::int64_t id) { return id < 0 || id >= vocab_size; });
     if (bad != block.end()) return begin + (bad - block.begin());
   }

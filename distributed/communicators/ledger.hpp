@@ -28,7 +28,7 @@ struct RankStatus {
   std::string collective;        ///< the last one entered, as in describe(); empty before the first
   std::string group;             ///< that it ran in
   std::int64_t collectives = 0;  ///< entered so far, in all groups
-  std::int64_t moves = 0;        ///< steps and phases begun, collectives entered, messages of them that moved
+  std::int64_t moves = 0;        ///< steps and phases begun, collectives entered, move() called
 };
 
 class Ledger {
@@ -37,7 +37,8 @@ class Ledger {
   void begin_step(std::int64_t step);
   /// Of a step, or of what is done between steps. Said again, it tells the watchdog that a rank still moves.
   void begin_phase(Phase phase);
-  /// Tells the watchdog that a collective under way still moves.
+  /// Tells the watchdog that what takes long goes on: a message of a collective has moved, data are read or
+  /// built.
   void move();
   [[nodiscard]] std::int64_t step() const;
 

@@ -192,3 +192,18 @@ TEST_CASE("a job under mpirun that is suspended as a whole goes on afterwards") 
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.err, !Contains("has not moved"));
 }
+
+TEST_CASE("work that takes longer than the limit is no hang while it notes that it moves") {
+  Lines lines;
+  const int code = code_of(1, [&](Communicator& ranks, Context&) {
+    const Watchdog watchdog(ranks, {.seconds = 0.4, .say = [&](std::string_view line) { lines.add(line); }});
+    ranks.ledger().begin_step(3);
+    ranks.ledger().begin_phase("data");
+    for (int piece = 0; piece < 15; ++piece) {
+      pause(0.06);
+      note_movement();
+    }
+  });
+  CHECK(code == 0);
+  CHECK(lines.of("rank 0 has not moved").empty());
+}
