@@ -1,10 +1,13 @@
 #include "data/sampling/token_source.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
 
 #include "core/error.hpp"
+#include "core/movement.hpp"
 #include "data/files/digest.hpp"
+#include "data/sampling/token_lengths.hpp"
 #include "data/shards/manifest.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 
@@ -113,6 +116,11 @@ TokenSourceSummary summary_of(const ShardReader& shard) {
 
 }  // namespace
 
+struct TokenSource::Lengths {
+  std::once_flag looked;
+  std::optional<TokenLengths> found;
+};
+
 void TokenSourceSummary::add(const TokenSourceSummary& more, const fs::path& where) {
   tokens += more.tokens;
   add_known(documents, more.documents);
@@ -124,7 +132,7 @@ void TokenSourceSummary::add(const TokenSourceSummary& more, const fs::path& whe
 }
 
 TokenSource::TokenSource(const fs::path& directory, Split split, DigestCheck digests)
-    : directory_(directory), split_(split) {
+    : directory_(directory), split_(split), lengths_(std::make_shared<Lengths>()) {
   require_directory(directory);
   std::error_code error;
   const bool listed = fs::exists(directory / kManifestFile, error);
@@ -260,14 +268,47 @@ std::size_t TokenSource::shard_of(std::int64_t token) const {
 void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
   GRANULE_CHECK(begin >= 0 && begin + std::ssize(out) <= summary_.tokens, "tokens [{}, {}) of {}", begin,
                 begin + std::ssize(out), summary_.tokens);
-  std::size_t shard = shard_of(begin);
+  constexpr std::int64_t kPiece = 1 << 16;  // even on a slow disk soon there
   while (!out.empty()) {
-    const std::int64_t count = std::min<std::int64_t>(std::ssize(out), begins_[shard + 1] - begin);
+    const std::size_t shard = shard_of(begin);
+    const std::int64_t count = std::min({std::ssize(out), begins_[shard + 1] - begin, kPiece});
     shards_[shard].read(begin - begins_[shard], out.first(static_cast<std::size_t>(count)));
+    note_movement();
     out = out.subspan(static_cast<std::size_t>(count));
     begin += count;
-    ++shard;
   }
+}
+
+/// What tokens [begin, end), of a document that begins at token `document`, stand for.
+std::int64_t TokenSource::bytes_between(std::int64_t begin, std::int64_t end, std::int64_t document) const {
+  std::int64_t sum = 0;
+  std::vector<std::int32_t> ids;
+  for (std::int64_t at = begin; at < end; at += std::ssize(ids)) {
+    ids.resize(static_cast<std::size_t>(std::min<std::int64_t>(end - at, 1 << 16)));
+    read(at, ids);
+    sum += at == document ? lengths_->found->bytes(ids) : lengths_->found->bytes_inside(ids);
+  }
+  return sum;
+}
+
+double TokenSource::bytes_of_part(std::size_t shard, std::size_t document, std::int64_t begin,
+                                  std::int64_t end) const {
+  std::call_once(lengths_->looked,
+                 [this] { lengths_->found = TokenLengths::find(directory_, summary_.tokenizer_sha256); });
+  const auto offsets = shards_[shard].document_offsets();
+  const std::int64_t first = begins_[shard] + offsets[document],
+                     last = begins_[shard] + offsets[document + 1];
+  const std::int64_t from = std::max(begin, first), to = std::min(end, last);
+  const auto share = [&](std::int64_t part, std::int64_t all) {
+    return static_cast<double>(shards_[shard].document_bytes()[document]) *
+           (static_cast<double>(part) / static_cast<double>(all));
+  };
+  if (lengths_->found) {
+    const std::int64_t part = bytes_between(from, to, first);
+    const std::int64_t all = part + bytes_between(first, from, first) + bytes_between(to, last, first);
+    if (all > 0) return share(part, all);
+  }
+  return share(to - from, last - first);
 }
 
 std::optional<double> TokenSource::utf8_bytes_in(std::int64_t begin, std::int64_t end) const {
@@ -278,10 +319,9 @@ std::optional<double> TokenSource::utf8_bytes_in(std::int64_t begin, std::int64_
     const auto lengths = shards_[s].document_bytes();
     for (std::size_t d = 0; d < lengths.size(); ++d) {
       const std::int64_t first = begins_[s] + offsets[d], last = begins_[s] + offsets[d + 1];
-      const std::int64_t inside = std::min(end, last) - std::max(begin, first);
-      if (inside > 0)
-        bytes += static_cast<double>(lengths[d]) *
-                 (static_cast<double>(inside) / static_cast<double>(last - first));
+      if (first >= end || last <= begin) continue;
+      bytes +=
+          begin <= first && last <= end ? static_cast<double>(lengths[d]) : bytes_of_part(s, d, begin, end);
     }
   }
   return bytes;

@@ -81,12 +81,17 @@ class TokenSource {
   /// that was earlier. A shard begins with a document. `out` has seq_len places.
   void read_first_keys(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const;
 
-  /// UTF-8 bytes of the text in tokens [begin, end); a document cut by the range counts in proportion to its
-  /// tokens. Absent when a shard does not say.
+  /// UTF-8 bytes of the text in tokens [begin, end). Of a document that the range cuts, the bytes that its
+  /// tokens in the range stand for, in proportion where those of all its tokens are not its own (a tokenizer
+  /// that changes text). Without the data's tokenizer it counts in proportion to its tokens. Absent when a
+  /// shard does not say.
   [[nodiscard]] std::optional<double> utf8_bytes_in(std::int64_t begin, std::int64_t end) const;
 
  private:
   void summarise();
+  [[nodiscard]] double bytes_of_part(std::size_t shard, std::size_t document, std::int64_t begin,
+                                     std::int64_t end) const;
+  [[nodiscard]] std::int64_t bytes_between(std::int64_t begin, std::int64_t end, std::int64_t document) const;
   [[nodiscard]] std::size_t shard_of(std::int64_t token) const;
 
   std::filesystem::path directory_;
@@ -95,6 +100,8 @@ class TokenSource {
   std::vector<std::int64_t> begins_;  // first token of each shard, and the end
   std::vector<std::string> sha256_;   // of each shard, from the manifest; empty: not listed
   TokenSourceSummary summary_;
+  struct Lengths;
+  std::shared_ptr<Lengths> lengths_;  // of tokens: looked up when a document is cut for the first time
 };
 
 /// DIR/tokenizer.model or DIR/tokenizer.json, whichever is there.
