@@ -48,7 +48,7 @@ struct FirstStep {
 };
 
 std::vector<Batch> read_batches(const RunConfig& config, RunData& data) {
-  Loader loader(data.train, sampler_of(config, data.train),
+  Loader loader(data.train, sampler_of(config, data.train, sample_order_of(config)),
                 {.seq_len = config.data.seq_len,
                  .batch_size = config.train.batch_size,
                  .micro_batch_size = config.train.micro_batch_size,

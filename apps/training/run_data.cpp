@@ -68,10 +68,24 @@ StepTotals totals_of(const RunConfig& config) {
           config.train.batch_size / config.train.micro_batch_size};
 }
 
-MixSampler sampler_of(const RunConfig& config, const DataMix& train) {
-  return train.sampler(config.data.seq_len,
-                       config.data.shuffle ? SampleOrder::shuffled : SampleOrder::sequential,
-                       static_cast<std::uint64_t>(config.data.seed));
+SampleOrder sample_order_of(const RunConfig& config) {
+  return config.data.shuffle ? SampleOrder::keyed : SampleOrder::sequential;
+}
+
+SampleOrder sample_order_of(const json& sections, const RunConfig& config, const std::string& checkpoint) {
+  if (!config.data.shuffle) return SampleOrder::sequential;
+  if (!sections.contains(kSampleOrderSection)) return SampleOrder::shuffled;
+  const auto name = sections.at(kSampleOrderSection).get<std::string>();
+  const auto order = sample_order_of(name);
+  if (!order) {
+    user_error(fmt::format("the run reads its samples in an order that is not known here: {}", name),
+               checkpoint, "go on with the version of granule that began the run");
+  }
+  return *order;
+}
+
+MixSampler sampler_of(const RunConfig& config, const DataMix& train, SampleOrder order) {
+  return train.sampler(config.data.seq_len, order, static_cast<std::uint64_t>(config.data.seed));
 }
 
 MicroBatch to_micro_batch(Context& context, const Batch& batch) {

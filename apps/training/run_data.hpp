@@ -13,6 +13,9 @@
 
 namespace granule {
 
+/// Of a checkpoint's state.json: the name of the order in which the run reads its samples.
+inline constexpr const char* kSampleOrderSection = "sample_order";
+
 /// A training split, a validation split where the run evaluates, a tokenizer where there is one.
 struct RunData {
   DataMix train;
@@ -38,8 +41,14 @@ void settle_vocabulary(RunConfig& config, const RunData& data, const std::string
 /// What a step holds, over all ranks.
 [[nodiscard]] StepTotals totals_of(const RunConfig& config);
 
+/// The order in which a new run of this config reads its samples.
+[[nodiscard]] SampleOrder sample_order_of(const RunConfig& config);
+/// The order of the run that left these sections in a checkpoint: it is kept to the run's end. Those of runs
+/// that began before orders had names do not say it. Throws a user error for an order that is not known here.
+[[nodiscard]] SampleOrder sample_order_of(const nlohmann::json& sections, const RunConfig& config,
+                                          const std::string& checkpoint);
 /// Which samples a run of this config reads.
-[[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train);
+[[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train, SampleOrder order);
 
 /// What a loader read, as tensors.
 [[nodiscard]] MicroBatch to_micro_batch(Context& context, const Batch& batch);

@@ -63,6 +63,7 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
       directory_(directory),
       peak_flops_(peak_flops),
       job_(std::move(job)),
+      order_(sample_order_of(config)),
       totals_(totals_of(config)),
       optimizer_(context, sharded.parameters(), adamw_config(config.optim),
                  config.optim.decay_norms ? DecayOf::everything : DecayOf::matrices),
@@ -212,7 +213,7 @@ SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
 
 int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   open_records();
-  loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train),
+  loader_ = std::make_unique<Loader>(data_.train, sampler_of(config_, data_.train, order_),
                                      loader_options(config_, ranks_, samples_after(done_)));
   tell(start_text());
   if (!complete()) {
@@ -256,6 +257,7 @@ nlohmann::json Trainer::sections() const {
   nlohmann::json all{{"config", to_json(config_)},
                      {"data", data_.identity},
                      {kDocumentsSection, {{"bos_id", bos ? nlohmann::json(*bos) : nlohmann::json()}}},
+                     {kSampleOrderSection, name_of(order_)},
                      {"optimizer", {{"steps", optimizer_.steps()}}}};
   add_records_to(all);
   return all;
@@ -297,6 +299,7 @@ void Trainer::resume(const Checkpoint& checkpoint) {
   require_same_data(saved.at("data"), data_, source);  // first: other data may bring another vocabulary
   const RunConfig before = run_config_from_json(saved.at("config"), source);
   check_resumable(before, config_, source);
+  order_ = sample_order_of(saved, config_, source);
   load_state(checkpoint);
   take_records_from(saved);
   row_to_evaluate_ = saved.value("row_to_evaluate", std::string());

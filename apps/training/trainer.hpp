@@ -95,6 +95,7 @@ class Trainer {
   RunDirectory* directory_;
   double peak_flops_;
   std::string job_;
+  SampleOrder order_;
   StepTotals totals_;  // over all ranks
   ShardedOptimizer optimizer_;
   StepGuard guard_;

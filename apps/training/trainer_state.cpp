@@ -60,6 +60,7 @@ void Trainer::fork(const Checkpoint& source) {
   load_state(source);
   begun_ = fork_position(source, before, !reason.empty());
   done_ = source.step();
+  if (reason.empty()) order_ = sample_order_of(source.sections(), config_, path);
   if (!reason.empty()) notes_.push_back(fmt::format("the data are read from their beginning: {}", reason));
   note_learning_rate(before);
 }

@@ -5,9 +5,29 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/movement.hpp"
 #include "core/random.hpp"
 
 namespace granule {
+
+std::string_view name_of(SampleOrder order) {
+  switch (order) {
+    case SampleOrder::sequential:
+      return "sequential";
+    case SampleOrder::shuffled:
+      return "fisher-yates";
+    case SampleOrder::keyed:
+      return "feistel-1";
+  }
+  GRANULE_ASSERT(false, "an order of no name");
+}
+
+std::optional<SampleOrder> sample_order_of(std::string_view name) {
+  for (const SampleOrder order : {SampleOrder::sequential, SampleOrder::shuffled, SampleOrder::keyed}) {
+    if (name == name_of(order)) return order;
+  }
+  return std::nullopt;
+}
 
 std::vector<std::uint32_t> epoch_permutation(std::int64_t n, std::uint64_t seed, std::int64_t source,
                                              std::int64_t epoch) {
@@ -16,7 +36,11 @@ std::vector<std::uint32_t> epoch_permutation(std::int64_t n, std::uint64_t seed,
   const RandomStream random(seed, fmt::format("data{}/epoch/{}", of_source, epoch));
   std::vector<std::uint32_t> order(static_cast<std::size_t>(n));
   std::iota(order.begin(), order.end(), 0U);
-  for (std::size_t i = order.size() - 1; i > 0; --i) std::swap(order[i], order[random.below(i + 1, i)]);
+  constexpr std::size_t kPiece = 1 << 16;
+  for (std::size_t i = order.size() - 1; i > 0; --i) {
+    std::swap(order[i], order[random.below(i + 1, i)]);
+    if (i % kPiece == 0) note_movement();
+  }
   return order;
 }
 
@@ -30,9 +54,11 @@ std::int64_t Sampler::operator()(std::int64_t index) {
   const std::int64_t position = index % samples_;
   if (order_ == SampleOrder::sequential) return position;
   if (const std::int64_t epoch = index / samples_; epoch != epoch_) {
-    permutation_ = epoch_permutation(samples_, seed_, source_, epoch);
+    if (order_ == SampleOrder::keyed) keyed_.emplace(samples_, seed_, source_, epoch);
+    if (order_ == SampleOrder::shuffled) permutation_ = epoch_permutation(samples_, seed_, source_, epoch);
     epoch_ = epoch;
   }
+  if (order_ == SampleOrder::keyed) return (*keyed_)(position);
   return permutation_[static_cast<std::size_t>(position)];
 }
 

@@ -1,14 +1,21 @@
 // Which sample each position of the run reads: a pure function of (weights, samples, order, seed, position).
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "data/sampling/keyed_order.hpp"
 #include "data/sampling/mixture.hpp"
 
 namespace granule {
 
-enum class SampleOrder : std::uint8_t { sequential, shuffled };
+/// keyed: KeyedOrder, an order of its own for every epoch. shuffled: what runs did before there was one.
+enum class SampleOrder : std::uint8_t { sequential, shuffled, keyed };
+/// "sequential", "fisher-yates", "feistel-1".
+[[nodiscard]] std::string_view name_of(SampleOrder order);
+[[nodiscard]] std::optional<SampleOrder> sample_order_of(std::string_view name);
 
 /// The permutation of [0, n) of one epoch of a source: Fisher–Yates driven by the Philox stream of (seed,
 /// source, epoch). 0 < n < 2^32.
@@ -16,7 +23,8 @@ enum class SampleOrder : std::uint8_t { sequential, shuffled };
                                                            std::int64_t source, std::int64_t epoch);
 
 /// The order of one source: its i-th sample is i mod n in sequence, or position i mod n of the permutation of
-/// epoch ⌊i / n⌋. Keeps the current epoch's permutation (4 bytes a sample): one Sampler per thread.
+/// epoch ⌊i / n⌋. Keeps the current epoch's key, or, shuffled, its permutation (4 bytes a sample, built when
+/// the epoch begins): one Sampler per thread.
 class Sampler {
  public:
   Sampler(std::int64_t samples, SampleOrder order, std::uint64_t seed, std::int64_t source = 0);
@@ -30,6 +38,7 @@ class Sampler {
   std::uint64_t seed_;
   std::int64_t source_;
   std::int64_t epoch_ = -1;
+  std::optional<KeyedOrder> keyed_;
   std::vector<std::uint32_t> permutation_;
 };
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "apps/training/run_data.hpp"
 #include "data/sampling/loader.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
@@ -47,7 +48,7 @@ std::vector<std::int32_t> tokens_of(const nlohmann::json& sample) {
 
 void check_against_loader(const Workshop& shop, const std::vector<DataMix::Part>& parts, int steps) {
   const DataMix mix(parts, Split::train);
-  Loader loader(mix, mix.sampler(16, SampleOrder::shuffled, 0),
+  Loader loader(mix, mix.sampler(16, SampleOrder::keyed, 0),
                 {.seq_len = 16, .batch_size = 4, .micro_batch_size = 4});
   for (int step = 1; step <= steps; ++step) {
     const Batch batch = loader.next();
@@ -162,4 +163,18 @@ TEST_CASE("data where refuses steps that are not there, changed data and what is
   CHECK(unchecked.err.find("has no checkpoint") != std::string::npos);
   fs::remove_all(shop.directory / "data");
   refused(run, 1, "no such directory");
+}
+
+TEST_CASE(
+    "a run keeps the order that its checkpoint names; one without a name shuffles as older versions did") {
+  RunConfig config;
+  config.data.shuffle = true;
+  CHECK(sample_order_of(config) == SampleOrder::keyed);
+  CHECK(sample_order_of(nlohmann::json::object(), config, "RUN") == SampleOrder::shuffled);
+  CHECK(sample_order_of({{"sample_order", "feistel-1"}}, config, "RUN") == SampleOrder::keyed);
+  CHECK(sample_order_of({{"sample_order", "fisher-yates"}}, config, "RUN") == SampleOrder::shuffled);
+  CHECK_THROWS_WITH(sample_order_of({{"sample_order", "feistel-2"}}, config, "RUN"),
+                    Catch::Contains("feistel-2"));
+  config.data.shuffle = false;
+  CHECK(sample_order_of(nlohmann::json::object(), config, "RUN") == SampleOrder::sequential);
 }

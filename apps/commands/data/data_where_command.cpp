@@ -49,16 +49,18 @@ RunConfig config_of(const Arguments& arguments) {
   return config;
 }
 
-/// Refuses a config or data that are not those which the run was saved with.
-void require_unchanged(const fs::path& run, const RunConfig& config, const RunData& data,
-                       const std::optional<CheckpointManifest>& manifest) {
+/// The order in which the run reads its samples. Refuses a config or data that are not those which the run
+/// was saved with.
+SampleOrder order_of_unchanged(const fs::path& run, const RunConfig& config, const RunData& data,
+                               const std::optional<CheckpointManifest>& manifest) {
   if (!manifest) {
     say("granule: warning: {} has no checkpoint, so nothing tells whether the data has changed since",
         run.string());
-    return;
+    return sample_order_of(config);
   }
   check_resumable(saved_config(*manifest, run.string()), config, run.string());
   require_same_data(manifest->sections.at("data"), data, run.string());
+  return sample_order_of(manifest->sections, config, run.string());
 }
 
 Json or_null(const std::optional<std::int64_t>& value) {
@@ -109,8 +111,7 @@ void where(const Arguments& arguments) {
                fmt::format("the run has steps {} to {}{}", begun.step + 1, steps,
                            begun.step > 0 ? "; granule inspect tells the run that it is a fork of" : ""));
   }
-  require_unchanged(run, config, data, manifest);
-  MixSampler sampler = sampler_of(config, data.train);
+  MixSampler sampler = sampler_of(config, data.train, order_of_unchanged(run, config, data, manifest));
   Json samples = Json::array();
   std::size_t documents = 0;
   const std::int64_t first = begun.samples + (step - 1 - begun.step) * config.train.batch_size;
