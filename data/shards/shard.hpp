@@ -1,4 +1,4 @@
-// Shards: token files in HDF5. Writing follows our own layout (docs/formats.md); reading also takes what
+// Shards: token files in HDF5. Writing follows our own layout (docs/data.md); reading also takes what
 // other software writes: any file with a rank-1 integer dataset /data.
 #pragma once
 #include <cstdint>

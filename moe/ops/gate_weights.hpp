@@ -5,8 +5,9 @@
 namespace granule {
 
 /// w_nk = c s_n,id(n,k), divided by Σ_k s_n,id(n,k) + 1e-20 where `normalise` is set and K > 1: with one
-/// expert the division would be by itself and leave the router without a gradient (reference §1.6). The
-/// factor c multiplies after the normalisation.
+/// expert the division would be by itself and leave the router without a gradient (DeepSeekMoE's published
+/// model does the same; tests/reference/oracle.py follows it). The factor c multiplies after the
+/// normalisation.
 ///   ds_n,id(n,k) = c dw_nk, or (c dw_nk − ⟨w_n, dw_n⟩) / (Σ s + 1e-20) when normalised; 0 for experts not
 ///   chosen.
 /// N tokens, K choices, E experts: score_NE, id_NK int32 (a plain argument, distinct within a row), w_NK.

@@ -4,7 +4,7 @@
 
 namespace granule {
 
-/// p_ij = s_ij / σ_i with σ_i = Σ_k s_ik + 1e-20 (DeepSeek-V3, reference §6.2).   ds = (dp − ⟨p, dp⟩) / σ,
+/// p_ij = s_ij / σ_i with σ_i = Σ_k s_ik + 1e-20 (DeepSeek-V3, arXiv 2412.19437).   ds = (dp − ⟨p, dp⟩) / σ,
 /// row by row. s_NE not negative, p_NE.
 struct NormaliseRows {
   static constexpr std::string_view kName = "normalise_rows";

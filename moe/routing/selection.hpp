@@ -5,9 +5,10 @@
 
 namespace granule {
 
-/// How a token chooses k experts by their scores, after DeepSeek-V2 and -V3 (reference §6): of `groups`
-/// groups of consecutive experts only the best `kept_groups` take part, by the largest score in a group or
-/// by the sum of its two largest. Experts of other groups are never chosen, whatever the sign of a score.
+/// How a token chooses k experts by their scores, after DeepSeek-V2 (arXiv 2405.04434) and -V3 (arXiv
+/// 2412.19437): of `groups` groups of consecutive experts only the best `kept_groups` take part, by the
+/// largest score in a group or by the sum of its two largest. Experts of other groups are never chosen,
+/// whatever the sign of a score.
 struct SelectionRule {
   enum class GroupScore : std::uint8_t { maximum, sum_of_two };
   std::int64_t k;

@@ -1,9 +1,6 @@
 #include "tests/support/small_model.hpp"
 
-#include <cmath>
-
 #include "core/random.hpp"
-#include "tests/support/tensors.hpp"
 
 namespace granule::test {
 
@@ -77,16 +74,6 @@ MicroBatch small_batch(Context& context, const ModelConfig& config, std::int64_t
     }
   }
   return batch;
-}
-
-double relative_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0.0, largest = 0.0;
-  for (std::size_t i = 0; i < b.size(); ++i) {
-    const double d = std::abs(a[i] - b[i]);
-    difference = std::isnan(d) ? INFINITY : std::max(difference, d);
-    largest = std::max(largest, std::abs(b[i]));
-  }
-  return largest == 0.0 ? difference : difference / largest;
 }
 
 }  // namespace granule::test

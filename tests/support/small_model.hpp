@@ -2,6 +2,7 @@
 #pragma once
 #include "moe/objective.hpp"
 #include "moe/routing/router_record.hpp"
+#include "tests/support/tensors.hpp"
 
 namespace granule::test {
 
@@ -31,8 +32,5 @@ inline constexpr std::int64_t kSmallSeq = 12;
 /// Sequences [first, first + count) of a fixed random text.
 [[nodiscard]] MicroBatch small_batch(Context& context, const ModelConfig& config, std::int64_t first,
                                      std::int64_t count);
-
-/// Largest |a − b| over largest |b|; infinite where a NaN is.
-[[nodiscard]] double relative_difference(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace granule::test
