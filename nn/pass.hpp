@@ -22,11 +22,11 @@ struct LayerLoss {
 /// What a mixture-of-experts layer chose in a forward pass.
 struct RoutingNote {
   std::int64_t layer;
-  Tensor count_E;            ///< int64: tokens that chose each expert, before any was dropped
-  std::int64_t tokens = 0;   ///< padding not counted
-  std::int64_t dropped = 0;  ///< choices that an expert's capacity refused
-  double entropy = 0.0;      ///< of the tokens' scores, nats, summed over tokens
-  Tensor score_NE;           ///< the router's; undefined where it has none
+  Tensor count_E;           ///< int64: tokens that chose each expert, before any was dropped
+  Tensor dropped_E;         ///< int64: of those, how many each expert's capacity refused
+  std::int64_t tokens = 0;  ///< padding not counted
+  double entropy = 0.0;     ///< of the tokens' scores, nats, summed over tokens
+  Tensor score_NE;          ///< the router's; undefined where it has none
 };
 
 /// Told what every router chose: once a forward pass, not again when it is recomputed.

@@ -1,6 +1,7 @@
 // granule eval: how well a model predicts a data set, and how its experts share the work.
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -73,11 +74,14 @@ RunConfig config_of(const ModelFiles& model, std::span<const std::string> overri
   return override_run_config(overrides, {.base = base});
 }
 
+std::int64_t sum_of(std::span<const std::int64_t> values) {
+  return std::accumulate(values.begin(), values.end(), std::int64_t{0});
+}
+
 Json layers_of(const Model& model, const Evaluation& evaluation) {
   Json layers = Json::array();
   const auto experts = static_cast<std::size_t>(model.moe().n_routed_experts);
-  std::span<const std::int64_t> counts = evaluation.counts;
-  auto dropped = evaluation.dropped.begin();
+  std::span<const std::int64_t> counts = evaluation.counts, dropped = evaluation.dropped;
   for (const std::int64_t layer : model.moe_layers()) {
     const auto of_layer = counts.first(experts);
     const LoadStatistics load = load_statistics(of_layer);
@@ -85,9 +89,11 @@ Json layers_of(const Model& model, const Evaluation& evaluation) {
                       {"max_over_mean", load.max_over_mean},
                       {"cv", load.cv},
                       {"dead", load.dead},
-                      {"dropped", *dropped++},
-                      {"counts", of_layer}});
+                      {"dropped", sum_of(dropped.first(experts))},
+                      {"counts", of_layer},
+                      {"dropped_by_expert", dropped.first(experts)}});
     counts = counts.subspan(experts);
+    dropped = dropped.subspan(experts);
   }
   return layers;
 }

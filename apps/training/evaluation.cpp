@@ -67,7 +67,10 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
         losses.ce * static_cast<double>(totals.target_tokens) / (std::numbers::ln2 * *bytes);
   }
   result.counts.assign(record.counts().begin(), record.counts().end());
-  for (std::int64_t i = 0; i < record.layers(); ++i) result.dropped.push_back(record.dropped(i));
+  for (std::int64_t i = 0; i < record.layers(); ++i) {
+    const auto dropped = record.dropped(i);
+    result.dropped.insert(result.dropped.end(), dropped.begin(), dropped.end());
+  }
   return result;
 }
 

@@ -30,7 +30,7 @@ struct Evaluation {
   double perplexity = 0.0;                ///< exp(ce)
   std::optional<double> bits_per_byte{};  ///< of the same text, where the shards say how many bytes it has
   std::vector<std::int64_t> counts{};     ///< tokens of each expert, [moe layer][expert]
-  std::vector<std::int64_t> dropped{};    ///< choices refused, [moe layer]
+  std::vector<std::int64_t> dropped{};    ///< choices that its capacity refused, [moe layer][expert]
 };
 
 /// Sources are mixed as in training, each in sequence; no sample is used twice. Throws a user error when a

@@ -36,14 +36,11 @@ GradientShares own_shares(const RouterRecord& record, std::int64_t i, std::int64
   const auto gate = fmt::format("model.layers.{}.mlp.gate.weight", layer);
   if (!parameters.store().has(gate)) return sum;
   const LogicalTensor& tensor = parameters.store().find(gate);
-  const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
-  for (std::size_t s = 0; s < parameters.plan().shards.size(); ++s) {
-    const Shard& shard = parameters.plan().shards[s];
-    const std::int64_t from = std::max(begin, shard.begin());
-    const std::int64_t to = std::min(end, shard.begin() + shard.size());
-    if (from >= to) continue;
-    const Tensor part = parameters.own_gradients(s).slice(from - shard.begin(), {to - from});
-    const GradientShares shares = record.gradient_shares(i, from - begin, part);
+  const std::int64_t begin = tensor.offset;
+  for (const ArenaRange& range :
+       ranges_held(parameters.plan(), Extent::parts, begin, begin + tensor.shape.numel())) {
+    const GradientShares shares =
+        record.gradient_shares(i, range.begin - begin, parameters.own_gradients(range));
     sum = {sum.balance + shares.balance, sum.ce + shares.ce};
   }
   return sum;
@@ -65,8 +62,11 @@ std::vector<RouterReport> router_reports(const Model& model, const RouterRecord&
   for (std::int64_t i = 0; i < record.layers(); ++i) {
     const GradientShares shares{sums[2 * static_cast<std::size_t>(i)],
                                 sums[2 * static_cast<std::size_t>(i) + 1]};
-    reports.push_back(
-        {load_statistics(record.counts(i)), record.dropped(i), record.entropy(i), shares.balance_over_ce()});
+    const auto dropped = record.dropped(i);
+    reports.push_back({load_statistics(record.counts(i)),
+                       {dropped.begin(), dropped.end()},
+                       record.entropy(i),
+                       shares.balance_over_ce()});
   }
   return reports;
 }
@@ -75,7 +75,7 @@ void add_routers(nlohmann::ordered_json& row, const std::vector<RouterReport>& r
   const auto max_over_mean = by_layer(routers, [](const auto& r) { return r.load.max_over_mean; });
   const auto cv = by_layer(routers, [](const auto& r) { return r.load.cv; });
   const auto dead = by_layer(routers, [](const auto& r) { return r.load.dead; });
-  const auto dropped = by_layer(routers, [](const auto& r) { return r.dropped; });
+  const auto dropped = by_layer(routers, [](const auto& r) { return sum(r.dropped); });
   const auto entropy = by_layer(routers, [](const auto& r) { return r.entropy; });
   const auto balance = by_layer(routers, [](const auto& r) { return r.balance_over_ce; });
   row["load_max_over_mean"] = largest(max_over_mean);
@@ -88,6 +88,8 @@ void add_routers(nlohmann::ordered_json& row, const std::vector<RouterReport>& r
   row["load_cv_by_layer"] = cv;
   row["dead_experts_by_layer"] = dead;
   row["dropped_by_layer"] = dropped;
+  if (sum(dropped) > 0)
+    row["dropped_by_expert_by_layer"] = by_layer(routers, [](const auto& r) { return r.dropped; });
   row["router_entropy_by_layer"] = entropy;
   row["balance_over_ce_by_layer"] = balance;
 }

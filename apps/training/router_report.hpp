@@ -12,9 +12,11 @@ namespace granule {
 
 struct RouterReport {
   LoadStatistics load;
-  std::int64_t dropped = 0;      ///< choices that an expert's capacity refused
-  double entropy = 0.0;          ///< mean over tokens, nats
-  double balance_over_ce = 0.0;  ///< norms of the two gradients on the router's weights
+  std::vector<std::int64_t> dropped;  ///< choices that each expert's capacity refused
+  double entropy = 0.0;               ///< mean over tokens, nats
+  /// On the router's weights: the norm of the gradient of this layer's balance losses over that of all the
+  /// rest.
+  double balance_over_ce = 0.0;
 };
 
 /// Of every mixture-of-experts layer, after gradients and record of a step are summed over the ranks.

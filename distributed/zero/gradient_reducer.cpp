@@ -27,6 +27,11 @@ Tensor GradientReducer::part(std::size_t shard) const {
   return store_.gradients().slice(own.begin(), {own.size()});
 }
 
+Tensor GradientReducer::part(const ArenaRange& range) const {
+  if (stage_ >= ZeroStage::gradients) return parts_.slice(range.at, {range.size});
+  return store_.gradients().slice(range.begin, {range.size});
+}
+
 void GradientReducer::open(std::size_t shard) {
   settle(sums_[transient_.slot[shard]]);
   store_.bind_gradients(plan_.shards[shard].bucket, slots_.place_of(shard));

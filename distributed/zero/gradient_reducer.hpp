@@ -6,6 +6,7 @@
 #include <array>
 #include <vector>
 
+#include "distributed/zero/arena_part.hpp"
 #include "distributed/zero/shard_groups.hpp"
 #include "distributed/zero/transient_slots.hpp"
 
@@ -30,6 +31,8 @@ class GradientReducer {
 
   /// After finish(): this rank's part of a bucket, summed over the ranks.
   [[nodiscard]] Tensor part(std::size_t shard) const;
+  /// The same of a range of this rank's parts.
+  [[nodiscard]] Tensor part(const ArenaRange& range) const;
 
  private:
   struct Sum {

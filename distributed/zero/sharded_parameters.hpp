@@ -32,6 +32,8 @@ class ShardedParameters final : public UnitObserver {
   /// This rank's part of every bucket, in the order of the plan.
   [[nodiscard]] Tensor own_values(std::size_t shard) const;
   [[nodiscard]] Tensor own_gradients(std::size_t shard) const { return reducer_.part(shard); }
+  /// Of one of ranges_held(plan(), Extent::parts, …).
+  [[nodiscard]] Tensor own_gradients(const ArenaRange& range) const { return reducer_.part(range); }
   [[nodiscard]] ArenaPart values() const;
 
   /// Throws exit code 76 when ranks that hold the same whole values hold different ones.

@@ -9,12 +9,16 @@
 namespace granule {
 namespace {
 
-std::int64_t count_dropped(const Tensor& id_NK, const Tensor& sent_NK, const Tensor& valid_N) {
+/// int64 [experts]: how many choices of each were not carried out, padding not counted.
+Tensor count_dropped(const Tensor& id_NK, const Tensor& sent_NK, std::int64_t experts,
+                     const Tensor& valid_N) {
   const std::int64_t n = id_NK.shape()[0], k = id_NK.shape()[1];
-  std::int64_t dropped = 0;
-  for (std::int64_t i = 0; i < n * k; ++i)
-    dropped += sent_NK.data<const std::int32_t>()[i] < 0 && is_valid(valid_N, i / k) ? 1 : 0;
-  return dropped;
+  const Tensor dropped_E = Tensor::zeros(id_NK.context(), {experts}, DType::i64);
+  for (std::int64_t i = 0; i < n * k; ++i) {
+    if (sent_NK.data<const std::int32_t>()[i] < 0 && is_valid(valid_N, i / k))
+      ++dropped_E.data<std::int64_t>()[id_NK.data<const std::int32_t>()[i]];
+  }
+  return dropped_E;
 }
 
 void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tensor& id_NK,
@@ -22,9 +26,9 @@ void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tens
   const PhaseTimer timer(pass.context.profile(), "router statistics");
   RoutingNote note{.layer = layer,
                    .count_E = count_choices(id_NK, experts, 1, pass.valid_N).view({experts}),
+                   .dropped_E = count_dropped(id_NK, sent_NK, experts, pass.valid_N),
                    .tokens = count_valid(pass.valid_N, id_NK.shape()[0]),
                    .score_NE = affinity_NE};
-  note.dropped = count_dropped(id_NK, sent_NK, pass.valid_N);
   if (affinity_NE.defined()) note.entropy = score_entropy(affinity_NE, pass.valid_N);
   pass.routing->on_routing(note);
 }

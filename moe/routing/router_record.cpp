@@ -21,6 +21,7 @@ RouterRecord::RouterRecord(std::vector<std::int64_t> layers, std::int64_t expert
     : layers_(std::move(layers)),
       experts_(experts),
       counts_(layers_.size() * static_cast<std::size_t>(experts)),
+      dropped_(counts_.size()),
       rows_(layers_.size()) {}
 
 void RouterRecord::measure_balance(Context& context, DType dtype, std::int64_t hidden) {
@@ -30,6 +31,7 @@ void RouterRecord::measure_balance(Context& context, DType dtype, std::int64_t h
 
 void RouterRecord::begin_step() {
   std::fill(counts_.begin(), counts_.end(), 0);
+  std::fill(dropped_.begin(), dropped_.end(), 0);
   std::fill(rows_.begin(), rows_.end(), Row{});
   for (const Tensor& gradient : balance_) fill_zero(gradient);
 }
@@ -37,6 +39,11 @@ void RouterRecord::begin_step() {
 std::span<const std::int64_t> RouterRecord::counts(std::int64_t i) const {
   return std::span(counts_).subspan(static_cast<std::size_t>(i * experts_),
                                     static_cast<std::size_t>(experts_));
+}
+
+std::span<const std::int64_t> RouterRecord::dropped(std::int64_t i) const {
+  return std::span(dropped_).subspan(static_cast<std::size_t>(i * experts_),
+                                     static_cast<std::size_t>(experts_));
 }
 
 double RouterRecord::entropy(std::int64_t i) const {
@@ -52,11 +59,13 @@ std::size_t RouterRecord::index_of(std::int64_t layer) const {
 
 void RouterRecord::on_routing(const RoutingNote& note) {
   const std::size_t i = index_of(note.layer);
-  const auto counts = note.count_E.span<const std::int64_t>();
-  for (std::size_t e = 0; e < counts.size(); ++e)
+  const auto counts = note.count_E.span<const std::int64_t>(),
+             dropped = note.dropped_E.span<const std::int64_t>();
+  for (std::size_t e = 0; e < counts.size(); ++e) {
     counts_[i * static_cast<std::size_t>(experts_) + e] += counts[e];
+    dropped_[i * static_cast<std::size_t>(experts_) + e] += dropped[e];
+  }
   rows_[i].tokens += note.tokens;
-  rows_[i].dropped += note.dropped;
   rows_[i].entropy += note.entropy;
 }
 
@@ -88,8 +97,9 @@ void RouterRecord::add_ranks(Communicator& ranks) {
   std::vector<Pending> pending;
   std::vector<double> entropies;
   std::vector<std::int64_t> sums = counts_;
+  sums.insert(sums.end(), dropped_.begin(), dropped_.end());
   for (const Row& row : rows_) {
-    sums.insert(sums.end(), {row.tokens, row.dropped});
+    sums.push_back(row.tokens);
     entropies.push_back(row.entropy);
   }
   pending.push_back(ranks.all_reduce(std::span(sums), ReduceOp::sum, "router counts"));
@@ -97,9 +107,8 @@ void RouterRecord::add_ranks(Communicator& ranks) {
   for (const Tensor& gradient : balance_) pending.push_back(ranks.all_reduce(gradient, "balance gradients"));
   for (Pending& one : pending) one.wait();
   std::copy_n(sums.begin(), counts_.size(), counts_.begin());
-  for (std::size_t i = 0; i < rows_.size(); ++i) {
-    rows_[i] = {sums[counts_.size() + 2 * i], sums[counts_.size() + 2 * i + 1], entropies[i]};
-  }
+  std::copy_n(sums.begin() + std::ssize(counts_), dropped_.size(), dropped_.begin());
+  for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = {sums[2 * counts_.size() + i], entropies[i]};
 }
 
 }  // namespace granule

@@ -10,8 +10,8 @@ namespace granule {
 
 /// Sums of squares of the two parts of a router's gradient, over all or some of its elements.
 struct GradientShares {
-  double balance = 0.0;  ///< what the balance losses make of it
-  double ce = 0.0;       ///< the rest
+  double balance = 0.0;  ///< what this layer's own balance, device and z losses make of it
+  double ce = 0.0;  ///< the rest: the cross-entropy's, and what later layers' losses send back through here
   /// The ratio of the norms; 0 where there are no balance losses.
   [[nodiscard]] double balance_over_ce() const;
 };
@@ -40,7 +40,8 @@ class RouterRecord final : public RoutingObserver {
   [[nodiscard]] std::span<const std::int64_t> counts(std::int64_t i) const;
   /// All layers, one after the other.
   [[nodiscard]] std::span<const std::int64_t> counts() const { return counts_; }
-  [[nodiscard]] std::int64_t dropped(std::int64_t i) const { return rows_[std::size_t(i)].dropped; }
+  /// Of the counts, what each expert's capacity refused.
+  [[nodiscard]] std::span<const std::int64_t> dropped(std::int64_t i) const;
   /// Mean over tokens, nats: log(experts) of a router that knows nothing, 0 of one that is sure.
   [[nodiscard]] double entropy(std::int64_t i) const;
   /// Given elements [begin, begin + numel(gradient)) of the flat gradient of the router's weights.
@@ -51,14 +52,14 @@ class RouterRecord final : public RoutingObserver {
 
  private:
   struct Row {
-    std::int64_t tokens = 0, dropped = 0;
+    std::int64_t tokens = 0;
     double entropy = 0.0;
   };
   [[nodiscard]] std::size_t index_of(std::int64_t layer) const;
 
   std::vector<std::int64_t> layers_;
   std::int64_t experts_;
-  std::vector<std::int64_t> counts_;
+  std::vector<std::int64_t> counts_, dropped_;
   std::vector<Row> rows_;
   std::vector<Tensor> balance_;  // empty: not measured
 };

@@ -1,6 +1,7 @@
 // Runs of every kind of router through the program: resumed, exported, read back.
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -103,17 +104,29 @@ TEST_CASE("every kind of router resumes bit for bit, and its export is the same 
   }
 }
 
+namespace {
+
+int sum_of(const nlohmann::json& values) {
+  const auto numbers = values.get<std::vector<int>>();
+  return std::accumulate(numbers.begin(), numbers.end(), 0);
+}
+
+}  // namespace
+
 TEST_CASE("a capacity drops in training and where an evaluation asks, and is told by layer") {
   const Workshop shop;
   REQUIRE(shop.train("run", {"moe.capacity_factor=0.5"}).exit_code == 0);
   for (const auto& row : shop.metrics("run")) {
     CHECK(row["dropped"].get<int>() > 0);
     CHECK(row["dropped"] == row["dropped_by_layer"][0]);
+    CHECK(row["dropped"] == sum_of(row["dropped_by_expert_by_layer"][0]));
   }
   const auto dropped = [&](const std::vector<std::string>& more) {
     std::vector<std::string> words{"eval", shop.path("run"), "--data", shop.path("data")};
     words.insert(words.end(), more.begin(), more.end());
-    return json_of(run_program(words))["layers"][0]["dropped"].get<int>();
+    const auto layer = json_of(run_program(words))["layers"][0];
+    CHECK(layer["dropped"] == sum_of(layer["dropped_by_expert"]));
+    return layer["dropped"].get<int>();
   };
   CHECK(dropped({}) == 0);
   CHECK(dropped({"moe.capacity_factor=0.5"}) > 0);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/ops/linear_cross_entropy.hpp"
 #include "moe/routing/bias_balance.hpp"
@@ -355,9 +356,18 @@ TEST_CASE("counts are taken before tokens are dropped, and what was dropped is t
   CHECK(
       std::equal(free.record.counts(0).begin(), free.record.counts(0).end(), tight.record.counts(0).begin()));
   CHECK(a.aux_by_layer[0] == b.aux_by_layer[0]);
-  CHECK(free.record.dropped(0) == 0);
+  const auto all_of = [](std::span<const std::int64_t> of_experts) {
+    return std::accumulate(of_experts.begin(), of_experts.end(), std::int64_t{0});
+  };
+  CHECK(all_of(free.record.dropped(0)) == 0);
   // Two micro-batches of 24 tokens, top-3 of 8: capacity 5 of 9 on average, so at least 72 − 40 copies go.
-  CHECK(tight.record.dropped(0) >= 2 * (72 - 8 * 5));
+  CHECK(all_of(tight.record.dropped(0)) >= 2 * (72 - 8 * 5));
+  // No expert takes more than its 5 a micro-batch, and what it refused is what it was asked for beyond them.
+  for (std::size_t e = 0; e < 8; ++e) {
+    const std::int64_t taken = tight.record.counts(0)[e] - tight.record.dropped(0)[e];
+    CHECK(taken <= 2 * 5);
+    CHECK(tight.record.dropped(0)[e] >= std::max<std::int64_t>(0, tight.record.counts(0)[e] - 2 * 5));
+  }
   CHECK(b.ce != a.ce);
   const LossReport evaluated =
       evaluate_micro_batch(tight.model, tight.context, small_batch(tight.context, tight.model.config(), 0, 4),
@@ -421,4 +431,54 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
         Approx(norm(part_last) / norm(ce_last)).epsilon(1e-9));
   CHECK(norm(part) > 0.0);
   CHECK(all.size() == part.size());
+}
+
+namespace {
+
+/// Counts runs of bit-equal rows of the scores of every layer.
+struct RunsOfRows final : RoutingObserver {
+  std::vector<std::int64_t> runs;
+  std::vector<std::vector<std::int64_t>> counts, dropped;
+  void on_routing(const RoutingNote& note) override {
+    const std::int64_t n = note.score_NE.shape()[0], e = note.score_NE.shape()[1];
+    std::int64_t found = 1;
+    for (std::int64_t i = 1; i < n; ++i)
+      found += same_bits(note.score_NE.slice((i - 1) * e, {e}), note.score_NE.slice(i * e, {e})) ? 0 : 1;
+    runs.push_back(found);
+    const auto all = note.count_E.span<const std::int64_t>(),
+               refused = note.dropped_E.span<const std::int64_t>();
+    counts.emplace_back(all.begin(), all.end());
+    dropped.emplace_back(refused.begin(), refused.end());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("of equal tokens an expert drops the later ones, whatever the shapes and the type") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const auto& [experts, k, tokens] :
+         {std::array<std::int64_t, 3>{3, 2, 5}, {3, 1, 7}, {5, 2, 6}, {7, 3, 17}, {8, 2, 33}, {3, 2, 257}}) {
+      MoeConfig moe = small_moe_config();
+      moe.n_routed_experts = experts;
+      moe.num_experts_per_tok = k;
+      moe.capacity_factor = 1.0;
+      INFO(fmt::format("{}: {} of {} experts, {} tokens", name_of(dtype), k, experts, tokens));
+      SmallModel small(dtype, 1, small_model_config(), moe);
+      // Sequences of one token, all the same.
+      const MicroBatch batch{Tensor::zeros(small.context, {tokens}, DType::i32),
+                             Tensor::zeros(small.context, {tokens}, DType::i32), tokens, 1};
+      RunsOfRows rows;
+      static_cast<void>(evaluate_micro_batch(small.model, small.context, batch, {tokens, tokens, 1},
+                                             {.routing = &rows}, Capacity::limited));
+      const std::int64_t capacity = expert_capacity(moe, tokens);
+      REQUIRE(rows.runs.size() == 2);
+      CHECK(rows.runs[0] == 1);
+      for (std::size_t e = 0; e < rows.counts[0].size(); ++e) {
+        CHECK((rows.counts[0][e] == 0 || rows.counts[0][e] == tokens));
+        CHECK(rows.dropped[0][e] == std::max<std::int64_t>(0, rows.counts[0][e] - capacity));
+      }
+      // All ask for the same experts, which take the first tokens: beyond them every token passes by.
+      CHECK(rows.runs[1] == 2);
+    }
+  }
 }
