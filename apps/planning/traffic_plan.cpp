@@ -140,7 +140,7 @@ class TrafficPlan {
     };
     reduce("loss sizes", DType::i64, 4);
     reduce("losses", DType::f64, 1 + losses);
-    reduce("router counts", DType::i64, mixtures_ * (moe.n_routed_experts + 2));
+    reduce("router counts", DType::i64, mixtures_ * (2 * moe.n_routed_experts + 1));
     reduce("router entropies", DType::f64, mixtures_);
     reduce("balance gradients", gradient_dtype(request_.dtype),
            moe.n_routed_experts * request_.config.model.hidden_size, mixtures_);

@@ -36,7 +36,9 @@ std::string joined(const json& list) {
   std::string text;
   if (!list.is_array()) return text;
   for (const json& word : list) {
-    if (word.is_string()) text += (text.empty() ? "" : " ") + word.get<std::string>();
+    if (!word.is_string()) continue;
+    if (!text.empty()) text += ' ';
+    text += word.get<std::string>();
   }
   return text;
 }

@@ -29,12 +29,18 @@ StepMeans::StepMeans(const nlohmann::json& saved)
       device_aux_(saved.at("device_aux").get<double>()),
       z_(saved.at("z").get<double>()),
       grad_norm_(saved.at("grad_norm").get<double>()),
-      seconds_(saved.at("seconds").get<double>()) {}
+      seconds_(saved.at("seconds").get<double>()),
+      seconds_by_phase_(saved.value("seconds_by_phase", decltype(seconds_by_phase_)())) {}
 
 nlohmann::json StepMeans::saved() const {
-  return {{"steps", steps_},           {"ce", ce_}, {"aux", aux_},
-          {"device_aux", device_aux_}, {"z", z_},   {"grad_norm", grad_norm_},
-          {"seconds", seconds_}};
+  return {{"steps", steps_},
+          {"ce", ce_},
+          {"aux", aux_},
+          {"device_aux", device_aux_},
+          {"z", z_},
+          {"grad_norm", grad_norm_},
+          {"seconds", seconds_},
+          {"seconds_by_phase", seconds_by_phase_}};
 }
 
 void StepMeans::add(const StepReport& report) {
@@ -48,6 +54,8 @@ void StepMeans::add(const StepReport& report) {
   }
   grad_norm_ += report.grad_norm;
   seconds_ += report.seconds;
+  if (!report.seconds_by_phase) return;
+  for (const auto& [phase, seconds] : *report.seconds_by_phase) seconds_by_phase_[phase] += seconds;
 }
 
 void StepMeans::put_into(nlohmann::ordered_json& row) {
@@ -61,6 +69,9 @@ void StepMeans::put_into(nlohmann::ordered_json& row) {
     if (row[kKeys[i]].is_number()) row[kKeys[i]] = sums[i] / steps;
   }
   if (steps_ > 1) put_speed(row, seconds_ / steps);
+  if (row.contains("seconds_by_phase")) {
+    for (const auto& [phase, seconds] : seconds_by_phase_) row["seconds_by_phase"][phase] = seconds / steps;
+  }
   *this = {};
 }
 

@@ -1,5 +1,9 @@
 // What a row of metrics.jsonl says of the steps since the row before it.
 #pragma once
+#include <functional>
+#include <map>
+#include <string>
+
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/training/step_report.hpp"
@@ -25,6 +29,7 @@ class StepMeans {
  private:
   std::int64_t steps_ = 0;
   double ce_ = 0.0, aux_ = 0.0, device_aux_ = 0.0, z_ = 0.0, grad_norm_ = 0.0, seconds_ = 0.0;
+  std::map<std::string, double, std::less<>> seconds_by_phase_;  ///< of the steps that measured it
 };
 
 }  // namespace granule

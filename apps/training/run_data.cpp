@@ -104,15 +104,20 @@ MicroBatch to_micro_batch(Context& context, const Batch& batch) {
 void require_same_data(const json& saved, const RunData& data, const std::string& checkpoint) {
   if (saved == data.identity) return;
   const json was = saved.value("sources", json::array());
-  for (std::size_t i = 0; i < data.train.sources().size(); ++i) {
+  if (was.size() != data.train.sources().size()) {
+    user_error(fmt::format("the data is not what the run was trained on: another number of sources: {} now, "
+                           "{} then",
+                           data.train.sources().size(), was.size()),
+               checkpoint, "give data.path or data.mix the data of this run");
+  }
+  for (std::size_t i = 0; i < was.size(); ++i) {
     const TokenSource& source = data.train.sources()[i];
-    const json then = i < was.size() ? was[i] : json();
-    if (then == data.identity["sources"][i]) continue;
+    if (was[i] == data.identity["sources"][i]) continue;
     user_error(fmt::format("the data is not what the run was trained on: {} now, {} then",
-                           data.identity["sources"][i].dump(), then.dump()),
+                           data.identity["sources"][i].dump(), was[i].dump()),
                source.directory().string(), "put the run's own data back; the checkpoint is " + checkpoint);
   }
-  user_error("the data is not what the run was trained on: another tokenizer, or fewer sources", checkpoint,
+  user_error("the data is not what the run was trained on: another tokenizer", checkpoint,
              "give data.path or data.mix the data of this run");
 }
 

@@ -76,8 +76,8 @@ std::string_view name_of_signal(int signal) {
 }
 
 int end_by(StoppedBySignal stopped) {
-  if (stopped.signal == SIGUSR2) return 0;
   finish_saying();
+  if (stopped.signal == SIGUSR2) return 0;
   if (!under_mpi_launcher()) raise_by_default(stopped.signal);
   return kFailure + stopped.signal;
 }

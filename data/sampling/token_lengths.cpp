@@ -1,8 +1,8 @@
 #include "data/sampling/token_lengths.hpp"
 
 #include "core/error.hpp"
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
-#include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
 

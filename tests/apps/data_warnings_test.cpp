@@ -4,6 +4,7 @@
 
 #include "data/files/digest.hpp"
 #include "data/shards/manifest.hpp"
+#include "data/shards/shard.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/workshop.hpp"

@@ -3,7 +3,7 @@
 
 #include "data/sampling/token_source.hpp"
 #include "data/shards/shard.hpp"
-#include "data/tokenizers/tokenizer.hpp"
+#include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"

@@ -72,7 +72,7 @@ TEST_CASE("a run of a mix goes on with the same sources only: none changed, left
     CHECK(result.exit_code == 2);
     CHECK(result.err.find(message) != std::string::npos);
   };
-  refused(shop.one, "data.mix = ");
+  refused(shop.one, "another number of sources: 1 now, 2 then");
   std::string heavier = shop.both;
   refused(heavier.replace(heavier.find("weight=3"), 8, "weight=4"), "data.mix = ");
   fs::remove_all(shop.directory / "more");
