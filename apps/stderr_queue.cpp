@@ -48,7 +48,7 @@ void StderrQueue::take(std::string_view text, Kind kind) noexcept try {
     ++left_out_;
     return;
   }
-  if (!started_) start();
+  if (started_in_ != getpid()) start();
   waiting_.emplace_back(text);
   waiting_bytes_ += text.size();
   changed_.notify_all();
@@ -63,7 +63,7 @@ void StderrQueue::start() {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     std::thread([this] { work(); }).detach();
-    started_ = true;
+    started_in_ = getpid();
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     throw;

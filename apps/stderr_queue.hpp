@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include <sys/types.h>
+
 namespace granule {
 
 /// Of two kinds of text: what must be said waits for the reader however long that takes, progress only while
@@ -42,7 +44,8 @@ class StderrQueue {
   bool direct_;
   std::mutex mutex_;  // guards the rest
   std::condition_variable changed_;
-  bool started_ = false, busy_ = false, gone_ = false;
+  pid_t started_in_ = 0;  // a process that was forked off has no such thread
+  bool busy_ = false, gone_ = false;
   std::deque<std::string> waiting_;
   std::size_t waiting_bytes_ = 0;
   std::int64_t left_out_ = 0;  // lines of progress

@@ -94,8 +94,7 @@ TEST_CASE("timeout sends its signal twice, and the run saves each time") {
 TEST_CASE("a due save comes before a due evaluation, which a signal ends; the next job makes up for it") {
   const Workshop shop;
   make_validation_long(shop);
-  const std::vector<std::string> every{"eval.batches=0", "eval.every=3", "checkpoint.every=3",
-                                       "train.steps=6"};
+  const std::vector<std::string> every{"eval.batches=0", "eval.every=3", "checkpoint.every=3"};
   RunningProgram running(endless(shop, "run", every));
   REQUIRE(running.wait_for_err("saved step-00000003"));
   running.send(SIGTERM);
