@@ -286,7 +286,9 @@ void train(TrainArguments arguments) {
       stopped = train_on(ranks, signals, arguments);
     } catch (const Interrupted& set_up) {  // all ranks: they agree on it
       stopped = set_up.signal;
-      if (ranks.rank() == 0) say("stopped by a signal before a step was taken ({})", name_of_signal(stopped));
+      if (ranks.rank() != 0) return;
+      say("stopped by a signal before a step was taken ({})", name_of_signal(stopped));
+      if (!arguments.dry_run) print_end_before_a_step(arguments.out, stopped);
     }
   });
   if (stopped != 0) throw StoppedBySignal{stopped};

@@ -8,10 +8,29 @@
 #include "apps/runs/job_hosts.hpp"
 #include "apps/runs/run_status.hpp"
 #include "core/error.hpp"
+#include "distributed/checkpoint.hpp"
 
 namespace granule {
 
 using nlohmann::json;
+
+namespace {
+
+std::string name_of(int signal) {
+  return std::string("SIG") + sigabbrev_np(signal);
+}
+
+void print_line(const RunEnd& end) {
+  try {
+    print_json(end_of_run(end));
+  } catch (const ReaderGone&) {
+    return;
+  } catch (const Error& error) {
+    say("granule: warning: {}", error.what());
+  }
+}
+
+}  // namespace
 
 JobRecord::JobRecord(Communicator& ranks, int threads)
     : hosts_(each_once(hosts_of_ranks(ranks))), ranks_(ranks.size()), threads_(threads) {}
@@ -46,7 +65,7 @@ void JobRecord::end_session(std::int64_t step, const json& stopped_by) {
 int JobRecord::run(const Trainer& trainer, const std::function<int()>& train) {
   try {
     const int signal = train();
-    if (signal != 0) stopped_by_ = std::string("SIG") + sigabbrev_np(signal);
+    if (signal != 0) stopped_by_ = name_of(signal);
     end_session(trainer.done(), signal != 0 ? json(stopped_by_) : json());
     return signal;
   } catch (const Error& error) {
@@ -57,19 +76,19 @@ int JobRecord::run(const Trainer& trainer, const std::function<int()>& train) {
 
 void JobRecord::print_end(const std::filesystem::path& run, const Trainer& trainer) const {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
-  const nlohmann::ordered_json end = end_of_run({.run = run,
-                                                 .step = trainer.done(),
-                                                 .steps = trainer.total(),
-                                                 .stopped_by = stopped_by_,
-                                                 .ce = trainer.last_ce(),
-                                                 .seconds = seconds.count()});
-  try {
-    print_json(end);
-  } catch (const ReaderGone&) {
-    return;
-  } catch (const Error& error) {
-    say("granule: warning: {}", error.what());
-  }
+  print_line({.run = run,
+              .step = trainer.done(),
+              .steps = trainer.total(),
+              .stopped_by = stopped_by_,
+              .ce = trainer.last_ce(),
+              .seconds = seconds.count()});
+}
+
+void print_end_before_a_step(const std::filesystem::path& run, int signal) {
+  const auto checkpoints = list_checkpoints(run);
+  print_line({.run = run,
+              .step = checkpoints.empty() ? 0 : checkpoints.front().step,
+              .stopped_by = name_of(signal)});
 }
 
 }  // namespace granule

@@ -45,4 +45,7 @@ class JobRecord {
   std::string stopped_by_;
 };
 
+/// The same line of a job that a signal stopped before it came to a step.
+void print_end_before_a_step(const std::filesystem::path& run, int signal);
+
 }  // namespace granule
