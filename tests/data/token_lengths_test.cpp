@@ -1,9 +1,9 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE
 #include "data/sampling/token_lengths.hpp"
 
+#include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/shards/shard.hpp"
-#include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"
