@@ -69,6 +69,19 @@ Hosts::Hosts(Communicator& ranks, const Whereabouts& mine) : rank_(ranks.rank())
   }
 }
 
+std::int64_t Hosts::ranks_here() const {
+  const int here = first_on_host(rank_);
+  return std::ranges::count_if(places_, [here](const Place& place) { return place.first_on_host == here; });
+}
+
+std::vector<std::string> Hosts::names() const {
+  std::vector<std::string> names;
+  for (int rank = 0; rank < static_cast<int>(places_.size()); ++rank) {
+    if (first_on_host(rank) == rank) names.push_back(name(rank));
+  }
+  return names;
+}
+
 std::string Hosts::text(int rank) const {
   return hosts_ > 1 ? fmt::format("rank {} on host {}", rank, name(rank)) : fmt::format("rank {}", rank);
 }

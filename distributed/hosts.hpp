@@ -33,6 +33,10 @@ class Hosts {
   /// True on one rank of every view: what it has verified, the others of its view need not read.
   [[nodiscard]] bool verifies() const { return first_of_view(rank_) == rank_; }
   [[nodiscard]] const std::string& name(int rank) const { return place(rank).name; }
+  /// How many ranks share this rank's host.
+  [[nodiscard]] std::int64_t ranks_here() const;
+  /// The name of each host, in the order of its first rank.
+  [[nodiscard]] std::vector<std::string> names() const;
   /// "rank 3", and where there are several hosts "rank 3 on host b".
   [[nodiscard]] std::string text(int rank) const;
 

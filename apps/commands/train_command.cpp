@@ -7,7 +7,6 @@
 #include "apps/model_files.hpp"
 #include "apps/planning/host_memory.hpp"
 #include "apps/planning/plan.hpp"
-#include "apps/runs/job_hosts.hpp"
 #include "apps/runs/job_record.hpp"
 #include "apps/runs/learning_rate_notes.hpp"
 #include "apps/runs/run_start.hpp"
@@ -196,10 +195,10 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
 }
 
 /// Before anything large is asked for: every rank looks at its own host.
-void check_memory(Communicator& ranks, const RunConfig& config, int threads) {
-  const std::int64_t here = ranks_on_this_host(ranks);
+void check_memory(Communicator& ranks, const Hosts& hosts, const RunConfig& config, int threads) {
   agree(ranks, [&] {
-    if (const auto room = memory_room()) require_memory(plan_of(config, ranks.size(), threads), here, *room);
+    if (const auto room = memory_room())
+      require_memory(plan_of(config, ranks.size(), threads), hosts.ranks_here(), *room);
   });
 }
 
@@ -254,8 +253,8 @@ int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& ar
   check_shared(ranks, hosts, arguments.out, arguments.resume ? Going::on : Going::from_the_beginning);
   warn_of_split_rows(ranks, hosts, input.config.parallel.ep);
   std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
-  check_memory(ranks, input.config, threads);
-  JobRecord record(ranks, threads);
+  check_memory(ranks, hosts, input.config, threads);
+  JobRecord record(ranks, hosts, threads);
   const std::string job = ranks_and_threads(ranks, hosts, threads);
 
   const RunConfig& config = input.config;

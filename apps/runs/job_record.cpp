@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/console.hpp"
-#include "apps/runs/job_hosts.hpp"
 #include "apps/runs/run_status.hpp"
 #include "core/error.hpp"
 #include "distributed/checkpoint.hpp"
@@ -32,8 +31,8 @@ void print_line(const RunEnd& end) {
 
 }  // namespace
 
-JobRecord::JobRecord(Communicator& ranks, int threads)
-    : hosts_(each_once(hosts_of_ranks(ranks))), ranks_(ranks.size()), threads_(threads) {}
+JobRecord::JobRecord(const Communicator& ranks, const Hosts& hosts, int threads)
+    : hosts_(hosts.names()), ranks_(ranks.size()), threads_(threads) {}
 
 void JobRecord::begin(const std::filesystem::path& run, const RunStart& start, const Trainer& trainer,
                       const RunConfig& config, const json& data) {

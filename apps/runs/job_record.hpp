@@ -12,14 +12,14 @@
 #include "apps/runs/provenance.hpp"
 #include "apps/runs/run_start.hpp"
 #include "apps/training/trainer.hpp"
+#include "distributed/hosts.hpp"
 
 namespace granule {
 
 /// Of every rank; the first one writes.
 class JobRecord {
  public:
-  /// A collective.
-  JobRecord(Communicator& ranks, int threads);
+  JobRecord(const Communicator& ranks, const Hosts& hosts, int threads);
 
   /// Writes run.json with this job's session. Without it, as for a run that is complete, nothing is recorded.
   void begin(const std::filesystem::path& run, const RunStart& start, const Trainer& trainer,
