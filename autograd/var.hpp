@@ -22,8 +22,10 @@ struct Var {
 /// parameter, not to the use: 0 at the start of a step, 1 from the first contribution on.
 struct Leaf {
   Tensor value;
-  Grad grad;                 ///< undefined destination: frozen, unless
-  bool bound_later = false;  ///< a destination is bound by the time backward comes by
+  /// Where the gradient goes. The parameter is frozen if this is undefined and `bound_later` is false.
+  Grad grad;
+  /// With ZeRO 2 and 3 the destination is bound when backward enters the unit.
+  bool bound_later = false;
   [[nodiscard]] bool wants_gradient() const { return bound_later || grad; }
 };
 

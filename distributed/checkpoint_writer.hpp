@@ -55,8 +55,8 @@ class CheckpointWriter {
   /// Returns when the checkpoint is in place. Old ones that cannot be removed then, and a `latest` that
   /// cannot be written, are warnings and tried again at the next save. Throws io_error when it fails, and
   /// exit code 77 when a tensor holds NaN or infinity; the checkpoints that were there stay as they are, and
-  /// calling it again with the same step tries again. A step whose checkpoint is there and valid from before,
-  /// and was not passed over, is the caller's fault.
+  /// calling it again with the same step tries again. The caller must not save a step that already has a
+  /// valid checkpoint from an earlier job, unless resumed_from() says that this checkpoint was passed over.
   void save(const CheckpointContent& content);
 
  private:

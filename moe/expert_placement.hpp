@@ -1,10 +1,11 @@
-// Where the routed experts of every layer are: all here, or shared out over the ranks of a group.
+// Where the routed experts of every layer are: all on this rank, or sharded over the ranks of a group.
 #pragma once
 #include "distributed/communicators/communicator.hpp"
 
 namespace granule {
 
-/// Part q of n parts holds the q-th n-th of the experts, by global id.
+/// The E experts are cut into n equal parts by global id. Part q, counted from 0, holds the E/n experts from
+/// q · E/n on.
 struct ExpertPlacement {
   std::int64_t parts = 1, part = 0;
   Communicator* ranks = nullptr;   ///< Mesh::expert: the ranks that hold the parts, where there are several

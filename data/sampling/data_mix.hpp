@@ -43,7 +43,8 @@ class DataMix {
   /// Of all sources, each counted once.
   [[nodiscard]] std::int64_t samples(std::int64_t seq_len) const;
   [[nodiscard]] MixSampler sampler(std::int64_t seq_len, SampleOrder order, std::uint64_t seed) const;
-  /// The first so many positions of the run read no sample twice, and one more would: all of a single source.
+  /// The largest n such that the first n positions of the run read no sample twice. For a single source it is
+  /// the number of its samples.
   [[nodiscard]] std::int64_t samples_before_a_repeat(std::int64_t seq_len) const;
 
   /// UTF-8 bytes of the targets of the first `samples` positions, each source in sequence. Absent when a

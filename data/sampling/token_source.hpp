@@ -33,18 +33,20 @@ struct TokenSourceSummary {
   void add(const TokenSourceSummary& more, const std::filesystem::path& where);
 };
 
-/// A piece of a document that lies in some range of tokens. All but the shard counts in the shard.
+/// The part of a document that lies in a given range of tokens. `shard` is the index of the shard. All other
+/// numbers are counted within that shard, from 0.
 struct DocumentPart {
   std::size_t shard;
-  std::int64_t begin, end;               ///< tokens of the piece
-  std::optional<std::int64_t> document;  ///< absent, with what follows, where the shard does not say
-  std::int64_t first = 0, last = 0;      ///< tokens [first, last) of the whole document
+  std::int64_t begin, end;               ///< the tokens [begin, end) are the part
+  std::optional<std::int64_t> document;  ///< absent if the shard does not list its documents
+  std::int64_t first = 0, last = 0;      ///< tokens [first, last) of the whole document, if it is known
 };
 
-/// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
-/// A config can take that of the data; a model that is there keeps its own.
+/// Whose vocabulary is compared with that of the data. A config can take its vocabulary from the data; an
+/// existing model keeps its own.
 enum class VocabularyOf : bool { config, model };
 
+/// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
 class TokenSource {
  public:
   /// Opens the shards that DIR/manifest.json names for the split; without a manifest `<split>-*.h5`.

@@ -5,14 +5,15 @@
 namespace granule {
 
 struct MpiOptions {
-  /// Elements of one message; MPI counts them in an int. Longer ones are cut.
+  /// The most elements of one message, because MPI counts them in an int. Longer messages are sent in pieces.
   std::int64_t largest_message = std::int64_t{1} << 30;
 };
 
-/// Initialises MPI. One at a time, from the thread that goes on to use it; when it and the groups split from
-/// it have gone, MPI is finalised. abort() prints one line and ends all processes; so does the last
-/// communicator of a rank that an exception leaves while there are others. Groups may be left by an
-/// exception, but then the job has to end: no rank waits for another that has thrown.
+/// Initialises MPI. A process has one such communicator at a time, and makes it in the thread that uses it.
+/// MPI is finalised when this communicator and all groups split from it are gone. abort() prints one line and
+/// ends all processes. If an exception destroys the last communicator of a rank, the other ranks are ended
+/// too. An exception may also destroy the communicator of a group; the job must then end, because no rank
+/// waits for a rank that has thrown.
 [[nodiscard]] std::unique_ptr<Communicator> make_mpi_communicator(const MpiOptions& options = {});
 
 }  // namespace granule

@@ -115,8 +115,9 @@ MPI_Datatype MpiOperation::type() const {
   }
 }
 
-// Full pieces, and at last one that is not, empty where nothing is left for it. Two messages of different
-// length therefore differ in a piece that both have, and the receiver sees it.
+// A message is sent in full pieces, followed by one shorter piece, which may be empty. Since the last piece
+// is always shorter, a sender and a receiver that disagree about the length always notice it: at least one
+// piece has an unexpected size.
 bool MpiOperation::send_piece(int peer, const std::byte* from, std::int64_t elements, std::int64_t begin,
                               std::int64_t largest) {
   if (begin > elements) return false;

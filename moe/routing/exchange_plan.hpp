@@ -1,5 +1,5 @@
-// Which rows travel between ranks that share out a layer's experts, and in how many rounds. A pure function
-// of who has how many rows for which expert; the rows themselves are moved by moe/ops/remote_experts.hpp.
+// Which rows travel between the ranks that shard a layer's experts, and in how many rounds. The plan is a
+// pure function of how many rows each rank has for each expert. moe/ops/remote_experts.hpp moves the rows.
 #pragma once
 #include <vector>
 
@@ -24,10 +24,11 @@ struct ExchangeRound {
   [[nodiscard]] std::int64_t received() const { return offset_L1.back(); }
 };
 
-/// Rank q of n holds the q-th n-th of E experts. Its rows stand in the order (expert, source, row of the
-/// source), and round i delivers positions [i · limit, (i + 1) · limit) of them, so that no rank ever holds
-/// more than `limit` received rows and what a source gives to a rank in one round is one run of its own rows.
-/// Every rank derives the same number of rounds, 1 at least. Without a limit (0) there is one round.
+/// The E experts are cut into n equal parts, and rank q, counted from 0, holds part q. The rows that it
+/// receives are ordered by (expert, source rank, row of the source). Round i delivers positions
+/// [i · limit, (i + 1) · limit) of them. So no rank ever holds more than `limit` received rows, and a source
+/// sends one run of its own rows to a rank in a round. Every rank computes the same number of rounds. Without
+/// a limit (0) there is one round.
 class ExchangePlan {
  public:
   ExchangePlan() = default;

@@ -9,7 +9,7 @@ namespace granule {
 
 struct BenchOptions {
   int threads = 1;
-  std::int64_t steps = 7;  ///< measured ones; one more goes before
+  std::int64_t steps = 7;  ///< how many steps are measured; one more step runs before them
 };
 
 /// The least seconds of a step: the operations of every matrix product and of causal attention (forward, and
@@ -24,8 +24,9 @@ struct StepFloor {
 [[nodiscard]] StepFloor step_floor(const RunConfig& config);
 
 /// {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds, share_of_floor,
-/// threads, ranks, peak_bytes, seconds_by_phase} on random tokens. Of several ranks: ceilings are their sums,
-/// the peak that of the one with most, threads and phases this rank's.
+/// threads, ranks, peak_bytes, seconds_by_phase} on random tokens. With several ranks, fma_ceiling_gflops and
+/// stream_gbps are sums over the ranks, and peak_bytes is the largest of any rank. threads and
+/// seconds_by_phase are those of this rank.
 [[nodiscard]] nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config,
                                                 const BenchOptions& options);
 
