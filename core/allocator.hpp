@@ -1,5 +1,6 @@
-// Where tensor bytes come from. Two lifetimes, two allocators: memory of the whole run (weights, gradients,
-// optimizer state) from the heap, memory of a step (activations, scratch) from an Arena (core/arena.hpp).
+// Where tensor bytes come from. There are two lifetimes and two allocators. Memory of the whole run (weights,
+// gradients, optimizer state) comes from the heap, and memory of a step (activations, scratch) from an Arena
+// (core/arena.hpp).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +19,7 @@ class Allocator {
   virtual ~Allocator() = default;
   Allocator(const Allocator&) = delete;
   Allocator& operator=(const Allocator&) = delete;
-  /// kAlignment-aligned, uninitialised. Throws Error with ExitCode::out_of_memory.
+  /// The result is kAlignment-aligned and uninitialised. Throws Error with ExitCode::out_of_memory.
   [[nodiscard]] virtual std::byte* allocate(std::int64_t bytes) = 0;
   virtual void release(std::byte* data, std::int64_t bytes) noexcept = 0;
 };

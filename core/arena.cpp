@@ -29,8 +29,8 @@ namespace {
 }
 
 constexpr std::byte kFence{0xf5};
-/// AddressSanitizer guards what was never handed out only this far ahead: the shadow of a whole reservation
-/// would be an eighth of the machine's memory.
+/// AddressSanitizer guards memory that was never handed out only this far ahead. The shadow of a whole
+/// reservation would be an eighth of the machine's memory.
 constexpr std::int64_t kGuardAhead = std::int64_t{1} << 16;
 
 }  // namespace

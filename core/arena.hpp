@@ -1,6 +1,6 @@
-// Step memory on the host: one reservation of address space, handed out best-fit and merged again on
-// release. Pages are touched once and stay, so from the second step on a step allocates nothing from the
-// system; the high-water mark is what the step needed. Used by one thread, the rank's.
+// Step memory on the host. It is one reservation of address space; blocks are handed out best-fit and merged
+// again on release. Pages are touched once and stay, so from the second step on a step allocates nothing from
+// the system. The high-water mark is what the step needed. Only the rank's own thread uses it.
 #pragma once
 #include <map>
 #include <set>
@@ -14,9 +14,9 @@ enum class Poison : bool { no, yes };
 
 class Arena final : public Allocator {
  public:
-  /// Reserves `bytes` of address space (no memory yet). Poison::yes fills each block with 0xff on allocation,
-  /// NaN for floats, so that a kernel which reads what nobody wrote is found, and fences it, so that one
-  /// which writes past its ends is counted in damaged_blocks().
+  /// Reserves `bytes` of address space, which is no memory yet. Poison::yes fills each block with 0xff on
+  /// allocation, which is NaN for floats, so a kernel that reads what nobody wrote is found. It also puts
+  /// fences around each block, so a kernel that writes past its ends is counted in damaged_blocks().
   explicit Arena(std::int64_t bytes, Poison poison = Poison::no);
   ~Arena() override;
 
@@ -26,7 +26,7 @@ class Arena final : public Allocator {
   [[nodiscard]] std::int64_t in_use() const { return in_use_; }
   /// Bytes from the start of the reservation that were ever handed out.
   [[nodiscard]] std::int64_t high_water() const { return high_water_; }
-  /// Blocks released so far whose fences had been written to (Poison::yes).
+  /// How many of the blocks released so far had been written to beyond their ends (Poison::yes).
   [[nodiscard]] std::int64_t damaged_blocks() const { return damaged_; }
 
  private:
@@ -44,10 +44,11 @@ class Arena final : public Allocator {
   std::int64_t high_water_ = 0;
   std::int64_t damaged_ = 0;
   std::map<Offset, std::int64_t> free_by_offset_;
-  std::set<std::pair<std::int64_t, Offset>> free_by_size_;  // ties: lowest address, so use stays compact
+  // Among equal sizes the lowest address, so use stays compact.
+  std::set<std::pair<std::int64_t, Offset>> free_by_size_;
 };
 
-/// Physical memory of this machine, or the container's limit where that is lower.
+/// Physical memory of this machine, or the container's limit if that is lower.
 [[nodiscard]] std::int64_t physical_memory();
 
 }  // namespace granule

@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-/// Kernels find their instruction set through this choice; left unmade, every call would detect it again.
+/// Kernels find their instruction set through this choice. Without it, every call would detect it again.
 bool choose_instruction_set() {
   hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   return true;

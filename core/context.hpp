@@ -1,5 +1,5 @@
-// Everything a rank owns: device, threads, memory, counters. There are no mutable globals, so several ranks
-// can live in one process, each with its own Context; operators reach it through their tensors.
+// Everything that a rank owns: device, threads, memory, counters. It replaces mutable globals, so several
+// ranks can live in one process, each with its own Context. Operators reach it through their tensors.
 #pragma once
 #include <memory>
 

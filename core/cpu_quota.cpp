@@ -19,7 +19,7 @@ enum class Version { none, one, two };
 /// A mount of control groups that can hold a CPU quota.
 struct Mount {
   Version version = Version::none;
-  std::string group;  // that is seen at the place
+  std::string group;  // as it is named at the place
   std::string place;
 };
 
@@ -34,7 +34,7 @@ bool holds(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-/// The kernel writes a space as \040, and a few others like it.
+/// The kernel writes a space as \040, and escapes a few other characters in the same way.
 std::string unescaped(const std::string& text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -48,8 +48,8 @@ std::string unescaped(const std::string& text) {
   return plain;
 }
 
-/// "36 35 0:30 / /sys/fs/cgroup rw shared:1 - cgroup2 cgroup rw": numbers, group, place, …, "-", type,
-/// source, options.
+/// A line such as "36 35 0:30 / /sys/fs/cgroup rw shared:1 - cgroup2 cgroup rw" has numbers, the group, the
+/// place, …, "-", the type, the source and options.
 Mount mount_of(const std::string& line) {
   const std::vector<std::string> fields = split(line, ' ');
   const auto dash = std::find(fields.begin(), fields.end(), "-");
@@ -73,7 +73,7 @@ std::string group_of(const fs::path& root, Version version) {
   return "/";
 }
 
-/// The group as it is found below the mount. A container may see its own group as the mount's root.
+/// The path of the group below the mount. A container may see its own group as the mount's root.
 std::string below(const Mount& mount, const std::string& group) {
   if (group.find("/..") != std::string::npos) return {};
   if (mount.group == "/") return group;
@@ -85,11 +85,11 @@ double ratio(double quota, double period) {
   return quota > 0 && period > 0 ? quota / period : std::numeric_limits<double>::infinity();
 }
 
-/// Of one group; infinity where it sets none.
+/// The quota of one group, or infinity if it sets none.
 double quota_of(const fs::path& group, Version version) {
   double quota = -1, period = 100'000;
   if (version == Version::two) {
-    std::ifstream(group / "cpu.max") >> quota >> period;  // "max 100000" is no number
+    std::ifstream(group / "cpu.max") >> quota >> period;  // "max 100000" does not begin with a number
   } else {
     std::ifstream(group / "cpu.cfs_quota_us") >> quota;
     std::ifstream(group / "cpu.cfs_period_us") >> period;

@@ -8,7 +8,7 @@
 
 namespace granule {
 
-/// bf16 and f16 are storage formats of model files here; kernels compute in f32 and f64.
+/// bf16 and f16 only occur as storage formats of model files; kernels compute in f32 and f64.
 enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u16, u32, u8 };
 
 [[nodiscard]] constexpr std::int64_t size_of(DType type) {
@@ -74,7 +74,7 @@ inline constexpr DType dtype_of<std::uint32_t> = DType::u32;
 template <>
 inline constexpr DType dtype_of<std::uint8_t> = DType::u8;
 
-/// Calls body.operator()<float>() or <double>(): the two types kernels compute in.
+/// Calls body.operator()<float>() or <double>(), the two types that kernels compute in.
 template <class Body>
 decltype(auto) dispatch_float(DType type, Body&& body) {
   GRANULE_CHECK(type == DType::f32 || type == DType::f64, "computing in {}: only f32 and f64 are computed in",

@@ -1,5 +1,5 @@
-// Errors: one exception type that carries the exit code and the three parts of every message.
-// The library throws and never prints or exits; `main` catches once.
+// Errors: one exception type that carries the exit code and the three parts of every message. The library
+// throws and never prints or exits. `main` catches once.
 #pragma once
 #include <stdexcept>
 #include <string>
@@ -9,10 +9,10 @@
 
 namespace granule {
 
-/// Exit codes of the program (docs/commands.md); an Error carries the one it leads to.
+/// Exit codes of the program (docs/commands.md). An Error carries the one that the program ends with.
 enum class ExitCode : int {
   success = 0,
-  failure = 1,         ///< anything without a code of its own: a bug, or misuse of the library
+  failure = 1,         ///< anything without its own code: a bug, or misuse of the library
   user = 2,            ///< the user's input: usage, config, data, checkpoint, a device that is not there
   out_of_memory = 71,  ///< memory
   in_use = 73,         ///< another job holds the directory
@@ -32,7 +32,8 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-/// The user's input is wrong: what, where (file:line, key, argument), and what to do about it. Exit code 2.
+/// The user's input is wrong: what, where (file:line, key, argument), and what the user can do about it. Exit
+/// code 2.
 [[noreturn]] void user_error(std::string_view what, std::string_view where, std::string_view advice);
 /// Saving failed. Exit code 74.
 [[noreturn]] void io_error(std::string_view what, std::string_view where, std::string_view advice);
@@ -45,13 +46,13 @@ namespace detail {
 
 }  // namespace granule
 
-/// The caller's fault: the message names the operation and states both numbers.
+/// The caller made a mistake. The message names the operation and has both numbers.
 #define GRANULE_CHECK(condition, ...) \
   (static_cast<bool>(condition)       \
        ? static_cast<void>(0)         \
        : ::granule::detail::check_failed(__FILE__, __LINE__, ::fmt::format(__VA_ARGS__)))
 
-/// Our fault: something that cannot happen has happened.
+/// Granule itself has a bug: something that cannot happen has happened.
 #define GRANULE_ASSERT(condition, ...) \
   (static_cast<bool>(condition)        \
        ? static_cast<void>(0)          \

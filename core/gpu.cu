@@ -7,7 +7,7 @@
 namespace granule::gpu {
 namespace {
 
-/// Set by constructors while the library is loaded, before anyone can read it.
+/// Constructors set it while the library is loaded, before anyone can read it.
 constinit const Kernels* files = nullptr;
 
 }  // namespace

@@ -1,5 +1,6 @@
-// What every .cu of the plug-in starts from: errors, the one way to launch a kernel, the stream, and how a
-// file puts its kernels into the operators' slots. For nvcc only; no .cpp includes it.
+// What every .cu file of the plug-in starts from: errors, launches of kernels and the stream. It also has the
+// way in which a file puts its kernels into the operators' slots. It is for nvcc only; no .cpp file includes
+// it.
 #pragma once
 #include <cstdint>
 #include <utility>
@@ -10,10 +11,10 @@
 
 namespace granule::gpu {
 
-/// Throws Error (failure; out of memory where it is that) with CUDA's own words.
+/// Throws Error with CUDA's own words: failure, or out of memory if it is that.
 void check(cudaError_t status, const char* what, const char* file, int line);
 
-/// Each rank is a thread, and the rank's kernels keep their order on the stream of that thread.
+/// Each rank is a thread, so the stream of the thread keeps the rank's kernels in order.
 [[nodiscard]] inline cudaStream_t stream() {
   return cudaStreamPerThread;
 }
@@ -24,10 +25,10 @@ struct LaunchShape {
   unsigned threads = 256;
 };
 
-/// Throws where a grid would be larger than any device takes.
+/// Throws if a grid would be larger than any device takes.
 [[nodiscard]] dim3 grid_of(const LaunchShape& shape);
 
-/// Runs a kernel on the rank's stream; an empty grid is nothing to do. Arguments are converted on the host.
+/// Runs a kernel on the rank's stream, unless the grid is empty. Arguments are converted on the host.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), const LaunchShape& shape, Arguments&&... arguments) {
   if (shape.blocks_x == 0 || shape.blocks_y == 0) return;
@@ -39,8 +40,8 @@ void launch(void (*kernel)(Parameters...), const LaunchShape& shape, Arguments&&
         "kernel launch", __FILE__, __LINE__);
 }
 
-/// At namespace scope of a .cu: `fill` puts its kernels into slots and returns how many. Runs when the
-/// plug-in is loaded (core/plugin.hpp).
+/// To be declared at namespace scope of a .cu file. `fill` puts its kernels into slots and returns how many.
+/// It runs when the plug-in is loaded (core/plugin.hpp).
 class Kernels {
  public:
   explicit Kernels(int (*fill)());

@@ -1,5 +1,5 @@
-// The project's only device switch: an operator owns one slot, the CPU kernel is in it from the start, a
-// plug-in fills in its own when it is loaded. A device without a kernel is an error, never a fallback.
+// The only device switch. An operator owns one slot, which has its CPU kernel from the start. A plug-in adds
+// its own kernel when it is loaded. A device without a kernel is an error, and nothing falls back.
 #pragma once
 #include <array>
 #include <string_view>
@@ -18,7 +18,7 @@ class KernelSlot<void(Args...)> {
   using Kernel = void (*)(Args...);
   constexpr KernelSlot(std::string_view name, Kernel cpu) : name_(name), kernels_{cpu, nullptr} {}
 
-  /// Called by a plug-in while it is loaded, before any rank runs.
+  /// A plug-in calls it while it is loaded, before any rank runs.
   void fill(DeviceType device, Kernel kernel) { kernels_[static_cast<std::size_t>(device)] = kernel; }
   [[nodiscard]] bool has(DeviceType device) const {
     return kernels_[static_cast<std::size_t>(device)] != nullptr;

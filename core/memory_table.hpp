@@ -1,5 +1,5 @@
-// Every byte a rank allocates for tensors has a category; this table counts them, now and at the peak.
-// It is filled by Storage and read by reports, `granule plan` and the tests that compare the two.
+// Every byte that a rank allocates for tensors has a category. This table counts them, now and at the peak.
+// Storage fills it. Reports, `granule plan` and the tests that compare the two read it.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -21,11 +21,11 @@ inline constexpr int kMemoryCategories = 7;
 
 class MemoryTable {
  public:
-  void add(MemoryCategory category, std::int64_t bytes);  ///< negative on release
+  void add(MemoryCategory category, std::int64_t bytes);  ///< negative when memory is released
   [[nodiscard]] std::int64_t current(MemoryCategory category) const { return row(category).current; }
   [[nodiscard]] std::int64_t peak(MemoryCategory category) const { return row(category).peak; }
   [[nodiscard]] std::int64_t current_total() const { return total_.current; }
-  /// Highest sum at any one moment: at most the sum of the categories' peaks.
+  /// The highest sum at any moment. It is at most the sum of the categories' peaks.
   [[nodiscard]] std::int64_t peak_total() const { return total_.peak; }
 
  private:

@@ -1,14 +1,16 @@
-// How long work tells that it goes on: whoever reads data or builds something notes every piece, and whoever
-// has to know (a watchdog, a thread that waits) listens on that thread.
+// How long work reports that it makes progress. Code that reads data or builds something notes every piece.
+// Whoever must know (a watchdog, a thread that waits) listens on that thread.
 #pragma once
 #include <functional>
 
 namespace granule {
 
-/// A piece of work on this thread is done. Costs next to nothing; without a listener nothing happens.
+/// A piece of work on this thread is done. The call costs next to nothing, and without a listener it does
+/// nothing.
 void note_movement();
 
-/// Called at every note of the thread that made it, as long as it lives; the newest one hears.
+/// Is called for every note of the thread that made it, as long as it lives. Of several listeners only the
+/// newest is called.
 class MovementListener {
  public:
   explicit MovementListener(std::function<void()> hear);

@@ -71,8 +71,8 @@ void ThreadPool::work(int index) {
     wait_for_change(epoch_, seen);
     seen = epoch_.load();
     if (stop_) return;
-    // Announce first, look second; run_tasks closes first, looks second: a worker that comes late either
-    // sees the job closed or is waited for.
+    // Announce first, look second. run_tasks closes first and looks second. So a worker that comes late
+    // either sees the job closed or is waited for.
     ++active_;
     if (open_) take_tasks();
     if (--active_ == 0) active_.notify_one();
@@ -101,7 +101,7 @@ int available_cores() {
   CPU_ZERO(&set);
   const bool known = sched_getaffinity(0, sizeof(set), &set) == 0;
   int cores = known ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
-  // Part of a core is worth a thread; more threads than the quota has cores only wait for each other.
+  // Part of a core is worth a thread, but threads beyond the quota would only wait for each other.
   if (const auto quota = cpu_quota()) cores = std::min(cores, static_cast<int>(std::ceil(*quota)));
   return std::max(1, cores);
 }

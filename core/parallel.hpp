@@ -1,5 +1,5 @@
-// The rank's threads. Work is cut into tasks by its shape alone and each task is computed by one thread, so
-// the number of threads never changes a result.
+// The threads of a rank. Work is cut into tasks by its shape alone, and one thread computes each task. So the
+// number of threads never changes a result.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace granule {
 
-/// A fork-join pool whose waits spin briefly and then sleep: a fork costs well under a microsecond while the
-/// machine is ours, and nothing is burnt while it is not.
+/// A fork-join pool whose waits spin briefly and then sleep. A fork costs well under a microsecond on a quiet
+/// machine, and on a busy one the waits take no time from other programs.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);  ///< the caller is one of them; throws for threads < 1
@@ -20,12 +20,12 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] int size() const { return static_cast<int>(workers_.size()) + 1; }
-  /// The calling thread's place in its pool, from 0: picks its part of a scratch buffer. Never let it pick
-  /// work.
+  /// The calling thread's place in its pool, from 0. It selects the thread's part of a scratch buffer; it
+  /// must never select work.
   [[nodiscard]] static int thread_index();
 
-  /// Runs body(i) once for every i in [0, tasks), in any order on any thread; returns when all are done.
-  /// The first exception of a task is thrown again here. A call from inside a task runs in that task.
+  /// Runs body(i) once for every i in [0, tasks), in any order and on any thread, and returns when all are
+  /// done. The first exception of a task is thrown again here. A call from inside a task runs in that task.
   template <class Body>
   void run(std::int64_t tasks, const Body& body) {
     run_tasks({&body, [](const void* self, std::int64_t i) { (*static_cast<const Body*>(self))(i); }, tasks});
@@ -52,7 +52,8 @@ class ThreadPool {
   std::exception_ptr failure_;
 };
 
-/// body(begin, end) over [0, n) in pieces of `grain` (the last may be shorter): one task a piece.
+/// Calls body(begin, end) over [0, n) in pieces of `grain`, of which the last may be shorter. Each piece is a
+/// task.
 template <class Body>
 void parallel_chunks(ThreadPool& pool, std::int64_t n, std::int64_t grain, const Body& body) {
   if (n <= grain) {
@@ -65,7 +66,7 @@ void parallel_chunks(ThreadPool& pool, std::int64_t n, std::int64_t grain, const
   });
 }
 
-/// Cores that this process may use: those it is bound to, and no more than its CPU quota pays for.
+/// Cores that this process may use: those it is bound to, but no more than its CPU quota pays for.
 [[nodiscard]] int available_cores();
 
 }  // namespace granule

@@ -15,7 +15,7 @@ constexpr const char* kLibrary = "libgranule_cuda.so";
 constexpr const char* kEntry = "granule_cuda_plugin";
 using Entry = void (*)(CudaPluginReport*);
 
-/// Where a file of that name would be ours; the last place is the system's.
+/// Where the plug-in may be. The last place is the system's search path.
 std::vector<std::filesystem::path> places() {
   std::error_code error;
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();

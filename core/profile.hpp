@@ -1,4 +1,5 @@
-// Where a step's time goes: seconds by phase, always on (two clock readings an operator).
+// Where a step's time goes: seconds for each phase. It is always on and costs two readings of the clock for
+// each operator.
 #pragma once
 #include <chrono>
 #include <map>

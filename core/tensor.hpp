@@ -1,5 +1,6 @@
-// A tensor is a shape over shared storage: contiguous, row-major, cheap to copy (copies share the bytes).
-// There are no strides: a transpose is a GEMM flag, a column block is a pointer and a row pitch.
+// A tensor is a shape over shared storage: contiguous, row-major, and cheap to copy, because copies share the
+// bytes. There are no strides. A transpose is a flag of the GEMM, and a column block is a pointer and a row
+// pitch.
 #pragma once
 #include <memory>
 #include <span>
@@ -10,7 +11,8 @@
 
 namespace granule {
 
-/// Bytes of one allocation, returned to their allocator and counted in their Context's memory table.
+/// Bytes of one allocation. They return to their allocator at the end, and their Context's memory table
+/// counts them.
 class Storage {
  public:
   Storage(Context& context, std::int64_t bytes, MemoryCategory category);
@@ -35,7 +37,7 @@ class Tensor {
                                     MemoryCategory category = MemoryCategory::activations);
   [[nodiscard]] static Tensor zeros(Context& context, const Shape& shape, DType dtype,
                                     MemoryCategory category = MemoryCategory::activations);
-  /// A tensor beside this one: same context and dtype, activations.
+  /// A tensor of activations with the same context and dtype.
   [[nodiscard]] Tensor empty_like(const Shape& shape) const { return empty(context(), shape, dtype_); }
 
   [[nodiscard]] bool defined() const { return storage_ != nullptr; }
@@ -46,7 +48,7 @@ class Tensor {
   [[nodiscard]] Context& context() const;
   [[nodiscard]] Device device() const { return context().device(); }
 
-  /// Pointer to the first element; throws when T is not the dtype.
+  /// Pointer to the first element. Throws if T is not the dtype.
   template <class T>
   [[nodiscard]] T* data() const {
     check_type(dtype_of<std::remove_const_t<T>>);
@@ -65,9 +67,9 @@ class Tensor {
   }
   [[nodiscard]] std::byte* raw() const { return storage_->data() + offset_; }
 
-  /// The same elements under another shape of as many elements.
+  /// The same elements under another shape with the same number of elements.
   [[nodiscard]] Tensor view(const Shape& shape) const;
-  /// Elements [begin, begin + numel(shape)) of the flattened tensor, shaped.
+  /// Elements [begin, begin + numel(shape)) of the flattened tensor, in that shape.
   [[nodiscard]] Tensor slice(std::int64_t begin, const Shape& shape) const;
 
  private:
@@ -80,8 +82,8 @@ class Tensor {
   DType dtype_ = DType::f32;
 };
 
-/// A gradient's destination: beta 0 overwrites (and must not read dst), 1 adds. It is the GEMM's beta.
-/// An undefined dst says that nobody wants this gradient.
+/// Where a gradient goes. Beta 0 overwrites dst and must not read it, and beta 1 adds to it, as in a GEMM. If
+/// dst is undefined, nobody wants this gradient.
 struct Grad {
   Tensor dst;
   double beta = 0.0;
@@ -89,7 +91,7 @@ struct Grad {
 };
 
 void fill_zero(const Tensor& tensor);
-/// destination = source + beta · destination, elementwise; shapes and dtypes must agree.
+/// Computes destination = source + beta · destination, element by element. Shapes and dtypes must agree.
 void accumulate(const Tensor& source, const Grad& destination);
 
 }  // namespace granule

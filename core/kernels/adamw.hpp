@@ -17,7 +17,7 @@ struct AdamWStep {
 template <class T>
 void adamw_update(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step);
 
-/// Σ g², in float64, in an order that depends on n alone.
+/// Σ g² in float64. The order of the sum depends on n alone.
 template <class T>
 double sum_of_squares(const T* g, std::int64_t n);
 

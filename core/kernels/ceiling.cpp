@@ -90,8 +90,8 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Work done per second on all threads together, best of pieces of equal work, for about `seconds`: noise
-/// only ever slows a piece down. `piece(thread)` returns the work it did.
+/// The work that all threads together do in a second: the best of several equal pieces, for about `seconds`.
+/// The best counts, because noise only ever slows a piece down. `piece(thread)` returns the work it did.
 template <class Piece>
 double best_rate(ThreadPool& pool, double seconds, const Piece& piece) {
   const auto threads = static_cast<std::size_t>(pool.size());
@@ -101,8 +101,8 @@ double best_rate(ThreadPool& pool, double seconds, const Piece& piece) {
   do {
     std::atomic<int> arrived{0};
     pool.run(pool.size(), [&](std::int64_t i) {
-      // A piece counts only from when every thread is there: one that wakes late would otherwise find its
-      // piece done by another, and the machine would seem to have a core less.
+      // A piece counts only from the moment when every thread is there. Otherwise a thread that wakes late
+      // would find its piece done by another, and the machine would seem to have a core less.
       ++arrived;
       while (arrived < pool.size()) std::this_thread::yield();
       const double start = now();
@@ -139,12 +139,13 @@ template double multiply_add_chains(std::int64_t, std::int64_t, float, float, st
 template double multiply_add_chains(std::int64_t, std::int64_t, double, double, std::span<double>);
 
 double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
-  constexpr std::int64_t kRounds = 1'000'000;  // about a millisecond: it often falls between others' work
+  // About a millisecond, so it often runs between the work of other programs.
+  constexpr std::int64_t kRounds = 1'000'000;
   return dispatch_float(dtype, [&]<class T>() {
     const auto length = static_cast<std::size_t>(chains * vector_lanes(dtype));
     return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {
-             // Every lane begins elsewhere, and the values are used: chains that are equal, or whose result
-             // nobody sees, are computed once or never, and their operations would be counted all the same.
+             // Every lane begins with another value, and the values are used. The compiler computes equal
+             // chains once, and unused chains never, but their operations would be counted all the same.
              std::vector<T> values(length);
              for (std::size_t i = 0; i < length; ++i) values[i] = T(1) / static_cast<T>(i + 2);
              const double work =
@@ -169,7 +170,8 @@ double clock_ghz(ThreadPool& pool, double seconds) {
 #pragma GCC unroll 16
       for (int k = 0; k < 16; ++k) {
         sum += step;
-        asm volatile("" : "+r"(sum));  // else sixteen additions become one multiplication
+        // Otherwise the compiler replaces sixteen additions by one multiplication.
+        asm volatile("" : "+r"(sum));
       }
     }
     return static_cast<double>(kAdditions);

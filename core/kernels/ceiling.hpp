@@ -1,5 +1,5 @@
-// What the machine can do, measured now: the yardsticks that benchmarks and utilisation figures are held to.
-// `granule bench ceiling` shows them together, so that they can be held to the clock and to other programs.
+// What the machine can do, measured now. Benchmarks and utilisation figures are compared with it. `granule
+// bench ceiling` shows the ceilings, so that they can be compared with the clock and with other programs.
 #pragma once
 #include <array>
 #include <span>
@@ -13,27 +13,27 @@ namespace granule {
 /// it, and chains do not wait for each other. Twelve are more than latency × units of any CPU that we know.
 inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
 
-/// Fused multiply-adds in registers, on all threads of the pool: 10⁹ floating-point operations a second (two
-/// for each multiply-add). f32 or f64. Takes about `seconds`.
+/// Fused multiply-adds in registers, on all threads of the pool, in f32 or f64. The unit is 10⁹
+/// floating-point operations a second, two for each multiply-add. It takes about `seconds`.
 [[nodiscard]] double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds = 0.1);
 
 /// The same with the given number of chains, one of kFmaChains. With few chains the unit waits for results.
 [[nodiscard]] double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds);
 
-/// The work that `fma_gflops` times, of one thread: `rounds` times v = v · factor + term for each of `values`
-/// [chains × vector_lanes]. Returns the number of floating-point operations.
+/// The work that `fma_gflops` times, of one thread. It computes v = v · factor + term `rounds` times for each
+/// of `values` [chains × vector_lanes], and returns the number of floating-point operations.
 template <class T>
 double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values);
 
 /// Elements of one vector register of the instruction set in use.
 [[nodiscard]] std::int64_t vector_lanes(DType dtype);
 
-/// The clock while all threads of the pool work: dependent additions a second, which take one cycle each. 10⁹
-/// a second, per thread.
+/// The clock while all threads of the pool work, in 10⁹ cycles a second. It is measured by dependent
+/// additions of a thread, which take one cycle each.
 [[nodiscard]] double clock_ghz(ThreadPool& pool, double seconds = 0.1);
 
-/// Reading and writing the same large array, as an optimizer step does: 10⁹ bytes a second, both directions
-/// counted.
+/// Reading and writing the same large array, as an optimizer step does, in 10⁹ bytes a second. Both
+/// directions count.
 [[nodiscard]] double stream_gbps(ThreadPool& pool, double seconds = 0.2);
 
 }  // namespace granule

@@ -1,5 +1,5 @@
 // Elementwise kernels from a formula: y_i = f(a_i, …) on all threads, in plain loops that the compiler
-// vectorises. Not for formulas that need a vector library: those are in simd-inl.hpp.
+// vectorises. Formulas that need a vector library are in simd-inl.hpp.
 #pragma once
 #include <cstdint>
 #include <string_view>

@@ -6,8 +6,8 @@
 #endif
 
 #define EIGEN_DONT_PARALLELIZE
-// Small products would go coefficient by coefficient, where the sign of a zero depends on how the result is
-// aligned: bits must depend on values and shapes alone.
+// Eigen would compute small products coefficient by coefficient, and then the sign of a zero depends on the
+// alignment of the result. Bits must depend on values and shapes alone.
 #define EIGEN_GEMM_TO_COEFFBASED_THRESHOLD 1
 #include <Eigen/Core>
 #include <algorithm>
@@ -68,12 +68,15 @@ void product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, Matr
   product_eigen(m, n, k, a, b, c);
 }
 
-/// How a library wants its rows, so that it sums all of them in one order: what is left over of its blocks
-/// it sums in another one, and products of few rows too.
+/// How a library must get its rows so that it sums all of them in one order. It sums the rest after its
+/// blocks in another order, and so it does products of few rows.
 struct RowBlocks {
-  std::int64_t block = 1;  // rows that are summed together: the rest is summed in another order
-  std::int64_t least = 2;  // products of fewer rows are too
-  std::int64_t most = 0;   // products of more rows may be, but for twice as many; 0: never
+  // Rows that are summed together. The rows after the last block are summed in another order.
+  std::int64_t block = 1;
+  // Products of fewer rows are summed in another order.
+  std::int64_t least = 2;
+  // Products of more rows may be summed in another order, unless they have at least twice as many. 0: never.
+  std::int64_t most = 0;
 };
 
 template <class T>
@@ -82,8 +85,8 @@ RowBlocks row_blocks() {
   if constexpr (std::is_same_v<T, float>) {
     static const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
     const auto has = [](unsigned set) { return (isa & set) == set; };
-    // With AVX-512 a kernel of its own multiplies 2 to 15 rows by a transposed matrix. With AVX2 six rows are
-    // a block, and more than 48 rows may be cut where no block ends.
+    // With AVX-512 a special kernel multiplies 2 to 15 rows by a transposed matrix. With AVX2 a block has six
+    // rows, and more than 48 rows may be cut inside a block.
     if (has(dnnl_cpu_isa_avx512_core)) return {.least = 16};
     if (has(dnnl_cpu_isa_avx)) return {.block = 6, .least = 6, .most = 48};
     return {};
@@ -92,14 +95,15 @@ RowBlocks row_blocks() {
   return {.block = 4, .least = 4};
 }
 
-/// How many of the first m rows are summed alike when they are given to the library as they are.
+/// How many of the first m rows are summed alike if the library gets them as they are.
 std::int64_t alike_rows(const RowBlocks& rows, std::int64_t m) {
   if (m < rows.least) return 0;
   if (rows.most > 0 && m > rows.most) return m < 2 * rows.most ? rows.most : 2 * rows.most;
   return m - m % rows.block;
 }
 
-/// The last rows of a product, filled up with rows of zeros until the library sums them like all others.
+/// The last rows of a product, filled up with rows of zeros so that the library sums them as it sums all
+/// others.
 template <class T>
 void filled_up_product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                        MatrixOut<T> c) {
@@ -126,8 +130,8 @@ MatrixIn<T> rows_from(MatrixIn<T> a, std::int64_t row) {
   return a;
 }
 
-/// Rows and columns of a tile: large enough for the library to reach its speed, small enough that the usual
-/// products of a model give every core some.
+/// Rows and columns of a tile. It is large enough for the library to reach its speed. It is small enough that
+/// the usual products of a model give every core some tiles.
 struct Tile {
   std::int64_t rows, columns;
 };

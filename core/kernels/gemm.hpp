@@ -1,6 +1,6 @@
-// Matrix products on the CPU: oneDNN for float32, Eigen for float64 and where oneDNN is switched off. The
-// libraries run on one thread each; the product is cut into tiles by its shape alone. Equal rows of A give
-// equal rows of C, bit for bit, wherever they stand and whatever stands beside them.
+// Matrix products on the CPU: oneDNN for float32, Eigen for float64 and when oneDNN is switched off. The
+// libraries run on one thread each, and the product is cut into tiles by its shape alone. Equal rows of A
+// give equal rows of C, bit for bit, independently of their position and of the other rows.
 #pragma once
 #include <cstdint>
 
@@ -10,8 +10,9 @@ namespace granule {
 
 enum class Transpose : bool { no, yes };
 
-/// A row-major operand: `pitch` elements from one row to the next, so a column block of a wider matrix is a
-/// pointer and a pitch. Transpose::yes: the stored matrix is the transpose of the operand.
+/// A row-major operand. `pitch` is the number of elements from one row to the next, so a column block of a
+/// wider matrix is a pointer and a pitch. With Transpose::yes the stored matrix is the transpose of the
+/// operand.
 template <class T>
 struct MatrixIn {
   const T* data;
@@ -26,18 +27,19 @@ struct MatrixOut {
   double beta = 0.0;
 };
 
-/// How a product of one row is computed: with the bits that the row would have among others, or by the
-/// library's matrix-vector product, several times as fast in float32, whose bits may differ.
+/// How a product of one row is computed. `like_others` gives the bits that the row would have among others.
+/// `alone` uses the library's matrix-vector product, which is several times as fast in float32 but may differ
+/// in its bits.
 enum class OneRow : bool { like_others, alone };
 
-/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T: float, double.
-/// A row of C has the same bits for every m, but for OneRow::alone.
+/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T is float or double. A row of
+/// C has the same bits for every m, except with OneRow::alone.
 template <class T>
 void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b, MatrixOut<T> c,
                  OneRow one_row = OneRow::like_others);
 
-/// The same on all threads of the pool; the result does not depend on their number. From 128 columns on these
-/// are cut into tiles by m too, so that a row's bits may depend on m, but not on where it stands.
+/// The same on all threads of the pool. The result does not depend on their number. From 128 columns on,
+/// tiles are also cut along m. A row's bits may then depend on m, but not on its position.
 template <class T>
 void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
           MatrixOut<T> c, OneRow one_row = OneRow::alone);

@@ -14,7 +14,7 @@
 namespace granule {
 namespace {
 
-/// Bits of Highway's targets: a lower one is better.
+/// Bits of Highway's targets. A lower bit is a better instruction set.
 std::vector<std::int64_t> usable() {
   return hwy::SupportedAndGeneratedTargets();
 }
@@ -23,14 +23,14 @@ std::string name_of(std::int64_t target) {
   return hwy::TargetName(target);
 }
 
-/// How far from the best possible one.
+/// How many steps it is away from the best possible one.
 int rank_of(std::string_view name) {
   int bit = 0;
   while (bit < 62 && name != name_of(std::int64_t{1} << bit)) ++bit;
   return bit;
 }
 
-/// oneDNN chooses by itself, from the same instruction sets under other names.
+/// oneDNN chooses by itself, among the same instruction sets under other names.
 void limit_products([[maybe_unused]] std::int64_t target) {
 #ifdef GRANULE_WITH_ONEDNN
   if (target < HWY_AVX2) return;

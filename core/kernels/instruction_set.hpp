@@ -1,5 +1,5 @@
-// The instruction set that kernels are chosen for when the program runs: by default the best one that was
-// compiled and that the machine has. Another one computes other last bits.
+// The instruction set that kernels are chosen for when the program runs. By default it is the best one that
+// was compiled and that the machine has. Another one computes other last bits.
 #pragma once
 #include <span>
 #include <string>
@@ -10,12 +10,12 @@ namespace granule {
 
 /// Names of Highway's targets that can be used here, best first.
 [[nodiscard]] std::vector<std::string> instruction_sets();
-/// The one in use: the first of them.
+/// The instruction set in use, which is the first of instruction_sets().
 [[nodiscard]] std::string instruction_set();
-/// From now on no better one than this is used, in matrix products neither. False when it is not one of
-/// instruction_sets(). To be called before the first kernel runs.
+/// From now on no better instruction set is used, and matrix products use none either. Returns false if the
+/// name is not one of instruction_sets(). Call it before the first kernel runs.
 [[nodiscard]] bool use_instruction_set(std::string_view name);
-/// The least of several names: machines that have a better one have it too.
+/// The least of several names. Machines that have a better instruction set also have this one.
 [[nodiscard]] std::string common_instruction_set(std::span<const std::string> names);
 
 }  // namespace granule

@@ -12,8 +12,8 @@ void check(cublasStatus_t status, const char* what) {
   GRANULE_CHECK(status == CUBLAS_STATUS_SUCCESS, "CUDA: {}: {}", what, cublasGetStatusString(status));
 }
 
-/// A rank's own, as its stream is: a handle serves one thread. Float32 stays float32, whatever the tensor
-/// cores offer.
+/// Each rank has its own handle and stream, because a handle serves one thread. Products of float32 stay
+/// float32, whatever the tensor cores offer.
 cublasHandle_t handle() {
   struct Destroy {
     void operator()(cublasHandle_t handle) const { cublasDestroy(handle); }
@@ -33,7 +33,7 @@ cublasOperation_t operation_of(Transpose transpose) {
   return transpose == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
 }
 
-/// cuBLAS counts columns first, so it is asked for the transpose: Cᵀ = op(B)ᵀ op(A)ᵀ.
+/// cuBLAS stores matrices by columns, so it is asked for the transpose: Cᵀ = op(B)ᵀ op(A)ᵀ.
 template <class T>
 void product(const Tensor& a, Transpose transpose_a, const Tensor& b, Transpose transpose_b, const Grad& c) {
   const std::int64_t m = c.dst.shape()[0], n = c.dst.shape()[1];

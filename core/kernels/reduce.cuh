@@ -1,4 +1,4 @@
-// Sums over a block, in an order that its size alone decides.
+// Sums over a block, in an order that depends on the block's size alone.
 #pragma once
 #include "core/gpu.hpp"
 
@@ -7,7 +7,8 @@ namespace granule::gpu {
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffU;
 
-/// The sum over all threads of a block, for each of them. Every thread calls it; blocks have whole warps.
+/// The sum over all threads of a block, returned to each of them. Every thread must call it, and blocks must
+/// have whole warps.
 __device__ inline double block_sum(double value) {
   __shared__ double of_warp[kWarp];
   const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;

@@ -1,6 +1,6 @@
-// Vector building blocks for CPU kernels, compiled once per instruction set by Highway (include it inside a
-// foreach_target file, after hwy/highway.h). Pointers need no alignment beyond their type's; lengths are any.
-// Not an interface between translation units.
+// Vector building blocks for CPU kernels, which Highway compiles once for each instruction set. Include it
+// inside a foreach_target file, after hwy/highway.h. Pointers need no alignment beyond that of their type,
+// and any length is allowed. It is not an interface between translation units.
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
@@ -24,7 +24,7 @@ HWY_INLINE std::int64_t lanes(D d) {
   return static_cast<std::int64_t>(hn::Lanes(d));
 }
 
-/// The first n < lanes(d) elements, zeros behind them.
+/// The first n < lanes(d) elements, followed by zeros.
 template <class D, class T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t n) {
 #if HWY_MEM_OPS_MIGHT_FAULT
@@ -46,7 +46,7 @@ HWY_INLINE void store_first(hn::Vec<D> v, D d, T* to, std::int64_t n) {
 #endif
 }
 
-/// y[i] = f(d, in[i]…) or, where adding, y[i] += it. f takes and returns vectors.
+/// y[i] = f(d, in[i]…), or with `add` y[i] += f(d, in[i]…). f takes and returns vectors.
 enum class Store : bool { overwrite, add };
 [[maybe_unused]] inline Store store_of(double beta) {
   return beta == 0.0 ? Store::overwrite : Store::add;
@@ -77,7 +77,7 @@ HWY_INLINE void sum_rows(const T* rows, std::int64_t count, std::int64_t n, doub
   }
 }
 
-/// Four, eight… elements as float64.
+/// As many elements as fit, converted to float64.
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
   if constexpr (std::is_same_v<T, double>) {
@@ -107,12 +107,13 @@ HWY_INLINE double sum_wide(std::int64_t n, const F& f, const T* first, const In*
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1))) + tail;
 }
 
-/// e^x to 1e-7 relative: Cody-Waite reduction to |r| ≤ ln 2 / 2 and a polynomial of degree 6 through the
-/// Chebyshev points. 0 below -87.33, infinity from 88.37 on (float64: -1000 and 709), NaN for NaN.
+/// e^x with a relative error of 1e-7: Cody-Waite reduction to |r| ≤ ln 2 / 2, then a polynomial of degree 6
+/// through the Chebyshev points. It is 0 below -87.33, infinity from 88.37 on (float64: -1000 and 709), and
+/// NaN for NaN.
 template <class D, class V, HWY_IF_FLOAT(hn::TFromD<D>)>
 HWY_INLINE V exp_of(D d, V x) {
   if constexpr (std::is_same_v<hn::TFromD<D>, double>) {
-    // Highway's wraps around beyond its range and turns NaN to 0.
+    // Highway's function wraps around beyond its range and turns NaN into 0.
     const auto y = hn::IfThenElse(hn::Ge(x, hn::Set(d, 709.0)), hn::Inf(d), hn::Exp(d, x));
     return hn::IfThenElse(hn::IsNaN(x), x, y);
   } else {

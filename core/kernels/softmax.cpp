@@ -27,7 +27,7 @@ T largest_of(const T* x, std::int64_t n) {
   return largest;
 }
 
-/// x becomes exp(scale x − shift); their sum is returned.
+/// Replaces x by exp(scale x − shift) and returns the sum.
 template <class T>
 double exp_and_sum(T* x, std::int64_t n, T scale, T shift) {
   const hn::ScalableTag<T> d;
@@ -42,7 +42,7 @@ double exp_and_sum(T* x, std::int64_t n, T scale, T shift) {
   }
   if (i < n) {
     store_first(exp_of(d, hn::MulSub(load_first(d, x + i, n - i), factor, off)), d, x + i, n - i);
-    sum = hn::Add(sum, load_first(d, x + i, n - i));  // zeros behind the end
+    sum = hn::Add(sum, load_first(d, x + i, n - i));  // zeros after the end
   }
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum)));
 }

@@ -23,7 +23,8 @@ void swiglu_row_backward(const T* h, const T* dy, std::int64_t f, T* dh, Store s
       store, dh, f,
       [](auto d, auto g, auto u, auto dv) HWY_ATTR {
         const auto one = hn::Set(d, T(1));
-        // 1 − s = e s keeps its digits where s is near 1; the bound keeps e s from becoming infinity times 0.
+        // 1 − s = e s keeps its digits even if s is close to 1. The bound keeps e s from becoming infinity
+        // times 0.
         const auto e = hn::Min(exp_of(d, hn::Neg(g)), hn::Set(d, T(1e30)));
         const auto s = hn::Div(one, hn::Add(one, e));
         const auto slope = hn::Mul(s, hn::MulAdd(g, hn::Mul(e, s), one));

@@ -1,4 +1,4 @@
-// Several elements of a row loaded and stored at once: 16 bytes, the widest access a device has.
+// Loads and stores several elements of a row at once: 16 bytes, the widest access of a device.
 #pragma once
 #include <cstdint>
 
@@ -11,7 +11,7 @@ struct alignas(sizeof(T) * kWidth) Pack {
   T value[kWidth];
 };
 
-/// Pack number i from p on; `from` and `to` are aligned for it.
+/// Element pack number i after p. `from` and `to` must be aligned for it.
 template <int kWidth, class T>
 __device__ Pack<T, kWidth> load(const T* from, std::int64_t i) {
   return reinterpret_cast<const Pack<T, kWidth>*>(from)[i];
@@ -21,8 +21,8 @@ __device__ void store(T* to, std::int64_t i, const Pack<T, kWidth>& pack) {
   reinterpret_cast<Pack<T, kWidth>*>(to)[i] = pack;
 }
 
-/// body.operator()<kWidth>() with 16 bytes' worth of elements where rows of D elements from every pointer
-/// allow that, else with 1. Absent pointers allow anything.
+/// Calls body.operator()<kWidth>() with 16 bytes of elements if the alignment of every pointer and row of D
+/// elements allows it, otherwise with 1. Absent pointers allow anything.
 template <class T, class Body, class... Pointers>
 void dispatch_width(std::int64_t D, Body&& body, const Pointers*... pointers) {
   constexpr int kWidest = static_cast<int>(16 / sizeof(T));

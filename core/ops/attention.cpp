@@ -11,7 +11,7 @@ namespace granule {
 namespace {
 
 constexpr std::int64_t kQueries = 64;  // rows of P held at once
-// Of equal sequences the products are equal as a whole; that of one token which is generated is to be fast.
+// For equal sequences, whole products are equal. The product of one generated token must be fast instead.
 constexpr OneRow kOneRow = OneRow::alone;
 
 /// Pointers into the matrices of one sequence and one query head; rows are `pitch` elements apart.
@@ -38,11 +38,11 @@ T scale_of(const Attention& a) {
   return static_cast<T>(1.0 / std::sqrt(static_cast<double>(a.qk_dim)));
 }
 
-/// One block of a sequence's queries, and the keys that any of them sees. Queries and keys are counted from
-/// the sequence's first key.
+/// One block of a sequence's queries, and the keys that at least one of them sees. Queries and keys are
+/// counted from the sequence's first key.
 struct Block {
   std::int64_t first, rows;       // queries
-  const std::int32_t* first_key;  // of every query of the sequence; nullptr: 0
+  const std::int32_t* first_key;  // of every query of the sequence; nullptr means 0
   std::int64_t begin = 0;         // keys [begin, begin + keys)
   std::int64_t keys = 0;
 
@@ -52,12 +52,12 @@ struct Block {
     begin = *std::min_element(first_key + first, first_key + first + rows);
     keys -= begin;
   }
-  /// Keys [from(i), to(i)) of the block's are those that its query i sees.
+  /// Query i of the block sees its keys [from(i), to(i)).
   [[nodiscard]] std::int64_t from(std::int64_t i) const {
     return first_key == nullptr ? 0 : first_key[first + i] - begin;
   }
   [[nodiscard]] std::int64_t to(std::int64_t i) const { return first + i + 1 - begin; }
-  /// Zero for the keys that query i does not see.
+  /// Writes zero for the keys that query i does not see.
   template <class T>
   void hide(std::int64_t i, T* row) const {
     std::fill(row, row + from(i), T(0));
@@ -86,7 +86,7 @@ void forward_block(const Attention& a, const Head<T>& h, const Block& b, const T
                  {y, a.heads * a.v_dim}, kOneRow);
 }
 
-/// Those of one sequence, or nullptr where nothing is masked.
+/// The first keys of one sequence, or nullptr if nothing is masked.
 const std::int32_t* first_keys_of(const Attention& a, const Tensor& first_key, std::int64_t sequence) {
   return first_key.defined() ? first_key.data<const std::int32_t>() + sequence * a.seq : nullptr;
 }
@@ -99,7 +99,7 @@ void forward_cpu(const Attention& a, const Tensor& qkv, const Tensor& first_key,
   const Tensor scratch =
       Tensor::empty(qkv.context(), {pool.size(), kQueries * a.seq}, qkv.dtype(), MemoryCategory::scratch);
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
-    // Later blocks see more keys: they go first, so that no long task is left for the end.
+    // Later blocks see more keys. They go first, so that no long task is left for the end.
     const std::int64_t block = blocks - 1 - task / (a.batch * a.heads);
     const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
@@ -116,9 +116,10 @@ template <class T>
 struct BackwardHead {
   const Attention& a;
   Head<T> h;
-  const T *y, *dy, *log_sum;  // of this sequence and head: row pitches heads·v_dim, heads·v_dim, heads
-  T *dq, *dk, *dv;            // row pitch width()
-  T *p, *dp;                  // scratch, [kQueries, seq]
+  // Of this sequence and head; the row pitches are heads·v_dim, heads·v_dim and heads.
+  const T *y, *dy, *log_sum;
+  T *dq, *dk, *dv;  // the row pitch is width()
+  T *p, *dp;        // scratch, [kQueries, seq]
 
   void run(const Block& b, double query_beta, double key_beta) const {
     const std::int64_t out = a.heads * a.v_dim, w = a.width();
@@ -135,7 +136,7 @@ struct BackwardHead {
                    {dv + b.begin * w, w, key_beta}, kOneRow);
   }
 
-  /// Row i of the block: P from its scores into p, dS from dP into dp.
+  /// Turns row i of the block from scores into P, in p, and from dP into dS, in dp.
   void score_gradient(const Block& b, std::int64_t i) const {
     T *const p_row = p + i * b.keys, *const dp_row = dp + i * b.keys;
     const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
@@ -148,7 +149,7 @@ struct BackwardHead {
   }
 };
 
-/// Zero into the gradients of one head's keys and values.
+/// Writes zero into the gradients of one head's keys and values.
 template <class T>
 void clear_keys(const Attention& a, T* dk, T* dv) {
   for (std::int64_t i = 0; i < a.seq; ++i) {
@@ -157,8 +158,8 @@ void clear_keys(const Attention& a, T* dk, T* dv) {
   }
 }
 
-/// All query heads of one key-value head of one sequence: the gradients of its keys and values are sums over
-/// them.
+/// Computes all query heads of one key-value head of one sequence together, because the gradients of its keys
+/// and values are sums over them.
 template <class T>
 void backward_group(const Attention& a, const Attention::Saved& saved, const Tensor& dy, const Grad& dqkv,
                     std::int64_t sequence, std::int64_t kv, T* scratch) {
@@ -169,7 +170,8 @@ void backward_group(const Attention& a, const Attention::Saved& saved, const Ten
                                                                   (a.heads + a.kv_heads) * a.qk_dim +
                                                                   kv * a.v_dim;
   double key_beta = dqkv.beta;
-  if (first_keys != nullptr && key_beta == 0.0) {  // no block sees every key
+  // Perhaps no block sees every key, so the blocks below only add.
+  if (first_keys != nullptr && key_beta == 0.0) {
     clear_keys(a, dk, dv);
     key_beta = 1.0;
   }
@@ -184,7 +186,7 @@ void backward_group(const Attention& a, const Attention::Saved& saved, const Ten
                                 dv,
                                 scratch,
                                 scratch + kQueries * a.seq};
-    // Without a mask the last block sees every key, so it goes first: it alone carries the destination's
+    // Without a mask the last block sees every key. So it goes first, and it alone applies the destination's
     // beta.
     for (std::int64_t first = (a.seq - 1) / kQueries * kQueries; first >= 0; first -= kQueries) {
       block.run({first, std::min(kQueries, a.seq - first), first_keys}, dqkv.beta,

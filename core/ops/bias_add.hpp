@@ -6,7 +6,7 @@
 namespace granule {
 
 /// y_ij = x_ij + b_j.   dx = dy,   db_j = Σ_i dy_ij.
-/// db sums 64 rows at a time and then those sums, so its order depends on N alone.
+/// db sums 64 rows at a time and then these sums, so its order depends on N alone.
 struct BiasAdd {
   static constexpr std::string_view kName = "bias_add";
   struct Saved {};
@@ -17,7 +17,7 @@ struct BiasAdd {
 
   /// (x, b, y)
   static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (dy, db), db wanted
+  /// (dy, db), where db is not absent
   static KernelSlot<void(const Tensor&, const Grad&)> backward_kernel;
 };
 

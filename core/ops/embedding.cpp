@@ -22,7 +22,8 @@ void forward_cpu(const Tensor& w_VD, const Tensor& id_N, const Tensor& y_ND) {
   });
 }
 
-/// Tasks own columns, so rows of one id meet in the order of the tokens whatever the number of threads.
+/// Each task has its own columns, so rows of one id are summed in the order of the tokens for any number of
+/// threads.
 void backward_cpu(const Tensor& id_N, const Tensor& dy_ND, const Grad& dw_VD) {
   constexpr std::int64_t kColumns = 64;
   if (dw_VD.beta == 0.0) fill_zero(dw_VD.dst);

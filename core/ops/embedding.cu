@@ -11,7 +11,7 @@ using gpu::Pack;
 constexpr unsigned kThreads = 256;
 constexpr unsigned kWarps = kThreads / gpu::kWarp;
 
-/// The first place of an id outside [0, V), or N. One block.
+/// The first position of an id outside [0, V), or N. It runs as one block.
 __global__ void find_foreign_id(const std::int32_t* id, std::int64_t N, std::int64_t V, std::int64_t* place) {
   __shared__ std::int64_t first[kThreads];
   std::int64_t mine = N;
@@ -28,7 +28,7 @@ __global__ void find_foreign_id(const std::int32_t* id, std::int64_t N, std::int
   if (threadIdx.x == 0) *place = first[0];
 }
 
-/// A block a token.
+/// There is one block for each token.
 template <class T, int kWidth>
 __global__ void copy_rows(const T* w, const std::int32_t* id, std::int64_t D, T* y) {
   const T* const from = w + id[blockIdx.x] * D;
@@ -48,8 +48,8 @@ __device__ void add_row(const T* dy, std::int64_t D, T* dw) {
   }
 }
 
-/// A block a token: the block of an id's first token adds the rows of all its tokens, in their order; the
-/// others have nothing to do. Without atomics, so the order is always the same.
+/// There is one block for each token. The block of an id's first token adds the rows of all its tokens in
+/// their order, and the other blocks do nothing. There are no atomics, so the order is always the same.
 template <class T, int kWidth>
 __global__ void add_rows_of_first_tokens(const std::int32_t* id, std::int64_t N, const T* dy, std::int64_t D,
                                          T* dw) {
@@ -75,7 +75,7 @@ __global__ void add_rows_of_first_tokens(const std::int32_t* id, std::int64_t N,
   }
 }
 
-/// Waits for the device: a wrong id is told here and not by a wrong address later.
+/// Waits for the device, so that a wrong id is reported here and not later as a wrong address.
 void check_ids(const Tensor& w_VD, const Tensor& id_N) {
   const std::int64_t N = id_N.numel(), V = w_VD.shape()[0];
   const Tensor place = Tensor::empty(w_VD.context(), {1}, DType::i64, MemoryCategory::scratch);

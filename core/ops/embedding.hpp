@@ -5,7 +5,8 @@
 
 namespace granule {
 
-/// y_i = w_{id_i}, ids i32 in [0, V), others are refused.   dw_v = Σ_{i: id_i = v} dy_i, in the order of i.
+/// y_i = w_{id_i} for ids (i32) in [0, V); others are refused.   dw_v = Σ_{i: id_i = v} dy_i, in the order of
+/// i.
 struct Embedding {
   static constexpr std::string_view kName = "embedding";
   struct Saved {
@@ -17,7 +18,7 @@ struct Embedding {
 
   /// (w, id, y); checks the range of the ids
   static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (id, dy, dw), dw wanted
+  /// (id, dy, dw), where dw is not absent
   static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
 };
 

@@ -13,7 +13,7 @@ constexpr T kInnerFactor = T(0.79788456080286535588);  // √(2/π)
 template <class T>
 constexpr T kCubic = T(0.044715);
 
-/// Φ(x). By erfc, since 1 + erf would lose what is left of it far below zero.
+/// Φ(x). It uses erfc, because 1 + erf would lose all digits far below zero.
 template <class T>
 T normal_distribution(T x) {
   return T(0.5) * std::erfc(x * -(std::numbers::sqrt2_v<T> / T(2)));
@@ -33,7 +33,7 @@ T tanh_of(T x) {
 template <class T>
 T tanh_slope(T x) {
   const T t = tanh_of(x), flat = T(1) - t * t;
-  // Where tanh no longer moves, the other factors may already be infinite.
+  // Where tanh no longer changes, the other factors may already be infinite.
   const T moving = flat == T(0) ? T(0) : x * flat * (kInnerFactor<T> * (T(1) + T(3) * kCubic<T> * x * x));
   return T(0.5) * ((T(1) + t) + moving);
 }

@@ -10,9 +10,9 @@ namespace granule {
 /// PyTorch's argument `approximate` of gelu: "none" is the exact function, "tanh" the approximation of GPT-2.
 enum class GeluApproximate : std::uint8_t { none, tanh };
 
-/// With Φ and φ the normal distribution and its density:
+/// Let Φ and φ be the normal distribution and its density:
 ///   none   y = x Φ(x),                          dx = dy (Φ(x) + x φ(x))
-/// With u = √(2/π) (x + 0.044715 x³) and t = tanh u:
+/// Let u = √(2/π) (x + 0.044715 x³) and t = tanh u:
 ///   tanh   y = ½ x (1 + t),                     dx = dy (½ (1 + t) + ½ x (1 − t²) du/dx)
 struct Gelu {
   GeluApproximate approximate = GeluApproximate::none;
@@ -27,7 +27,7 @@ struct Gelu {
 
   /// (approximate, x, y)
   static KernelSlot<void(GeluApproximate, const Tensor&, const Tensor&)> forward_kernel;
-  /// (approximate, x, dy, dx), dx wanted
+  /// (approximate, x, dy, dx), where dx is not absent
   static KernelSlot<void(GeluApproximate, const Tensor&, const Tensor&, const Grad&)> backward_kernel;
 };
 

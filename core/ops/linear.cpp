@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-/// Two rows that are equal to the one of x_1D: their product has the bits that every row has among others.
+/// Two rows equal to the one of x_1D. Their product has the bits that every row has among others.
 Tensor twice(const Tensor& x_1D) {
   const Tensor x_2D = x_1D.empty_like({2, x_1D.shape()[1]});
   for (const std::int64_t row : {0, 1}) accumulate(x_1D, {x_2D.slice(row * x_1D.numel(), x_1D.shape()), 0.0});

@@ -12,14 +12,14 @@ namespace {
 
 using Saved = LinearCrossEntropy::Saved;
 
-/// Rows of logits held at once: some 16 MiB of float32, by shape alone.
+/// How many rows of logits are held at once: some 16 MiB of float32, by the shape alone.
 std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocabulary) {
   constexpr std::int64_t kElements = std::int64_t{1} << 22;
   return std::min(rows,
                   std::clamp<std::int64_t>(kElements / std::max<std::int64_t>(vocabulary, 1), 16, 1024));
 }
 
-/// Turns a row of logits into its loss and, in place, into the gradient of that loss.
+/// Turns a row of logits into its loss, and in place into the gradient of that loss.
 template <class T>
 double loss_of_row(T* row, std::int64_t vocabulary, std::int32_t target) {
   if (target == kIgnoreTarget) {
@@ -107,7 +107,7 @@ Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tenso
   GRANULE_CHECK(target_N.numel() == x_ND.shape()[0], "linear_cross_entropy: {} rows, {} targets",
                 x_ND.shape()[0], target_N.numel());
   check_targets(target_N, w_VD.shape()[0]);
-  // Without rows no product would write dw.
+  // If there are no rows, no product writes dw.
   if (saved != nullptr)
     *saved = {x_ND.empty_like(x_ND.shape()), Tensor::zeros(w_VD.context(), w_VD.shape(), w_VD.dtype())};
   Tensor y = Tensor::empty(x_ND.context(), {1}, DType::f64);

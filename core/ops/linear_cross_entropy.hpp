@@ -1,19 +1,20 @@
-// The language-model head and its loss in one: the logits exist for one chunk of rows at a time.
+// The head of the language model and its loss in one operator, so that only one chunk of logits exists at a
+// time.
 #pragma once
 #include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// A target that counts for nothing: no loss, no gradient.
+/// A target with this value is ignored: it has no loss and no gradient.
 inline constexpr std::int32_t kIgnoreTarget = -100;
 
-/// z_NV = x_ND w_VDᵀ (never held whole),   y = Σ_i [log Σ_v exp z_iv − z_{i, target_i}]   over targets that
-/// are not ignored
+/// With z_NV = x_ND w_VDᵀ, which is never held as a whole, and sums over the targets that are not ignored:
+///   y = Σ_i [log Σ_v exp z_iv − z_{i, target_i}]
 ///   dz_iv = dy (softmax(z_i)_v − [v = target_i]),   dx = dz w,   dw = dzᵀ x
-/// The sum, not the mean, and in float64 whatever the dtype of x: what to divide by is known to the step
-/// alone. target_N int32, in [0, V) or kIgnoreTarget. With gradients wanted, forward leaves dx and dw for dy
-/// = 1 behind, which saves computing the logits twice; backward scales them.
+/// y is the sum and not the mean, because only the step knows by what to divide. It is float64 for every
+/// dtype of x. target_N is int32, in [0, V) or kIgnoreTarget. If gradients are wanted, forward saves dx and
+/// dw for dy = 1, so the logits are not computed twice. Backward scales them.
 struct LinearCrossEntropy {
   static constexpr std::string_view kName = "linear_cross_entropy";
   struct Saved {

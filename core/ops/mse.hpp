@@ -5,10 +5,10 @@
 
 namespace granule {
 
-/// y = Σ_i (a_i − b_i)² / n over all n elements, at least one; shapes and dtypes equal.
+/// y = Σ_i (a_i − b_i)² / n over all n ≥ 1 elements. Shapes and dtypes must be equal.
 ///   da_i = 2 dy (a_i − b_i) / n,   db = −da
-/// In float64 whatever the dtype, as linear_cross_entropy is. The mean is of these elements alone: where
-/// several micro-batches make a step, their seeds say how much each counts.
+/// y is float64 for every dtype, as in linear_cross_entropy. The mean is over these elements alone. If a step
+/// has several micro-batches, their seeds say how much each of them counts.
 struct Mse {
   static constexpr std::string_view kName = "mse";
   struct Saved {
@@ -20,7 +20,7 @@ struct Mse {
 
   /// (a, b, y)
   static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (a, b, dy, da), da wanted; with a and b exchanged it gives db
+  /// (a, b, dy, da), where da is not absent; with a and b exchanged it computes db
   static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Grad&)> backward_kernel;
 };
 

@@ -15,7 +15,7 @@ struct Mul {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
 
-  /// (a, b, y): both directions are this product.
+  /// (a, b, y): both directions use this product.
   static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> kernel;
 };
 

@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-// The comparisons are false for NaN, which so passes both ways.
+// The comparisons are false for NaN, so NaN passes in both directions.
 void forward_cpu(const Tensor& x, const Tensor& y) {
   dispatch_float(x.dtype(), [&]<class T>() {
     map_elements<T>(

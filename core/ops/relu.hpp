@@ -5,7 +5,7 @@
 
 namespace granule {
 
-/// y_i = max(x_i, 0);   dx_i = dy_i where x_i > 0, else 0 (at 0 too, as in PyTorch). NaN stays NaN.
+/// y_i = max(x_i, 0);   dx_i = dy_i where x_i > 0, else 0 (also at 0, as in PyTorch). NaN stays NaN.
 struct Relu {
   static constexpr std::string_view kName = "relu";
   struct Saved {
@@ -17,7 +17,7 @@ struct Relu {
 
   /// (x, y)
   static KernelSlot<void(const Tensor&, const Tensor&)> forward_kernel;
-  /// (y, dy, dx), dx wanted
+  /// (y, dy, dx), where dx is not absent
   static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
 };
 

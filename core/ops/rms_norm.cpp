@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-constexpr std::int64_t kRows = 64;  // of one task, and of one partial sum of dw
+constexpr std::int64_t kRows = 64;  // rows of one task, and of one partial sum of dw
 
 template <class T>
 void forward_row(const T* x, const T* w, double eps, std::int64_t D, T* y, T* r) {

@@ -8,10 +8,11 @@ namespace {
 
 using gpu::Pack;
 
-constexpr std::int64_t kLeastRows = 64;      // of one partial sum of dw, as on the CPU
-constexpr std::int64_t kMostPartials = 256;  // more would leave the few threads of the second stage too much
+constexpr std::int64_t kLeastRows = 64;  // rows of one partial sum of dw, as on the CPU
+// With more, the few threads of the second stage would have too much to do.
+constexpr std::int64_t kMostPartials = 256;
 
-/// A block a row.
+/// There is one block for each row.
 template <class T, int kWidth>
 __global__ void forward_rows(const T* x, const T* w, double eps, std::int64_t D, T* y, T* r) {
   const std::int64_t packs = D / kWidth, row = blockIdx.x;
@@ -33,7 +34,7 @@ __global__ void forward_rows(const T* x, const T* w, double eps, std::int64_t D,
   }
 }
 
-/// A block a row.
+/// There is one block for each row.
 template <class T, int kWidth>
 __global__ void input_gradient_rows(const T* x, const T* r, const T* w, const T* dy, std::int64_t D, T beta,
                                     T* dx) {
@@ -65,7 +66,7 @@ __global__ void input_gradient_rows(const T* x, const T* r, const T* w, const T*
   }
 }
 
-/// Block (x, y) sums the y-th `rows` rows of a block's worth of columns, a thread a pack.
+/// Block (x, y) sums the y-th group of `rows` rows for its columns. Each thread has one pack of columns.
 template <class T, int kWidth>
 __global__ void weight_gradient_partials(const T* x, const T* r, const T* dy, std::int64_t N, std::int64_t D,
                                          std::int64_t rows, T* partial) {
@@ -80,7 +81,7 @@ __global__ void weight_gradient_partials(const T* x, const T* r, const T* dy, st
   gpu::store(partial + blockIdx.y * D, p, sum);
 }
 
-/// A thread a column.
+/// There is one thread for each column.
 template <class T>
 __global__ void sum_partials(const T* partial, std::int64_t partials, std::int64_t D, T beta, T* dw) {
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -110,7 +111,8 @@ void weight_gradient(const T* x, const T* r, const T* dy, const Tensor& x_ND, co
   const std::int64_t N = x_ND.shape()[0], D = x_ND.shape()[1];
   const std::int64_t rows = std::max(kLeastRows, blocks_for(N, kMostPartials)),
                      partials = blocks_for(N, rows);
-  // Freed before the kernels ran: whoever gets these bytes next uses them behind us on the same stream.
+  // It is freed before the kernels run. That is safe: the next user of these bytes runs later on the same
+  // stream.
   const Tensor scratch = Tensor::empty(x_ND.context(), {partials, D}, x_ND.dtype(), MemoryCategory::scratch);
   T *partial = scratch.data<T>(), *dw = dw_D.dst.data<T>();
   const auto launch = [&]<int kWidth>() {

@@ -1,5 +1,5 @@
-// Root mean square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467) with the reference's order of
-// operations: normalise, then weight. N rows (tokens), D model.
+// Root mean square normalisation (Zhang & Sennrich 2019, arXiv 1910.07467). The order of operations is the
+// reference's: normalise first, then multiply by the weight. N rows (tokens), D model.
 #pragma once
 #include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
@@ -8,14 +8,14 @@ namespace granule {
 
 /// y_ij = w_j x_ij r_i,   r_i = 1 / sqrt(mean_j x_ij² + eps).
 /// dx_i = r_i (w∘dy_i) − x_i r_i³ ⟨w∘dy_i, x_i⟩ / D,   dw_j = Σ_i dy_ij x_ij r_i.
-/// Sums over a row are float64. dw sums 64 rows at a time and then those sums, so its order depends on N
+/// Sums over a row are float64. dw sums 64 rows at a time and then these sums, so its order depends on N
 /// alone.
 struct RmsNorm {
   static constexpr std::string_view kName = "rms_norm";
   double eps = 1e-6;
   struct Saved {
     Tensor x_ND;
-    Tensor r_N;  // of the dtype of x
+    Tensor r_N;  // has the dtype of x
   };
 
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_ND, const Tensor& w_D) const;

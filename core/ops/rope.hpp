@@ -1,39 +1,40 @@
-// Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in the layout of the published models: pairs
-// are (i, i + C/2), the halves of a head. N rows (tokens), W columns, C a head's columns, P positions.
+// Rotary position embedding (Su et al. 2021, arXiv 2104.09864) in the layout of the published models: a pair
+// is (i, i + C/2), from the two halves of a head. N rows (tokens), W columns, C columns of a head, P
+// positions.
 #pragma once
 #include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// cos and sin of p / stretch · theta^(−2i/C), computed in float64 and rounded once. Made once by whoever
-/// owns the attention; it is memory of the run.
+/// cos and sin of p / stretch · theta^(−2i/C), computed in float64 and rounded once. The owner of the
+/// attention makes it once; it is memory of the run.
 struct RopeTable {
   Tensor cos_PH, sin_PH;  ///< H = C/2
   RopeTable() = default;
-  /// Positions 0 … positions − 1; head_dim must be even. Category: weights.
+  /// For positions 0 to positions − 1. head_dim must be even. The memory category is weights.
   RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta, std::int64_t positions,
             double stretch = 1.0);
 };
 
-/// In each of the first `heads` blocks of C columns, with the angle α of the row's position and pair i:
-/// y_i = x_i cos α − x_{i+H} sin α,   y_{i+H} = x_{i+H} cos α + x_i sin α; columns behind them (values) are
-/// copied. Backward is the rotation by −α.
+/// Let α be the angle of the row's position and pair i. In each of the first `heads` blocks of C columns:
+///   y_i = x_i cos α − x_{i+H} sin α,   y_{i+H} = x_{i+H} cos α + x_i sin α
+/// The columns after these blocks (values) are copied. Backward is the rotation by −α.
 struct Rope {
   static constexpr std::string_view kName = "rope";
-  std::int64_t heads = 1;  ///< rotated ones: of queries and keys in a fused qkv
+  std::int64_t heads = 1;  ///< number of heads that are rotated: those of queries and keys in a fused qkv
   struct Saved {
     RopeTable table;
     Tensor position_N;
   };
 
-  /// position_N: i32 in [0, P), others are refused.
+  /// position_N is i32 in [0, P); others are refused.
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
                                const Tensor& position_N) const;
   void backward(const Saved& saved, const Tensor& dy_NW, const Grad& dx_NW) const;
 
   enum class Turn : bool { forwards, backwards };
-  /// (x, table, position, heads, which way, y): y = rotated x + beta y
+  /// (x, table, position, heads, direction, y): y = rotated x + beta y
   static KernelSlot<void(const Tensor&, const RopeTable&, const Tensor&, std::int64_t, Turn, const Grad&)>
       kernel;
 };

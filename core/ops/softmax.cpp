@@ -8,7 +8,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 64;  // of one task
+constexpr std::int64_t kRows = 64;  // rows of one task
 
 void forward_cpu(const Tensor& x, const Tensor& y) {
   const std::int64_t n = x.shape()[0], e = x.shape()[1];

@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 16;  // of one task
+constexpr std::int64_t kRows = 16;  // rows of one task
 
 void forward_cpu(const Tensor& x_N2F, const Tensor& y_NF) {
   dispatch_float(x_N2F.dtype(), [&]<class T>() {

@@ -18,7 +18,7 @@ struct SwiGlu {
 
   /// (x, y)
   static KernelSlot<void(const Tensor&, const Tensor&)> forward_kernel;
-  /// (x, dy, dx), dx wanted
+  /// (x, dy, dx), where dx is not absent
   static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
 };
 
