@@ -1,7 +1,7 @@
 // apply(Op{attributes}, x, w, plain…) runs an operator and records it. An operator is a struct that knows no
-// tape: `Saved`, `kName`, forward(Saved*, inputs…) and backward(Saved, parameters…, dy, gradients…), where
-// inputs are the tensors of Vars and Params in the order given, parameters come again in backward, and there
-// is one Grad for every Var and Param in the order given. Plain arguments go to forward only.
+// tape. It has `kName`, `Saved`, forward(Saved*, inputs…) and backward(Saved, parameters…, dy, gradients…).
+// The inputs are the tensors of Vars and Params in the order given. Parameters come again in backward, and
+// there is one Grad for every Var and Param, in the same order. Plain arguments go to forward only.
 #pragma once
 #include <array>
 #include <concepts>
@@ -55,7 +55,7 @@ const T& value_of(const T& plain) {
   return plain;
 }
 
-/// The inputs of a recorded operator, if they are Vars, are of the tape that records it.
+/// Checks that inputs which are Vars of a tape are of the tape that records the operator.
 template <class A>
 void check_tape(const Tape& tape, std::string_view op, const A& arg) {
   if constexpr (kIsVar<A>) tape.check_own(arg, op);
@@ -74,7 +74,7 @@ auto targets_of(const Args&... args) {
   return targets;
 }
 
-/// The leaves among the arguments, to be resolved again in backward.
+/// The leaves among the arguments, which backward needs again.
 template <class A>
 auto leaf_of(const A& arg) {
   if constexpr (kIsParam<A>) {
@@ -102,7 +102,7 @@ class OpNode final : public Node {
     std::array<Grad, N> grads{};
     std::array<bool, N> repeated{};
     for (std::size_t i = 0; i < N; ++i) {
-      // f(x, x): an operator may write its destinations together, so a repeat gets a buffer of its own.
+      // In f(x, x) an operator may write its destinations together, so the second one gets its own buffer.
       for (std::size_t j = 0; j < i; ++j) repeated[i] |= targets_[i].same_as(targets_[j]);
       grads[i] = repeated[i] ? own_buffer(targets_[i]) : targets_[i].next(tape);
     }

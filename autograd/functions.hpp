@@ -1,4 +1,4 @@
-// Operators as modules call them: recorded where a tape is current, one line each.
+// Operators as modules call them. Each is one line, and is recorded if a tape is current.
 #pragma once
 #include "autograd/apply.hpp"
 #include "core/ops/add.hpp"
@@ -58,14 +58,14 @@ namespace granule {
 [[nodiscard]] inline Var rms_norm(const Var& x_ND, Param w_D, double eps) {
   return apply(RmsNorm{eps}, x_ND, w_D);
 }
-/// Every token sees all before it, or from first_key_N on
+/// Every token sees all tokens before it and itself, or those from first_key_N on
 [[nodiscard]] inline Var attention(const Var& qkv, const Attention& op, const Tensor& first_key_N = {}) {
   return apply(op, qkv, first_key_N);
 }
 [[nodiscard]] inline Var linear_cross_entropy(const Var& x, Param w, const Tensor& targets) {
   return apply(LinearCrossEntropy{}, x, w, targets);
 }
-/// The first `heads` blocks of columns rotated by their row's position, the rest as it is
+/// Rotates the first `heads` blocks of columns by their row's position, and copies the rest
 [[nodiscard]] inline Var rope(const Var& x_NW, const RopeTable& table, const Tensor& position_N,
                               std::int64_t heads) {
   return apply(Rope{heads}, x_NW, table, position_N);

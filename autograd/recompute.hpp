@@ -1,5 +1,5 @@
-// Recomputation: a region runs without a tape, keeps only its inputs, and runs again, recorded, when backward
-// reaches it.
+// Recomputation. A region runs without a tape and keeps only its inputs. When backward reaches it, it runs
+// again and is recorded.
 #pragma once
 #include <functional>
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace granule {
 
-/// What a region must not decide twice, such as the routing of tokens: made in the first run, handed back, in
-/// the same order, in the second.
+/// What a region must not decide twice, such as the routing of tokens. The first run makes it, and the second
+/// run gets it back in the same order.
 class Kept {
  public:
   enum class Mode : std::uint8_t { pass, keep, replay };
@@ -35,8 +35,8 @@ class Kept {
 
 using Region = std::function<std::vector<Var>(Kept&, const std::vector<Var>&)>;
 
-/// region(inputs), recomputed in backward. Parameters used inside keep their own gradients; only the inputs
-/// have to be named. Without a tape the region simply runs.
+/// Calls region(inputs), which is recomputed in backward. Only the inputs must be named; parameters that the
+/// region uses keep their own gradients. Without a tape the region simply runs.
 [[nodiscard]] std::vector<Var> recompute(const Region& region, const std::vector<Var>& inputs);
 
 }  // namespace granule

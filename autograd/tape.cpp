@@ -7,7 +7,7 @@ namespace granule {
 namespace {
 
 thread_local Tape* t_tape = nullptr;
-std::atomic<TapeId> g_tapes = 0;  // only ever compared: no result depends on it
+std::atomic<TapeId> g_tapes = 0;  // only compared, so no result depends on it
 
 class Mark final : public Node {
  public:

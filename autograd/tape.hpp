@@ -1,5 +1,6 @@
-// The tape is a list: nodes in creation order, run exactly backwards, freed as they go. No sorting, no
-// recursion, and the same order on every rank. It knows no operator.
+// The tape is a list of nodes in the order of their creation. They run exactly backwards and are freed as
+// they go. There is no sorting and no recursion, and the order is the same on every rank. The tape knows no
+// operator.
 #pragma once
 #include <functional>
 #include <memory>
@@ -14,7 +15,7 @@ namespace granule {
 
 class Tape;
 
-/// Home, shape and dtype of a value: enough to make its gradient, without keeping the value alive.
+/// Context, shape and dtype of a value: enough to make its gradient without keeping the value alive.
 struct Form {
   Context* context = nullptr;
   Shape shape{0};
@@ -41,28 +42,29 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// A value whose gradient is wanted; read it with take_grad after backward.
+  /// A value whose gradient is wanted. Read it with take_grad after backward.
   [[nodiscard]] Var input(Tensor value);
   [[nodiscard]] Slot new_slot();
   /// A value that a node of this tape makes, with the slot that the node reads its gradient from.
   [[nodiscard]] Var output(Tensor value, Slot slot) const { return {std::move(value), slot, id_}; }
-  /// Refuses a value that was recorded on another tape: its slot is somebody else's here. `what` names the
-  /// operation and the value.
+  /// Refuses a value that was recorded on another tape, because its slot means something else on this one.
+  /// `what` names the operation and the value.
   void check_own(const Var& var, std::string_view what) const;
   void push(std::unique_ptr<Node> node) { nodes_.push_back(std::move(node)); }
   /// Runs `passed` when backward has finished everything recorded after this point.
   void mark(std::function<void()> passed);
 
-  /// Runs the tape backwards from the outputs, each with its seed dL/d(output) of the output's shape and
-  /// dtype. Outputs that were not recorded are refused. The seeds are taken over and may be added to; the
-  /// tape is empty afterwards.
+  /// Runs the tape backwards from the outputs. Each output has a seed dL/d(output) of its shape and dtype.
+  /// Outputs that were not recorded are refused. The tape takes the seeds over and may add to them.
+  /// Afterwards it is empty.
   void backward(std::span<const Var> outputs, std::span<const Tensor> seeds);
 
-  /// Destination of one contribution to a slot's gradient: the first overwrites, later ones add.
+  /// Where one contribution to a slot's gradient goes: the first one overwrites, later ones add.
   [[nodiscard]] Grad grad_for(Slot slot, const Form& form);
-  /// Adds a finished gradient to a slot, taking it over where it is the first.
+  /// Adds a finished gradient to a slot. The first one becomes the slot's own.
   void add_grad(Slot slot, Tensor grad);
-  /// The gradient gathered in a slot (undefined where nothing reached it), leaving the slot empty.
+  /// The gradient that was summed in a slot, or undefined if nothing reached it. The slot is empty
+  /// afterwards.
   [[nodiscard]] Tensor take_grad(Slot slot);
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 
@@ -72,8 +74,8 @@ class Tape {
   std::vector<std::unique_ptr<Node>> nodes_;
 };
 
-/// The tape that operators of this thread record on, or nullptr: the only ambient state, as no_grad is
-/// elsewhere. Recording(nullptr) switches recording off for a scope.
+/// The tape that operators of this thread record on, or nullptr. It is the only ambient state, like no_grad
+/// in other programs. Recording(nullptr) switches recording off for a scope.
 [[nodiscard]] Tape* current_tape();
 class Recording {
  public:

@@ -4,22 +4,23 @@
 
 namespace granule {
 
-/// Index into a tape's table of gradients; kConstant: nobody wants the gradient.
+/// Index into a tape's table of gradients. kConstant means that nobody wants the gradient.
 using Slot = std::int32_t;
 inline constexpr Slot kConstant = -1;
 
-/// Which of all tapes ever made; 0: none. Numbers, because a tape may lie where a former one lay.
+/// Identifies one of all tapes ever made; 0 is none. It is a number, because a new tape may have the address
+/// of an old one.
 using TapeId = std::uint64_t;
 
 struct Var {
   Tensor value;
   Slot slot = kConstant;
-  TapeId tape = 0;  ///< the one that the slot is of
+  TapeId tape = 0;  ///< the tape of the slot
 };
 
-/// A parameter as autograd sees it. The address is stable; `value` may be swapped between uses (a gathered
-/// shard), which is why operators get it again in backward instead of saving it. `grad.beta` belongs to the
-/// parameter, not to the use: 0 at the start of a step, 1 from the first contribution on.
+/// A parameter as autograd sees it. Its address is stable. `value` may be replaced between uses (a gathered
+/// shard), so operators get it again in backward instead of saving it. `grad.beta` belongs to the parameter
+/// and not to the use. It is 0 at the start of a step, and 1 after the first contribution.
 struct Leaf {
   Tensor value;
   /// Where the gradient goes. The parameter is frozen if this is undefined and `bound_later` is false.

@@ -5,11 +5,11 @@
 namespace granule {
 namespace {
 
-/// Part of a layer: its input to its output, its losses left in the pass.
+/// A part of a layer. It maps the layer's input to its output and appends its losses to those of the pass.
 using Part = std::function<Var(const Pass&, const Var& x_ND)>;
 
 Var run_recomputed(const Part& part, const Pass& pass, const Var& x_ND) {
-  // Outputs of the region: the part's, then its losses. What the losses are is noted in the first run.
+  // The region returns the part's output, then its losses. The first run notes what the losses are.
   std::vector<LayerLoss> noted;
   const Region region = [part, pass, first = &noted](Kept& kept, const std::vector<Var>& inputs) {
     std::vector<LayerLoss> losses;

@@ -1,10 +1,10 @@
-// One layer: attention and a feed-forward network, each behind a norm and inside a residual.
+// One layer: attention and a feed-forward network, each with a norm before it and a residual around it.
 #pragma once
 #include "nn/self_attention.hpp"
 
 namespace granule {
 
-/// What stands in the feed-forward place: a dense network or a mixture of experts.
+/// The feed-forward network of a layer: a dense network or a mixture of experts.
 using FeedForwardFunction = std::function<Var(const Pass&, const Var& x_ND)>;
 /// Declares the feed-forward network of a layer and returns it.
 using MakeFeedForward =
@@ -15,7 +15,7 @@ class Block {
  public:
   Block(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& config,
         const MakeFeedForward& make_feed_forward);
-  /// Runs the layer; what of it the pass wants recomputed runs again in backward.
+  /// Runs the layer. Backward recomputes what the pass asks for.
   [[nodiscard]] Var operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const;
 
  private:

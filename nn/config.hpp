@@ -1,4 +1,4 @@
-// The shape of a language model, and what of it runs twice. Field names are those of the Hugging Face
+// The shape of a language model, and which parts are recomputed. Field names are those of the Hugging Face
 // config.json of `deepseek` models.
 #pragma once
 #include <cmath>
@@ -6,13 +6,13 @@
 
 namespace granule {
 
-/// How rotary positions reach beyond max_position_embeddings = M, up to factor · M. Linear: positions count
-/// as p / factor, however long the sequence. Dynamic NTK: a sequence of S > M tokens has, with heads of D
-/// columns, theta · (factor · S / M − (factor − 1))^(D / (D − 2)).
+/// How rotary positions reach beyond max_position_embeddings = M, up to factor · M. Linear: position p counts
+/// as p / factor in every sequence. Dynamic NTK: a sequence of S > M tokens, with heads of D columns, has
+/// theta · (factor · S / M − (factor − 1))^(D / (D − 2)).
 struct RopeScaling {
   enum class Type : std::uint8_t { none, linear, dynamic };
   Type type = Type::none;
-  double factor = 1.0;  ///< more than 1, unless there is none
+  double factor = 1.0;  ///< more than 1, unless the type is none
   friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
 
@@ -29,15 +29,15 @@ struct ModelConfig {
   RopeScaling rope_scaling{};
   bool attention_bias = false;
   bool tie_word_embeddings = false;
-  double initializer_range = 0.006;  ///< the paper's; standard deviation of every matrix
+  double initializer_range = 0.006;  ///< standard deviation of every matrix; the default is the paper's
 
   [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
-  /// Of the longest sequence.
+  /// The length of the longest sequence.
   [[nodiscard]] std::int64_t positions() const {
     const double factor = rope_scaling.type == RopeScaling::Type::none ? 1.0 : rope_scaling.factor;
     return static_cast<std::int64_t>(factor * static_cast<double>(max_position_embeddings));
   }
-  /// Of a sequence of `length` tokens.
+  /// The theta of a sequence of `length` tokens.
   [[nodiscard]] double rope_theta_at(std::int64_t length) const {
     if (rope_scaling.type != RopeScaling::Type::dynamic) return rope_theta;
     const double over = static_cast<double>(length) / static_cast<double>(max_position_embeddings);
@@ -49,9 +49,9 @@ struct ModelConfig {
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
-/// What backward computes again instead of keeping its activations: nothing, each block's part behind
-/// attention (norm, feed-forward network or experts, residual), or whole blocks. No choice changes a bit of
-/// any result.
+/// What backward computes again instead of keeping its activations. It can be nothing, the part of each block
+/// after attention (norm, feed-forward network or experts, residual), or whole blocks. No choice changes a
+/// bit of any result.
 enum class Recompute : std::uint8_t { none, feed_forward, full };
 
 }  // namespace granule

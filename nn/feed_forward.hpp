@@ -1,4 +1,4 @@
-// The dense SwiGLU network: also the shared experts of a mixture, which are one network of their total width.
+// The dense SwiGLU network. The shared experts of an MoE layer are one such network of their total width.
 #pragma once
 #include <string>
 

@@ -1,4 +1,4 @@
-// The decoder-only stack: embedding, blocks and head, exposed apart.
+// The decoder-only stack: embedding, blocks and head, which can be called separately.
 #pragma once
 #include <memory>
 
@@ -10,16 +10,16 @@ class LanguageModel {
  public:
   /// Declares every parameter under its Hugging Face name.
   LanguageModel(ParameterStore& store, const ModelConfig& config, const MakeFeedForward& make_feed_forward);
-  /// After the store is materialised: builds the rotary tables.
+  /// Call it after the store is materialised. It builds the rotary tables.
   void prepare(Context& context, DType dtype);
 
   [[nodiscard]] Var embed(const Pass& pass, const Tensor& token_N) const;
-  /// All blocks. hidden_states, where given, receives the input of every block.
+  /// All blocks. If hidden_states is given, it receives the input of every block.
   [[nodiscard]] Var blocks(const Pass& pass, Var x_ND, std::vector<Tensor>* hidden_states = nullptr) const;
-  /// The head: final norm, then the sum of the cross-entropies of the targets that are not ignored, float64
-  /// [1].
+  /// The head: the final norm, then the sum of the cross-entropies of all targets that are not ignored, as
+  /// float64 [1].
   [[nodiscard]] Var loss_sum(const Pass& pass, const Var& x_ND, const Tensor& target_N) const;
-  /// The head: final norm, then logits [N, vocab_size].
+  /// The head: the final norm, then logits [N, vocab_size].
   [[nodiscard]] Var logits(const Pass& pass, const Var& x_ND) const;
 
   /// embed → blocks → loss_sum.
@@ -28,11 +28,11 @@ class LanguageModel {
   [[nodiscard]] std::int64_t layers() const { return static_cast<std::int64_t>(blocks_.size()); }
   [[nodiscard]] std::int64_t units() const { return layers() + 2; }
   [[nodiscard]] const ModelConfig& config() const { return config_; }
-  /// An empty key-value cache a layer.
+  /// An empty key-value cache for each layer.
   [[nodiscard]] std::vector<KvCache> make_caches(Context& context, DType dtype, std::int64_t capacity) const;
 
  private:
-  /// One for all sequences, but for those to which dynamic scaling gives a theta of their own.
+  /// One table for all sequences, except those that have their own theta by dynamic scaling.
   struct RopeTables {
     RopeTable usual, longer;
     std::int64_t longer_length = 0;

@@ -142,7 +142,7 @@ void ParameterStore::bind_values(const Bucket& bucket, const Tensor& buffer) {
 }
 
 void ParameterStore::bind_gradients(const Bucket& bucket, const Tensor& buffer) {
-  std::int64_t end = 0;  // of the blocks bound so far, in the buffer
+  std::int64_t end = 0;  // in the buffer, the end of the blocks bound so far
   const auto zero_padding = [&](std::int64_t to) {
     if (buffer.defined() && to > end) fill_zero(buffer.slice(end, {to - end}));
   };

@@ -1,8 +1,8 @@
-// The only registry of parameters. Everything is declared first (name, shape, initial values, group), then
-// laid out and materialised once into one flat arena of values and one of gradients. A *block* is laid out as
-// kernels want it (fused q|k|v, all experts of a layer); the names users know, those of Hugging Face, are
-// contiguous sub-ranges of blocks: *logical tensors*. Modules hold handles; there is no unregistered
-// parameter. Who shards an arena holds it in place of the store, and binds buckets while they are used.
+// The only registry of parameters. Everything is declared first (name, shape, initial values, group). Then it
+// is laid out and allocated once, as one flat arena of values and one of gradients. A *block* has the layout
+// that kernels need (fused q|k|v, all experts of a layer). The names that users know, those of Hugging Face,
+// are contiguous ranges of blocks: *logical tensors*. Modules hold handles, and there is no unregistered
+// parameter. Code that shards an arena holds it in place of the store, and binds buckets while they are used.
 #pragma once
 #include <deque>
 #include <span>
@@ -15,18 +15,19 @@
 
 namespace granule {
 
-/// What a parameter is decides its initial values (matrix: N(0, initializer_range); norm: 1; bias: 0) and
-/// whether it decays with `optim.decay_norms = false` (matrices only).
+/// What a parameter is decides its initial values (matrix: N(0, initializer_range); norm: 1; bias: 0). It
+/// also decides whether it decays with `optim.decay_norms = false`: only matrices do.
 enum class ParameterRole : std::uint8_t { matrix, norm, bias };
 enum class Gradients : bool { no, yes };
 
-/// Where values or gradients are: in a whole arena of the store's own, or where they were bound last.
+/// Where values or gradients are: in a whole arena of the store, or where they were bound last.
 enum class Held : std::uint8_t { whole, bound };
 struct Residence {
   Held values = Held::whole, gradients = Held::whole;
 };
 
-/// A named tensor of users: `numel(shape)` elements from `offset` of the arena, known once it is laid out.
+/// A tensor with a name that users know. It is `numel(shape)` elements from `offset` of the arena, which is
+/// known once it is laid out.
 struct LogicalTensor {
   std::string name;
   Shape shape;
@@ -35,7 +36,7 @@ struct LogicalTensor {
   std::int64_t offset;
 };
 
-/// A block to declare: its parts, in order, fill it exactly.
+/// A block to declare. Its parts, in order, fill it exactly.
 struct BlockSpec {
   struct Part {
     std::string name;
@@ -47,8 +48,9 @@ struct BlockSpec {
   ParameterGroup group = ParameterGroup::dense;
 };
 
-/// What a model keeps beside its parameters: float32 whatever the compute dtype, zero at first, no gradient.
-/// It is saved and loaded with them and not counted among them (a router's selection bias).
+/// Values of a model that are not parameters, such as a router's selection bias. They are float32 for every
+/// compute dtype, zero at first, and have no gradient. They are saved and loaded with the parameters, but not
+/// counted among them.
 struct State {
   std::string name;
   Shape shape;
@@ -57,36 +59,37 @@ struct State {
 
 class ParameterStore {
  public:
-  /// Throws when the parts do not fill the block or a name is taken. Only before materialise.
+  /// Throws if the parts do not fill the block, or if a name is taken. Only before materialise.
   Param declare(const BlockSpec& spec);
   /// A block of one part.
   Param declare(const std::string& name, const Shape& shape, ParameterRole role = ParameterRole::matrix);
 
-  /// The handle stays valid; its value is there after materialise.
+  /// The handle stays valid. Its value is there after materialise.
   const State* declare_state(const std::string& name, const Shape& shape);
 
-  /// What is declared from now on belongs to the next unit; the first is unit 0.
+  /// Later declarations belong to the next unit. The first unit is 0.
   void next_unit() { ++unit_; }
   /// The current unit uses a parameter of an earlier one: a head that is the embedding.
   void use_again(Param parameter);
 
-  /// Gives every block its place. Once, after the last declaration.
+  /// Gives every block its place. Call it once, after the last declaration.
   void lay_out(const ArenaLayout& layout);
-  /// Allocates the arenas that are held whole, padding zeroed; lays out for one rank unless that is done.
-  /// Values are undefined until initialise() or a load.
+  /// Allocates the arenas that are held as a whole, with padding zeroed. If nothing was laid out yet, it lays
+  /// out for one rank. Values are undefined until initialise() or a load.
   void materialise(Context& context, DType dtype, Gradients gradients, Residence residence = {});
-  /// Initial values: number i of a logical tensor is a function of (seed, its name, i), whatever the layout.
-  /// Of values held whole.
+  /// Sets initial values, which must be held as a whole. Number i of a logical tensor is a function of (seed,
+  /// its name, i) and does not depend on the layout.
   void initialise(std::uint64_t seed, double initializer_range);
 
-  /// Values, or gradients, of a bucket are in `buffer` [bucket.size] from now on; undefined: nowhere.
-  /// Gradients bound are overwritten by their first contributions, their padding is zeroed.
+  /// From now on the values, or gradients, of a bucket are in `buffer` [bucket.size]. An undefined buffer
+  /// means nowhere. The first contributions overwrite gradients that were bound, and their padding is zeroed.
   void bind_values(const Bucket& bucket, const Tensor& buffer);
   void bind_gradients(const Bucket& bucket, const Tensor& buffer);
 
-  /// Every gradient is overwritten by its next contribution.
+  /// The next contribution overwrites every gradient.
   void begin_step();
-  /// Zeroes the gradients nobody contributed to since begin_step: an idle parameter must not keep an old one.
+  /// Zeroes the gradients that nobody contributed to since begin_step. A parameter that was not used must not
+  /// keep an old one.
   void finish_gradients();
   /// The same for one bucket.
   void finish_gradients(const Bucket& bucket);
@@ -95,7 +98,7 @@ class ParameterStore {
   [[nodiscard]] std::int64_t units() const { return unit_ + 1; }
   [[nodiscard]] std::int64_t arena_size() const { return arena_size_; }  ///< padding included; after lay_out
 
-  /// Flat, padding included; undefined unless held whole.
+  /// Flat, with padding. Undefined unless they are held as a whole.
   [[nodiscard]] const Tensor& values() const { return values_; }
   [[nodiscard]] const Tensor& gradients() const { return gradients_; }
   [[nodiscard]] std::span<const LogicalTensor> logical() const { return logical_; }
@@ -108,9 +111,9 @@ class ParameterStore {
   [[nodiscard]] const std::deque<State>& states() const { return states_; }
   [[nodiscard]] bool has(const std::string& name) const { return by_name_.contains(name); }  ///< a parameter
   [[nodiscard]] bool has_state(const std::string& name) const;
-  /// Throws when there is none of that name.
+  /// Throws if there is no state of that name.
   [[nodiscard]] const State& state(const std::string& name) const;
-  /// Throws when there is none of that name.
+  /// Throws if there is no tensor of that name.
   [[nodiscard]] const LogicalTensor& find(const std::string& name) const;
   [[nodiscard]] std::int64_t count() const { return count_; }  ///< parameters, padding not counted
 
@@ -120,14 +123,14 @@ class ParameterStore {
     Shape shape;
     ParameterGroup group;
     std::int64_t unit, last_user;
-    std::size_t first_part, parts;  // its logical tensors
+    std::size_t first_part, parts;  // range of its logical tensors
     std::int64_t offset = 0;
     [[nodiscard]] bool in(const Bucket& bucket) const { return unit == bucket.unit && group == bucket.group; }
   };
   void append_parts(const BlockSpec& spec);
   void lay_out_bucket(std::int64_t unit, ParameterGroup group, std::int64_t parts);
 
-  std::deque<Block> blocks_;  // deques keep the addresses that handles hold
+  std::deque<Block> blocks_;  // deques keep the addresses that handles point to
   std::deque<State> states_;
   std::vector<LogicalTensor> logical_;
   std::unordered_map<std::string, std::size_t> by_name_;
@@ -139,7 +142,7 @@ class ParameterStore {
   Tensor values_, gradients_;
 };
 
-/// Initial values of elements [begin, begin + numel(out)) of a logical tensor.
+/// Writes initial values of elements [begin, begin + numel(out)) of a logical tensor.
 void fill_initial(const LogicalTensor& tensor, std::int64_t begin, const Tensor& out, std::uint64_t seed,
                   double initializer_range);
 

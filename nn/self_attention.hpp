@@ -11,7 +11,7 @@ namespace granule {
 
 class SelfAttention {
  public:
-  /// Declares {prefix}.{q,k,v}_proj (one block) and .o_proj, with biases where the config asks for them.
+  /// Declares {prefix}.{q,k,v}_proj (one block) and .o_proj, with biases if the config asks for them.
   SelfAttention(ParameterStore& store, const std::string& prefix, std::int64_t layer,
                 const ModelConfig& config);
   [[nodiscard]] Var operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const;

@@ -1,4 +1,4 @@
-// AdamW (Loshchilov & Hutter 2019) over a flat range of parameters: one pass over values, gradients and
+// AdamW (Loshchilov & Hutter 2019) over a flat range of parameters, in one pass over values, gradients and
 // moments.
 #pragma once
 #include <span>
@@ -27,29 +27,29 @@ struct AdamWPiece {
   Tensor values, gradients;
 };
 
-/// At step t = 1, 2, …, with g the gradient times `gradient_scale`:
-///   w ← w (1 − lr · weight_decay)  where it decays
+/// In step t = 1, 2, …, with g the gradient times `gradient_scale`:
+///   w ← w (1 − lr · weight_decay)  if w decays
 ///   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
 ///   w ← w − lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + eps)
-/// Every element steps, whether or not it had a gradient, as the reference does.
+/// Every element is updated, whether or not it had a gradient, as in the reference.
 class AdamW {
  public:
-  /// Ranges must cover [0, elements) in order; moments start at zero.
+  /// The ranges must cover [0, elements) in order. The moments start at zero.
   AdamW(Context& context, const AdamWConfig& config, DType dtype, std::int64_t elements,
         std::vector<DecayRange> ranges);
 
-  /// values and gradients: flat, `elements` long.
+  /// Values and gradients are flat and have `elements` elements.
   void step(const Tensor& values, const Tensor& gradients, double lr, double gradient_scale);
-  /// The same for values that stand in several places, together `elements` long, in order.
+  /// The same for values in several places, which have `elements` elements together, in order.
   void step(std::span<const AdamWPiece> pieces, double lr, double gradient_scale);
 
   [[nodiscard]] const Tensor& first_moment() const { return m_; }
   [[nodiscard]] const Tensor& second_moment() const { return v_; }
   [[nodiscard]] std::int64_t steps() const { return steps_; }
-  void set_steps(std::int64_t steps) { steps_ = steps; }  ///< after loading the moments
+  void set_steps(std::int64_t steps) { steps_ = steps; }  ///< call it after loading the moments
 
  private:
-  /// The piece whose first element is number `at`; decay: the factor of values that decay.
+  /// Updates the piece whose first element has number `at`. `decay` is the factor of values that decay.
   void update(const AdamWPiece& piece, std::int64_t at, AdamWStep step, double decay);
 
   AdamWConfig config_;

@@ -4,12 +4,12 @@
 
 namespace granule {
 
-/// Σ g² over a flat range, summed in float64 in an order that depends on the length alone.
+/// Σ g² over a flat range in float64. The order of the sum depends on the length alone.
 [[nodiscard]] double squared_norm(const Tensor& gradients);
-/// Its root.
+/// The root of squared_norm().
 [[nodiscard]] double gradient_norm(const Tensor& gradients);
 
-/// min(1, limit / (norm + 1e-6)), PyTorch's clip_grad_norm_; 1 for limit 0 (off).
+/// min(1, limit / (norm + 1e-6)), as in PyTorch's clip_grad_norm_. It is 1 if the limit is 0 (off).
 [[nodiscard]] double clip_factor(double norm, double limit);
 
 }  // namespace granule

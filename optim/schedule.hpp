@@ -1,4 +1,5 @@
-// The learning rate of a step, as a pure function of its number. Not a period: everything here is in steps.
+// The learning rate of a step, as a pure function of its number. Periods are not known here; everything is in
+// steps.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -7,16 +8,16 @@ namespace granule {
 
 enum class ScheduleKind : std::uint8_t { warmup_step_decay, cosine, wsd, constant };
 
-/// Steps are counted from 1 to `total`. Every kind starts with a linear warmup. With w = warmup, T = total
-/// and min = min_lr (an absolute learning rate), the rate of step n is
+/// Steps are counted from 1 to `total`, and every kind starts with a linear warmup. Let w be warmup, T total,
+/// and min the min_lr, which is an absolute learning rate. The rate of step n is
 ///   n ≤ w                 lr · n / w
 /// and for n > w
 ///   warmup_step_decay     lr · decay_by^(number of points d in decay_at with n > d)    (DeepSeekMoE §4.1.2)
 ///   cosine                min + (lr − min) · (1 + cos π p) / 2,  p = (n − w) / (T − w)
 ///   wsd                   lr up to d, then lr + (min − lr) · (n − d) / (T − d),  d = max(decay_at[0], w)
 ///   constant              lr
-/// So step w is the first at the full rate, step d the last before a decay, and step T is at min exactly. A
-/// wsd with d ≥ T never decays.
+/// So step w is the first at the full rate, step d is the last before a decay, and step T is exactly at min.
+/// A wsd with d ≥ T never decays.
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::warmup_step_decay;
   std::int64_t warmup = 0;

@@ -27,7 +27,7 @@ StepGuard::StepGuard(const StepGuardConfig& config) : config_(config) {
 
 bool StepGuard::is_spike(const std::vector<double>& window, double value) const {
   if (window.size() < kWindow) return false;
-  // Summed anew and in order: a running sum would drift, and differ after a resume.
+  // Sum again and in order. A running sum would drift, and would differ after a resume.
   double mean = 0.0, squares = 0.0;
   for (const double past : window) mean += past / static_cast<double>(kWindow);
   for (const double past : window) squares += (past - mean) * (past - mean);
