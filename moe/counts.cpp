@@ -7,9 +7,9 @@
 namespace granule {
 namespace {
 
-constexpr double kLargest = 9007199254740992.0;  // 2^53: what a double counts exactly
+constexpr double kLargest = 9007199254740992.0;  // 2^53: up to here a double counts exactly
 
-// A product checked against overflow: sizes come from files.
+// A product that is checked for overflow, because sizes come from files.
 std::int64_t product(std::initializer_list<std::int64_t> factors) {
   double estimate = 1.0;
   for (const std::int64_t factor : factors) estimate *= static_cast<double>(factor);
@@ -61,7 +61,7 @@ ParameterCounts count_parameters(const ModelConfig& model, const MoeConfig& moe)
 double training_flops(const ModelConfig& model, const MoeConfig& moe, std::int64_t tokens,
                       std::int64_t seq_len) {
   const ParameterCounts counts = count_parameters(model, moe);
-  const std::int64_t multiplied = counts.embedding  // as many as the head has, tied or not
+  const std::int64_t multiplied = counts.embedding  // as many as the head has, whether it is tied or not
                                   + attention_matrices(model) + counts.dense_ffn + counts.shared_experts +
                                   counts.router + counts.routed_activated;
   const auto real_tokens = static_cast<double>(tokens);

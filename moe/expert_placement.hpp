@@ -8,7 +8,8 @@ namespace granule {
 /// q · E/n on.
 struct ExpertPlacement {
   std::int64_t parts = 1, part = 0;
-  Communicator* ranks = nullptr;   ///< Mesh::expert: the ranks that hold the parts, where there are several
+  /// Mesh::expert, the ranks that hold the parts, if there are several.
+  Communicator* ranks = nullptr;
   std::int64_t receive_limit = 0;  ///< rows that a rank receives at once; 0: all
 
   [[nodiscard]] bool shared_out() const { return parts > 1; }
@@ -17,7 +18,7 @@ struct ExpertPlacement {
   [[nodiscard]] std::int64_t first(std::int64_t experts) const { return part * local(experts); }
 };
 
-/// Over the ranks of a group (Mesh::expert).
+/// The placement over the ranks of a group (Mesh::expert).
 [[nodiscard]] inline ExpertPlacement placement_over(Communicator& ranks, std::int64_t receive_limit) {
   return {ranks.size(), ranks.rank(), &ranks, receive_limit};
 }

@@ -1,4 +1,4 @@
-// The vocabulary of mixture-of-experts modules: one line an operator.
+// The operators of MoE modules, one line each.
 #pragma once
 #include "autograd/apply.hpp"
 #include "core/ops/softmax.hpp"

@@ -6,12 +6,12 @@
 
 namespace granule {
 
-/// Declares the parameters of such a model, and no more: for who wants names and shapes without the memory.
-/// Of the routed experts those of one part alone.
+/// Declares the parameters of such a model and nothing else, for callers that want names and shapes without
+/// the memory. Of the routed experts it declares those of one part.
 void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe,
                         const ExpertPlacement& experts = {});
 
-/// What of a model is here where ranks share it out; by default one rank holds everything.
+/// Which parts of a model are here if ranks share it. By default one rank holds everything.
 struct ModelSharding {
   ExpertPlacement experts{};
   ArenaLayout layout{};
@@ -20,8 +20,8 @@ struct ModelSharding {
 
 class Model {
  public:
-  /// Declares and materialises; the values are undefined until initialised or loaded. Experts of other ranks
-  /// are not among the parameters.
+  /// Declares and materialises. The values are undefined until they are initialised or loaded. Experts of
+  /// other ranks are not among the parameters.
   Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype, Gradients gradients,
         const ModelSharding& sharding = {});
 
@@ -31,7 +31,7 @@ class Model {
   [[nodiscard]] const ModelConfig& config() const { return model_; }
   [[nodiscard]] const MoeConfig& moe() const { return moe_; }
   [[nodiscard]] DType dtype() const { return dtype_; }
-  /// The layers that are mixtures of experts, in order.
+  /// The numbers of the MoE layers, in order.
   [[nodiscard]] const std::vector<std::int64_t>& moe_layers() const { return moe_layers_; }
 
  private:

@@ -6,8 +6,8 @@
 namespace granule {
 namespace {
 
-/// A layer's experts that are here, in two blocks; an expert's three matrices stay users' names for parts of
-/// them.
+/// The local experts of a layer, in two blocks. For users, each expert still has three matrices, which are
+/// parts of the blocks.
 struct ExpertBlocks {
   BlockSpec w13, w2;
 };

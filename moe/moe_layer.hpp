@@ -1,5 +1,5 @@
-// A mixture of experts in the feed-forward place of a layer: the paper's equations 9–11, shared experts
-// apart.
+// A mixture of experts as the feed-forward network of a layer: the paper's equations 9–11, with shared
+// experts computed separately.
 #pragma once
 #include <optional>
 #include <string>
@@ -13,11 +13,11 @@
 
 namespace granule {
 
-/// y_t = Σ_k w_tk FFN_id(t,k)(x_t) + FFN_shared(x_t), id and w from the router.
+/// y_t = Σ_k w_tk FFN_id(t,k)(x_t) + FFN_shared(x_t), where the router gives id and w.
 class MoeLayer {
  public:
-  /// Declares {prefix}.gate, .experts.{e} of the experts that are here (two blocks) and .shared_experts. With
-  /// experts on several ranks every pass is a collective of theirs.
+  /// Declares {prefix}.gate, .experts.{e} of the local experts (two blocks) and .shared_experts. If experts
+  /// are on several ranks, every pass is a collective of these ranks.
   MoeLayer(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& model,
            const MoeConfig& moe, const ExpertPlacement& placement = {});
   [[nodiscard]] Var operator()(const Pass& pass, const Var& x_ND) const;

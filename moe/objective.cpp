@@ -7,7 +7,7 @@
 namespace granule {
 namespace {
 
-/// Share of the step's units that are here.
+/// The fraction of the step's units that are here.
 double unit_share(const MoeConfig& moe, const StepTotals& totals, LossKind kind, std::int64_t units) {
   std::int64_t all = totals.sequences;
   if (kind == LossKind::balance && !moe.seq_aux) all = totals.micro_batches;
@@ -97,7 +97,7 @@ void LossReport::add(const LossReport& other) {
 
 void LossReport::add_ranks(Communicator& ranks) {
   const std::array parts{&aux_by_layer, &device_aux_by_layer, &z_by_layer, &alpha_by_layer};
-  // A rank that had nothing to do does not know how many layers leave which loss.
+  // A rank that had nothing to do does not know which layers have which loss.
   std::array<std::int64_t, parts.size()> sizes{};
   for (std::size_t i = 0; i < parts.size(); ++i) sizes[i] = std::ssize(*parts[i]);
   ranks.all_reduce(std::span(sizes), ReduceOp::max, "loss sizes").wait();
@@ -143,7 +143,7 @@ LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTo
   std::vector<Tensor> seeds{scalar(context, cross_entropy_weight(totals))};
   for (const LayerLoss& loss : losses) {
     const double weight = loss_weight(model.moe(), totals, loss.kind, loss.units);
-    if (weight == 0.0) continue;  // switched off: nothing to send back
+    if (weight == 0.0) continue;  // switched off, so there is no gradient
     outputs.push_back(loss.value);
     seeds.push_back(scalar(context, weight));
   }

@@ -1,12 +1,12 @@
-// The training objective, and what one micro-batch contributes to it. This is the one place where losses get
-// their weights, so no split of a batch over micro-batches or ranks can change them.
+// The training objective, and what one micro-batch contributes to it. Only here losses get their weights, so
+// no split of a batch over micro-batches or ranks can change them.
 #pragma once
 #include "distributed/communicators/communicator.hpp"
 #include "moe/model.hpp"
 
 namespace granule {
 
-/// What a whole step holds, over all its micro-batches and ranks: known before its first backward.
+/// Totals of a whole step, over all its micro-batches and ranks. They are known before its first backward.
 struct StepTotals {
   std::int64_t target_tokens;
   std::int64_t sequences;
@@ -18,29 +18,29 @@ struct StepTotals {
 ///     of L_dev + z_loss_alpha · mean over tokens of z].
 /// A unit is a sequence (seq_aux) or a micro-batch. The weight of a term is dObjective / d(term).
 [[nodiscard]] double cross_entropy_weight(const StepTotals& totals);
-/// Of the mean of a layer's loss over `units` of the step's units of its kind.
+/// The weight of the mean of a layer's loss over `units` of the step's units of its kind.
 [[nodiscard]] double loss_weight(const MoeConfig& moe, const StepTotals& totals, LossKind kind,
                                  std::int64_t units);
 
 struct MicroBatch {
-  Tensor token_N, target_N;  ///< int32, sequence by sequence
+  Tensor token_N, target_N;  ///< int32, one sequence after the other
   std::int64_t batch, seq;
-  Tensor first_key_N{};  ///< int32: see Pass; undefined: no document mask
+  Tensor first_key_N{};  ///< int32, see Pass; undefined: no document mask
   Tensor valid_N{};      ///< int32: 0 marks padding; undefined: there is none
 };
 
-/// Contributions to a step's reported losses; add them up over the micro-batches. All are unscaled, by
-/// mixture-of-experts layer in order; empty where a layer has no such loss.
+/// Contributions to a step's reported losses. They are added up over the micro-batches. All are unscaled, and
+/// the vectors have the MoE layers in order. A vector is empty if the layers have no such loss.
 struct LossReport {
   double ce = 0.0;                            ///< Σ CE / target_tokens
   std::vector<double> aux_by_layer{};         ///< mean over units of L; 1 = balanced
   std::vector<double> device_aux_by_layer{};  ///< mean over sequences of L_dev
   std::vector<double> z_by_layer{};           ///< mean over tokens of z
-  std::vector<double> alpha_by_layer{};       ///< what L was weighted with: aux_loss_alpha of a whole step
+  std::vector<double> alpha_by_layer{};       ///< the weight of L: aux_loss_alpha for a whole step
   void add(const LossReport& other);
   void add_ranks(Communicator& ranks);      ///< sums over the ranks of a job
   [[nodiscard]] double aux() const;         ///< mean over MoE layers; 0 without any
-  [[nodiscard]] double device_aux() const;  ///< the same
+  [[nodiscard]] double device_aux() const;  ///< mean over MoE layers; 0 without any
   [[nodiscard]] double z() const;           ///< sum over MoE layers
 };
 
@@ -49,10 +49,10 @@ struct StepObservers {
   UnitObserver* units = nullptr;
 };
 
-/// Forward and backward of one micro-batch: adds its part to the gradients in model.parameters().
+/// Forward and backward of one micro-batch. It adds its part to the gradients in model.parameters().
 [[nodiscard]] LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals,
                                            Recompute recompute, const StepObservers& observers);
-/// Forward alone. Experts take every token unless capacity is limited.
+/// Only forward. Experts take every token, unless capacity is limited.
 [[nodiscard]] LossReport evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
                                               const StepTotals& totals, const StepObservers& observers,
                                               Capacity capacity = Capacity::unlimited);

@@ -17,7 +17,7 @@ struct Place {
   std::int64_t column, offset;
 };
 
-/// Where the tensors of a column's ranks are, by name.
+/// Records where the tensors of a column's ranks are, by name.
 void note_column(std::map<std::string, Place>& places, const ModelConfig& model, const MoeConfig& moe,
                  const ShardWorld& world, std::int64_t column) {
   ParameterStore store;
@@ -50,7 +50,7 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
   LossReport losses;
   const std::int64_t micro_batches = totals.micro_batches / ranks().size();
   for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
-    // Each phase is a move: all micro-batches together may take long.
+    // Each phase counts as progress, because all micro-batches together may take long.
     ranks().ledger().begin_phase("data");
     const MicroBatch batch = next();
     ranks().ledger().begin_phase("gradients");

@@ -1,4 +1,4 @@
-// A model that the ranks of a job share out between them, and what a step of theirs computes together.
+// A model that is sharded over the ranks of a job, and what these ranks compute together in a step.
 #pragma once
 #include <functional>
 
@@ -13,8 +13,8 @@ class TensorSet;  // data/models/tensor_set.hpp
 
 class ShardedModel {
  public:
-  /// All ranks of `world` together. Values are undefined until initialised or loaded. Throws a user error for
-  /// a layout that does not fit (check_layout).
+  /// All ranks of `world` call it together. Values are undefined until they are initialised or loaded. Throws
+  /// a user error for a layout that does not fit (check_layout).
   ShardedModel(Context& context, Communicator& world, const ModelConfig& config, const MoeConfig& moe,
                DType dtype, const ParallelLayout& layout);
 
@@ -24,13 +24,13 @@ class ShardedModel {
   [[nodiscard]] const ShardedParameters& parameters() const { return parameters_; }
   [[nodiscard]] Communicator& ranks() const { return mesh_.world; }
 
-  /// Fills what this rank holds of values and states. Checks the files against the whole model first, as
-  /// check_parameters() does.
+  /// Fills the values and states that this rank holds. Before that it checks the files against the whole
+  /// model, as check_parameters() does.
   void load(const TensorSet& tensors, const std::string& source);
 
-  /// Losses and gradients of a step, over all ranks: `next` makes the micro-batches of this rank, of which
-  /// `totals` has those of all. Gradients are then in parameters(), by parts; the record is of the whole
-  /// step.
+  /// Losses and gradients of a step over all ranks. `next` makes the micro-batches of this rank, and `totals`
+  /// are those of all ranks. Afterwards the gradients are in parameters(), each rank's own parts. The record
+  /// is of the whole step.
   [[nodiscard]] LossReport compute_gradients(const StepTotals& totals, Recompute recompute,
                                              RouterRecord& record, const std::function<MicroBatch()>& next);
 
@@ -40,8 +40,8 @@ class ShardedModel {
   ShardedParameters parameters_;
 };
 
-/// Every tensor of the model by its global name, in the order of its declaration on one rank, and which ranks
-/// of a job hold it where.
+/// Every tensor of the model by its global name, in the order of its declaration on one rank. Each says which
+/// ranks of a job hold it, and where.
 [[nodiscard]] std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
                                                        const ShardWorld& world);
 

@@ -1,13 +1,14 @@
-// Where the balance losses leave the router's logits: the same numbers, with the losses' gradient measured on
-// its way back.
+// The branch from the router's logits to the balance losses. It passes the numbers unchanged, and measures
+// the gradient of the losses on the way back.
 #pragma once
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// y = l.   dl = dy, and share += dyᵀ x: the part of the router's weight gradient that the losses behind this
-/// branch make. logit_NE, y_NE; x_ND what the logits were made of (a plain argument); share_ED, absent where
-/// nobody asks.
+/// y = l.   dl = dy, and share += dyᵀ x.
+/// share_ED is the part of the router's weight gradient that the losses after this branch contribute. It is
+/// absent if nobody wants it. x_ND is what the logits were computed from, a plain argument. The others are
+/// logit_NE and y_NE.
 struct BalanceBranch {
   Tensor share_ED{};
 

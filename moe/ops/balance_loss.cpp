@@ -8,7 +8,7 @@
 namespace granule {
 namespace {
 
-/// row becomes the mean over its device's experts.
+/// Replaces each element of the row by the mean over its device's experts.
 void average_over_devices(double* row, std::int64_t experts, std::int64_t devices) {
   const std::int64_t size = experts / devices;
   for (double* first = row; first < row + experts; first += size) {
@@ -17,7 +17,7 @@ void average_over_devices(double* row, std::int64_t experts, std::int64_t device
   }
 }
 
-/// f̄_ue / (T U), what a score's gradient is multiplied with; 0 for a unit without a token.
+/// f̄_ue / (T U), the factor of a score's gradient. It is 0 for a unit without a token.
 Tensor weights(const BalanceLoss& loss, const Tensor& count_UE, const Tensor& valid_N, std::int64_t rows) {
   const std::int64_t units = count_UE.shape()[0], experts = count_UE.shape()[1],
                      per_unit = units > 0 ? rows / units : 0;

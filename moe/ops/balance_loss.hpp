@@ -4,14 +4,15 @@
 
 namespace granule {
 
-/// Of each unit u, a run of N / U rows of which T are tokens:
+/// For each unit u, a run of N / U rows of which T are tokens:
 ///   f_ue = E / (K T) · count_ue,   P_ue = mean_t s_te,   L_u = Σ_e f̄_ue P_ue,   y = mean_u L_u, float64 [1]
-/// where f̄ is f, or over devices the mean of f over the experts of e's device: Σ_d f'_d P'_d of the paper. 1
-/// where the load is balanced; 0 for a unit without a token, and where there is no unit.   ds_te = dy f̄_ue /
-/// (T U). A unit is a sequence (the paper's T) or a whole micro-batch (the reference's "token-level" form).
-/// Counts are constants: the gradient flows through P alone. N rows, E experts: score_NE; count_UE int64, of
-/// K choices a token, counted in this unit alone, and valid_N int32 (0 marks padding; undefined: none), both
-/// plain arguments.
+///   ds_te = dy f̄_ue / (T U)
+/// f̄ is f. For the loss over devices it is the mean of f over the experts of e's device, which gives the
+/// paper's Σ_d f'_d P'_d. y is 1 if the load is balanced. It is 0 for a unit without a token, and if there is
+/// no unit. A unit is a sequence (the paper's T) or a whole micro-batch (the reference's "token-level" form).
+/// Counts are constants, so the gradient flows through P alone. N rows, E experts: score_NE. The plain
+/// arguments are count_UE (int64, with K choices of each token, counted in this unit alone) and valid_N
+/// (int32; 0 marks padding, undefined: none).
 struct BalanceLoss {
   std::int64_t choices;      ///< K
   std::int64_t devices = 0;  ///< groups of consecutive experts; 0: every expert by itself

@@ -11,15 +11,15 @@ namespace {
 
 using Saved = ExpertFfn::Saved;
 
-constexpr std::int64_t kRows = 256;        // of a product: an expert's usual share in one piece
-constexpr std::int64_t kWeightRows = 256;  // of a weight gradient
+constexpr std::int64_t kRows = 256;        // rows of a product: usually an expert's rows are one piece
+constexpr std::int64_t kWeightRows = 256;  // rows of a weight gradient
 
 /// Rows [begin, begin + rows) belong to one expert.
 struct Piece {
   std::int64_t expert, begin, rows;
 };
 
-/// Cuts every expert's rows into pieces of kRows, a function of the counts alone.
+/// Cuts every expert's rows into pieces of kRows. The cut is a function of the counts alone.
 std::vector<Piece> pieces_of(const Tensor& offset_E1) {
   std::vector<Piece> pieces;
   const auto offset = offset_E1.span<const std::int64_t>();
@@ -43,7 +43,7 @@ void forward_cpu(const Tensor& x, const Tensor& w13, const Tensor& w2, const Ten
   const Sizes s(w2);
   const std::int64_t d = s.d, f = s.f;
   const std::vector<Piece> pieces = pieces_of(offset);
-  // One row of each: those of a single token, which is generated as a rule and is to be fast.
+  // Every expert has one row only if there is a single token. That is usually generation, which must be fast.
   const bool single = std::ranges::all_of(pieces, [](const Piece& piece) { return piece.rows == 1; });
   const OneRow one_row = single ? OneRow::alone : OneRow::like_others;
   ThreadPool& pool = x.context().pool();
@@ -61,7 +61,7 @@ void forward_cpu(const Tensor& x, const Tensor& w13, const Tensor& w2, const Ten
   });
 }
 
-/// Gradients of the rows: leaves a_RF and dh_RG behind for the weights.
+/// Gradients of the rows. It also computes a_RF and dh_RG, which the weights' gradients need.
 template <class T>
 void backward_rows(const Saved& saved, const Tensor& w13, const Tensor& w2, const Tensor& dy, const Grad& dx,
                    const Tensor& a, const Tensor& dh) {
@@ -86,7 +86,7 @@ void backward_rows(const Saved& saved, const Tensor& w13, const Tensor& w2, cons
   });
 }
 
-/// dw_e[out, in] = Σ_r left_rᵀ right_r over each expert's rows, cut into pieces of kWeightRows rows of dw.
+/// dw_e[out, in] = Σ_r left_rᵀ right_r over each expert's rows, computed in pieces of kWeightRows rows of dw.
 template <class T>
 void backward_weight(const Tensor& left_RO, const Tensor& right_RI, const Tensor& offset_E1,
                      const Grad& dw_EOI) {

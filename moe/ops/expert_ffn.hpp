@@ -1,15 +1,17 @@
-// The SwiGLU networks of all experts over rows sorted by expert: one operator, no padding, no dropped rows.
+// The SwiGLU networks of all experts over rows sorted by expert, as one operator. It has no padding and drops
+// no rows.
 #pragma once
 #include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// Of every row r of expert e:   [g | u]_r = w13_e x_r,   a_r = silu(g_r) ∘ u_r,   y_r = w2_e a_r
-///   da = w2ᵀ dy,   d[g|u] by the SwiGLU,   dx = w13ᵀ d[g|u],   dw2_e = Σ_r dy_r a_rᵀ,   dw13_e = Σ_r
-///   d[g|u]_r x_rᵀ
-/// R rows, E experts, D model, F expert width: x_RD, w13_EGD with G = 2F (gate above up), w2_EDF, y_RD;
-/// offset_E1 int64, expert e owns rows [offset[e], offset[e + 1]) and may own none: then its gradients are
+/// For every row r of expert e:
+///   [g | u]_r = w13_e x_r,   a_r = silu(g_r) ∘ u_r,   y_r = w2_e a_r
+///   da = w2ᵀ dy,   d[g|u] by the SwiGLU,   dx = w13ᵀ d[g|u]
+///   dw2_e = Σ_r dy_r a_rᵀ,   dw13_e = Σ_r d[g|u]_r x_rᵀ
+/// R rows, E experts, D model, F expert width: x_RD, w13_EGD with G = 2F (gate above up), w2_EDF, y_RD.
+/// offset_E1 is int64. Expert e owns rows [offset[e], offset[e + 1]). If it owns none, its gradients are
 /// zero.
 struct ExpertFfn {
   static constexpr std::string_view kName = "expert_ffn";

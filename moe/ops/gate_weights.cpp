@@ -6,7 +6,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 256;  // of one task
+constexpr std::int64_t kRows = 256;  // rows of one task
 constexpr double kEpsilon = 1e-20;   // the reference's
 
 template <class T>

@@ -5,8 +5,8 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 256;  // of one task
-constexpr double kEpsilon = 1e-20;   // as where gate weights are normalised
+constexpr std::int64_t kRows = 256;  // rows of one task
+constexpr double kEpsilon = 1e-20;   // as in gate_weights.cpp
 
 }  // namespace
 

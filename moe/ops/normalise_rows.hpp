@@ -1,11 +1,12 @@
-// Scores over their sum: what a balance loss takes for probabilities where the scores are none.
+// Scores over their sum. If the scores are no probabilities, a balance loss uses these instead.
 #pragma once
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// p_ij = s_ij / σ_i with σ_i = Σ_k s_ik + 1e-20 (DeepSeek-V3, arXiv 2412.19437).   ds = (dp − ⟨p, dp⟩) / σ,
-/// row by row. s_NE not negative, p_NE.
+/// With σ_i = Σ_k s_ik + 1e-20 (DeepSeek-V3, arXiv 2412.19437), row by row:
+///   p_ij = s_ij / σ_i,   ds = (dp − ⟨p, dp⟩) / σ
+/// s_NE is not negative, and p_NE has its shape.
 struct NormaliseRows {
   static constexpr std::string_view kName = "normalise_rows";
   struct Saved {

@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 64;  // of one task
+constexpr std::int64_t kRows = 64;  // rows of one task
 
 template <class T>
 void gather(const Tensor& x, const Routing& routing, const Tensor& y) {
@@ -18,7 +18,7 @@ void gather(const Tensor& x, const Routing& routing, const Tensor& y) {
   });
 }
 
-/// out_n = Σ_k weight(n, k) rows_row(n,k) + beta out_n; without weights they are 1.
+/// out_n = Σ_k weight(n, k) rows_row(n,k) + beta out_n. Without weights, all weights are 1.
 template <class T>
 void sum_copies(const Tensor& rows, const Tensor* weight, const Routing& routing, const Grad& out) {
   const std::int64_t d = rows.shape()[1], k = routing.k;
@@ -39,7 +39,7 @@ void sum_copies(const Tensor& rows, const Tensor* weight, const Routing& routing
   });
 }
 
-/// One copy's share of Combine's backward: returns ⟨x, dy⟩.
+/// The part of Combine's backward for one copy. Returns ⟨x, dy⟩.
 template <class T>
 T combine_backward_row(const T* x, const T* dy, T w, T* dx, double beta, std::int64_t d) {
   T dot = 0;
@@ -57,7 +57,7 @@ void combine_backward(const Combine::Saved& saved, const Tensor& dy, const Grad&
   parallel_chunks(dy.context().pool(), saved.routing.tokens, kRows,
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t j = begin * k; j < end * k; ++j) {
-                      T dot = 0;  // of a dropped copy
+                      T dot = 0;  // stays 0 for a dropped copy
                       if (const std::int64_t row = place[j] * d; row >= 0) {
                         T* const dx_row = dx ? dx.dst.data<T>() + row : nullptr;
                         dot = combine_backward_row(x + row, g + j / k * d, w[j], dx_row, dx.beta, d);

@@ -1,4 +1,4 @@
-// Copies of tokens out to their experts, sorted, and the experts' outputs back, weighted.
+// Dispatch copies tokens to rows sorted by expert. Combine adds the experts' outputs up again, weighted.
 #pragma once
 #include "moe/routing/routing.hpp"
 
@@ -15,7 +15,7 @@ struct Dispatch {
 };
 
 /// y_n = Σ_k w_nk x_row(n,k), in the order of k.   dx_row(n,k) = w_nk dy_n,   dw_nk = ⟨x_row(n,k), dy_n⟩.
-/// A copy that was dropped adds nothing, and its weight gets no gradient.
+/// A dropped copy adds nothing, and its weight gets no gradient.
 struct Combine {
   static constexpr std::string_view kName = "combine";
   struct Saved {

@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-/// Copies runs of rows; `to.beta` 1 adds.
+/// Copies runs of rows. With `to.beta` 1 it adds.
 template <class T>
 void copy_runs(const Tensor& from_RD, const std::vector<RowRun>& runs, const Grad& to_RD) {
   const std::int64_t d = from_RD.shape()[1];
@@ -35,17 +35,17 @@ Tensor rows_beside(const Tensor& like_RD, std::int64_t rows,
   return Tensor::empty(like_RD.context(), {rows, like_RD.shape()[1]}, like_RD.dtype(), category);
 }
 
-/// One round of the exchange: what travels is `sent` rows of a sender's.
+/// One round of the exchange. It moves the `sent` rows of a sender.
 struct Exchange {
   Communicator& ranks;
   ExchangeRound round;
   Exchange(Communicator& communicator, const ExchangePlan& plan, std::int64_t index)
       : ranks(communicator), round(plan.round(index)) {}
 
-  /// Everything goes in this round, and it stands in the order in which it is sent.
+  /// Whether this round sends all own rows. They are then already in the order in which they are sent.
   [[nodiscard]] bool is_whole(const Tensor& own_RD) const { return round.sent() == own_RD.shape()[0]; }
 
-  /// Senders' rows, sorted by local expert.
+  /// Sends own rows. Returns the rows of all senders, sorted by local expert.
   [[nodiscard]] Tensor to_experts(const Tensor& own_RD, Phase phase) const {
     Tensor packed = own_RD;
     if (!is_whole(own_RD)) {
@@ -60,7 +60,7 @@ struct Exchange {
     return placed;
   }
 
-  /// The way back: `own` gets the rows of this round.
+  /// The way back: `own_RD` gets the rows of this round.
   void to_senders(Tensor placed_WD, Phase phase, const Grad& own_RD) const {
     const Tensor replies = rows_beside(placed_WD, round.received());
     copy_rows(placed_WD, reversed(round.placed), {replies, 0.0});
@@ -79,7 +79,7 @@ struct Exchange {
   }
 };
 
-/// Where round `index` of a weight's gradient goes: later rounds add to the first.
+/// Where round `index` of a weight's gradient goes. Later rounds add to the first.
 Grad of_round(const Grad& dw, std::int64_t index) {
   return {dw.dst, index == 0 ? dw.beta : 1.0};
 }

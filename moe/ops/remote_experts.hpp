@@ -1,6 +1,6 @@
-// The routed experts of a layer where they are shared out over ranks: rows travel to the experts and their
-// outputs back, one operator. Which rows travel when is moe/routing/exchange_plan.hpp's; what an expert does
-// to a row is moe/ops/expert_ffn.hpp's.
+// The routed experts of a layer if they are sharded over ranks. Rows travel to the experts and their outputs
+// travel back, as one operator. moe/routing/exchange_plan.hpp decides which rows travel when, and
+// moe/ops/expert_ffn.hpp computes what an expert does to a row.
 #pragma once
 #include "distributed/communicators/communicator.hpp"
 #include "moe/ops/expert_ffn.hpp"
@@ -9,22 +9,24 @@
 
 namespace granule {
 
-/// y_r = FFN_e(x_r) of this rank's R rows, sorted by global expert e, wherever e is:   dx, dw13, dw2 as of
-/// ExpertFfn, each dw the sum over the rows of all ranks. A collective of the group, in forward and in
-/// backward: ranks without a row take part. L local experts, D model, F expert width: x_RD, y_RD,
-/// w13_LGD with G = 2F, w2_LDF. The plan is a plain argument.
-///   One round: what was received is saved, W (D + 2F) elements for W rows.
-///   Several: only x_RD is, and backward sends it again and recomputes round by round. For W rows of a round,
-/// at most the plan's limit, forward holds W (2D + 2F) elements at once and backward W (3D + 5F), besides
-/// what is packed to be sent, no more than R D at a time.
+/// y_r = FFN_e(x_r) for this rank's R rows, sorted by global expert e, on whichever rank e is. dx, dw13 and
+/// dw2 are as in ExpertFfn, and each dw is the sum over the rows of all ranks. Forward and backward are
+/// collectives of the group, and ranks without a row take part. L local experts, D model, F expert width:
+/// x_RD, y_RD, w13_LGD with G = 2F, w2_LDF. The plan is a plain argument. W is the number of rows of a round,
+/// at most the plan's limit. In elements:
+///   rounds    saved for backward    at once in forward    at once in backward
+///   one       W (D + 2F)            W (2D + 2F)           W (3D + 5F)
+///   several   R D, x_RD alone       the same              the same
+/// Rows that are packed to be sent need up to R D more at a time. With several rounds, backward sends x_RD
+/// again and recomputes round by round.
 struct RemoteExperts {
   Communicator* ranks;
 
   static constexpr std::string_view kName = "remote_experts";
   struct Saved {
     ExchangePlan plan;
-    ExpertFfn::Saved received;  // one round
-    Tensor x_RD;                // several
+    ExpertFfn::Saved received;  // with one round
+    Tensor x_RD;                // with several rounds
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_RD, const Tensor& w13_LGD, const Tensor& w2_LDF,
                                const ExchangePlan& plan) const;
@@ -32,7 +34,7 @@ struct RemoteExperts {
                 const Grad& dx_RD, const Grad& dw13_LGD, const Grad& dw2_LDF) const;
 };
 
-/// count_SE of a plan: every rank's rows for every expert, int64. A collective.
+/// count_SE of a plan: the rows of every rank for every expert, int64. It is a collective.
 [[nodiscard]] Tensor gather_counts(Communicator& ranks, const Routing& routing);
 
 }  // namespace granule

@@ -9,7 +9,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 64;  // of one task
+constexpr std::int64_t kRows = 64;  // rows of one task
 
 template <class T>
 void log_sums(const Tensor& logits, double* z) {

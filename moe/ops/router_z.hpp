@@ -4,8 +4,9 @@
 
 namespace granule {
 
-/// y = mean over valid tokens of z_n² with z_n = log Σ_e exp l_ne, float64 [1]; 0 without a valid token.
-///   dl_ne = dy · 2 z_n softmax(l_n)_e / T, 0 where not valid. logit_NE; T valid tokens; valid_N int32, a
+/// For T valid tokens and z_n = log Σ_e exp l_ne:
+///   y = mean over valid tokens of z_n², float64 [1];   dl_ne = dy · 2 z_n softmax(l_n)_e / T
+/// y is 0 without a valid token, and dl is 0 for tokens that are not valid. logit_NE; valid_N is int32, a
 /// plain argument: 0 marks padding, undefined: all are valid.
 struct RouterZ {
   static constexpr std::string_view kName = "router_z";

@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kElements = 4096;  // of one task
+constexpr std::int64_t kElements = 4096;  // elements of one task
 
 }  // namespace
 

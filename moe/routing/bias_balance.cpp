@@ -5,7 +5,7 @@
 namespace granule {
 namespace {
 
-/// The sign of mean(counts) − count, in integers: no rounding decides.
+/// The sign of mean(counts) − count, computed in integers so that no rounding decides.
 float direction(std::int64_t count, std::int64_t total, std::int64_t experts) {
   const std::int64_t excess = count * experts - total;
   return static_cast<float>((excess < 0 ? 1 : 0) - (excess > 0 ? 1 : 0));

@@ -48,7 +48,7 @@ std::int64_t ExchangePlan::rows() const {
 std::vector<ExchangePlan::Delivery> ExchangePlan::deliveries(std::int64_t receiver,
                                                              std::int64_t round) const {
   std::vector<Delivery> deliveries;
-  const std::int64_t first = round * limit_, last = first + limit_;  // without a limit there is round 0 alone
+  const std::int64_t first = round * limit_, last = first + limit_;  // without a limit there is only round 0
   std::int64_t begin = 0;                                            // among all rows of the receiver
   for (std::int64_t expert = 0; expert < local_experts(); ++expert) {
     for (std::int64_t source = 0; source < ranks(); ++source) {
@@ -89,7 +89,7 @@ void ExchangePlan::add_received(ExchangeRound& round, std::int64_t index) const 
     round.offset_L1[at(d.expert) + 1] += d.rows;
   }
   std::partial_sum(round.offset_L1.begin(), round.offset_L1.end(), round.offset_L1.begin());
-  std::vector<std::int64_t> next(at(ranks()));  // row of each source among what is received
+  std::vector<std::int64_t> next(at(ranks()));  // position of each source's next row among the received ones
   std::exclusive_scan(round.receive_rows.begin(), round.receive_rows.end(), next.begin(), std::int64_t{0});
   for (const Delivery& d : mine) {
     round.placed.push_back({next[at(d.source)], d.position, d.rows});

@@ -12,12 +12,14 @@ struct RowRun {
   std::int64_t from, to, rows;
 };
 
-/// One all-to-all of a rank, and the same one back.
+/// One all-to-all of a rank, and its reverse.
 struct ExchangeRound {
   std::vector<std::int64_t> send_rows, receive_rows;  ///< to and from each rank
-  std::vector<RowRun> packed;                         ///< the rank's own rows → what it sends, rank by rank
-  std::vector<RowRun> placed;  ///< what it receives, source by source → sorted by local expert
-  /// Local expert l owns placed rows [offset[l], offset[l + 1]), those of lower ranks first.
+  /// From the rank's own rows to what it sends, rank by rank.
+  std::vector<RowRun> packed;
+  /// From what it receives, source by source, to rows sorted by local expert.
+  std::vector<RowRun> placed;
+  /// Local expert l owns placed rows [offset[l], offset[l + 1]). Rows of lower ranks come first.
   std::vector<std::int64_t> offset_L1;
 
   [[nodiscard]] std::int64_t sent() const;
@@ -26,19 +28,20 @@ struct ExchangeRound {
 
 /// The E experts are cut into n equal parts, and rank q, counted from 0, holds part q. The rows that it
 /// receives are ordered by (expert, source rank, row of the source). Round i delivers positions
-/// [i · limit, (i + 1) · limit) of them. So no rank ever holds more than `limit` received rows, and a source
+/// [i · limit, (i + 1) · limit) of them. So no rank ever holds more than `limit` received rows. A source
 /// sends one run of its own rows to a rank in a round. Every rank computes the same number of rounds. Without
 /// a limit (0) there is one round.
 class ExchangePlan {
  public:
   ExchangePlan() = default;
-  /// count_SE, int64: rows of each of the S ranks for each of all E experts.
+  /// count_SE is int64: the rows of each of the S ranks for each of all E experts.
   ExchangePlan(Tensor count_SE, int rank, std::int64_t receive_limit);
 
   [[nodiscard]] std::int64_t rounds() const { return rounds_; }
-  [[nodiscard]] std::int64_t limit() const { return limit_; }  ///< of a round; the largest number: none
+  /// Of a round; the largest number if there is none.
+  [[nodiscard]] std::int64_t limit() const { return limit_; }
   [[nodiscard]] ExchangeRound round(std::int64_t index) const;
-  [[nodiscard]] std::int64_t rows() const;  ///< this rank's own, sent over all rounds
+  [[nodiscard]] std::int64_t rows() const;  ///< this rank's own rows, which it sends over all rounds
   [[nodiscard]] std::int64_t ranks() const { return count_SE_.shape()[0]; }
   [[nodiscard]] std::int64_t local_experts() const { return count_SE_.shape()[1] / ranks(); }
 

@@ -1,11 +1,11 @@
-// A router that learns nothing: a token's id says where it goes (Hash Layers, Roller et al. 2021).
+// A router that learns nothing: a token's id decides where it goes (Hash Layers, Roller et al. 2021).
 #pragma once
 #include "moe/routing/router.hpp"
 
 namespace granule {
 
-/// K experts of each token by its id and moe.hash_seed, in every layer the same, each of weight
-/// routed_scaling_factor / K. No gate, no balance loss.
+/// Each token has K experts, which depend on its id and moe.hash_seed and are the same in every layer. Each
+/// has weight routed_scaling_factor / K. There is no gate and no balance loss.
 class HashRouter {
  public:
   HashRouter(std::int64_t layer, const MoeConfig& moe) : layer_(layer), config_(moe) {}

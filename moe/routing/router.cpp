@@ -9,7 +9,7 @@
 namespace granule {
 namespace {
 
-/// int64 [experts]: how many choices of each were not carried out, padding not counted.
+/// int64 [experts]: how many choices of each expert were not carried out. Padding does not count.
 Tensor count_dropped(const Tensor& id_NK, const Tensor& sent_NK, std::int64_t experts,
                      const Tensor& valid_N) {
   const std::int64_t n = id_NK.shape()[0], k = id_NK.shape()[1];

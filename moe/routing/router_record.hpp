@@ -1,5 +1,5 @@
-// What every router did in a step: how many tokens each expert got, how decided it was, what was dropped, and
-// what the numbers say about the balance.
+// What every router did in a step: how many tokens each expert got, how decided the router was, and what was
+// dropped. Also what these numbers say about the balance.
 #pragma once
 #include <vector>
 
@@ -10,13 +10,14 @@ namespace granule {
 
 /// Sums of squares of the two parts of a router's gradient, over all or some of its elements.
 struct GradientShares {
-  double balance = 0.0;  ///< what this layer's own balance, device and z losses make of it
-  double ce = 0.0;  ///< the rest: the cross-entropy's, and what later layers' losses send back through here
-  /// The ratio of the norms; 0 where there are no balance losses.
+  double balance = 0.0;  ///< what comes from this layer's own balance, device and z losses
+  /// The rest: what comes from the cross-entropy, and through this router from the losses of later layers.
+  double ce = 0.0;
+  /// The ratio of the norms. It is 0 if there are no balance losses.
   [[nodiscard]] double balance_over_ce() const;
 };
 
-/// What people ask of the load of one layer's experts.
+/// Statistics about the load of one layer's experts.
 struct LoadStatistics {
   double max_over_mean = 0.0;  ///< 1 = balanced
   double cv = 0.0;             ///< coefficient of variation: standard deviation over mean
@@ -24,11 +25,12 @@ struct LoadStatistics {
 };
 [[nodiscard]] LoadStatistics load_statistics(std::span<const std::int64_t> counts);
 
-/// Sums over the micro-batches of a step.
+/// Sums over the micro-batches of a step. The index i of a method counts the MoE layers from 0.
 class RouterRecord final : public RoutingObserver {
  public:
   RouterRecord(std::vector<std::int64_t> layers, std::int64_t experts);
-  /// From now on the balance losses' part of each router's gradient [experts, hidden] is kept too.
+  /// From now on the part of each router's gradient [experts, hidden] that comes from the balance losses is
+  /// kept too.
   void measure_balance(Context& context, DType dtype, std::int64_t hidden);
   void begin_step();
   void on_routing(const RoutingNote& note) override;
@@ -36,18 +38,18 @@ class RouterRecord final : public RoutingObserver {
 
   [[nodiscard]] std::int64_t layers() const { return static_cast<std::int64_t>(layers_.size()); }
   [[nodiscard]] std::int64_t experts() const { return experts_; }
-  /// Of the i-th mixture-of-experts layer, as all below.
+  /// How many tokens chose each expert of layer i.
   [[nodiscard]] std::span<const std::int64_t> counts(std::int64_t i) const;
-  /// All layers, one after the other.
+  /// The counts of all layers, one layer after the other.
   [[nodiscard]] std::span<const std::int64_t> counts() const { return counts_; }
-  /// Of the counts, what each expert's capacity refused.
+  /// How many of its tokens each expert's capacity refused.
   [[nodiscard]] std::span<const std::int64_t> dropped(std::int64_t i) const;
-  /// Mean over tokens, nats: log(experts) of a router that knows nothing, 0 of one that is sure.
+  /// Mean over tokens, in nats: log(experts) for a router that knows nothing, 0 for one that is sure.
   [[nodiscard]] double entropy(std::int64_t i) const;
-  /// Given elements [begin, begin + numel(gradient)) of the flat gradient of the router's weights.
+  /// Computed from elements [begin, begin + numel(gradient)) of the flat gradient of the router's weights.
   [[nodiscard]] GradientShares gradient_shares(std::int64_t i, std::int64_t begin,
                                                const Tensor& gradient) const;
-  /// Sums everything over the ranks of a job, after the last micro-batch.
+  /// Sums everything over the ranks of a job. Call it after the last micro-batch.
   void add_ranks(Communicator& ranks);
 
  private:
@@ -61,7 +63,7 @@ class RouterRecord final : public RoutingObserver {
   std::int64_t experts_;
   std::vector<std::int64_t> counts_, dropped_;
   std::vector<Row> rows_;
-  std::vector<Tensor> balance_;  // empty: not measured
+  std::vector<Tensor> balance_;  // empty if it is not measured
 };
 
 }  // namespace granule

@@ -9,7 +9,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kRows = 64;  // of one task
+constexpr std::int64_t kRows = 64;  // rows of one task
 
 /// With σ = Σ s: −Σ (s/σ) log(s/σ) = log σ − Σ s log s / σ.
 template <class T>

@@ -4,8 +4,8 @@
 
 namespace granule {
 
-/// Σ over tokens of −Σ_e p_e log p_e in nats, p = s / Σ s: log E where a router knows nothing, 0 where it is
-/// sure. score_NE not negative; valid_N as everywhere.
+/// Σ over tokens of −Σ_e p_e log p_e in nats, with p = s / Σ s. It is log E for each token if a router knows
+/// nothing, and 0 if it is sure. score_NE is not negative. valid_N: see moe/routing/valid_tokens.hpp.
 [[nodiscard]] double score_entropy(const Tensor& score_NE, const Tensor& valid_N);
 
 }  // namespace granule

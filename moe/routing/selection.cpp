@@ -14,14 +14,14 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-/// Sorting wants numbers: NaN (of a model that has diverged) counts as the lowest of them, which is still
-/// above what a group limit excludes.
+/// Sorting needs numbers. NaN, from a model that has diverged, counts as the lowest number, but above what a
+/// group limit excludes.
 template <class T>
 T comparable(T score) {
   return std::isnan(score) ? std::numeric_limits<T>::lowest() : score;
 }
 
-/// The `count` indices of the largest keys come first, largest first, ties by index.
+/// Puts the indices of the `count` largest keys first, largest first. Ties are in the order of the index.
 template <class T>
 void sort_largest(Ids& order, std::int64_t count, const std::vector<T>& key) {
   std::iota(order.begin(), order.end(), 0);
@@ -31,7 +31,7 @@ void sort_largest(Ids& order, std::int64_t count, const std::vector<T>& key) {
   });
 }
 
-/// Leaves the experts of the best groups in the race.
+/// Excludes the experts of all groups but the best.
 template <class T>
 class GroupLimit {
  public:
@@ -74,11 +74,11 @@ void check_rule(const SelectionRule& rule, std::int64_t experts) {
                 "selection: {} experts from {} of {} groups", rule.k, rule.kept_groups, rule.groups);
 }
 
-/// The copies (indices into id_NK) that want expert e, by falling affinity, earlier tokens first.
+/// The copies (indices into id_NK) that want expert e, by decreasing affinity, earlier tokens first.
 template <class T>
 void order_by_affinity(std::vector<std::int64_t>& copies, const T* affinity, std::int64_t k,
                        std::int64_t experts, std::int64_t expert) {
-  if (affinity == nullptr) return;  // in the order of tokens already
+  if (affinity == nullptr) return;  // they are already in the order of tokens
   std::stable_sort(copies.begin(), copies.end(), [&](std::int64_t a, std::int64_t b) {
     return comparable(affinity[a / k * experts + expert]) > comparable(affinity[b / k * experts + expert]);
   });
@@ -125,7 +125,7 @@ Tensor hash_experts(const Tensor& token_N, std::int64_t experts, std::int64_t k,
   auto* id = id_NK.data<std::int32_t>();
   for (const std::int32_t token : tokens) {
     const RandomStream random(static_cast<std::uint64_t>(seed), static_cast<std::uint64_t>(token));
-    // Floyd's sampling: k distinct numbers below `experts` from k draws.
+    // Floyd's sampling draws k distinct numbers below `experts` with k draws.
     for (std::int64_t j = experts - k; j < experts; ++j, ++id) {
       const auto drawn = static_cast<std::int32_t>(
           random.below(static_cast<std::uint64_t>(j) + 1, static_cast<std::uint64_t>(j)));
@@ -182,8 +182,8 @@ Tensor within_capacity(const Tensor& id_NK, const Tensor& affinity_NE, std::int6
 std::int64_t expert_capacity(const MoeConfig& moe, std::int64_t tokens) {
   const double share = moe.capacity_factor * static_cast<double>(moe.num_experts_per_tok) *
                        static_cast<double>(tokens) / static_cast<double>(moe.n_routed_experts);
-  // 1.1 is stored a little above 1.1: rounding up what that adds to a whole number would be one more than
-  // asked.
+  // 1.1 is stored as a little more than 1.1. Then ceil of a product that should be whole would be one too
+  // large.
   constexpr double kRounding = 1e-12;
   const double whole = std::round(share);
   return static_cast<std::int64_t>(std::abs(share - whole) <= kRounding * whole ? whole : std::ceil(share));

@@ -36,7 +36,7 @@ void TopKRouter::leave_losses(const Pass& pass, const Var& x_ND, const Var& logi
                               const Tensor& id_NK) const {
   if (pass.losses == nullptr) return;
   const std::int64_t experts = config_.n_routed_experts, k = config_.num_experts_per_tok;
-  // The losses balance what the scores want, so they count a choice without the bias (and without capacity).
+  // The losses balance what the scores want. So they count a choice without the bias and without capacity.
   const Tensor count_BE = decided_once(pass, [&] {
     const Tensor ids = bias_ != nullptr ? select_experts(score_NE, {}, rule_) : id_NK;
     return count_choices(ids, experts, pass.batch, pass.valid_N);
@@ -58,7 +58,7 @@ void TopKRouter::leave_losses(const Pass& pass, const Var& x_ND, const Var& logi
 }
 
 Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
-  // Equal tokens choose equally: no score depends on how many tokens there are.
+  // Equal tokens must choose equally, so no score may depend on how many tokens there are.
   const Var logits = linear(x_ND, gate_, OneRow::like_others);
   const Var scores = score(logits);
   const Tensor ids = decided_once(pass, [&] { return select_experts(scores.value, bias(), rule_); });

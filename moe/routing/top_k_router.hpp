@@ -1,13 +1,13 @@
-// The learned router: scores, the K best experts of each token, their weights, and the losses that keep the
-// load even.
+// The learned router: scores, the K best experts of each token, their weights, and the losses that balance
+// the load.
 #pragma once
 #include "moe/routing/router.hpp"
 #include "moe/routing/selection.hpp"
 
 namespace granule {
 
-/// s = softmax or sigmoid of x W_gᵀ; the experts are chosen by s + b within the groups that the rule leaves,
-/// weighted by s alone. b, where there is one, has no gradient: apps move it after each step
+/// s = softmax or sigmoid of x W_gᵀ. The experts are chosen by s + b within the groups of the rule, and
+/// weighted by s alone. The bias b, if there is one, has no gradient. It is moved after each step
 /// (moe/routing/bias_balance.hpp). Scores and logits have the compute dtype, float32 or float64.
 class TopKRouter {
  public:

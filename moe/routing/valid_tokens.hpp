@@ -1,11 +1,11 @@
-// Which rows of a micro-batch are tokens and which are padding: padding is neither routed nor counted, and no
-// loss of a router sees it.
+// Which rows of a micro-batch are tokens and which are padding. Padding is not routed and not counted, and no
+// loss of a router includes it.
 #pragma once
 #include "core/tensor.hpp"
 
 namespace granule {
 
-/// valid_N: int32, 0 marks padding; undefined: every row is a token.
+/// valid_N is int32, and 0 marks padding. If it is undefined, every row is a token.
 [[nodiscard]] inline bool is_valid(const Tensor& valid_N, std::int64_t row) {
   return !valid_N.defined() || valid_N.data<const std::int32_t>()[row] != 0;
 }

@@ -1,18 +1,18 @@
 // The layers of a sketched pass. Each function is the sketch of the one named in its comment, statement by
-// statement: how long a tensor lives is how long its variable does.
+// statement. A tensor lives as long as its variable.
 #pragma once
 #include "moe/sketch/model.hpp"
 #include "moe/sketch/ops.hpp"
 
 namespace granule::sketch {
 
-/// What flows through a pass beside activations: nn/pass.hpp.
+/// What flows through a pass besides activations: nn/pass.hpp.
 struct Pass {
   std::int64_t batch, seq;
   Tensor position, first_key;
   Recompute recompute = Recompute::none;
   struct Loss {
-    double alpha;  ///< 0: nothing is sent back
+    double alpha;  ///< 0: there is no gradient
     Var value;
   };
   std::vector<Loss>* losses = nullptr;
@@ -20,10 +20,10 @@ struct Pass {
   [[nodiscard]] std::int64_t rows() const { return batch * seq; }
 };
 
-/// The rows that a rank's tokens make for the experts of every mixture.
+/// The number of rows that a rank's tokens make for the experts of an MoE layer.
 struct ExpertRows {
   std::int64_t own = 0;
-  const ExchangePlan* exchange = nullptr;  ///< where the experts are on several ranks
+  const ExchangePlan* exchange = nullptr;  ///< if the experts are on several ranks
 };
 
 class Layers {

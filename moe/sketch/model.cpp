@@ -47,7 +47,7 @@ namespace {
 
 using Load = MicroBatchShape::Load;
 
-/// Of ranks whose tokens all go the same ways.
+/// The plan of ranks whose tokens all take the same ways.
 ExchangePlan exchange_plan(Context& context, const std::vector<std::int64_t>& rows,
                            const MicroBatchShape::Experts& experts) {
   const auto E = static_cast<std::int64_t>(rows.size());
@@ -74,7 +74,7 @@ std::vector<std::int64_t> rows_by_expert(const MoeConfig& moe, std::int64_t N, L
 
 MemoryTable sketch_micro_batch(const ModelConfig& model, const MoeConfig& moe, const MicroBatchShape& shape) {
   const std::vector<std::int64_t> rows = rows_by_expert(moe, shape.batch * shape.seq, shape.experts.load);
-  Context context({.step_memory = std::int64_t{1} << 30});  // of the plan's counts alone
+  Context context({.step_memory = std::int64_t{1} << 30});  // has the plan's counts alone
   std::optional<ExchangePlan> exchange;
   if (shape.experts.ranks > 1) exchange = exchange_plan(context, rows, shape.experts);
   const sketch::ExpertRows expert_rows{std::accumulate(rows.begin(), rows.end(), std::int64_t{0}),

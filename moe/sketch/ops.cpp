@@ -7,7 +7,7 @@ namespace {
 
 using Takes = Sketch::Takes;
 
-constexpr std::int64_t kNormRows = 64;     // of a partial sum of a weight gradient: RmsNorm, BiasAdd
+constexpr std::int64_t kNormRows = 64;     // rows of a partial sum of a weight gradient: RmsNorm, BiasAdd
 constexpr std::int64_t kQueries = 64;      // rows of scores that attention holds at once
 constexpr std::int64_t kExpertRows = 256;  // rows of an expert that are computed in one piece
 

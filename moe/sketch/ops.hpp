@@ -1,5 +1,5 @@
-// The operators of a model as a sketch sees them: what each makes, saves and needs for itself, in the order
-// in which the operator of the same name (core/ops, moe/ops) does. N rows, D columns in, O out.
+// The operators of a model as a sketch sees them. Each function makes, saves and needs what the operator of
+// the same name (core/ops, moe/ops) does, in the same order. N rows, D columns in, O out.
 #pragma once
 #include "moe/routing/exchange_plan.hpp"
 #include "moe/sketch/tape.hpp"
@@ -19,23 +19,23 @@ struct AttentionSize {
 };
 [[nodiscard]] Var attention(Sketch& sketch, const Var& qkv, const Tensor& first_key,
                             const AttentionSize& size);
-/// V the vocabulary. Of its inputs it saves none: their gradients are there after forward.
+/// V is the vocabulary. It saves none of its inputs, because forward already computes their gradients.
 [[nodiscard]] Var linear_cross_entropy(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t V);
 
-/// Softmax and Sigmoid: what comes in, once more, kept for backward.
+/// Softmax and Sigmoid: the output has the size of the input and is saved for backward.
 [[nodiscard]] Var scores(Sketch& sketch, const Var& logits);
 [[nodiscard]] Var normalise_rows(Sketch& sketch, const Var& scores, std::int64_t N);
 
 enum class Sums : bool { no, yes };
-/// K choices of a token; Sums::yes where the weights are normalised.
+/// K is the choices of a token. Sums::yes means that the weights are normalised.
 [[nodiscard]] Var gate_weights(Sketch& sketch, const Var& scores, const Tensor& ids, std::int64_t N,
                                std::int64_t K, Sums sums);
 [[nodiscard]] Var balance_branch(Sketch& sketch, const Var& logits, const Var& x);
-/// U units of E experts.
+/// For U units of E experts.
 [[nodiscard]] Var balance_loss(Sketch& sketch, const Var& scores, std::int64_t U, std::int64_t E);
 [[nodiscard]] Var router_z(Sketch& sketch, const Var& logits, std::int64_t N);
 
-/// Where the copies of tokens stand: granule::Routing. R rows in all.
+/// Where the copies of tokens are: granule::Routing. There are R rows.
 struct Routing {
   std::int64_t N, K, R;
   std::vector<Tensor> tables;
@@ -43,12 +43,12 @@ struct Routing {
 [[nodiscard]] Routing sort_by_expert(Sketch& sketch, std::int64_t N, std::int64_t K, std::int64_t R,
                                      std::int64_t E);
 [[nodiscard]] Var dispatch(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D);
-/// A layer's experts as a rank has them: L of them, of width F.
+/// A layer's experts on a rank: L of them, of width F.
 struct ExpertSize {
   std::int64_t L, D, F;
 };
 [[nodiscard]] Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, const ExpertSize& size);
-/// `counts` is the tensor that the plan was made of.
+/// `counts` is the tensor that the plan was made from.
 [[nodiscard]] Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan, const Tensor& counts,
                                  const ExpertSize& size);
 [[nodiscard]] Var combine(Sketch& sketch, const Var& x, const Var& weights, const Routing& routing,

@@ -1,4 +1,4 @@
-// The sketch of moe/ops/remote_experts: rows on their way to the experts of other ranks, and back.
+// The sketch of moe/ops/remote_experts: rows travel to the experts of other ranks, and back.
 #include <algorithm>
 
 #include "moe/sketch/ops.hpp"
@@ -9,7 +9,7 @@ namespace {
 constexpr std::int64_t kExpertRows = 256;  // as in ExpertFfn
 constexpr std::int64_t kMostRounds = 256;
 
-/// One round: `sent` of a sender's rows go, `received` come.
+/// One round: a sender's `sent` rows leave, and `received` rows arrive.
 struct Round {
   std::int64_t own, sent, received;
   ExpertSize size;
@@ -40,7 +40,7 @@ struct Round {
   }
 };
 
-/// Each round of the plan; of very many, as tiny limits make, one that no round exceeds.
+/// Each round of the plan. If a tiny limit makes very many, two that no round exceeds replace them.
 std::vector<Round> rounds_of(const ExchangePlan& plan, const ExpertSize& size) {
   if (plan.rounds() > kMostRounds) {
     const std::int64_t most_sent = std::min(plan.rows(), plan.limit() * plan.ranks());

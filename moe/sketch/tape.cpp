@@ -11,7 +11,8 @@ std::vector<Tensor> gradients_of(Tape& tape, const std::vector<Slot>& slots) {
   return gradients;
 }
 
-/// The region a second time, recorded, and backwards. Its outputs and their gradients live until it is done.
+/// Runs the region a second time, recorded, and then backwards. Its outputs and their gradients live until it
+/// is done.
 void run_again(Sketch& sketch, Tape& outer, const Region& region, Kept& kept, const Var& x,
                const std::vector<Tensor>& seeds) {
   Tape inner;

@@ -1,6 +1,6 @@
-// Tensors that have a size and no data, and a tape of operators that hold them as the real ones do: what a
-// pass through a model keeps in memory, and when, without computing anything. It mirrors autograd/tape.hpp,
-// apply.hpp and recompute.hpp; sketch/ops.hpp says what each operator holds.
+// Tensors that have a size and no data, and a tape of operators that hold them as the real ones do. They show
+// what a pass through a model keeps in memory, and when, without computing anything. They mirror
+// autograd/tape.hpp, apply.hpp and recompute.hpp; sketch/ops.hpp says what each operator holds.
 #pragma once
 #include <functional>
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace granule::sketch {
 
-/// Bytes counted in a memory table for as long as somebody holds them.
+/// Bytes that a memory table counts as long as somebody holds them.
 class Storage {
  public:
   Storage(MemoryTable& table, std::int64_t bytes, MemoryCategory category);
@@ -37,12 +37,12 @@ struct Var {
 class Tape;
 class Sketch;
 
-/// What an operator holds beside its inputs and its output.
+/// What an operator holds besides its inputs and its output.
 struct Held {
   std::vector<Tensor> saved{};            ///< for backward
-  std::int64_t backward_activations = 0;  ///< bytes, while backward runs
+  std::int64_t backward_activations = 0;  ///< bytes while backward runs
   std::int64_t backward_scratch = 0;
-  std::function<void(Sketch&)> backward{};  ///< of an operator that needs more than these
+  std::function<void(Sketch&)> backward{};  ///< only for an operator that needs more than these
 };
 
 using Node = std::function<void(Sketch&, Tape&)>;  ///< holds what it captures until it has run backwards
@@ -51,9 +51,9 @@ class Tape {
  public:
   [[nodiscard]] Slot new_slot();
   void push(Node node) { nodes_.push_back(std::move(node)); }
-  /// A slot's gradient, of `bytes`, from its first contribution on.
+  /// Counts a slot's gradient of `bytes`, from its first contribution on.
   void add_contribution(Sketch& sketch, Slot slot, std::int64_t bytes);
-  /// The same of a tensor that is there already.
+  /// The same for a gradient that exists already.
   void add(Slot slot, Tensor gradient);
   [[nodiscard]] Tensor take(Slot slot);
   void backward(Sketch& sketch, const std::vector<Var>& outputs, const std::vector<Tensor>& seeds);
@@ -63,7 +63,7 @@ class Tape {
   std::vector<Node> nodes_;
 };
 
-/// Where a pass is drawn: its memory table, its dtype and threads, and the tape that is recorded on.
+/// What a sketched pass uses: its memory table, its dtype and threads, and the tape that records it.
 class Sketch {
  public:
   Sketch(std::int64_t element_bytes, std::int64_t threads)
@@ -80,12 +80,12 @@ class Sketch {
   [[nodiscard]] Tensor longs(std::int64_t n) { return bytes(n * 8); }               ///< int64, float64
   [[nodiscard]] Tensor scratch(std::int64_t n) { return bytes(n * element_bytes_, MemoryCategory::scratch); }
 
-  /// Whether an operator takes a parameter: then it has a gradient to compute whatever its inputs are.
+  /// Whether an operator takes a parameter. Then it always has a gradient to compute.
   enum class Takes : bool { inputs, parameter };
-  /// An operator that made `output`: recorded where a tape is current and a gradient is wanted.
+  /// Records an operator that made `output`, if a tape is current and a gradient is wanted.
   Var record(Takes takes, const std::vector<Var>& inputs, Tensor output, Held held = {});
 
-  /// Draws on another tape, or none, for a scope.
+  /// Records on another tape, or on none, for a scope.
   class Recording {
    public:
     Recording(Sketch& sketch, Tape* tape) : sketch_(sketch), before_(std::exchange(sketch.tape_, tape)) {}
@@ -105,7 +105,7 @@ class Sketch {
   Tape* tape_ = nullptr;
 };
 
-/// What a region decides once: made in its first run, handed back in its second.
+/// What a region decides once. The first run makes it, and the second run gets it back.
 class Kept {
  public:
   enum class Mode : std::uint8_t { pass, keep, replay };
