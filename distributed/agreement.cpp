@@ -17,7 +17,7 @@ namespace {
 struct Failure {
   ExitCode code;
   std::string message;
-  int signal = 0;  // that the work was interrupted by: no failure then
+  int signal = 0;  // the signal that interrupted the work; then there is no failure
 };
 
 std::optional<Failure> failure_of(const std::function<void()>& work) {
@@ -44,7 +44,7 @@ std::vector<std::int64_t> words_of(const std::string& text, std::size_t count) {
   return words;
 }
 
-/// The text of the rank that has one; the others have none. A sum with zeros is a broadcast of host values.
+/// The text of the rank that has one; the others have none. A sum with zeros broadcasts values of the host.
 std::string share(Communicator& ranks, const std::string& text, Phase phase) {
   std::int64_t length = std::ssize(text);
   ranks.all_reduce(std::span(&length, 1), ReduceOp::sum, phase).wait();
@@ -55,7 +55,7 @@ std::string share(Communicator& ranks, const std::string& text, Phase phase) {
   return shared;
 }
 
-/// "rank 3: ", or "rank 3 on host b: "; rank 0 of a single host needs no name.
+/// "rank 3: ", or "rank 3 on host b: ". Rank 0 of a single host needs no name.
 std::string name_of_failed(Communicator& ranks, std::int64_t rank) {
   const std::vector<std::string> hosts = texts_of_all(ranks, host_name(), "failure");
   const std::string& host = hosts[static_cast<std::size_t>(rank)];
@@ -88,7 +88,7 @@ std::string text_of_rank_0(Communicator& ranks, const std::string& text, Phase p
 }
 
 void require_same_on_all(Communicator& ranks, std::int64_t value, std::string_view what, Phase phase) {
-  std::array<std::int64_t, 2> extremes{value, ~value};  // ~v is greatest where v is least
+  std::array<std::int64_t, 2> extremes{value, ~value};  // ~v is largest where v is smallest
   ranks.all_reduce(std::span(extremes), ReduceOp::max, phase).wait();
   if (extremes[0] == ~extremes[1]) return;
   throw Error(ExitCode::out_of_step, fmt::format("the ranks of '{}' differ in {}", ranks.name(), what),

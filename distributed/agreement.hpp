@@ -1,4 +1,4 @@
-// How ranks come to one mind about what each of them found out by itself.
+// How ranks agree about what each of them found out by itself.
 #pragma once
 #include <functional>
 #include <string>
@@ -16,19 +16,19 @@ namespace granule {
 [[nodiscard]] std::vector<std::string> texts_of_all(Communicator& ranks, const std::string& text,
                                                     Phase phase);
 
-/// Throws exit code 76 unless all ranks name the same value; `what` says what the value is of.
+/// Throws exit code 76 unless all ranks have the same value. `what` says what the value belongs to.
 void require_same_on_all(Communicator& ranks, std::int64_t value, std::string_view what, Phase phase);
 
-/// An error that all ranks of a job know of, so that one of them can speak and all can part in peace.
+/// An error that all ranks of a job know, so that one of them can report it and all can end together.
 class AgreedError : public Error {
  public:
   using Error::Error;
 };
 
-/// Runs work, which calls no collective, on every rank of a job. Where it throws on some of them, all throw
-/// AgreedError with the code and message of the lowest one that failed. It is named where it is not rank 0,
-/// and with its host where the ranks are on several. Where that one was Interrupted, all are. One rank throws
-/// what work throws.
+/// Runs work, which must call no collective, on every rank of a job. If it throws on some ranks, all throw
+/// AgreedError with the code and message of the lowest one that failed. The message names that rank unless it
+/// is rank 0, and its host if there are several. If that rank was Interrupted, all are. A job of one rank
+/// throws what work throws.
 void agree(Communicator& ranks, const std::function<void()>& work);
 
 }  // namespace granule

@@ -32,12 +32,12 @@ void verify_file(const fs::path& path, const WrittenFile& stated) {
   require_regular_file(path);
   std::error_code error;
   const auto size =
-      static_cast<std::int64_t>(fs::file_size(path, error));  // -1 on error, which no manifest states
+      static_cast<std::int64_t>(fs::file_size(path, error));  // -1 on error, a size that no manifest has
   if (size != stated.size) {
     refuse_checkpoint(fmt::format("the file has {} bytes, the manifest states {}", size, stated.size),
                       path.string());
   }
-  // Read and not mapped: a bad sector is an error here and would be a signal there.
+  // Read and not mapped: a bad sector is an error here, and would be a signal with a mapped file.
   const std::string digest = xxh3_of_file(path);
   if (digest != stated.xxh3) {
     refuse_checkpoint(fmt::format("the file has checksum {}, the manifest states {}", digest, stated.xxh3),
@@ -45,7 +45,7 @@ void verify_file(const fs::path& path, const WrittenFile& stated) {
   }
 }
 
-/// A tensor file that the manifest does not name belongs to something else: better to ask than to guess.
+/// A tensor file that the manifest does not name belongs to something else. To ask is better than to guess.
 void refuse_strays(const fs::path& directory, const CheckpointManifest& manifest) {
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
@@ -91,7 +91,7 @@ std::vector<std::int64_t> steps_to_try(Communicator& ranks, const fs::path& chec
   return steps;
 }
 
-/// What one rank finds where a checkpoint should be.
+/// What one rank finds at the place of a checkpoint.
 struct Finding {
   enum class Kind : char { whole = 'w', damaged = 'd', newer = 'n', no_memory = 'm' };
   Kind kind;
@@ -104,14 +104,14 @@ Finding try_to_open(const StepDirectory& listed, std::optional<Checkpoint>& chec
     return {Finding::Kind::whole, checkpoint->digest()};
   } catch (const NewerCheckpoint& error) {
     return {Finding::Kind::newer, error.what()};
-  } catch (const std::bad_alloc&) {  // says nothing about the checkpoint
+  } catch (const std::bad_alloc&) {  // it says nothing about the checkpoint
     return {Finding::Kind::no_memory, "out of memory (allocation): use a smaller batch or model"};
   } catch (const std::exception& error) {
     return {Finding::Kind::damaged, error.what()};
   }
 }
 
-/// Of every rank.
+/// The findings of every rank.
 std::vector<Finding> share(Communicator& ranks, const Finding& mine) {
   std::vector<Finding> all;
   for (const std::string& text : texts_of_all(ranks, static_cast<char>(mine.kind) + mine.text, "checkpoint"))
@@ -119,7 +119,7 @@ std::vector<Finding> share(Communicator& ranks, const Finding& mine) {
   return all;
 }
 
-/// The lowest rank for which this holds.
+/// The lowest rank for which this is true.
 template <class Holds>
 std::optional<std::size_t> first_rank(const std::vector<Finding>& all, const Holds& holds) {
   const auto found = std::ranges::find_if(all, holds);
@@ -127,8 +127,8 @@ std::optional<std::size_t> first_rank(const std::vector<Finding>& all, const Hol
   return static_cast<std::size_t>(found - all.begin());
 }
 
-/// Ranks that see different things under one name are on hosts that do not share the directory, or see it at
-/// different times: going on from an older checkpoint would overwrite what one of them has.
+/// If ranks see different things under one name, their hosts do not share the directory, or see it at
+/// different times. Going on from an older checkpoint would overwrite what one of them has.
 void require_one_finding(const std::vector<Finding>& all, const Hosts& hosts, const fs::path& path) {
   const auto name = [&](std::size_t rank) { return hosts.text(static_cast<int>(rank)); };
   const auto of_kind = [&](Finding::Kind kind) {
@@ -160,13 +160,13 @@ bool any_rank(Communicator& ranks, bool mine) {
   return any != 0;
 }
 
-/// A run that goes on has removed it since it was listed; rank 0's view is that of all.
+/// A run that goes on may have removed it since it was listed. Rank 0's view counts for all.
 bool has_gone(Communicator& ranks, const fs::path& listed) {
   std::error_code error;
   return any_rank(ranks, ranks.rank() == 0 && !fs::exists(listed, error) && !error);
 }
 
-/// Nothing when one of those listed has gone before it could be read.
+/// Nothing if one of those listed was removed before it could be read.
 std::optional<FoundCheckpoint> try_listed(Communicator& ranks, const fs::path& checkpoints) {
   FoundCheckpoint found;
   const Hosts hosts(ranks);
@@ -183,7 +183,7 @@ std::optional<FoundCheckpoint> try_listed(Communicator& ranks, const fs::path& c
 }
 
 FoundCheckpoint find_newest(Communicator& ranks, const fs::path& checkpoints) {
-  constexpr int kMostTries = 100;  // a checkpoint is read as a whole between two saves, sooner or later
+  constexpr int kMostTries = 100;  // sooner or later a checkpoint is read completely between two saves
   for (int i = 0; i < kMostTries; ++i) {
     if (auto found = try_listed(ranks, checkpoints)) return std::move(*found);
   }

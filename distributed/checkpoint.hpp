@@ -1,5 +1,5 @@
-// Checkpoints as they are read: a directory is valid when its manifest is whole and every file has the size
-// and checksum that the manifest states. What the tensors mean is not known here.
+// Checkpoints as they are read. A directory is valid if its manifest is whole and every file has the size and
+// checksum of the manifest. This file does not know what the tensors mean.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -23,9 +23,10 @@ class Checkpoint {
   [[nodiscard]] std::int64_t consumed_samples() const { return manifest_.consumed_samples; }
   [[nodiscard]] const nlohmann::json& sections() const { return manifest_.sections; }
   [[nodiscard]] const CheckpointManifest& manifest() const { return manifest_; }
-  /// Of the manifest, which states the checksum of every file: equal digests are equal checkpoints.
+  /// The digest of the manifest. It contains the checksum of every file, so equal digests mean equal
+  /// checkpoints.
   [[nodiscard]] std::string digest() const;
-  /// Global names, unsharded shapes.
+  /// The tensors have global names and unsharded shapes.
   [[nodiscard]] const TensorSet& model() const { return model_; }
   [[nodiscard]] const TensorSet& optimizer() const { return optimizer_; }
   [[nodiscard]] std::vector<std::filesystem::path> extra_files() const;
@@ -40,7 +41,7 @@ class Checkpoint {
 
 /// Reads every byte once to verify it. Throws a user error that says what is damaged, or NewerCheckpoint.
 [[nodiscard]] Checkpoint open_checkpoint(const std::filesystem::path& directory);
-/// True when the directory holds a manifest, damaged or not.
+/// True if the directory holds a manifest, damaged or not.
 [[nodiscard]] bool is_checkpoint(const std::filesystem::path& directory);
 
 struct DamagedCheckpoint {
@@ -49,22 +50,22 @@ struct DamagedCheckpoint {
 };
 
 struct FoundCheckpoint {
-  std::optional<Checkpoint> checkpoint;        ///< nothing when there is no valid one
-  std::vector<DamagedCheckpoint> passed_over;  ///< newer than it, newest first
+  std::optional<Checkpoint> checkpoint;        ///< nothing if there is no valid one
+  std::vector<DamagedCheckpoint> passed_over;  ///< newer ones that are damaged, newest first
 };
 
-/// The valid checkpoint of the highest step below `<run>/checkpoints`. Throws NewerCheckpoint rather than
-/// going on from an older state than the run has. A run that goes on meanwhile may remove what was listed:
-/// then it is listed again.
+/// The valid checkpoint of the highest step below `<run>/checkpoints`. If a newer program wrote a later one,
+/// it throws NewerCheckpoint and does not go on from an older state. A run that goes on meanwhile may remove
+/// what was listed. Then the directory is listed again.
 [[nodiscard]] FoundCheckpoint find_newest_valid(const std::filesystem::path& run_directory);
 
-/// The same for the ranks of a job, of which rank 0 names the steps. A checkpoint that no rank can read is
-/// passed over. Throws, on all ranks, where some can read it and some cannot (exit 2), and where ranks have
-/// different ones under its name (76): an older one would be gone on from, and this one overwritten.
+/// The same for the ranks of a job. Rank 0 names the steps. A checkpoint that no rank can read is passed
+/// over. If only some ranks can read it, all throw exit code 2. If ranks have different ones under its name,
+/// all throw 76. Otherwise the run would go on from an older checkpoint and overwrite this one.
 [[nodiscard]] FoundCheckpoint find_newest_valid(Communicator& ranks,
                                                 const std::filesystem::path& run_directory);
 
-/// The same below a directory of checkpoints, whatever its name.
+/// The same below a directory of checkpoints with any name.
 [[nodiscard]] FoundCheckpoint find_newest_in(const std::filesystem::path& checkpoints);
 
 struct StepDirectory {
@@ -72,7 +73,7 @@ struct StepDirectory {
   std::filesystem::path path;
 };
 
-/// Directories named as checkpoints, newest first, whatever they hold.
+/// Directories that have the names of checkpoints, newest first, whatever is in them.
 [[nodiscard]] std::vector<StepDirectory> list_checkpoints(const std::filesystem::path& run_directory);
 [[nodiscard]] std::vector<StepDirectory> list_steps_in(const std::filesystem::path& checkpoints);
 [[nodiscard]] std::filesystem::path checkpoints_of(const std::filesystem::path& run_directory);

@@ -21,7 +21,8 @@ std::string checksum_line(std::string_view body) {
   return fmt::format(",\n  \"checksum\": \"{}\"\n}}\n", xxh3_of(std::as_bytes(std::span(body))));
 }
 
-/// The text compares byte for byte: reading the digits as a number would accept another case of a digit.
+/// The text is compared byte for byte. Reading the digits as a number would also accept letters of the other
+/// case.
 void check_checksum(std::string_view text, std::string_view where) {
   const std::size_t length = checksum_line("").size();
   if (text.size() < length) refuse_checkpoint("the manifest is cut off", where);
@@ -90,7 +91,7 @@ std::vector<WrittenFile> files_from(const json& list, std::string_view where) {
 }
 
 std::string body_of(const CheckpointManifest& manifest) {
-  nlohmann::ordered_json document;  // the reader sees what matters first
+  nlohmann::ordered_json document;  // ordered, so that a reader sees what matters first
   document["format"] = kFormat;
   document["version"] = kCheckpointVersion;
   document["step"] = manifest.step;

@@ -1,5 +1,5 @@
-// state.json, the manifest of a checkpoint: what it is of, which files make it up, and how each damage of
-// them shows.
+// state.json, the manifest of a checkpoint. It says which step the checkpoint is of and which files it has,
+// and it shows every damage to them.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -19,28 +19,28 @@ inline constexpr std::int64_t kCheckpointVersion = 1;
 
 struct CheckpointManifest {
   std::int64_t step = 0;              ///< optimizer steps done
-  std::int64_t consumed_samples = 0;  ///< of the data, not counting what was only prefetched
-  nlohmann::json sections =
-      nlohmann::json::object();  ///< by name: config, digests, whatever else a run resumes from
+  std::int64_t consumed_samples = 0;  ///< consumed by steps, without what was only prefetched
+  /// By name: config, digests, and everything else that a run needs to resume.
+  nlohmann::json sections = nlohmann::json::object();
   std::vector<WrittenFile> files;
 };
 
-/// The checkpoint was written by a newer program: not damaged, and no reason to fall back to an older one.
+/// A newer program wrote the checkpoint. It is not damaged, and the run must not fall back to an older one.
 class NewerCheckpoint : public Error {
  public:
   using Error::Error;
 };
 
-/// The text ends with the XXH3 of all that stands before it. Throws when the sections cannot be written as
-/// JSON and read back unchanged (NaN, infinity, ill-formed UTF-8).
+/// The text ends with the XXH3 of everything before it. Throws if the sections cannot be written as JSON and
+/// read back unchanged (NaN, infinity, ill-formed UTF-8).
 [[nodiscard]] std::string manifest_text(const CheckpointManifest& manifest);
 
-/// Throws a user error "damaged checkpoint: <reason>", or NewerCheckpoint. Any change of a single bit is
-/// found.
+/// Throws a user error "damaged checkpoint: <reason>", or NewerCheckpoint. It finds any change of a single
+/// bit.
 [[nodiscard]] CheckpointManifest parse_manifest(std::string_view text, std::string_view where);
 [[nodiscard]] CheckpointManifest load_manifest(const std::filesystem::path& checkpoint);
 
-/// Names that need no quoting anywhere: [a-z0-9._-], beginning with a letter or digit.
+/// Whether the name needs no quoting anywhere: [a-z0-9._-], beginning with a letter or digit.
 [[nodiscard]] bool is_plain_file_name(std::string_view name);
 
 /// "damaged checkpoint: <reason> (<where>): …", exit code 2.

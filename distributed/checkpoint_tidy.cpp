@@ -18,7 +18,7 @@ bool is_there(const fs::path& path) {
   return fs::exists(fs::symlink_status(path, ignored));
 }
 
-/// Names in a directory; none where it cannot be listed.
+/// The names in a directory, or none if it cannot be listed.
 std::vector<fs::path> entries_of(const fs::path& directory) {
   std::vector<fs::path> entries;
   std::error_code error;
@@ -58,7 +58,7 @@ void CheckpointTidy::sweep() {
   }
 }
 
-/// Renamed first, so that no half-removed directory has the name of a checkpoint.
+/// It is renamed first, so that no half-removed directory has the name of a checkpoint.
 void CheckpointTidy::discard(const fs::path& checkpoint) {
   fs::path trash;
   int number = 0;

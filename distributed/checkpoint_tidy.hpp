@@ -1,5 +1,5 @@
-// Removing what a run does not need any more beside its checkpoints: old ones, and what killed jobs left
-// unfinished. Nothing here ends a run: what cannot be removed is a warning, and is tried again.
+// Removes what a run no longer needs: old checkpoints, and what killed jobs left unfinished. Nothing here
+// ends a run. What cannot be removed causes a warning and is tried again.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -11,23 +11,24 @@
 
 namespace granule {
 
-/// Takes a line for people.
+/// Takes a line that people read.
 using WarnOf = std::function<void(const std::string& line)>;
 
 class CheckpointTidy {
  public:
-  /// `directory` holds the checkpoints of a run and need not be there yet.
+  /// `directory` has the checkpoints of a run. It need not exist yet.
   CheckpointTidy(std::filesystem::path directory, WarnOf warn, Disk& disk = Disk::system());
 
-  /// Removes what killed jobs left unfinished. Called under the lock of the run, while nothing is written.
+  /// Removes what killed jobs left unfinished. Call it under the lock of the run, while nothing is written.
   void sweep();
-  /// Moves a checkpoint out of the way; throws io_error where that fails. Its files go afterwards, if they
-  /// can be removed: the next sweep tries again.
+  /// Moves a checkpoint out of the way, or throws io_error. Afterwards its files are removed if possible;
+  /// otherwise the next sweep tries again.
   void discard(const std::filesystem::path& checkpoint);
-  /// A new directory to write a checkpoint into. What lies there from before gives way or is gone round.
+  /// A new directory to write a checkpoint into. An old one of the same name is removed, or another name is
+  /// chosen.
   [[nodiscard]] std::filesystem::path make_aside(const std::string& name);
-  /// Does what a run can go on without: its failure is a warning, said once for each text. False when it
-  /// failed.
+  /// Does work that a run does not depend on. A failure is a warning, which is printed once for each text.
+  /// Returns false if it failed.
   bool attempt(const std::function<void()>& work);
 
  private:
@@ -39,7 +40,7 @@ class CheckpointTidy {
   std::set<std::string> said_;
 };
 
-/// What a killed job left unfinished in a run directory and below its `checkpoints/`.
+/// Removes what a killed job left unfinished in a run directory and below its `checkpoints/`.
 void sweep_leftovers(const std::filesystem::path& run_directory, const WarnOf& warn);
 
 }  // namespace granule

@@ -28,7 +28,7 @@ bool is_valid(const fs::path& checkpoint) {
   }
 }
 
-/// A cheap look, for counting: the manifest is whole and the files have their sizes.
+/// A cheap check, for counting: the manifest is whole and the files have their sizes.
 bool looks_valid(const fs::path& checkpoint) {
   try {
     const CheckpointManifest manifest = load_manifest(checkpoint);
@@ -42,7 +42,7 @@ bool looks_valid(const fs::path& checkpoint) {
   }
 }
 
-/// NaN and infinity have every bit of the exponent.
+/// In NaN and infinity all bits of the exponent are set.
 template <class Bits, Bits kExponent>
 bool all_finite(std::span<const std::byte> bytes) {
   bool finite = true;
@@ -69,8 +69,8 @@ bool all_finite(DType dtype, std::span<const std::byte> bytes) {
   }
 }
 
-/// The same tensors; reading a piece that is not finite throws. Looked at on the way to the disk, since ranks
-/// may hold a tensor in parts that only come together there.
+/// The same tensors, but reading a piece that is not finite throws. They are checked on the way to the disk,
+/// because ranks may hold parts of a tensor that come together only there.
 std::vector<TensorToSave> refused_unless_finite(std::span<const TensorToSave> tensors, std::int64_t step) {
   std::vector<TensorToSave> watched;
   for (const TensorToSave& tensor : tensors) {
@@ -168,18 +168,18 @@ void CheckpointWriter::write_aside(const fs::path& aside, const CheckpointConten
   write_file(aside / kManifestName, manifest_text(manifest), *disk_);
 }
 
-/// The rename is the commit: everything in the directory is durable before it.
+/// The rename commits: everything in the directory is durable before it.
 void CheckpointWriter::publish(const fs::path& aside, std::int64_t step) {
   const fs::path target = directory_ / checkpoint_name(step);
-  if (is_there(target)) tidy_.discard(target);  // damaged or passed over, or save() would have refused
+  if (is_there(target)) tidy_.discard(target);  // damaged or passed over; save() refuses any other
   if (disk_->rename(aside.c_str(), target.c_str()) != 0)
     throw_errno("rename the new checkpoint to its place", target);
   published_ = step;
 }
 
-/// The checkpoint is in place: what fails from here on is no reason to end a run.
+/// The checkpoint is in place. A failure from here on is no reason to end a run.
 void CheckpointWriter::finish(std::int64_t step) {
-  // An old one goes only when the new one is sure to stay.
+  // An old checkpoint is removed only when the new one is sure to stay.
   const bool durable = tidy_.attempt([&] { sync_directory(directory_, *disk_); });
   tidy_.attempt([&] { write_file(directory_ / kLatest, checkpoint_name(step) + "\n", *disk_); });
   if (!durable) return;
@@ -187,7 +187,7 @@ void CheckpointWriter::finish(std::int64_t step) {
   tidy_.attempt([&] { retire_old(step); });
 }
 
-/// Counts no damaged ones, and none newer than this: those were passed over when the run resumed.
+/// It does not count damaged ones, nor newer ones, which were passed over when the run resumed.
 void CheckpointWriter::retire_old(std::int64_t newest) {
   if (options_.keep == 0) return;
   std::int64_t kept = 0;

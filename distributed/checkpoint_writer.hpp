@@ -1,6 +1,5 @@
-// Saving checkpoints so that at every moment, whatever fails and whenever the process dies, the newest one
-// that was reported as saved is there and whole. One process writes; it holds the RunLock of the run
-// directory.
+// Saves checkpoints. At every moment, whatever fails and whenever the process dies, the newest one that was
+// reported as saved is there and whole. One process writes; it holds the RunLock of the run directory.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -18,16 +17,16 @@ namespace granule {
 
 struct CheckpointOptions {
   std::filesystem::path run_directory;          ///< must exist
-  std::int64_t keep = 0;                        ///< newest ones kept; 0 keeps all
-  std::int64_t max_file_bytes = 5'000'000'000;  ///< of tensors in one file
-  WarnOf warn = {};                             ///< of what could not be tidied away, for now
+  std::int64_t keep = 0;                        ///< number of newest ones that are kept; 0 keeps all
+  std::int64_t max_file_bytes = 5'000'000'000;  ///< of the tensors in one file
+  WarnOf warn = {};                             ///< is told of what cannot be removed now
 };
 
-/// Throws a user error (exit 2: nothing is being saved yet, and the place is the user's choice) unless the
-/// disk has room for what the next `saves` checkpoints of `bytes` each leave beside those that are there:
-/// keep + 1 at most, since the oldest goes when the newest is in place. With keep = 0 nobody knows what will
-/// be moved away, and one must fit. A file system that does not tell its free space passes. The run directory
-/// need not exist yet.
+/// Throws a user error unless the disk has room for the next `saves` checkpoints of `bytes` each, beside
+/// those that are there. The error has exit code 2, because nothing is being saved yet and the place is the
+/// user's choice. At most keep + 1 are needed, because the oldest is removed when the newest is in place.
+/// With keep = 0 nobody knows what will be moved away, and one must fit. A file system that does not tell its
+/// free space passes. The run directory need not exist yet.
 void require_room(const std::filesystem::path& run_directory, std::int64_t bytes, std::int64_t keep,
                   std::int64_t saves, Disk& disk = Disk::system());
 
@@ -37,26 +36,27 @@ struct CheckpointContent {
   const nlohmann::json& sections;       ///< an object; see CheckpointManifest
   std::span<const TensorToSave> model;  ///< global names, unsharded shapes
   std::span<const TensorToSave> optimizer;
-  std::vector<std::filesystem::path> extra_files =
-      {};  ///< copied under their own names, which is_plain_file_name()
-  /// Called when everything is on the disk and nothing is in place yet: where ranks that save together agree.
+  /// They are copied under their own names, for which is_plain_file_name() is true.
+  std::vector<std::filesystem::path> extra_files = {};
+  /// Is called when everything is on the disk and nothing is in place yet. Ranks that save together agree
+  /// here.
   std::function<void()> before_commit = {};
 };
 
 class CheckpointWriter {
  public:
-  /// Creates `checkpoints/`, or throws io_error (exit 74), and removes what a killed job left unfinished.
+  /// Creates `checkpoints/`, or throws io_error (exit code 74). Removes what a killed job left unfinished.
   explicit CheckpointWriter(CheckpointOptions options, Disk& disk = Disk::system());
 
-  /// The run goes on from this step: newer checkpoints were passed over, and save() replaces them. Whether a
-  /// file can be read may be another matter on another host.
+  /// The run goes on from this step. Newer checkpoints were passed over, and save() replaces them. It cannot
+  /// judge that itself, because another host may be able to read a file that this one cannot.
   void resumed_from(std::int64_t step) { resumed_from_ = step; }
 
-  /// Returns when the checkpoint is in place. Old ones that cannot be removed then, and a `latest` that
-  /// cannot be written, are warnings and tried again at the next save. Throws io_error when it fails, and
-  /// exit code 77 when a tensor holds NaN or infinity; the checkpoints that were there stay as they are, and
-  /// calling it again with the same step tries again. The caller must not save a step that already has a
-  /// valid checkpoint from an earlier job, unless resumed_from() says that this checkpoint was passed over.
+  /// Returns when the checkpoint is in place. If old ones cannot be removed, or `latest` cannot be written,
+  /// that is a warning, and the next save tries again. Throws io_error if it fails, and exit code 77 if a
+  /// tensor has NaN or infinity. The checkpoints that were there then stay as they are, and a call with the
+  /// same step tries again. The caller must not save a step that already has a valid checkpoint. The
+  /// exception is one from an earlier job that was passed over, as resumed_from() says.
   void save(const CheckpointContent& content);
 
  private:

@@ -14,14 +14,14 @@
 namespace granule {
 namespace {
 
-/// Device and number of a file: two names with the same ones are one file.
+/// Device and number of a file. Two names with the same ones are one file.
 std::string identity_of(const char* path) {
   struct ::stat status {};
   if (::stat(path, &status) != 0) return "?";
   return fmt::format("{}:{}", status.st_dev, status.st_ino);
 }
 
-/// Other on every machine, also where all have the same name.
+/// Differs between machines, even if all have the same name.
 std::string boot_id() {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
@@ -29,7 +29,7 @@ std::string boot_id() {
   return id;
 }
 
-/// The lowest rank with the same text, by rank.
+/// For each rank, the lowest rank with the same text.
 std::vector<int> first_with_same(const std::vector<std::string>& texts) {
   std::map<std::string, int> first;
   std::vector<int> found;

@@ -8,13 +8,14 @@
 
 namespace granule {
 
-/// GRANULE_HOST_NAME of the environment, for machines that all have one name; else the system's name.
+/// GRANULE_HOST_NAME of the environment, for machines that all have the same name; otherwise the system's
+/// name.
 [[nodiscard]] std::string host_name();
 
-/// Where a process is. Equal texts say that two are on one host, or that they open the same file by the same
-/// path: they see one view of files, which a host, its mounts, a root and a working directory make up.
+/// Where a process is. Equal `host` texts mean one host. Equal `view` texts mean that the same path opens the
+/// same file. A view depends on the host, its mounts, the root and the working directory.
 struct Whereabouts {
-  std::string name;  ///< of the host, for people
+  std::string name;  ///< name of the host, for people
   std::string host, view;
 };
 [[nodiscard]] Whereabouts whereabouts();
@@ -22,26 +23,27 @@ struct Whereabouts {
 /// Where all ranks are, known to every rank.
 class Hosts {
  public:
-  /// A collective.
+  /// The constructor is a collective.
   explicit Hosts(Communicator& ranks, const Whereabouts& mine = whereabouts());
 
   [[nodiscard]] std::int64_t count() const { return hosts_; }
   [[nodiscard]] std::int64_t views() const { return views_; }
-  /// The lowest rank on the same host, or with the same view.
+  /// The lowest rank on the same host.
   [[nodiscard]] int first_on_host(int rank) const { return place(rank).first_on_host; }
+  /// The lowest rank with the same view.
   [[nodiscard]] int first_of_view(int rank) const { return place(rank).first_of_view; }
-  /// True on one rank of every view: what it has verified, the others of its view need not read.
+  /// True on one rank of every view. The others of its view need not read what it has verified.
   [[nodiscard]] bool verifies() const { return first_of_view(rank_) == rank_; }
   [[nodiscard]] const std::string& name(int rank) const { return place(rank).name; }
   /// How many ranks share this rank's host.
   [[nodiscard]] std::int64_t ranks_here() const;
   /// The name of each host, in the order of its first rank.
   [[nodiscard]] std::vector<std::string> names() const;
-  /// "rank 3", and where there are several hosts "rank 3 on host b".
+  /// "rank 3", or "rank 3 on host b" if there are several hosts.
   [[nodiscard]] std::string text(int rank) const;
 
-  /// Tells where the exchange of tokens crosses the network without need: more rows of `ep` adjacent ranks
-  /// could be within one host than are. Empty when that is not so.
+  /// A warning if more rows of `ep` adjacent ranks could be within one host than are, so that tokens cross
+  /// the network without need. Otherwise empty.
   [[nodiscard]] std::string split_rows(std::int64_t ep) const;
 
  private:

@@ -7,8 +7,8 @@
 namespace granule {
 namespace {
 
-/// Tensors that other programs leave in their files and that are no parameters: rotary tables, and the head
-/// of a model whose head is its embedding.
+/// Tensors in files of other programs that are not parameters: rotary tables, and the head of a model whose
+/// head is its embedding.
 bool is_known_extra(const ParameterStore& store, const std::string& name) {
   return name.ends_with(".rotary_emb.inv_freq") || (name == "lm_head.weight" && !store.has(name));
 }
@@ -21,15 +21,15 @@ void refuse_strangers(const ParameterStore& store, const TensorSet& tensors, con
   }
 }
 
-/// A model from before its states were kept has none of them, and starts them at zero; some of them are some
-/// too few.
+/// A model that was saved before states were kept has none of them, and they start at zero. A file with only
+/// some of them is an error.
 bool has_any_state(const ParameterStore& store, const TensorSet& tensors) {
   const auto& states = store.states();
   return std::any_of(states.begin(), states.end(),
                      [&](const State& state) { return tensors.find(state.name).has_value(); });
 }
 
-/// A model whose head is its embedding may come with a copy of it, and not with a head of its own.
+/// A model whose head is its embedding may come with a copy of it as the head, but not with another head.
 void check_tied_head(const ParameterStore& store, const TensorSet& tensors, const std::string& source) {
   const std::string head = "lm_head.weight", embedding = "model.embed_tokens.weight";
   if (store.has(head) || !store.has(embedding) || !tensors.find(head)) return;

@@ -1,5 +1,5 @@
-// Parameters in and out of tensor files, by their users' names: what checkpoints and Hugging Face directories
-// have in common.
+// Reads and writes parameters in tensor files, by the names that users know. Checkpoints and Hugging Face
+// directories share it.
 #pragma once
 #include <vector>
 
@@ -10,17 +10,18 @@
 
 namespace granule {
 
-/// Throws a user error for a tensor that is missing, has another shape or is not of numbers, or belongs to no
-/// parameter (`source` names where the tensors are from). States may be missing all together: they are zero
-/// then. The store need not be materialised.
+/// Throws a user error for a tensor that is missing, has another shape, is not of numbers, or belongs to no
+/// parameter. `source` names where the tensors are from. Either all states are missing, and then they are
+/// zero, or none. The store need not be materialised.
 void check_parameters(const ParameterStore& store, const TensorSet& tensors, const std::string& source);
-/// Checks, then fills every parameter and state, converting the dtype.
+/// Checks, then fills every parameter and state. It converts the dtype.
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source);
 
-/// Fills what a rank has of a flat quantity laid out as the parameters (values, a moment), names prefixed.
+/// Fills a rank's part of a flat quantity with the layout of the parameters (values, a moment). The names
+/// have a prefix.
 void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPart& part,
                const std::string& prefix, const TensorSet& tensors);
-/// Fills the states; zero where the files have none of them.
+/// Fills the states, with zero if the files have none of them.
 void load_states(const ParameterStore& store, const TensorSet& tensors);
 
 /// Views of every state; the store must outlive them.

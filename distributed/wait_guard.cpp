@@ -13,7 +13,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kLook = 0.1;  // seconds between two looks
-/// A longer pause between two looks is not the call's: the process was stopped.
+/// A longer pause between two looks means that the process was stopped, and does not count as waiting.
 constexpr double kLongestLook = 1.0;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// A limit for one call that may never return, where there are no ranks yet, or no longer, for a Watchdog to
-// watch.
+// A limit for one call that may never return, while there are no ranks for a Watchdog to watch: before they
+// start or after they have ended.
 #pragma once
 #include <condition_variable>
 #include <functional>
@@ -13,15 +13,15 @@ namespace granule {
 struct WaitOptions {
   std::string what;            ///< the call, as a message names it
   std::string advice;          ///< what may be wrong
-  double say_seconds = 10.0;   ///< until the wait is told of
-  double limit_seconds = 0.0;  ///< until the process has to end
-  /// Takes a line. Called by the guard's thread, as is `end`, once, when the limit is over.
+  double say_seconds = 10.0;   ///< after which the wait is reported
+  double limit_seconds = 0.0;  ///< after which the process must end
+  /// Takes a line. The guard's thread calls it, and calls `end` once when the limit is over.
   std::function<void(std::string_view)> say{};
   std::function<void(std::string_view)> end{};
 };
 
-/// Watches from its construction to its destruction, by a thread of its own. Time in which the process itself
-/// was stopped does not count.
+/// Watches from its construction to its destruction, in its own thread. Time in which the process itself was
+/// stopped does not count.
 class WaitGuard {
  public:
   explicit WaitGuard(WaitOptions options);
@@ -31,7 +31,7 @@ class WaitGuard {
 
  private:
   void watch();
-  /// False when the guard is to end.
+  /// False if the guard must end.
   [[nodiscard]] bool pause(double seconds);
 
   const WaitOptions options_;

@@ -9,15 +9,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kSteps = 20.0;
-constexpr std::size_t kRemembered = 32;  // steps: what a median needs
-/// A longer pause between two looks is not the rank's: its process was stopped.
-constexpr double kLongestLook = 5.0;  // times the pause that was asked for
+constexpr std::size_t kRemembered = 32;  // enough steps for a median
+/// A longer pause between two looks means that the process was stopped, and does not count for the rank.
+constexpr double kLongestLook = 5.0;  // in units of the pause that was asked for
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Often enough to be in time, seldom enough to cost nothing.
+/// Often enough to be in time, and rarely enough to cost nothing.
 double pause_for(double limit) {
   return std::min(limit / 20.0, 0.25);
 }
@@ -116,7 +116,7 @@ bool Watchdog::raise_alarm(const RankStatus& status, double still) {
                  fmt::format("the watchdog found a hang: nothing moved for {:.1f} s in step {}, "
                              "phase '{}'",
                              still, status.step, status.phase));
-  } catch (const Error& error) {  // of thread ranks: those that wait throw it
+  } catch (const Error& error) {  // in thread ranks, the ranks that wait throw it
     if (ranks_.size() == 1 && options_.end) options_.end(error);
   }
   return true;

@@ -1,5 +1,5 @@
-// Ends a job that no longer moves: a rank that was stopped, sleeps or loops leaves the others waiting for
-// ever. Not for ranks that crash (the launcher sees those) nor for ranks out of step (tickets find them).
+// Ends a job that makes no progress: if a rank was stopped, sleeps or loops, the others would wait for ever.
+// Ranks that crash are the launcher's business, and tickets find ranks that are out of step.
 #pragma once
 #include <condition_variable>
 #include <functional>
@@ -15,36 +15,36 @@
 namespace granule {
 
 struct WatchdogOptions {
-  /// How long a rank may stand still, in every phase but the one that a job starts in. 0: long_seconds in the
-  /// phases named below and until a first step is done; else 20 times the median step, but least_seconds at
-  /// the least.
+  /// How long a rank may make no progress, in every phase but the start. 0 means long_seconds in long_phases
+  /// and until the first step is done; afterwards 20 times the median step, but at least least_seconds.
   double seconds = 0.0;
   double least_seconds = 60.0;
   double long_seconds = 600.0;
-  /// What may take long without a collective.
+  /// Phases that may take long without a collective.
   std::vector<Phase> long_phases{"evaluation", "checkpoint"};
-  /// In the phase "start", always: every byte of data and checkpoint is read there.
+  /// Always the limit of the phase "start", which reads every byte of data and checkpoint.
   double start_seconds = 3600.0;
-  /// How long a rank that has spoken waits for others to speak before it ends the job.
+  /// How long a rank that has reported waits for the reports of others before it ends the job.
   double grace_seconds = 1.0;
-  /// Takes the line of this rank; called by the watchdog's thread. May be empty.
+  /// Takes the line of this rank. The watchdog's thread calls it. May be empty.
   std::function<void(std::string_view)> say{};
-  /// Ends the process of a job of one rank, for which nobody waits: abort() is an exception there, and the
-  /// watchdog's thread is not the one that hangs. Empty: the watchdog ends instead.
+  /// Ends the process of a job of one rank, for which nobody waits. abort() would only throw there, in the
+  /// watchdog's thread and not in the one that hangs. If this is empty, only the watchdog ends.
   std::function<void(const Error&)> end{};
 };
 
-/// How long a rank may stand still in a phase, after steps that took this long.
+/// How long a rank may make no progress in a phase, after steps that took this long.
 [[nodiscard]] double still_limit(const WatchdogOptions& options, std::string_view phase,
                                  std::span<const double> step_seconds);
 
-/// One a rank, with a thread of its own, which looks at the rank's ledger: begin_step, begin_phase, every
-/// collective entered, every message of one and every movement noted (core/movement.hpp) on the thread that
-/// made the watchdog are moves. So a slow disk is no hang as long as it gives something; a read that stands
-/// still as long as the limit is one. A rank that waits for another one stands still as well, so that every
-/// living rank says where it is, and then the job ends by abort() with exit code 75. Time in which the
-/// process itself was stopped does not count: a job that is suspended as a whole goes on. Ends, before
-/// `ranks` does, where all ranks have met: a rank without a watchdog would wait for ever for one that hangs.
+/// Every rank has a watchdog, a thread that reads the rank's ledger. Progress is begin_step, begin_phase, a
+/// collective that is entered, and a message of one. A movement (core/movement.hpp) on the thread that made
+/// the watchdog is progress too. So a slow disk is no hang as long as data arrive, but a single read that
+/// gives nothing for the whole limit is one. A rank that waits for another one makes no progress either. So
+/// every living rank says where it is, and then the job ends by abort() with exit code 75. Time in which the
+/// process itself was stopped does not count, so a job that is suspended as a whole goes on. The watchdogs
+/// must end before `ranks` does, after all ranks have met. A rank without a watchdog would wait for ever for
+/// one that hangs.
 class Watchdog {
  public:
   Watchdog(Communicator& ranks, WatchdogOptions options);
@@ -52,18 +52,18 @@ class Watchdog {
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
 
-  /// Sets WatchdogOptions::seconds: a job learns it when it has read its config.
+  /// Sets WatchdogOptions::seconds, which a job knows only after it has read its config.
   void set_seconds(double seconds);
-  /// Called by the rank after every step.
+  /// The rank calls it after every step.
   void step_took(double seconds);
 
  private:
   void watch();
   [[nodiscard]] double limit(std::string_view phase);
-  /// False when the watchdog is to end.
+  /// False if the watchdog must end.
   [[nodiscard]] bool pause(double seconds);
-  /// Says that this rank stands still, gives others time to say so, and ends the job. False when it moves
-  /// again.
+  /// Says that this rank makes no progress, gives others time to say so, and ends the job. Returns false if
+  /// the rank makes progress again.
   [[nodiscard]] bool raise_alarm(const RankStatus& status, double still);
 
   Communicator& ranks_;
@@ -72,7 +72,7 @@ class Watchdog {
   std::mutex mutex_;  // guards the rest
   std::condition_variable changed_;
   bool ended_ = false;
-  std::vector<double> step_seconds_;  // the last of them
+  std::vector<double> step_seconds_;  // the last steps
   std::thread thread_;
 };
 

@@ -52,8 +52,8 @@ std::string describe(const Ticket& ticket) {
 }
 
 Error out_of_step(const Ticket& a, const Ticket& b, std::string_view group) {
-  // Programs compare their versions in this phase; what enters another collective then is from before they
-  // did.
+  // Programs compare their versions in the phase "program". One that enters another collective then is older
+  // than this comparison.
   const auto asks = [](const Ticket& ticket) { return std::string_view(ticket.phase.data()) == "program"; };
   const char* const advice = asks(a) != asks(b)
                                  ? "the ranks run different versions of granule: install one on every host"

@@ -1,5 +1,5 @@
-// What a collective is, apart from who runs it: its kind, its phase, its buffers, the ticket that ranks
-// compare on entering it, and the bytes it counts. Not an interface for callers: that is communicator.hpp.
+// What a collective is, apart from who runs it: its kind, phase, buffers and bytes, and the ticket that ranks
+// compare when they enter it. The interface for callers is communicator.hpp.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace granule {
 
-/// What a collective, or a part of a step, is for. Made from a string literal alone, so that another thread
-/// may read it at any time and every rank can compare its hash.
+/// What a collective, or a part of a step, is for. It is made only from a string literal, so that another
+/// thread may read it at any time and every rank can compare its hash.
 class Phase {
  public:
   consteval Phase(const char* literal) : name_(literal) {
@@ -36,13 +36,14 @@ enum class CollectiveKind : std::uint8_t {
   all_to_all,
   gather,
   barrier,
-  leave  ///< not a call: what a rank that is done with its group says to those that are not
+  /// Not a call: the ticket that a rank sends when it has finished with its group.
+  leave
 };
 [[nodiscard]] std::string_view name_of(CollectiveKind kind);
 
 enum class ReduceOp : std::uint8_t { sum, max, min };
 
-/// One rank's part in a collective, checked. Counts are elements of `dtype`.
+/// One rank's part in a collective, already checked. Counts are elements of `dtype`.
 struct Collective {
   CollectiveKind kind;
   Phase phase;
@@ -51,28 +52,28 @@ struct Collective {
   int root = 0;
   const std::byte* input = nullptr;
   std::byte* output = nullptr;
-  /// all_reduce, broadcast: all of it; reduce_scatter, all_gather: one part; gather: what this rank gives.
+  /// all_reduce, broadcast: all elements; reduce_scatter, all_gather: one part; gather: what this rank gives.
   std::int64_t count = 0;
-  /// What every rank must name alike: count, or the width of a row where counts differ by rank.
+  /// What every rank must have equal: count, or the width of a row if counts differ by rank.
   std::int64_t agreed = 0;
-  /// all_to_all: to and from each rank; gather: output_counts at the root alone.
+  /// all_to_all: to and from each rank; gather: output_counts, only at the root.
   std::vector<std::int64_t> input_counts{}, output_counts{};
-  /// Keep the buffers alive until the collective has ended; undefined for values on the host.
+  /// They keep the buffers alive until the collective has ended. Undefined for values on the host.
   Tensor held_input{}, held_output{};
 
   [[nodiscard]] std::int64_t bytes(std::int64_t elements) const { return elements * size_of(dtype); }
 };
 
-/// Payload bytes that rank `rank` of `size` contributes to the other ranks, whatever the algorithm:
+/// Payload bytes that rank `rank` of `size` sends to the other ranks, for any algorithm:
 ///   all_reduce      ⌊2 (n−1) · bytes / n⌋
 ///   reduce_scatter  (n−1) · bytes of a part         all_gather   (n−1) · bytes of a part
 ///   broadcast       (n−1) · bytes at the root       gather       its bytes, 0 at the root
 ///   all_to_all      bytes of the rows for others    barrier      0
 [[nodiscard]] std::int64_t traffic_of(const Collective& collective, int rank, int size);
 
-/// What ranks compare on entering a collective. Plain data: it travels as it is.
+/// What ranks compare when they enter a collective. It is plain data and is sent as it is.
 struct Ticket {
-  std::int64_t sequence = 0;  ///< how many collectives the group ran before
+  std::int64_t sequence = 0;  ///< how many collectives the group has run before
   std::int64_t step = 0;
   std::int64_t agreed = 0;
   std::uint64_t phase_hash = 0;
@@ -80,13 +81,13 @@ struct Ticket {
   DType dtype = DType::f32;
   ReduceOp reduce = ReduceOp::sum;
   std::int32_t root = 0;
-  std::int32_t world_rank = 0;   ///< whose ticket; not compared
+  std::int32_t world_rank = 0;   ///< whose ticket it is; not compared
   std::array<char, 48> phase{};  ///< for people; not compared
 };
 [[nodiscard]] bool same_collective(const Ticket& a, const Ticket& b);
 /// "all_reduce 'gradients' of 40 f32 (number 17, step 3)"
 [[nodiscard]] std::string describe(const Ticket& ticket);
-/// Exit code 76: both ranks, and what each of them is in.
+/// An error with exit code 76 that names both ranks, and which collective each of them is in.
 [[nodiscard]] Error out_of_step(const Ticket& a, const Ticket& b, std::string_view group);
 
 }  // namespace granule

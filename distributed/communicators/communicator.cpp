@@ -23,14 +23,14 @@ bool overlap(const Tensor& a, const Tensor& b) {
   return a.bytes() > 0 && b.bytes() > 0 && a.raw() < b.raw() + b.bytes() && b.raw() < a.raw() + a.bytes();
 }
 
-/// Elements of a row: everything behind the first dimension.
+/// Elements of a row: the product of all dimensions after the first.
 std::int64_t width_of(const Tensor& rows_RD) {
   const auto dims = rows_RD.shape().dims();
   if (dims.empty()) return 1;
   return std::accumulate(dims.begin() + 1, dims.end(), std::int64_t{1}, std::multiplies<>());
 }
 
-/// Row counts as counts of elements; checked against the tensor that holds the rows.
+/// Turns row counts into counts of elements, and checks them against the tensor that has the rows.
 std::vector<std::int64_t> elements_of(std::span<const std::int64_t> rows, const Tensor& rows_RD, int size,
                                       const std::string& where) {
   GRANULE_CHECK(std::ssize(rows) == size, "{}: {} row counts for {} ranks", where, rows.size(), size);
@@ -46,7 +46,7 @@ std::vector<std::int64_t> elements_of(std::span<const std::int64_t> rows, const 
   return elements;
 }
 
-/// `part` is the slice of `whole` that belongs to the rank, or lies apart from it.
+/// `part` must be the rank's slice of `whole`, or must not overlap with it.
 void check_parts(CollectiveKind kind, Phase phase, const Tensor& part, const Tensor& whole, int rank,
                  int size) {
   check_dtype(kind, phase, part);

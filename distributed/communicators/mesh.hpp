@@ -11,17 +11,18 @@ struct MeshLayout {
   std::int64_t n_routed_experts = 0;  ///< 0: a dense model, which takes ep = 1
 };
 
-/// Refuses (exit 2) what `ranks` ranks cannot hold, by the name of the key and where it was set.
+/// Refuses (exit code 2) a layout that `ranks` ranks cannot have. The error names the key and where it was
+/// set.
 void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view where = "parallel.ep");
 
-/// World rank = row · ep + column. A row holds every expert once and exchanges tokens; a column holds the
-/// same experts and sums their gradients. Rows are adjacent ranks, since tokens are the heavier traffic and
-/// launchers fill hosts in order.
+/// World rank = row · ep + column. A row has every expert once and exchanges tokens. A column has the same
+/// experts on each of its ranks and sums their gradients. Rows are adjacent ranks, because tokens are the
+/// larger traffic and launchers fill hosts in order.
 struct Mesh {
   Communicator& world;                 ///< dense parameters are summed here
   std::unique_ptr<Communicator> data;  ///< ranks with the same experts: size world / ep
-  std::unique_ptr<Communicator>
-      expert;  ///< ranks that share out the experts: size ep; rank r holds the r-th part
+  /// Ranks over which the experts are sharded: size ep. Rank r, counted from 0, holds part r.
+  std::unique_ptr<Communicator> expert;
 };
 
 /// All ranks of `world` together. Throws as check_layout().

@@ -26,7 +26,7 @@ void Pending::finish() noexcept {
   try {
     wait();
   } catch (const std::exception&) {
-    return;  // the job has failed: every later call of the communicator says so
+    return;  // the job has failed, and every later call of the communicator throws it
   }
 }
 

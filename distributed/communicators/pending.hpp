@@ -1,4 +1,5 @@
-// A collective under way. Buffers given to it belong to it until wait() has returned or poll() said true.
+// A collective that has started. Its buffers belong to it until wait() has returned or poll() has returned
+// true.
 #pragma once
 #include <memory>
 
@@ -11,17 +12,17 @@ class Operation {
   virtual ~Operation() = default;
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
-  /// Drives it on without blocking; true when it has ended. Throws when the job has failed.
+  /// Advances it without blocking. Returns true if it has ended, and throws if the job has failed.
   [[nodiscard]] virtual bool poll() = 0;
-  /// Returns when it has ended. Throws when the job has failed.
+  /// Returns when it has ended. Throws if the job has failed.
   virtual void wait() = 0;
 };
 
-/// The handle of a started collective: moved, never copied. Several may be in flight and may be waited for in
-/// any order. Destroying one that is not done waits for it, since others still read its buffers; a failure
-/// that this meets is thrown by the next call on the communicator. Values on the host may be read after
-/// wait(). A tensor may be used after wait() by operators on its own context: on a device that orders them
-/// behind the collective and does not block the host.
+/// The handle of a started collective. It is moved, never copied. Several may be under way, and they may be
+/// waited for in any order. If one is destroyed before it is done, the destructor waits for it, because
+/// others still read its buffers. If that fails, the next call on the communicator throws. Values on the host
+/// may be read after wait(). After wait(), operators on the tensor's own context may use it: a device orders
+/// them after the collective and does not block the host.
 class Pending {
  public:
   Pending() = default;  ///< of a collective that has ended
@@ -30,7 +31,7 @@ class Pending {
   Pending& operator=(Pending&& other) noexcept;
   ~Pending() { finish(); }
 
-  /// True when it has ended; a rank that computes meanwhile calls it now and then to keep it moving.
+  /// True if it has ended. A rank that computes meanwhile should call it now and then, so that messages move.
   [[nodiscard]] bool poll();
   void wait();
 

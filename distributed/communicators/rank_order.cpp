@@ -6,7 +6,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kBlock = 1024;  // elements summed at a time: they stay in the first cache
+constexpr std::int64_t kBlock = 1024;  // elements summed at a time, so that they stay in the first cache
 
 template <class T>
 void add_to(T* sum, const T* source, std::int64_t n, ReduceOp reduce) {
@@ -43,7 +43,7 @@ void reduce_as(ReduceOp reduce, std::int64_t count, std::span<const std::byte* c
   }
 }
 
-/// Copies between parts of one rank or of two; in place there is nothing to do.
+/// Copies between parts of one rank or of two. If they are the same, there is nothing to do.
 void copy(const std::byte* from, std::byte* to, std::int64_t bytes) {
   if (bytes > 0 && from != to) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
@@ -80,7 +80,7 @@ void all_reduce(std::span<const Collective* const> ranks) {
 }
 
 void all_to_all(std::span<const Collective* const> ranks) {
-  std::vector<const std::byte*> from;  // where each sender has got to
+  std::vector<const std::byte*> from;  // the next element of each sender
   for (const Collective* const sender : ranks) from.push_back(sender->input);
   for (std::size_t receiver = 0; receiver < ranks.size(); ++receiver) {
     std::byte* to = ranks[receiver]->output;

@@ -1,5 +1,5 @@
-// Sums that run over the ranks in their order, and collectives among ranks of one address space. Every
-// implementation adds in this order, so a sum has the same bits in threads and under MPI, reduced whole or
+// Sums over the ranks in their order, and collectives among ranks of one address space. Every implementation
+// adds in this order. So a sum has the same bits with threads and under MPI, and whether it is whole or
 // scattered.
 #pragma once
 #include <span>
@@ -8,12 +8,12 @@
 
 namespace granule {
 
-/// Every output [count] = sources[0] + sources[1] + … elementwise (or maximum, minimum), added in this order.
-/// An output may be one of the sources.
+/// Every output [count] = sources[0] + sources[1] + …, element by element and in this order (or the maximum
+/// or minimum). An output may be one of the sources.
 void reduce_in_rank_order(DType dtype, ReduceOp reduce, std::int64_t count,
                           std::span<const std::byte* const> sources, std::span<std::byte* const> outputs);
 
-/// Runs a collective of which all parts are at hand, in the order of the ranks.
+/// Runs a collective whose parts are all here, in the order of the ranks.
 void run_together(std::span<const Collective* const> ranks);
 
 }  // namespace granule

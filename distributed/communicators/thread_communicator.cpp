@@ -19,7 +19,7 @@ struct ThreadJob {
   std::condition_variable changed;
   std::optional<Error> failure;
 
-  /// The first failure is the job's.
+  /// Only the first failure counts for the job.
   [[noreturn]] void fail(const Error& error) {
     if (!failure) failure = error;
     changed.notify_all();
@@ -30,8 +30,8 @@ struct ThreadJob {
   }
 };
 
-/// A collective that not all ranks have entered yet. Whoever enters last runs it for all: it never depends on
-/// a rank that waits for another one.
+/// A collective that not all ranks have entered yet. The rank that enters last runs it for all. So it never
+/// depends on a rank that waits for another one.
 struct Meeting {
   explicit Meeting(int size) : parts(static_cast<std::size_t>(size)) {}
   std::vector<const Collective*> parts;  // null: not here yet
@@ -47,7 +47,7 @@ struct ThreadGroup {
   std::string name;
   int size;
   std::map<std::int64_t, std::shared_ptr<Meeting>> meetings;  // by sequence
-  std::vector<std::optional<Ticket>> left;                    // ranks whose communicator is gone
+  std::vector<std::optional<Ticket>> left;  // the tickets of ranks whose communicator is gone
   std::map<std::pair<std::int64_t, int>, std::shared_ptr<ThreadGroup>> children;  // by sequence and color
 };
 
@@ -62,7 +62,7 @@ class ThreadOperation final : public Operation {
   }
   void wait() override {
     std::unique_lock lock(job_->mutex);
-    // Never before a running one has ended: it uses this rank's buffers.
+    // Do not leave before a running one has ended, because it uses this rank's buffers.
     job_->changed.wait(lock, [&] { return meeting_->done || (job_->failure && !meeting_->running); });
     if (!meeting_->done) job_->check();
   }
@@ -75,7 +75,7 @@ class ThreadOperation final : public Operation {
   std::shared_ptr<Meeting> meeting_;
 };
 
-/// Rows that one rank gives and the other does not expect, if there are any.
+/// Describes rows that one rank sends and the other does not expect, if there are any.
 std::optional<std::string> disagreement(std::span<const Collective* const> ranks) {
   const auto differ = [&](std::size_t sender, std::size_t receiver, std::int64_t sent,
                           std::int64_t expected) {
@@ -123,8 +123,7 @@ class ThreadCommunicator final : public Communicator {
 };
 
 ThreadCommunicator::~ThreadCommunicator() {
-  if (std::uncaught_exceptions() > 0)
-    return;  // the exception that ends this rank is what the others should see
+  if (std::uncaught_exceptions() > 0) return;  // the others should see the exception that ends this rank
   const std::scoped_lock lock(job_->mutex);
   const auto me = static_cast<std::size_t>(rank());
   group_->left[me] = next_ticket({.kind = CollectiveKind::leave, .phase = "leave"});
@@ -135,7 +134,7 @@ ThreadCommunicator::~ThreadCommunicator() {
   }
 }
 
-/// The meeting that this ticket leads to; throws where other ranks hold another ticket for it.
+/// The meeting for this ticket. Throws if other ranks have another ticket for it.
 std::shared_ptr<Meeting> ThreadCommunicator::meeting_of(const Ticket& ticket) {
   for (const std::optional<Ticket>& gone : group_->left) {
     if (gone && gone->sequence <= ticket.sequence) job_->fail(out_of_step(*gone, ticket, group_->name));
@@ -180,7 +179,7 @@ std::unique_ptr<Operation> ThreadCommunicator::start(Collective collective, cons
 
 std::unique_ptr<Communicator> ThreadCommunicator::form(const Group& group) {
   const std::scoped_lock lock(job_->mutex);
-  // All members have run as many collectives of the parent, so this number is theirs alone.
+  // All members have run the same number of collectives of the parent, so no other split has this number.
   const Ticket now = next_ticket({.kind = CollectiveKind::barrier, .phase = "split"});
   std::shared_ptr<ThreadGroup>& child = group_->children[{now.sequence, group.color}];
   if (child == nullptr) child = std::make_shared<ThreadGroup>(group.place.group, group.place.size);

@@ -1,5 +1,5 @@
-// Ranks that are threads of one process, each with its own Context: for tests, sanitizers and `granule
-// verify`.
+// Ranks that are threads of one process, each with its own Context. Tests, sanitizers and `granule verify`
+// use them.
 #pragma once
 #include <functional>
 
@@ -8,7 +8,7 @@
 namespace granule {
 
 /// Runs body on `ranks` threads, each with its communicator of the world, and joins them all. A body that
-/// throws aborts the job; the first failure is thrown again here and names its rank.
+/// throws aborts the job. The first failure is thrown again here and names its rank.
 void run_thread_ranks(int ranks, const std::function<void(Communicator&)>& body);
 
 }  // namespace granule

@@ -17,7 +17,8 @@
 namespace granule {
 namespace {
 
-/// Field 22 of the process's stat: with it, a later process of the same number is another one.
+/// Field 22 of the process's stat is its start. It distinguishes the process from a later one with the same
+/// number.
 std::string start_of(pid_t process) {
   std::ifstream file(fmt::format("/proc/{}/stat", process));
   std::string text, field;
@@ -29,7 +30,7 @@ std::string start_of(pid_t process) {
   return field;
 }
 
-/// Only a launcher of one job: what serves several must live on.
+/// Only a launcher of one job may be killed. One that serves several must live on.
 bool is_launcher(pid_t process) {
   std::ifstream file(fmt::format("/proc/{}/comm", process));
   std::string name;
@@ -42,8 +43,8 @@ constexpr const char* kScript =
     "sleep $2; start=$(sed 's/.*) //' /proc/$0/stat | cut -d' ' -f20); "
     "if [ \"$start\" = \"$1\" ]; then kill -KILL $0; fi";
 
-/// In a session of its own, so that the launcher does not end it with the ranks, and without their streams,
-/// whose end the launcher waits for.
+/// It runs in its own session, so that the launcher does not end it with the ranks. It has none of their
+/// streams, because the launcher waits for the end of these.
 bool spawn_script(const std::string& process, const std::string& start, const std::string& seconds) {
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;

@@ -6,13 +6,13 @@
 namespace granule {
 namespace {
 
-/// The number in an environment variable; 0 when there is none.
+/// The number in an environment variable, or 0 if there is none.
 int number_in(const char* name) {
   const char* const text = std::getenv(name);
   return text == nullptr ? 0 : std::atoi(text);
 }
 
-/// srun says so of every process, also where it has no way to tell them about each other.
+/// srun sets it for every process, even if it gives them no way to find each other.
 int started_by_srun() {
   return number_in("SLURM_STEP_NUM_TASKS");
 }

@@ -6,16 +6,16 @@ namespace granule {
 /// Whether this process was started by mpirun, srun or another MPI launcher.
 [[nodiscard]] bool under_mpi_launcher();
 
-/// Whether that launcher speaks with the MPI library. srun without PMI does not.
+/// Whether that launcher can talk to the MPI library. srun without PMI cannot.
 [[nodiscard]] bool has_mpi_launcher();
 
-/// Processes that were started together; 0 where nobody says.
+/// Number of processes that were started together, or 0 if the launcher does not say.
 [[nodiscard]] int launched_processes();
 
-/// This one's number among them, from 0; 0 without a launcher.
+/// The number of this process among them, from 0. It is 0 without a launcher.
 [[nodiscard]] int launched_rank();
 
-/// Whether this host has only a part of the job's processes; false where the launcher does not say.
+/// Whether this host has only a part of the job's processes. False if the launcher does not say.
 [[nodiscard]] bool launched_on_several_hosts();
 
 }  // namespace granule

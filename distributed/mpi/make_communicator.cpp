@@ -1,4 +1,4 @@
-// Apart from run_job: a test program may make other ranks for the same job.
+// Separate from run_job, because a test program may make other ranks for the same job.
 #include "distributed/communicators/self_communicator.hpp"
 #include "distributed/mpi/launcher.hpp"
 #include "distributed/mpi/mpi_communicator.hpp"

@@ -1,4 +1,4 @@
-// Which messages every kind of collective takes.
+// Which messages each kind of collective sends and receives.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -10,16 +10,16 @@
 namespace granule {
 namespace {
 
-/// Where a rank's elements begin in a buffer that holds those of every rank in order.
+/// Where a rank's elements begin in a buffer that has those of every rank in order.
 std::int64_t begin_of(const std::vector<std::int64_t>& counts, int rank) {
   return std::accumulate(counts.begin(), counts.begin() + rank, std::int64_t{0});
 }
 
-/// Elements of a message that is one of several: a second or so of a slow network.
+/// Elements of one piece of a longer message. A slow network needs about a second for it.
 constexpr std::int64_t kTransferPiece = std::int64_t{1} << 20;
 
-/// Everything that does no arithmetic: every message goes straight from its sender to its receiver, long ones
-/// in as many rounds as they have pieces.
+/// All collectives without arithmetic. Every message goes directly from its sender to its receiver, and a
+/// long one takes as many rounds as it has pieces.
 class MpiTransfer final : public MpiOperation {
  public:
   using MpiOperation::MpiOperation;
@@ -27,7 +27,7 @@ class MpiTransfer final : public MpiOperation {
  private:
   [[nodiscard]] bool next_round() override {
     bool any = false;
-    // Everyone begins with another peer, so that no rank is everybody's first.
+    // Every rank begins with another peer, so that no rank is the first peer of all.
     for (int distance = 0; distance < link().size; ++distance) {
       any |= send_to((link().rank + distance) % link().size);
       any |= receive_from((link().rank + link().size - distance) % link().size);
@@ -35,7 +35,7 @@ class MpiTransfer final : public MpiOperation {
     begin_ += piece();
     return any;
   }
-  /// This round's piece for a peer, or from it; false when there is none.
+  /// Sends this round's piece to a peer, or receives one. False if there is none.
   [[nodiscard]] bool send_to(int peer);
   [[nodiscard]] bool receive_from(int peer);
   [[nodiscard]] bool send(int peer, const std::byte* from, std::int64_t elements) {
@@ -45,7 +45,7 @@ class MpiTransfer final : public MpiOperation {
     return receive_piece(peer, to, elements, begin_, piece());
   }
   [[nodiscard]] std::int64_t piece() const { return std::min(kTransferPiece, link().largest_message); }
-  /// A rank's own part is copied when it would be received.
+  /// A rank's own part is copied at the moment when it would be received.
   void copy_own(const std::byte* from, std::byte* to, std::int64_t elements) const {
     if (begin_ == 0 && elements > 0 && from != to)
       std::memcpy(to, from, static_cast<std::size_t>(collective().bytes(elements)));
@@ -97,9 +97,9 @@ bool MpiTransfer::receive_from(int peer) {
   }
 }
 
-/// Sums. Each rank owns a part, receives all others' contributions to it and adds them in rank order;
-/// all_reduce then sends the sums back. One chunk after another: while the sums of one go out, the next one's
-/// contributions come in.
+/// Sums. Each rank owns a part, receives the contributions of all others to it and adds them in rank order.
+/// all_reduce then sends the sums back. Chunks follow each other: while the sums of one leave, the
+/// contributions of the next one arrive.
 class MpiReduction final : public MpiOperation {
  public:
   MpiReduction(const MpiLink& mpi, Collective call, const Ticket& ticket);
@@ -118,16 +118,17 @@ class MpiReduction final : public MpiOperation {
   void add_up(std::int64_t chunk);
   void hand_out(std::int64_t chunk);
 
-  std::int64_t elements_;  // cut into chunks: all of an all_reduce, one part of a reduce_scatter
+  // What is cut into chunks: all elements of an all_reduce, one part of a reduce_scatter.
+  std::int64_t elements_;
   std::int64_t chunk_;
-  std::int64_t slot_;  // bytes kept for one rank's contribution
+  std::int64_t slot_;  // bytes for one rank's contribution
   std::int64_t next_ = 0;
-  Tensor staging_;  // counted, where the data has a context
+  Tensor staging_;  // counted in the memory table, if the data have a context
   std::vector<std::byte> small_staging_;
   std::byte* staged_ = nullptr;
 };
 
-/// Elements of a part summed at a time: large enough for bandwidth, small enough for the cache to hold.
+/// Elements of a part that are summed at a time: large enough for bandwidth, and small enough for the cache.
 constexpr std::int64_t kPiece = std::int64_t{1} << 18;
 
 MpiReduction::MpiReduction(const MpiLink& mpi, Collective call, const Ticket& ticket)
@@ -160,8 +161,8 @@ std::byte* MpiReduction::contribution(int rank) const {
 }
 
 bool MpiReduction::next_round() {
-  // Round k adds up chunk k − 1 and hands it out, and collects chunk k: the same order of messages on both
-  // sides.
+  // Round k adds chunk k − 1 and sends it out, and collects chunk k. The order of messages is the same on
+  // both sides.
   const std::int64_t chunk = next_++;
   if (chunk > chunks() || elements_ == 0) return false;
   if (chunk > 0) {

@@ -28,7 +28,7 @@ class MpiCommunicator final : public Communicator {
   MpiLink link_;
 };
 
-/// The way to the ranks of `data`, which it takes over.
+/// The link to the ranks of `data`, which it takes over.
 MpiLink link_over(const std::shared_ptr<MpiJob>& job, const std::shared_ptr<Ledger>& ledger, MPI_Comm data,
                   std::string_view group, std::int64_t largest_message) {
   MpiLink link{.job = job,
@@ -44,20 +44,20 @@ MpiLink link_over(const std::shared_ptr<MpiJob>& job, const std::shared_ptr<Ledg
 
 MpiCommunicator::~MpiCommunicator() {
   if (std::uncaught_exceptions() > 0 && link_.size > 1) {
-    // Others wait for this rank, and parting from them, or finalising MPI, would hang for ever. Whoever
-    // catches the exception ends the job with it, as run_job does; where nobody has, the last communicator
+    // Others wait for this rank. Waiting for all ranks here, or finalising MPI, would hang for ever. Code
+    // that catches the exception ends the job with it, as run_job does. If nobody did, the last communicator
     // must.
     if (link_.job.use_count() == 1) link_.job->abort(ExitCode::failure, "left by an exception");
     return;
   }
   const Collective leave{.kind = CollectiveKind::leave, .phase = "leave"};
-  // The watchdog has gone before the last communicator, which MPI_Finalize follows.
+  // The watchdog has ended before the last communicator, and MPI_Finalize comes after it.
   std::unique_ptr<WaitGuard> guard;
   if (link_.job.use_count() == 1) {
     link_.job->set_end_seconds(ledger().still_seconds());
     guard = link_.job->guard("the parting of the ranks");
   }
-  // Finds the rank that leaves while another one still waits in a collective.
+  // This finds a rank that leaves while another one still waits in a collective.
   start_mpi_operation(link_, leave, next_ticket(leave))->wait();
   MPI_Comm_free(&link_.tickets);
   MPI_Comm_free(&link_.data);

@@ -18,7 +18,7 @@
 namespace granule {
 namespace {
 
-/// MPI_Abort ends the job at once, but not out of every state that MPI may be in.
+/// MPI_Abort ends the job at once, but not in every state that MPI may be in.
 constexpr std::chrono::milliseconds kPatience{1500};
 
 void end_process_soon(ExitCode code) {
@@ -28,14 +28,14 @@ void end_process_soon(ExitCode code) {
       _exit(static_cast<int>(code));
     }).detach();
   } catch (const std::system_error&) {
-    return;  // no more threads: MPI_Abort alone
+    return;  // no thread is left, so only MPI_Abort ends it
   }
 }
 
 constexpr double kStartSeconds = 600.0, kEndSeconds = 60.0;
-constexpr double kLeastEndSeconds = 10.0;  // whatever the config says: MPI_Finalize is no step
+constexpr double kLeastEndSeconds = 10.0;  // for any config, because MPI_Finalize is not a step
 
-/// GRANULE_MPI_SECONDS of the environment limits both: there is no config yet when MPI starts.
+/// GRANULE_MPI_SECONDS of the environment limits both waits, because there is no config yet when MPI starts.
 double limit_or(double usual) {
   const char* const text = std::getenv("GRANULE_MPI_SECONDS");
   const double asked = text == nullptr ? 0.0 : std::atof(text);
@@ -84,7 +84,8 @@ MpiJob::MpiJob() {
       provided < MPI_THREAD_FUNNELED) {
     user_error("MPI could not be initialised", "MPI_Init_thread", "check the MPI launcher");
   }
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);  // and so of every communicator made from it
+  // This also holds for every communicator made from it.
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
 }
 
@@ -94,7 +95,7 @@ MpiJob::~MpiJob() {
 }
 
 void MpiJob::abort(ExitCode code, std::string_view message) const {
-  // First: who reads stderr may not do so any more.
+  // Do this first, because nobody may read stderr any more.
   end_process_soon(code);
   end_launcher_later();
   fmt::print(stderr, "{}", fmt::format("granule: error: rank {}: {}\n", rank_, message));
@@ -114,7 +115,7 @@ void MpiJob::check(int result, std::string_view call, std::string_view what) con
 
 void MpiJob::progress() {
   for (std::size_t i = under_way_.size(); i-- > 0;)
-    under_way_[i]->advance();  // one that ends takes itself out
+    under_way_[i]->advance();  // an operation that ends removes itself
 }
 
 }  // namespace granule

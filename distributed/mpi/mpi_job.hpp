@@ -1,5 +1,5 @@
-// This process's part in an MPI job: started and ended here, its operations kept moving, its failures the
-// job's end.
+// This process's part in an MPI job. It starts and ends MPI and keeps operations moving, and its failures end
+// the job.
 #pragma once
 #include <memory>
 #include <string_view>
@@ -16,28 +16,29 @@ class MpiOperation;
 
 class MpiJob {
  public:
-  /// Initialises MPI for calls from one thread (MPI_THREAD_FUNNELED; only abort() may come from another).
+  /// Initialises MPI for calls from one thread (MPI_THREAD_FUNNELED). Only abort() may come from another
+  /// thread.
   MpiJob();
   ~MpiJob();
   MpiJob(const MpiJob&) = delete;
   MpiJob& operator=(const MpiJob&) = delete;
 
   [[nodiscard]] int rank() const { return rank_; }
-  /// Ends every rank of the job with this exit code, after one line on stderr. From any thread; this process
-  /// ends even where MPI does not come to it.
+  /// Ends every rank of the job with this exit code, after one line on stderr. Any thread may call it. This
+  /// process ends even if MPI does not return.
   [[noreturn]] void abort(ExitCode code, std::string_view message) const;
-  /// Ends the job when an MPI call has failed: `call` names it, `what` the collective it belongs to.
+  /// Ends the job if an MPI call has failed. `call` names it, and `what` the collective that it belongs to.
   void check(int result, std::string_view call, std::string_view what) const;
 
-  /// Watches a wait from here on: one before there are ranks, or one after their watchdogs have gone. A wait
-  /// that is over its limit ends this process with 75, and so the job.
+  /// Watches a wait from here on, before there are ranks or after their watchdogs have ended. A wait over its
+  /// limit ends this process with exit code 75, and so the job.
   [[nodiscard]] static std::unique_ptr<WaitGuard> guard_of_start(std::string_view what);
   [[nodiscard]] std::unique_ptr<WaitGuard> guard(std::string_view what) const;
-  /// Of guard(), and of MPI_Finalize; 0: a minute.
+  /// The limit of guard() and of MPI_Finalize; 0 means a minute.
   void set_end_seconds(double seconds) { end_seconds_ = seconds; }
 
-  /// Moves every operation under way on a little. A rank that waits for one has to: another rank may be
-  /// waiting for the next.
+  /// Advances every operation under way a little. A rank that waits for one operation must call it, because
+  /// another rank may be waiting for the next one.
   void progress();
   void add(MpiOperation& operation) { under_way_.push_back(&operation); }
   void remove(MpiOperation& operation) { std::erase(under_way_, &operation); }

@@ -8,9 +8,9 @@ namespace granule {
 namespace {
 
 constexpr int kTicketTag = 0;
-constexpr std::int64_t kTags = 32768;          // the number that every MPI has
-constexpr std::chrono::milliseconds kSpin{5};  // long for a message within a host
-constexpr std::chrono::microseconds kNap{50};  // late by a hundredth of it at most
+constexpr std::int64_t kTags = 32768;          // every MPI has at least this many
+constexpr std::chrono::milliseconds kSpin{5};  // a message within a host takes much less
+constexpr std::chrono::microseconds kNap{50};  // a wait becomes at most one percent longer by it
 
 }  // namespace
 
@@ -41,7 +41,8 @@ bool MpiOperation::poll() {
 void MpiOperation::wait() {
   const auto begin = std::chrono::steady_clock::now();
   while (!poll()) {
-    // Other ranks may share the core, and a rank far behind is not waited for with all of one's own.
+    // Other ranks may share the core. A rank that is far behind must not be waited for with all of the core's
+    // time.
     if (std::chrono::steady_clock::now() - begin < kSpin) {
       std::this_thread::yield();
     } else {
@@ -68,12 +69,12 @@ bool MpiOperation::round_over() {
   statuses_.resize(requests_.size());
   indices_.resize(requests_.size());
   for (;;) {
-    // Some, not all: a message of another length is found although others never come.
+    // Some, not all: a message of wrong length is then found even if others never arrive.
     int ended = 0;
     const int result = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &ended,
                                     indices_.data(), statuses_.data());
     if (result != MPI_ERR_IN_STATUS) link_.job->check(result, "MPI_Testsome", describe(mine_));
-    if (ended == MPI_UNDEFINED) return true;  // there was none left
+    if (ended == MPI_UNDEFINED) return true;  // no request was left
     if (ended == 0) return false;
     link_.ledger->move();
     for (std::size_t i = 0; i < static_cast<std::size_t>(ended); ++i) {
@@ -83,7 +84,7 @@ bool MpiOperation::round_over() {
   }
 }
 
-/// Every message has the size that this rank expects of it.
+/// Every message must have the size that this rank expects.
 void MpiOperation::check_ended(const Expected& expected, const MPI_Status& status, int error) const {
   const bool longer = error == MPI_ERR_TRUNCATE;
   if (!longer) link_.job->check(error, "a message", describe(mine_));
@@ -115,8 +116,8 @@ MPI_Datatype MpiOperation::type() const {
   }
 }
 
-// A message is sent in full pieces, followed by one shorter piece, which may be empty. Since the last piece
-// is always shorter, a sender and a receiver that disagree about the length always notice it: at least one
+// A message is sent in full pieces, followed by one shorter piece, which may be empty. The last piece is
+// always shorter. So a sender and a receiver that disagree about the length always notice it: at least one
 // piece has an unexpected size.
 bool MpiOperation::send_piece(int peer, const std::byte* from, std::int64_t elements, std::int64_t begin,
                               std::int64_t largest) {

@@ -1,5 +1,5 @@
-// Collectives out of point-to-point messages, moved on by polling. Written out rather than MPI's own, because
-// here the order of every sum is ours: rank order, on all ranks, whole or scattered, as thread ranks add.
+// Collectives made of point-to-point messages, which polling advances. MPI's own collectives are not used,
+// because here every sum must run in rank order on all ranks, whole or scattered, as thread ranks add.
 #pragma once
 #include <memory>
 #include <string>
@@ -14,7 +14,7 @@
 
 namespace granule {
 
-/// A group's way to its ranks. Tickets have a communicator of their own: they are never taken for data.
+/// How a group reaches its ranks. Tickets have their own communicator, so that they are never taken for data.
 struct MpiLink {
   std::shared_ptr<MpiJob> job;
   std::shared_ptr<Ledger> ledger;
@@ -25,10 +25,10 @@ struct MpiLink {
   std::int64_t largest_message = 0;  ///< elements
 };
 
-/// A sequence of rounds of messages. The first compares tickets with the neighbours in the ring, each with
-/// the one before it; only then does data move, so a rank that is out of step ends the job (76) before data
-/// mix. Every message that has arrived or left is a move of the rank: who waits on a slow network does not
-/// hang.
+/// A sequence of rounds of messages. In the first one each rank compares tickets with the rank before it in
+/// the ring. Data move only after that, so a rank that is out of step ends the job (76) before data mix.
+/// Every message that has arrived or left is progress of the rank, so a rank that waits on a slow network
+/// does not hang.
 class MpiOperation : public Operation {
  public:
   MpiOperation(const MpiLink& link, Collective collective, const Ticket& ticket);
@@ -42,13 +42,13 @@ class MpiOperation : public Operation {
   void advance();
 
  protected:
-  /// Posts the messages of the next round; false when there is none and the collective has ended.
+  /// Posts the messages of the next round. False if there is none and the collective has ended.
   [[nodiscard]] virtual bool next_round() = 0;
-  /// Cut into pieces of at most largest_message elements, the last of which is shorter, so that a receiver
-  /// finds every message that is not as long as it expects.
+  /// Sends pieces of at most largest_message elements. The last piece is shorter, so that a receiver finds
+  /// every message that is not as long as it expects.
   void send(int peer, const std::byte* from, std::int64_t elements);
   void receive(int peer, std::byte* to, std::int64_t elements);
-  /// One such piece, of at most `largest` elements from `begin` on. False when all were sent before.
+  /// Sends one such piece, of at most `largest` elements from `begin` on. False if all were sent before.
   [[nodiscard]] bool send_piece(int peer, const std::byte* from, std::int64_t elements, std::int64_t begin,
                                 std::int64_t largest);
   [[nodiscard]] bool receive_piece(int peer, std::byte* to, std::int64_t elements, std::int64_t begin,
@@ -59,7 +59,7 @@ class MpiOperation : public Operation {
  private:
   struct Expected {
     int peer;
-    std::int64_t elements;  // -1: a message sent
+    std::int64_t elements;  // -1: a message that was sent
   };
   void exchange_tickets();
   [[nodiscard]] bool round_over();
@@ -72,12 +72,12 @@ class MpiOperation : public Operation {
   Ticket mine_, before_;  // this rank's ticket, and that of the rank before it
   bool compared_ = false, done_ = false;
   std::vector<MPI_Request> requests_;
-  std::vector<Expected> expected_;    // of the requests
-  std::vector<int> indices_;          // of those that have ended
-  std::vector<MPI_Status> statuses_;  // likewise
+  std::vector<Expected> expected_;    // what each request must bring
+  std::vector<int> indices_;          // which requests have ended
+  std::vector<MPI_Status> statuses_;  // of the requests that have ended
 };
 
-/// The operation that this collective takes, started.
+/// Starts the operation that this collective needs.
 [[nodiscard]] std::unique_ptr<MpiOperation> start_mpi_operation(const MpiLink& link, Collective collective,
                                                                 const Ticket& ticket);
 

@@ -14,7 +14,7 @@ std::vector<ArenaRange> ranges_of_rank(const ShardPlan& plan, std::int64_t rank,
                                        std::int64_t end) {
   const ShardWorld world{plan.world.ranks, plan.world.ep, rank};
   std::vector<ArenaRange> ranges;
-  // Buckets lie in the order of their offsets: the first that may reach into the range.
+  // Buckets are in the order of their offsets. This is the first that may reach into the range.
   auto shard = std::partition_point(plan.shards.begin(), plan.shards.end(),
                                     [&](const Shard& s) { return s.bucket.offset + s.bucket.size <= begin; });
   for (; shard != plan.shards.end() && shard->bucket.offset < end; ++shard) {

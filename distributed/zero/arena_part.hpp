@@ -1,5 +1,5 @@
-// A flat quantity laid out as the parameters' arena (values, gradients, a moment) as one rank has it: whole,
-// or its parts of the buckets, one after the other.
+// A flat quantity with the layout of the parameters' arena (values, gradients, a moment), as one rank has it.
+// It is whole, or it is the rank's parts of the buckets, one after the other.
 #pragma once
 #include <functional>
 
@@ -14,7 +14,7 @@ struct ArenaPart {
   Extent extent = Extent::whole;
 };
 
-/// Elements [begin, begin + size) of the arena, which stand from `at` on in the part.
+/// Elements [begin, begin + size) of the arena. In the part they begin at `at`.
 struct ArenaRange {
   std::int64_t begin, size, at;
 };
@@ -22,7 +22,7 @@ struct ArenaRange {
 /// What this rank has of elements [begin, end) of the arena, in their order.
 [[nodiscard]] std::vector<ArenaRange> ranges_held(const ShardPlan& plan, Extent extent, std::int64_t begin,
                                                   std::int64_t end);
-/// What another rank of the same job has, by parts.
+/// What another rank of the same job has in its parts.
 [[nodiscard]] std::vector<ArenaRange> ranges_of_rank(const ShardPlan& plan, std::int64_t rank,
                                                      std::int64_t begin, std::int64_t end);
 

@@ -5,8 +5,8 @@
 namespace granule {
 namespace {
 
-/// What rank `rank` contributes of elements [begin, end) of a tensor's arena: at most one range, since a
-/// tensor lies in one bucket.
+/// What rank `rank` contributes to elements [begin, end) of a tensor's arena. It is at most one range,
+/// because a tensor is in one bucket.
 std::vector<ArenaRange> contribution(const GlobalTensor& tensor, const GlobalArena& arena, std::int64_t rank,
                                      std::int64_t begin, std::int64_t end) {
   const ShardWorld& world = arena.plan.world;
@@ -14,7 +14,7 @@ std::vector<ArenaRange> contribution(const GlobalTensor& tensor, const GlobalAre
   const bool holds = tensor.group == ParameterGroup::dense || column == tensor.column;
   if (!holds) return {};
   if (arena.part.extent == Extent::whole) {
-    // Of those that have all of it the first one gives it.
+    // If several ranks have all of it, the first of them gives it.
     const bool first = tensor.group == ParameterGroup::dense ? rank == 0 : row == 0;
     return first ? ranges_held(arena.plan, Extent::whole, begin, end) : std::vector<ArenaRange>{};
   }
@@ -39,9 +39,10 @@ class GatheredTensor {
     const auto mine = contribution(tensor_, arena_, arena_.world.rank(), begin, end);
     const Tensor& data = arena_.part.data;
     const Tensor given = mine.empty() ? data.slice(0, {0, 1}) : data.slice(mine[0].at, {mine[0].size, 1});
-    if (rows[0] == end - begin) {  // all of it is at rank 0, as everybody knows
+    if (rows[0] == end - begin) {  // all of it is at rank 0, and every rank knows that
       if (arena_.world.rank() == 0) std::memcpy(out.data(), given.raw(), out.size());
-      // Those that give nothing meet the writer all the same: else they would stand still for the whole save.
+      // Ranks that give nothing meet the writer too. Otherwise they would make no progress for the whole
+      // save.
       return arena_.world.barrier("checkpoint").wait();
     }
     if (arena_.world.rank() != 0) return arena_.world.gather(given, Tensor(), {}, 0, "checkpoint").wait();

@@ -1,5 +1,5 @@
-// The logical tensors of a job, whoever holds them, as streams of bytes that arrive at rank 0: what a
-// checkpoint is written from. No rank ever has a second copy of anything but one staged piece.
+// The logical tensors of a job as streams of bytes that arrive at rank 0, whichever ranks hold them. A
+// checkpoint is written from them. No rank ever has a second copy of more than one staged piece.
 #pragma once
 #include <string>
 #include <vector>
@@ -10,24 +10,25 @@
 
 namespace granule {
 
-/// A logical tensor of the whole model, and where its elements are in the arenas of those that hold it.
+/// A logical tensor of the whole model, and where its elements are in the arenas of the ranks that hold it.
 struct GlobalTensor {
   std::string name;
   Shape shape;
   ParameterGroup group;
-  std::int64_t column = 0;  ///< of an expert: the mesh column whose ranks hold it
-  std::int64_t offset = 0;  ///< in their arena
+  /// Of an expert: the mesh column whose ranks hold it.
+  std::int64_t column = 0;
+  std::int64_t offset = 0;  ///< where it begins in the arena of these ranks
 };
 
-/// A flat quantity of all ranks: this rank's share of it, and how the ranks share it.
+/// A flat quantity of all ranks: this rank's part of it, and how the ranks shard it.
 struct GlobalArena {
   Communicator& world;
   const ShardPlan& plan;
   ArenaPart part;
 };
 
-/// Tensors whose read() is a collective: every rank reads the same pieces in the same order, and rank 0
-/// receives them. Reading ends in `world`; the arena and the tensors must outlive the result.
+/// Tensors whose read() is a collective. Every rank reads the same pieces in the same order, and rank 0
+/// receives them. Reading goes through `world`. The arena and the tensors must outlive the result.
 [[nodiscard]] std::vector<TensorToSave> gathered(const std::vector<GlobalTensor>& tensors,
                                                  const GlobalArena& arena, const std::string& prefix);
 

@@ -1,7 +1,7 @@
-// Where the gradients of ranks are summed, and the only place that knows it. Below stage 2 every rank keeps
-// whole gradients and sums them once a step, unit by unit behind the last micro-batch's backward. From stage
-// 2 on a unit's gradients are whole only while backward is in it, and are summed into this rank's parts after
-// every micro-batch.
+// Sums the gradients of all ranks, and alone knows when. Below stage 2 every rank keeps whole gradients and
+// sums them once a step, unit by unit after the last micro-batch's backward. From stage 2 on a unit's
+// gradients are whole only while backward is in it. They are summed into this rank's parts after every
+// micro-batch.
 #pragma once
 #include <array>
 #include <vector>
@@ -18,27 +18,27 @@ class GradientReducer {
                   const TransientPlan& transient, ZeroStage stage, DType dtype);
 
   void begin_step();
-  /// Tells which micro-batch of the step the next backward is of: sums of whole gradients start behind the
-  /// last.
+  /// Says which micro-batch of the step the next backward is of. Sums of whole gradients start after the last
+  /// one.
   void begin_micro_batch(std::int64_t index, std::int64_t of);
-  /// Backward comes to a unit, and has left it.
+  /// Backward enters a unit.
   void enter(std::int64_t unit);
   void leave(std::int64_t unit);
-  /// Returns when all sums are there.
+  /// Returns when all sums are complete.
   void finish();
-  /// Drives sums under way on.
+  /// Advances the sums that are under way.
   void poll();
 
   /// After finish(): this rank's part of a bucket, summed over the ranks.
   [[nodiscard]] Tensor part(std::size_t shard) const;
-  /// The same of a range of this rank's parts.
+  /// The same for a range of this rank's parts.
   [[nodiscard]] Tensor part(const ArenaRange& range) const;
 
  private:
   struct Sum {
     Pending pending;
     std::size_t shard;
-    Tensor part;  // from stage 2 on: where it arrives
+    Tensor part;  // from stage 2 on, where it arrives
   };
   void open(std::size_t shard);
   void sum_whole(std::size_t shard);
@@ -51,10 +51,11 @@ class GradientReducer {
   const TransientPlan& transient_;
   ZeroStage stage_;
   bool last_ = false;
-  Tensor parts_;               // from stage 2 on: one after the other
+  Tensor parts_;               // from stage 2 on: this rank's parts, one after the other
   std::vector<double> betas_;  // of each part: 0 until its first sum of the step has arrived
-  TransientSlots slots_;       // likewise
-  std::array<std::vector<Sum>, TransientPlan::kSlots> sums_;  // below stage 2 the first has all
+  TransientSlots slots_;       // from stage 2 on
+  // The sums of each slot. Below stage 2 the first slot has all.
+  std::array<std::vector<Sum>, TransientPlan::kSlots> sums_;
 };
 
 }  // namespace granule

@@ -1,4 +1,4 @@
-// The ranks that share out a bucket, found by its group.
+// The ranks over which a bucket is sharded, found by its group.
 #pragma once
 #include "distributed/communicators/mesh.hpp"
 #include "distributed/zero/shard_plan.hpp"

@@ -10,7 +10,7 @@
 namespace granule {
 namespace {
 
-/// Where decay begins and ends in the arena, and where it does not decay. Padding is zero and may decay.
+/// Where the arena decays and where it does not. Padding is zero and may decay.
 std::vector<DecayRange> decay_of_arena(const ParameterStore& store, DecayOf decay) {
   std::vector<DecayRange> ranges;
   for (const LogicalTensor& tensor : store.logical()) {
@@ -29,7 +29,7 @@ std::vector<DecayRange> decay_of_arena(const ParameterStore& store, DecayOf deca
   return all;
 }
 
-/// The same for what a rank updates, counted from its own beginning.
+/// The same for what a rank updates, counted from the beginning of that.
 std::vector<DecayRange> decay_ranges(const ShardedParameters& parameters, Extent extent, DecayOf decay) {
   std::vector<DecayRange> ranges;
   for (const DecayRange& range : decay_of_arena(parameters.store(), decay)) {

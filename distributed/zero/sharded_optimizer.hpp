@@ -1,22 +1,23 @@
-// AdamW on what this rank owns of the parameters, and the norm of the gradients of all ranks.
+// AdamW on the parameters that this rank owns, and the norm of the gradients of all ranks.
 #pragma once
 #include "distributed/zero/sharded_parameters.hpp"
 #include "optim/adamw.hpp"
 
 namespace granule {
 
-/// Which parameters keep their size without a gradient: norms and biases, or nothing.
+/// Which parameters decay: matrices only, or norms and biases too.
 enum class DecayOf : std::uint8_t { matrices, everything };
 
-/// √Σ g² over every parameter of the job once, whoever holds it: a sum of the ranks' own parts, which has the
-/// same bits on all of them. Throws exit code 76 where it has not.
+/// √Σ g², with every parameter of the job counted once. It is a sum over the ranks' own parts and has the
+/// same bits on all ranks. Throws exit code 76 if it does not.
 [[nodiscard]] double gradient_norm(const ShardedParameters& parameters);
 
 class ShardedOptimizer {
  public:
   ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config, DecayOf decay);
 
-  /// Takes the step on own parts (stage 0: everywhere) and makes the new values known.
+  /// Updates the rank's own parts (stage 0: everything) and tells the parameters that their values have
+  /// changed.
   void step(double lr, double gradient_scale);
 
   [[nodiscard]] ArenaPart first_moment() const { return {adamw_.first_moment(), extent_}; }

@@ -12,7 +12,7 @@ std::int64_t as_integer(Xxh3& hash) {
   return static_cast<std::int64_t>(std::stoull(hash.finish(), nullptr, 16));
 }
 
-/// Of all buckets of a group.
+/// The hash of all buckets of a group.
 std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
   Xxh3 hash;
   for (const Shard& shard : plan.shards) {
@@ -91,7 +91,7 @@ void ShardedParameters::require_equal_replicas() const {
     states.add({state.value.raw(), static_cast<std::size_t>(state.value.bytes())});
   }
   require_same_on_all(mesh_.world, as_integer(states), "selection biases", "replicas");
-  if (gatherer_) return;  // nobody holds what another one holds
+  if (gatherer_) return;  // no two ranks hold the same values
   for (const ParameterGroup group : {ParameterGroup::dense, ParameterGroup::expert}) {
     require_same_on_all(ranks_of(mesh_, group), hash_of(store_.values(), plan_, group),
                         group == ParameterGroup::dense ? "dense parameters" : "experts", "replicas");

@@ -1,4 +1,4 @@
-// The parameters of a model as the ranks of a job share them: whole, or by ZeRO's stages. To be handed to
+// The parameters of a model as the ranks of a job hold them: whole, or sharded by ZeRO's stages. Give it to
 // every pass as its UnitObserver.
 #pragma once
 #include <optional>
@@ -11,32 +11,34 @@ namespace granule {
 
 class ShardedParameters final : public UnitObserver {
  public:
-  /// The store was laid out for shard_world(mesh) and materialised with gradients and residence_of(stage).
+  /// The store must be laid out for shard_world(mesh) and materialised with gradients and
+  /// residence_of(stage).
   ShardedParameters(Context& context, const Mesh& mesh, ParameterStore& store, ZeroStage stage, DType dtype);
   ShardedParameters(const ShardedParameters&) = delete;  // its parts know where it is
   ShardedParameters& operator=(const ShardedParameters&) = delete;
 
-  /// Initial values and states, as ParameterStore::initialise() makes them, on every layout.
+  /// Initial values and states, as ParameterStore::initialise() makes them. They are the same for every
+  /// layout.
   void initialise(std::uint64_t seed, double initializer_range);
 
   void begin_step() { reducer_.begin_step(); }
   void begin_micro_batch(std::int64_t index, std::int64_t of) { reducer_.begin_micro_batch(index, of); }
   void enter(std::int64_t unit, Direction direction) override;
   void leave(std::int64_t unit, Direction direction) override;
-  /// Behind the last backward of a step: returns when the gradients of all ranks are summed.
+  /// Call it after the last backward of a step. It returns when the gradients of all ranks are summed.
   void finish_gradients() { reducer_.finish(); }
-  /// To be called when an optimizer has changed what it owns: makes values whole again where they are held
-  /// so.
+  /// Call it after an optimizer has changed the rank's own values. It gathers values that are held as a
+  /// whole.
   void values_changed();
 
   /// This rank's part of every bucket, in the order of the plan.
   [[nodiscard]] Tensor own_values(std::size_t shard) const;
   [[nodiscard]] Tensor own_gradients(std::size_t shard) const { return reducer_.part(shard); }
-  /// Of one of ranges_held(plan(), Extent::parts, …).
+  /// The range must be one of ranges_held(plan(), Extent::parts, …).
   [[nodiscard]] Tensor own_gradients(const ArenaRange& range) const { return reducer_.part(range); }
   [[nodiscard]] ArenaPart values() const;
 
-  /// Throws exit code 76 when ranks that hold the same whole values hold different ones.
+  /// Throws exit code 76 if ranks that should hold equal values do not.
   void require_equal_replicas() const;
 
   [[nodiscard]] const ShardPlan& plan() const { return plan_; }

@@ -1,5 +1,5 @@
-// Which buckets must be gathered when a unit is entered: what stands in the slots already is not gathered
-// again. Pure, so that the traffic of a step can be foretold.
+// Which buckets must be gathered when a unit is entered. A bucket that is in a slot already is not gathered
+// again. It is a pure function, so that the traffic of a step can be predicted.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace granule {
 class SlotSchedule {
  public:
   explicit SlotSchedule(const TransientPlan& plan);
-  /// The groups to gather now, in order: the unit's own, then, early, those of the unit that comes next.
+  /// The groups to gather now, in order: those of the unit, then, early, those of the next unit.
   [[nodiscard]] std::vector<std::size_t> enter(std::int64_t unit, Direction direction);
-  /// The values have changed: nothing in the slots is of use.
+  /// The values have changed, so the contents of the slots are out of date.
   void forget() { holder_.fill(kNobody); }
   [[nodiscard]] std::size_t holder(std::size_t slot) const { return holder_[slot]; }
 
@@ -28,7 +28,7 @@ class SlotSchedule {
   std::array<std::size_t, TransientPlan::kSlots> holder_{};
 };
 
-/// How often each group is gathered in a step of so many micro-batches, by group.
+/// How often each group is gathered in a step of this many micro-batches, by group.
 [[nodiscard]] std::vector<std::int64_t> gathers_of_step(const TransientPlan& plan,
                                                         std::int64_t micro_batches);
 

@@ -1,4 +1,4 @@
-// The buffers in which whole buckets stand for a while.
+// The buffers that hold whole buckets temporarily.
 #pragma once
 #include "distributed/zero/shard_plan.hpp"
 
@@ -14,7 +14,7 @@ class TransientSlots {
           Tensor::empty(context, {transient.slot_size[slot]}, dtype, MemoryCategory::communication);
     }
   }
-  /// Where a bucket stands, [bucket.size].
+  /// The buffer of a bucket, [bucket.size].
   [[nodiscard]] Tensor place_of(std::size_t shard) const {
     return slots_[transient_->slot[shard]].slice(transient_->place[shard],
                                                  {plan_->shards[shard].bucket.size});

@@ -52,7 +52,7 @@ void ValueGatherer::values_changed() {
   schedule_.forget();
 }
 
-/// Called where a unit ends, be it by an exception: what is wrong is said by the wait that follows.
+/// It runs when a unit ends, even by an exception. The wait that follows reports a failure.
 void ValueGatherer::poll() try {
   for (auto& pending : pending_) {
     for (Pending& one : pending) static_cast<void>(one.poll());

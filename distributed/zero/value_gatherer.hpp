@@ -1,4 +1,5 @@
-// ZeRO stage 3: every rank keeps its parts of the values; a unit's values are whole only while it is in use.
+// ZeRO stage 3. Every rank keeps its parts of the values, and a unit's values are whole only while it is in
+// use.
 #pragma once
 #include <array>
 #include <vector>
@@ -11,17 +12,17 @@ namespace granule {
 
 class ValueGatherer {
  public:
-  /// Allocates this rank's parts (zero) and the slots. The store holds no values of its own.
+  /// Allocates this rank's parts (as zeros) and the slots. The store has no values of its own.
   ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
                 const TransientPlan& transient, DType dtype);
 
-  /// Binds the unit's values, gathered now or early, and starts gathering those of the next unit.
+  /// Binds the unit's values, gathered now or early, and starts to gather those of the next unit.
   void enter(std::int64_t unit, Direction direction);
-  /// Frees them.
+  /// Frees the unit's values.
   void leave(std::int64_t unit);
-  /// To be called after the parts have changed.
+  /// Call it after the parts have changed.
   void values_changed();
-  /// Drives gathers under way on.
+  /// Advances the gathers that are under way.
   void poll();
 
   /// This rank's parts, one after the other.
