@@ -1,5 +1,5 @@
 // How long work reports that it makes progress. Code that reads data or builds something notes every piece.
-// Whoever must know (a watchdog, a thread that waits) listens on that thread.
+// A watchdog, or a thread that waits, listens on that thread.
 #pragma once
 #include <functional>
 

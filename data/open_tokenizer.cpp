@@ -15,7 +15,7 @@ bool is_json(const fs::path& path) {
   return path.extension() == ".json";
 }
 
-/// A SentencePiece model goes first, as it does beside a model: some directories hold both.
+/// A SentencePiece model is preferred, as in the folder of a model, because some directories have both.
 fs::path tokenizer_in(const fs::path& directory) {
   std::error_code error;
   const fs::path model = directory / kSentencePieceFile, json = directory / kTokenizerJsonFile;

@@ -1,4 +1,4 @@
-// Opening a tokenizer: the one place that knows every kind of tokenizer file.
+// Opens a tokenizer. Only this file knows every kind of tokenizer file.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -8,10 +8,10 @@
 
 namespace granule {
 
-/// Opens a SentencePiece model, the tokenizer.json of a byte-level BPE (any name that ends in .json), or a
-/// directory that holds one of them, such as a Hugging Face one. `eos` is the token that ends documents, for
-/// a tokenizer.json that leaves it open. Throws a user error for anything else, which says what the file is
-/// and which file to give instead.
+/// Opens a SentencePiece model or the tokenizer.json of a byte-level BPE (any name that ends in .json). A
+/// directory with one of them, such as a Hugging Face one, also works. `eos` is the token that ends
+/// documents, if a tokenizer.json does not say it. For anything else it throws a user error that says what
+/// the file is and which file to give instead.
 [[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path,
                                                         std::string_view eos = {});
 

@@ -10,7 +10,7 @@ namespace {
 constexpr int kFirstSubstitute = 0x100;
 constexpr int kSubstitutes = 68;
 
-// Code points up to U+07FF, which is all that the alphabet has.
+// Only for code points up to U+07FF; the alphabet has no others.
 std::string utf8_of(int code_point) {
   if (code_point < 0x80) return {static_cast<char>(code_point)};
   return {static_cast<char>(0xC0 | code_point >> 6), static_cast<char>(0x80 | (code_point & 0x3F))};
@@ -20,7 +20,7 @@ bool stands_for_itself(int byte) {
   return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xFF && byte != 0xAD);
 }
 
-// From code point to byte, -1 where there is none.
+// From code point to byte, or -1 if there is none.
 using Bytes = std::array<std::int16_t, kFirstSubstitute + kSubstitutes>;
 
 Bytes make_bytes() {

@@ -1,5 +1,5 @@
-// The alphabet of byte-level BPE: a printable character for each byte. Bytes that print as themselves in
-// Latin-1 keep their character, the other 68 take those from U+0100 on, in order (so a space is "Ġ").
+// The alphabet of byte-level BPE, which has a printable character for each byte. Bytes that are printable in
+// Latin-1 keep their character. The other 68 get those from U+0100 on, in order, so a space is "Ġ".
 #pragma once
 #include <array>
 #include <optional>
@@ -11,7 +11,7 @@ namespace granule {
 /// The character of each byte, in UTF-8.
 [[nodiscard]] const std::array<std::string, 256>& byte_characters();
 
-/// The bytes that a token of such characters stands for; absent when it has others.
+/// The bytes of a token that is made of such characters. Absent if it has others.
 [[nodiscard]] std::optional<std::string> bytes_of_token(std::string_view token);
 
 }  // namespace granule

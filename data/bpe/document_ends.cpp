@@ -43,7 +43,7 @@ std::vector<const AddedToken*> named(std::span<const std::string_view> names,
   return found;
 }
 
-// The token a config names under the key: a string, or an object that describes it.
+// The token that a config names under the key, by a string or by an object that describes it.
 std::optional<std::int32_t> configured(const JsonField& config, const std::string& key,
                                        const Vocabulary& vocabulary) {
   if (!config.has(key)) return std::nullopt;

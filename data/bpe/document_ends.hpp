@@ -1,5 +1,5 @@
-// Which tokens of a tokenizer.json begin and end documents. The file itself does not say; by Hugging Face's
-// convention tokenizer_config.json beside it does.
+// Which tokens of a tokenizer.json begin and end documents. The file itself does not say. By Hugging Face's
+// convention, tokenizer_config.json in the same folder does.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -15,13 +15,13 @@ namespace granule {
 
 struct DocumentEnds {
   std::optional<std::int32_t> bos, eos;
-  /// A tokenizer_config.json that says the same; empty where the tokens' names do.
+  /// A tokenizer_config.json that says the same. Empty if the names of the tokens say it.
   std::string config;
 };
 
-/// EOS is `eos` unless that is empty; else what the config beside `tokenizer` says; else the added token with
-/// a usual name, if there is one. BOS likewise. Throws a user error when the config names a token that does
-/// not exist, and when several added tokens could be EOS.
+/// EOS is the first of these that is there: `eos`, what the config in the folder of `tokenizer` says, and the
+/// added token with a usual name. BOS is found in the same way. Throws a user error if the config names a
+/// token that does not exist, or if several added tokens could be EOS.
 [[nodiscard]] DocumentEnds find_document_ends(const std::filesystem::path& tokenizer, std::string_view eos,
                                               const Vocabulary& vocabulary,
                                               const std::vector<AddedToken>& added);

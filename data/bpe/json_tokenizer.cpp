@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr std::size_t kMaxCachedWords = std::size_t{1} << 18;
-constexpr std::size_t kMaxCachedBytes = 128;  // longer words hardly come twice
+constexpr std::size_t kMaxCachedBytes = 128;  // longer words rarely occur twice
 
 struct HashText {
   using is_transparent = void;
@@ -35,7 +35,7 @@ bool is_normal_form(const std::string& type) {
   return type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD";
 }
 
-// Sequences of nothing are nothing, however deep.
+// An empty Sequence does nothing, even if Sequences are nested.
 void require_no_normalizer(const JsonField& field) {
   const JsonField kind = field.at("type");
   const std::string type = kind.text();
@@ -80,7 +80,7 @@ AddedTokens added_tokens_of(const JsonField& file) {
 }
 
 [[noreturn]] void refuse(std::string_view text, const PatternGaveUp& pattern) {
-  // Text that had a space put before it lies elsewhere.
+  // A text to which a space was added is in another buffer.
   const bool inside = std::greater_equal<>()(pattern.from, text.data()) &&
                       std::less<>()(pattern.from, text.data() + text.size());
   const std::string line =

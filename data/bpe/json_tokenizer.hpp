@@ -1,5 +1,5 @@
-// Byte-level BPE as a tokenizer.json describes it (GPT-2, DeepSeek-V2 and V3, Llama 3): the same ids as the
-// tokenizers library gives without special tokens added. Files of other kinds, and settings that are not
+// Byte-level BPE as a tokenizer.json describes it (GPT-2, DeepSeek-V2 and V3, Llama 3). It gives the ids of
+// the tokenizers library without special tokens added. Files of other kinds, and settings that are not
 // understood, are refused by the name of their field.
 #pragma once
 #include <filesystem>
@@ -10,9 +10,9 @@
 
 namespace granule {
 
-/// `eos` names the token that ends a document; empty: what tokenizer_config.json beside the file says, else
-/// the one added token with a usual name. Throws a user error for a file that is not read, or an EOS that is
-/// not in it or could be several.
+/// `eos` names the token that ends a document. If it is empty, tokenizer_config.json in the same folder
+/// decides, and without it the only added token with a usual name. Throws a user error if the file is not
+/// understood, and if the EOS is not in it or could be several tokens.
 [[nodiscard]] std::unique_ptr<Tokenizer> open_json_tokenizer(const std::filesystem::path& path,
                                                              std::string_view eos);
 

@@ -12,15 +12,15 @@ std::uint64_t key_of(std::int32_t left, std::int32_t right) {
   return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
 }
 
-// A token of the word under construction, linked to its neighbours.
+// A token of the word that is being built, linked to its neighbours.
 struct Symbol {
   std::int32_t id = 0;
   std::int64_t previous = -1;
   std::int64_t next = -1;
-  bool swallowed = false;  // by the one before it
+  bool swallowed = false;  // it was merged into the one before it
 };
 
-// A merge of the symbol at `place` with its next, as it was possible when it was found.
+// A merge of the symbol at `place` with the next one, as it was when it was found.
 struct Candidate {
   std::int32_t rank = 0;
   std::int64_t place = 0;
@@ -56,7 +56,7 @@ void Merges::apply(std::span<const std::int32_t> symbols, std::vector<std::int32
   while (!candidates.empty()) {
     const Candidate best = candidates.top();
     candidates.pop();
-    // One of the two may have been merged otherwise since.
+    // One of the two may have been merged with another one since then.
     if (at(best.place).swallowed) continue;
     const auto merge = find(best.place);
     if (merge == merges_.end() || merge->second.merged != best.merged) continue;

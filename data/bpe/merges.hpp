@@ -9,11 +9,11 @@ namespace granule {
 
 class Merges {
  public:
-  /// Lower ranks go first. A pair that comes again takes the later rank.
+  /// Lower ranks are merged first. If a pair comes again, it takes the later rank.
   void add(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged);
 
-  /// The tokens of one word, whose bytes are the tokens `symbols`: the pair of lowest rank is merged, of
-  /// equal ones the leftmost, until none is left. Takes O(n log n) for n symbols.
+  /// The tokens of one word, whose bytes are the tokens `symbols`. The pair with the lowest rank is merged,
+  /// and of equal ones the leftmost, until none is left. It takes O(n log n) for n symbols.
   void apply(std::span<const std::int32_t> symbols, std::vector<std::int32_t>& tokens) const;
 
  private:

@@ -18,15 +18,16 @@ bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// Where case is ignored, Oniguruma also takes two letters for one character that has them as its capital or
-// small form: ss for ß, st for ﬆ, ff for ﬀ. PCRE2 folds single characters alone, so what could be such a pair
-// is refused, and so is whatever stands for characters outside of ASCII.
+// If case is ignored, Oniguruma also takes ss for ß, st for ﬆ and ff for ﬀ. These are two letters for one
+// character whose capital or small form they are. PCRE2 folds single characters alone. So an expression that
+// could match such a pair is refused, and so is any character outside ASCII.
 class FoldedText {
  public:
-  /// What may mean something else there, once `c` follows in the expression; empty: nothing.
+  /// What Oniguruma may read differently once `c` follows in the expression; empty if nothing.
   [[nodiscard]] std::string_view add(char c) {
     if (static_cast<unsigned char>(c) >= 0x80) return "a character outside of ASCII where case is ignored";
-    if (std::string_view("?:()").find(c) != std::string_view::npos) return {};  // what is beside stays so
+    // The letters on both sides are still neighbours.
+    if (std::string_view("?:()").find(c) != std::string_view::npos) return {};
     const bool repeated = std::string_view("*+{").find(c) != std::string_view::npos;
     const char before = std::exchange(last_, is_letter(c) ? static_cast<char>(c | 0x20) : '\0');
     if (repeated && (before == 's' || before == 'f')) return "ss or ff where case is ignored";
@@ -35,11 +36,11 @@ class FoldedText {
     }
     return {};
   }
-  /// Something else than a character follows.
+  /// Call it when something follows that is not a character.
   void interrupt() { last_ = '\0'; }
 
  private:
-  char last_ = '\0';  // the letter before, as a small one
+  char last_ = '\0';  // the previous letter, as a small letter
 };
 
 // Rewrites one expression from left to right.
@@ -86,7 +87,7 @@ class Translator {
 
   void open_class() {
     if (folds_ && rest_.size() > 2 && is_letter(rest_[1]) && rest_[2] == ']')
-      refuse("brackets of one letter where case is ignored");  // which is that letter there
+      refuse("brackets of one letter where case is ignored");  // for Oniguruma it is the letter itself
     in_class_ = true;
     text_.interrupt();
     copy(rest_.starts_with("[^") ? 2 : 1);
@@ -98,7 +99,7 @@ class Translator {
     if (c == '[') return open_class();
     if (rest_.starts_with("(?")) return group();
     if (rest_.starts_with("(*")) refuse("(*");
-    // There a repetition of the repetition, here one that never gives back.
+    // For Oniguruma }+ repeats the repetition, and for PCRE2 it makes a repetition that never gives back.
     if (rest_.starts_with("}+")) refuse("}+");
     if (rest_.starts_with("{,")) refuse("{,");
     if (folds_) fold(c);
@@ -112,7 +113,7 @@ class Translator {
     folds_ = folds;
   }
   void close_group() {
-    if (groups_.empty()) return;  // malformed, which compiling it will say
+    if (groups_.empty()) return;  // malformed; the compiler will say so
     folds_ = groups_.back();
     groups_.pop_back();
     if (!folds_) text_.interrupt();
@@ -128,12 +129,12 @@ class Translator {
   }
 
   void escape() {
-    if (rest_.size() < 2) return copy(1);  // malformed, which compiling it will say
+    if (rest_.size() < 2) return copy(1);  // malformed; the compiler will say so
     const char c = rest_[1];
     if (folds_) folded_escape(c);
     switch (c) {
       case 's':
-        return replace(2, "\\p{White_Space}");  // its own \s has U+180E as well
+        return replace(2, "\\p{White_Space}");  // PCRE2's own \s also has U+180E
       case 'S':
         return replace(2, "\\P{White_Space}");
       case 'v':
@@ -157,14 +158,14 @@ class Translator {
     copy(2);
   }
 
-  // Classes of characters would hold ß and its like; alone, \S and \D are not folded.
+  // Classes of characters would include ß and similar characters. Outside brackets, \S and \D are not folded.
   void folded_escape(char c) {
     if (std::string_view("pPuxX").find(c) != std::string_view::npos || (in_class_ && (c == 'S' || c == 'D')))
       refuse(fmt::format("{} where case is ignored", rest_.substr(0, 2)));
     text_.interrupt();
   }
 
-  // \x{1F40B}, or \x41; from 80 on the short form is a byte there, not a character.
+  // \x{1F40B}, or \x41. For Oniguruma the short form is a byte from 80 on, and not a character.
   void code_point_in_hex() {
     if (rest_.starts_with("\\x{")) return copy(3);
     const std::string_view digits = rest_.substr(2, 2);
@@ -179,7 +180,8 @@ class Translator {
     replace(6, fmt::format("\\x{{{}}}", digits));
   }
 
-  // A script is the characters' own script there; PCRE2 takes the name alone for the scripts they occur in.
+  // For Oniguruma a script's name means the characters' own script. For PCRE2 the bare name means the scripts
+  // that they occur in.
   void property() {
     const std::size_t close = rest_.find('}');
     if (!rest_.substr(2).starts_with('{') || close == std::string_view::npos) return copy(2);
@@ -197,9 +199,9 @@ class Translator {
   const JsonField& field_;
   std::string out_;
   bool in_class_ = false;
-  bool folds_ = false;  // inside of (?i:
+  bool folds_ = false;  // inside (?i:
   FoldedText text_;
-  std::vector<bool> groups_;  // for each that is open, whether folds_ was set outside of it
+  std::vector<bool> groups_;  // for each open group, whether folds_ was set outside it
 };
 
 }  // namespace

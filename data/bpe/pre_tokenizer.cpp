@@ -11,7 +11,7 @@
 namespace granule {
 namespace {
 
-// What ByteLevel itself cuts at, from GPT-2 on.
+// What ByteLevel itself cuts at, since GPT-2.
 constexpr std::string_view kByteLevelPattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
@@ -71,7 +71,7 @@ void PreTokenizer::read_byte_level(const JsonField& field) {
   byte_level_ = true;
   adds_space_ = field.at("add_prefix_space").flag();
   space_before_ = stages_.size();
-  // Files from before there was the key mean true.
+  // Files from before this key existed mean true.
   if (!field.has("use_regex") || field.at("use_regex").flag())
     stages_.push_back({{kByteLevelPattern, SplitPattern::Kind::regex, field}});
 }
@@ -105,7 +105,7 @@ void PreTokenizer::find_parts(Stage& stage, std::string_view text) {
 }
 
 void PreTokenizer::arrange(SplitBehavior behavior, std::vector<Part>& parts) {
-  // Of matches side by side only the first joins its neighbour, seen from that neighbour's side.
+  // Of adjacent matches only the first one, as seen from the neighbour, joins the neighbour.
   const auto join = [&](auto joins) {
     std::vector<Part> joined;
     bool previous = false;

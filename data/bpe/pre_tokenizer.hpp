@@ -1,4 +1,4 @@
-// The pre-tokenizer of a tokenizer.json: cuts text into the words inside of which merges happen.
+// The pre-tokenizer of a tokenizer.json. It cuts text into words, and merges happen only within words.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -12,7 +12,7 @@
 
 namespace granule {
 
-/// What becomes of the matches of a pattern; the names are those in the file.
+/// What becomes of the matches of a pattern. The names are those in the file.
 enum class SplitBehavior : std::uint8_t {
   isolated,
   removed,
@@ -21,17 +21,17 @@ enum class SplitBehavior : std::uint8_t {
   contiguous
 };
 
-/// ByteLevel, alone or at the end of a Sequence of Split and Digits. Keeps buffers: not for several threads
-/// at once.
+/// ByteLevel, alone or at the end of a Sequence of Split and Digits. It keeps buffers, so only one thread may
+/// use it.
 class PreTokenizer {
  public:
-  /// Throws a user error that names the field for any other kind and for settings it does not know.
+  /// Throws a user error that names the field for any other kind, and for settings that it does not know.
   explicit PreTokenizer(const JsonField& field);
 
   using TakeWord = std::function<void(std::string_view)>;
-  /// Calls `take` for each word of valid UTF-8 text, in order. A word lives until `take` returns.
+  /// Calls `take` for each word of valid UTF-8 text, in order. A word is valid until `take` returns.
   void split(std::string_view text, const TakeWord& take) { split_from(0, text, take); }
-  /// Whether ByteLevel puts a space before text that does not begin with one.
+  /// Whether ByteLevel adds a space before text that does not begin with one.
   [[nodiscard]] bool adds_space() const { return adds_space_; }
 
  private:
@@ -54,9 +54,9 @@ class PreTokenizer {
   static void arrange(SplitBehavior behavior, std::vector<Part>& parts);
 
   std::vector<Stage> stages_;
-  bool byte_level_ = false;  // has been read
+  bool byte_level_ = false;  // ByteLevel has been read
   bool adds_space_ = false;
-  std::size_t space_before_ = 0;  // the stage that sees the added space first
+  std::size_t space_before_ = 0;  // the first stage that sees the added space
 };
 
 }  // namespace granule

@@ -44,7 +44,7 @@ Compiled compile(std::string_view pattern, std::uint32_t options) {
   return result;
 }
 
-// In Ruby's syntax ^ and $ always are the ends of lines.
+// In Ruby's syntax ^ and $ are always the ends of lines.
 constexpr std::uint32_t kRegexOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
 
 }  // namespace
@@ -65,7 +65,7 @@ SplitPattern::SplitPattern(std::string_view pattern, Kind kind, const JsonField&
   std::uint32_t matches_nothing = 0;
   pcre2_pattern_info(machine_->code.get(), PCRE2_INFO_MATCHEMPTY, &matches_nothing);
   if (matches_nothing != 0) field.refuse("can match the empty string, which splits nothing");
-  // Where there is no JIT compiler pcre2_match interprets, with the same result.
+  // Without a JIT compiler pcre2_match interprets, with the same result.
   pcre2_jit_compile(machine_->code.get(), PCRE2_JIT_COMPLETE);
   machine_->data.reset(pcre2_match_data_create(1, nullptr));
   machine_->context.reset(pcre2_match_context_create(nullptr));

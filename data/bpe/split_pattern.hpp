@@ -1,6 +1,6 @@
-// A pattern of a tokenizer.json, found in text. The reference library reads regular expressions as Oniguruma
-// does, in its Ruby syntax; PCRE2 runs them here. Where the two differ the expression is rewritten, and what
-// cannot be is refused, so that a pattern that is accepted matches the same text.
+// Finds a pattern of a tokenizer.json in text. The reference library reads regular expressions as Oniguruma
+// does, in its Ruby syntax, and PCRE2 runs them here. If the two differ, the expression is rewritten or
+// refused. So an accepted pattern matches the same text.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,14 +13,14 @@
 
 namespace granule {
 
-/// A pattern did not come to an end on a text within PCRE2's limits.
+/// A pattern did not finish on a text within PCRE2's limits.
 struct PatternGaveUp {
-  std::string message;         ///< PCRE2's
-  const char* from = nullptr;  ///< where in the text it began to look
-  std::size_t bytes = 0;       ///< of the text
+  std::string message;         ///< the message of PCRE2
+  const char* from = nullptr;  ///< where in the text the search began
+  std::size_t bytes = 0;       ///< length of the text
 };
 
-/// Uses memory of its own to match: not for several threads at once.
+/// It has its own memory for matching, so only one thread may use it.
 class SplitPattern {
  public:
   enum class Kind : std::uint8_t { regex, literal };
@@ -29,14 +29,14 @@ class SplitPattern {
     std::size_t end = 0;
   };
 
-  /// `field` is what errors name: a pattern that is malformed, matches the empty string, or is not understood
-  /// here as it is there.
+  /// Errors name `field`. A pattern is refused if it is malformed, matches the empty string, or cannot be
+  /// understood as the reference library does.
   SplitPattern(std::string_view pattern, Kind kind, const JsonField& field);
   ~SplitPattern();
   SplitPattern(SplitPattern&&) noexcept;
   SplitPattern& operator=(SplitPattern&&) noexcept;
 
-  /// The first match that begins at `from` or behind it; never empty. `text` is valid UTF-8. Throws
+  /// The first match that begins at `from` or after it. It is never empty. `text` must be valid UTF-8. Throws
   /// PatternGaveUp.
   [[nodiscard]] std::optional<Match> find(std::string_view text, std::size_t from);
 
@@ -45,10 +45,10 @@ class SplitPattern {
   std::unique_ptr<Machine> machine_;
 };
 
-/// Whether PCRE2 can compile it.
+/// Whether PCRE2 can compile the pattern.
 [[nodiscard]] bool is_pcre2(const std::string& pattern);
 
-/// The expression as PCRE2 has to be given it. See SplitPattern.
+/// The expression in the form that PCRE2 needs. See SplitPattern.
 [[nodiscard]] std::string pcre2_from_oniguruma(std::string_view pattern, const JsonField& field);
 
 }  // namespace granule

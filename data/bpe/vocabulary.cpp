@@ -35,7 +35,7 @@ Vocabulary::Vocabulary(const JsonField& file, const std::vector<AddedToken>& add
 }
 
 void Vocabulary::require_bpe(const JsonField& model) {
-  // Files from before the key was written are known by their merges.
+  // Files from before this key existed are recognised by their merges.
   const std::string type = model.has("type") ? model.at("type").text() : "BPE";
   if (type != "BPE") model.at("type").refuse(fmt::format("is {}, only BPE is read", type));
   refuse_unless_empty(model, "continuing_subword_prefix");
@@ -117,8 +117,8 @@ void Vocabulary::read_merges(const JsonField& merges) {
   }
 }
 
-// An added token that the model does not have takes the next free id there, whatever the file says: as many
-// as the model has tokens, or one more than the largest id of an added token before it.
+// The library gives an added token that the model does not have the next free id, whatever the file says.
+// That is the number of the model's tokens, or one more than the largest id of an added token before it.
 void Vocabulary::read_added(const JsonField& file, const std::vector<AddedToken>& added) {
   const auto size = static_cast<std::int32_t>(ids_.size());
   std::int32_t next = size;

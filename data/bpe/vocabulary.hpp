@@ -1,4 +1,5 @@
-// The model of a tokenizer.json: every token with its id, and the merges. Words to ids, without a memory.
+// The model of a tokenizer.json: every token with its id, and the merges. It turns words into ids and
+// remembers none.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -16,21 +17,21 @@ namespace granule {
 
 class Vocabulary {
  public:
-  /// `file` is the whole file, `added` what its added_tokens hold. Throws a user error for a model that is
-  /// not byte-level BPE, merges that name no tokens, a byte without a token, and added tokens that contradict
-  /// the model or whose ids are not those that the reference library would give them.
+  /// `file` is the whole file, and `added` is what its added_tokens contain. Throws a user error for a model
+  /// that is not byte-level BPE, merges that name no tokens, and a byte without a token. Added tokens must
+  /// not contradict the model, and their ids must be those of the reference library.
   Vocabulary(const JsonField& file, const std::vector<AddedToken>& added);
 
   /// 1 + the largest id.
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(tokens_.size()); }
-  /// As the file spells it; empty for an id that it leaves out.
+  /// The token as the file spells it. Empty for an id that the file does not have.
   [[nodiscard]] const std::string& token(std::int32_t id) const {
     return tokens_.at(static_cast<std::size_t>(id));
   }
-  /// A token of the model or an added one.
+  /// Finds a token of the model or an added one.
   [[nodiscard]] std::optional<std::int32_t> find(std::string_view token) const;
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const { return unknown_id_; }
-  /// Appends the tokens of one word, any bytes.
+  /// Appends the tokens of one word, which may have any bytes.
   void encode_word(std::string_view word, std::vector<std::int32_t>& ids);
 
  private:
@@ -51,13 +52,13 @@ class Vocabulary {
   using Ids = std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>>;
 
   std::vector<std::string> tokens_;
-  Ids ids_;        // of the model
+  Ids ids_;        // of the model's tokens
   Ids added_ids_;  // of added tokens that the model does not have
   std::array<std::int32_t, 256> byte_ids_{};
   Merges merges_;
   bool whole_words_first_ = false;  // ignore_merges
   std::optional<std::int32_t> unknown_id_;
-  std::vector<std::int32_t> symbols_;  // of the word at hand
+  std::vector<std::int32_t> symbols_;  // of the current word
 };
 
 }  // namespace granule

@@ -42,7 +42,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = disk_->write(fd_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written == 0) errno = EIO;  // a regular file never takes nothing; looping on it would not end
+    if (written == 0) errno = EIO;  // a regular file never takes nothing, so looping here would not end
     if (written <= 0) throw_errno("write the file", path_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
@@ -53,7 +53,7 @@ WrittenFile AtomicFile::commit() {
   do result = disk_->fsync(fd_);
   while (result != 0 && errno == EINTR);
   if (result != 0) throw_errno("make the file durable", path_);
-  // An interrupted close has closed the file all the same, and its data are already durable.
+  // An interrupted close has closed the file, and its data are already durable.
   if (disk_->close(std::exchange(fd_, -1)) != 0 && errno != EINTR) throw_errno("close the file", path_);
   if (disk_->rename(part_.c_str(), path_.c_str()) != 0)
     throw_errno("rename the new file to its place", path_);

@@ -1,5 +1,5 @@
-// Files that appear whole or not at all: written beside their place, synced, renamed into it, and the
-// directory synced.
+// Files that appear whole or not at all. They are written under another name, synced and renamed into their
+// place, and the directory is synced.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,16 +13,16 @@
 
 namespace granule {
 
-/// What was written, known from memory and not read back.
+/// What was written. It is known from memory and not read back.
 struct WrittenFile {
-  std::string name;  ///< without its directory
+  std::string name;  ///< without the directory
   std::int64_t size = 0;
   std::string xxh3;
 };
 
-/// A file under construction as `<path>.part-<random>`. Without commit() nothing of it remains.
-/// Every failure throws io_error with the path and the cause; after one, only destruction makes sense: a
-/// failed fsync may have dropped the data it could not write, so it is never repeated.
+/// A file under construction as `<path>.part-<random>`. Without commit() nothing of it remains. Every failure
+/// throws io_error with the path and the cause, and after it the object can only be destroyed. A failed fsync
+/// may have dropped the data that it could not write, so it is never repeated.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path, Disk& disk = Disk::system());
@@ -31,7 +31,7 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(std::span<const std::byte> bytes);
-  /// Replaces what is at the path, if anything. Called once.
+  /// Replaces what is at the path, if anything. Call it once.
   WrittenFile commit();
 
  private:
@@ -44,10 +44,10 @@ class AtomicFile {
 };
 
 WrittenFile write_file(const std::filesystem::path& path, std::string_view text, Disk& disk = Disk::system());
-/// Throws a user error when `from` cannot be read.
+/// Throws a user error if `from` cannot be read.
 WrittenFile copy_durably(const std::filesystem::path& from, const std::filesystem::path& to,
                          Disk& disk = Disk::system());
-/// True of a name that an AtomicFile uses before commit: a leftover when nobody is writing.
+/// Whether an AtomicFile uses such a name before commit. If nobody is writing, it is a leftover.
 [[nodiscard]] bool is_unfinished(std::string_view name);
 
 }  // namespace granule

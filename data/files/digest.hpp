@@ -11,7 +11,7 @@ struct XXH3_state_s;
 
 namespace granule {
 
-/// Lower-case hexadecimal SHA-256 of a whole file. Throws a user error when it cannot be read.
+/// Lower-case hexadecimal SHA-256 of a whole file. Throws a user error if it cannot be read.
 [[nodiscard]] std::string sha256_of_file(const std::filesystem::path& path);
 [[nodiscard]] std::string sha256_of(std::span<const std::byte> bytes);
 /// 16 lower-case hexadecimal digits.
@@ -23,7 +23,7 @@ class Xxh3 {
  public:
   Xxh3();
   void add(std::span<const std::byte> bytes);
-  [[nodiscard]] std::string finish() const;  ///< as xxh3_of; more may be added afterwards
+  [[nodiscard]] std::string finish() const;  ///< as xxh3_of; more bytes may follow
 
  private:
   struct Free {

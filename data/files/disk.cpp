@@ -76,7 +76,7 @@ void sync_directory(const fs::path& directory, Disk& disk) {
     result = disk.fsync(fd);
   } while (result != 0 && errno == EINTR);
   const int error = errno;
-  // Some file systems have no such call for directories, and answer in one of these ways.
+  // Some file systems cannot sync a directory, and answer with one of these errors.
   const bool failed = result != 0 && error != EINVAL && error != EBADF && error != EOPNOTSUPP;
   const bool closed = disk.close(fd) == 0 || errno == EINTR;
   if (failed) errno = error;
@@ -96,7 +96,7 @@ void make_directory(const fs::path& directory, Disk& disk) {
 
 namespace {
 
-/// Removes a tree as far as it can be, and keeps the first failure.
+/// Removes as much of a tree as possible, and keeps the first failure.
 class Removal {
  public:
   explicit Removal(Disk& disk) : disk_(&disk) {}
@@ -151,7 +151,7 @@ void remove_tree(const fs::path& tree, const fs::path& first, Disk& disk) {
 void try_remove_tree(const fs::path& tree, Disk& disk) noexcept {
   try {
     remove_tree(tree, {}, disk);
-  } catch (const std::exception&) {  // what is left behind is swept at the next start
+  } catch (const std::exception&) {  // what is left is removed at the next start
   }
 }
 

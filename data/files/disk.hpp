@@ -1,5 +1,5 @@
-// The system calls that change what is on a disk, gathered so that a test can make each of them fail; and the
-// same calls checked: they throw io_error (exit 74) that names the path and the cause.
+// The system calls that change what is on a disk, in one class so that a test can make each of them fail. The
+// functions below check these calls and throw io_error (exit code 74) with the path and the cause.
 #pragma once
 #include <cstddef>
 #include <filesystem>
@@ -10,7 +10,7 @@
 
 namespace granule {
 
-/// Every call behaves as its namesake in section 2 of the manual: -1 and errno on failure.
+/// Every call behaves as the one of the same name in section 2 of the manual: -1 and errno on failure.
 class Disk {
  public:
   virtual ~Disk() = default;
@@ -31,20 +31,20 @@ class Disk {
 
 /// The directory a path is in, "." for a bare name.
 [[nodiscard]] std::filesystem::path parent_of(const std::filesystem::path& path);
-/// Makes the entries of a directory durable, where the file system lets a program do that.
+/// Makes the entries of a directory durable, if the file system can do that.
 void sync_directory(const std::filesystem::path& directory, Disk& disk);
-/// Renames within one file system and makes that durable. A directory replaces an empty one, nothing else.
+/// Renames within one file system and makes that durable. A directory may replace an empty one and nothing
+/// else.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to, Disk& disk);
-/// Its parent must exist.
+/// The parent of the directory must exist.
 void make_directory(const std::filesystem::path& directory, Disk& disk);
-/// `first` is the entry of `tree` to be removed before all others. Symbolic links are removed, not followed.
-/// What can be removed is, before the first failure is thrown.
+/// Removes `first`, an entry of `tree`, before all others. Symbolic links are removed, not followed.
+/// Everything that can be removed is, before the first failure is thrown.
 void remove_tree(const std::filesystem::path& tree, const std::filesystem::path& first, Disk& disk);
-/// As remove_tree, for clean-up after a failure that is already being reported: its own failures are of no
-/// interest.
+/// The same for clean-up after a failure that is already being reported. Its own failures are ignored.
 void try_remove_tree(const std::filesystem::path& tree, Disk& disk) noexcept;
 
-/// What to do about an errno of a write.
+/// What a user can do about an errno of a write.
 [[nodiscard]] std::string_view advice_for(int error);
 /// Throws io_error for the current errno: "cannot <action>: <cause> (<path>): <advice>".
 [[noreturn]] void throw_errno(std::string_view action, const std::filesystem::path& path);

@@ -1,4 +1,4 @@
-// Files as this project treats them: inputs are regular files, outputs appear whole or not at all.
+// How this project treats files: inputs are regular files, and outputs appear whole or not at all.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,13 +11,13 @@
 
 namespace granule {
 
-/// Throws a user error unless `path` is an existing regular file: a FIFO would block, a directory read as
-/// empty.
+/// Throws a user error unless `path` is an existing regular file. A FIFO would block, and a directory would
+/// read as empty.
 void require_regular_file(const std::filesystem::path& path);
-/// The same, and how many bytes it has.
+/// The same, and returns how many bytes the file has.
 [[nodiscard]] std::int64_t size_of_regular_file(const std::filesystem::path& path);
 
-/// The whole file. Throws a user error when it cannot be read or is longer than `limit` bytes.
+/// The whole file. Throws a user error if it cannot be read or is longer than `limit` bytes.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path,
                                     std::int64_t limit = std::int64_t{1} << 40);
 
@@ -25,17 +25,17 @@ void sync_file(const std::filesystem::path& path);  ///< fsync, of a file or a d
 /// Renames `from` to `to`, on the same file system, and syncs the directory.
 void publish_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// A file that is read a piece at a time, in any order: unlike mapped pages, nothing of it counts as memory.
+/// A file that is read in pieces, in any order. Unlike mapped pages, nothing of it counts as memory.
 class PieceReader {
  public:
-  /// Throws a user error when the file cannot be read.
+  /// Throws a user error if the file cannot be read.
   explicit PieceReader(const std::filesystem::path& path);
   ~PieceReader();
   PieceReader(const PieceReader&) = delete;
   PieceReader& operator=(const PieceReader&) = delete;
 
   [[nodiscard]] std::int64_t size() const { return size_; }
-  /// Bytes [begin, begin + out.size()); throws a user error when the file has become shorter.
+  /// Bytes [begin, begin + out.size()). Throws a user error if the file has become shorter.
   void read(std::int64_t begin, std::span<std::byte> out) const;
 
  private:

@@ -1,4 +1,4 @@
-// A value of a JSON file together with its place, so that whatever is wrong with it is refused by name.
+// A value of a JSON file together with its place, so that an error can name it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -9,13 +9,14 @@
 
 namespace granule {
 
-/// Refers to the value, which must outlive it. All errors are user errors.
+/// It refers to the value, which must outlive it. All errors are user errors.
 class JsonField {
  public:
-  /// The whole file. `advice` ends every message.
+  /// The value of the whole file. `advice` ends every message.
   JsonField(const nlohmann::json& value, std::string file, std::string advice);
 
-  /// "<name> <problem> (<file>): <advice>"; the name is the place in the file, such as "shards[3].sha256".
+  /// Throws "<name> <problem> (<file>): <advice>". The name is the place in the file, such as
+  /// "shards[3].sha256".
   [[noreturn]] void refuse(std::string_view problem) const;
   [[nodiscard]] const nlohmann::json& json() const { return *value_; }
   [[nodiscard]] const std::string& file() const { return file_; }
@@ -24,10 +25,10 @@ class JsonField {
   /// Whether this is an object with a value other than null under the key.
   [[nodiscard]] bool has(const std::string& key) const;
   [[nodiscard]] JsonField at(const std::string& key) const;
-  [[nodiscard]] JsonField element(std::size_t index) const;  ///< of a list, which has it
+  [[nodiscard]] JsonField element(std::size_t index) const;  ///< of a list, which must have it
 
   [[nodiscard]] std::string text() const;
-  [[nodiscard]] std::int64_t count() const;  ///< an integer from 0 on
+  [[nodiscard]] std::int64_t count() const;  ///< an integer, at least 0
   [[nodiscard]] bool flag() const;
   [[nodiscard]] std::size_t list_size() const;
   void require_object() const;

@@ -19,12 +19,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Says that OUT.partial is ours to delete.
+// A file of this name says that we may delete OUT.partial.
 constexpr const char* kMarker = ".granule-partial";
 
-// Without a trailing slash, and with links to the directory followed, as it is renamed over.
+// The path without a trailing slash and with links to the directory followed, because a rename replaces it.
 fs::path resolved(const fs::path& out) {
-  require_path_fits(out, {.added = 16, .inside = 64});  // OUT.partial/train-00000.h5, written aside
+  // OUT.partial/train-00000.h5 under its temporary name.
+  require_path_fits(out, {.added = 16, .inside = 64});
   std::error_code error;
   fs::path path =
       fs::exists(out, error) ? fs::canonical(out, error) : fs::absolute(out, error).lexically_normal();
@@ -92,7 +93,7 @@ void OutputDirectory::clear() const {
     user_error("the directory is in the way and not ours", partial_.string(),
                "move it or choose another --out");
   }
-  // The marker last, so that an interruption leaves the rest marked.
+  // The marker is last, so that the rest stays marked if this is interrupted.
   if (marker != entries.end()) std::iter_swap(marker, entries.end() - 1);
   for (const fs::path& entry : entries) {
     if (!error) fs::remove_all(entry, error);

@@ -24,7 +24,7 @@ std::string this_process() {
   return fmt::format("host {}, process {}", host.data(), ::getpid());
 }
 
-/// What the owner wrote; it may be in the middle of it.
+/// What the owner wrote. It may be in the middle of writing.
 std::string owner_of(int fd) {
   std::array<char, 400> text{};
   const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
@@ -33,7 +33,7 @@ std::string owner_of(int fd) {
   return owner.empty() ? "an unknown process" : owner;
 }
 
-/// 0 when it is locked, else the errno of the last try.
+/// Returns 0 if it is locked, else the errno of the last try.
 int lock(int fd, std::chrono::milliseconds patience, Disk& disk) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (disk.flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -78,7 +78,7 @@ RunLock::RunLock(const std::filesystem::path& directory, std::chrono::millisecon
   }
 }
 
-// The file stays: removing it would let two jobs lock two files of one name.
+// The file stays. If it were removed, two jobs could lock two files of the same name.
 RunLock::~RunLock() {
   ::close(fd_);
 }
@@ -87,7 +87,7 @@ LockState lock_state(const std::filesystem::path& directory) {
   const int fd = ::open((directory / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return {.held = errno == ENOENT ? std::optional(false) : std::nullopt};
   LockState state{.owner = owner_of(fd)};
-  // A shared lock, for no longer than this: a job that starts meanwhile tries again.
+  // A shared lock, held only this briefly. A job that starts meanwhile tries again.
   const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
   if (free || errno == EWOULDBLOCK) state.held = !free;
   ::close(fd);

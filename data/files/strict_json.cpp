@@ -18,7 +18,7 @@ constexpr int kMaxDepth = 64;
 constexpr std::int64_t kMaxFile = std::int64_t{64} << 20;
 constexpr std::size_t kMaxShown = 100;
 
-/// Sees every parse event; keeps the keys of each object that is open.
+/// Gets every parse event and keeps the keys of each open object.
 class Watcher {
  public:
   explicit Watcher(std::string_view where) : where_(where) {}
@@ -43,7 +43,8 @@ class Watcher {
   std::vector<std::set<std::string>> keys_;
 };
 
-/// nlohmann's own text may quote megabytes of input and raw bytes: only the kind and the place are passed on.
+/// nlohmann's own text may quote megabytes of input and raw bytes. So only the kind and the place are passed
+/// on.
 [[noreturn]] void syntax_error(std::string_view text, std::size_t byte, std::string_view what,
                                std::string_view where) {
   const std::string_view before = text.substr(0, std::min(byte > 0 ? byte - 1 : 0, text.size()));
@@ -61,7 +62,7 @@ class Watcher {
 }  // namespace
 
 json parse_json(std::string_view text, std::string_view where) {
-  // nlohmann-json takes a NUL for the end of the input and would not look at what follows.
+  // nlohmann-json takes a NUL for the end of the input and would not look at the rest.
   if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos)
     syntax_error(text, nul + 1, "", where);
   Watcher watcher(where);

@@ -7,7 +7,7 @@ namespace {
 
 struct Lead {
   std::size_t length;
-  char32_t bits, smallest;  // smallest code point that needs this length
+  char32_t bits, smallest;  // smallest: the smallest code point that needs this length
 };
 
 Lead lead_of(unsigned char byte) {
@@ -44,8 +44,8 @@ Utf8Char utf8_char(std::string_view text, std::size_t at) {
     const bool valid = could_be_valid(code_point, lead.smallest);
     return {code_point, valid ? lead.length : 1, valid ? Utf8Status::complete : Utf8Status::invalid};
   }
-  // Cut off: valid so far only if some continuation makes it valid; the largest one decides but for
-  // surrogates.
+  // The text is cut off. It is valid so far only if some continuation makes it valid. The largest one
+  // decides, except for surrogates.
   const auto missing = static_cast<unsigned>(6 * (lead.length - i));
   const char32_t low = code_point << missing, high = low | ((char32_t{1} << missing) - 1);
   const bool hopeless = high < lead.smallest || low > 0x10FFFF || (low >= 0xD800 && high <= 0xDFFF);

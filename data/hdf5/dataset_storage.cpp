@@ -34,10 +34,10 @@ unsigned long file_number(hid_t object) {
              path.string(), "put the file that it leads to back in its place");
 }
 
-/// One file of external storage, which is raw bytes.
+/// One file of external storage, which has raw bytes.
 struct RawFile {
   fs::path path;
-  std::uint64_t offset = 0, size = 0;  // of the dataset's bytes in it
+  std::uint64_t offset = 0, size = 0;  // where the dataset's bytes are in it
 };
 
 std::vector<RawFile> raw_files(hid_t creation, const fs::path& prefix) {
@@ -53,7 +53,7 @@ std::vector<RawFile> raw_files(hid_t creation, const fs::path& prefix) {
   return files;
 }
 
-/// Which folder HDF5 looks in for raw files whose names are relative. Empty: the working directory.
+/// The folder in which HDF5 looks for raw files with relative names. Empty means the working directory.
 fs::path raw_prefix_of(hid_t dataset) {
   const Handle access(H5Dget_access_plist(dataset), H5Pclose);
   std::array<char, 4096> prefix{};
@@ -61,7 +61,7 @@ fs::path raw_prefix_of(hid_t dataset) {
   return prefix.data();
 }
 
-/// HDF5 looks for raw files in the working directory unless told otherwise; here they may lie beside the
+/// By default HDF5 looks for raw files in the working directory. Here they may also be in the folder of the
 /// file.
 hid_t open_beside_raw_files(hid_t file, const std::string& name, const fs::path& path) {
   const Handle access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose), linked(reading_without_locks(), H5Pclose);

@@ -1,5 +1,5 @@
-// Where HDF5 has put the elements of a dataset, and whether all of them are there. Private to data/hdf5; all
-// functions are called within a Session.
+// Where HDF5 has put the elements of a dataset, and whether all of them are there. Only data/hdf5 uses this
+// file, and all functions are called within a Session.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -11,10 +11,10 @@
 
 namespace granule::hdf5 {
 
-/// A dataset that was found by its name, and the properties it was created with.
+/// A dataset that was found by its name, and the properties with which it was created.
 class Dataset {
  public:
-  /// `path` is that of `file`, and names it in errors. Throws a user error when the name leads to no dataset.
+  /// `path` is the path of `file`, and errors name it. Throws a user error if the name leads to no dataset.
   Dataset(hid_t file, const std::string& name, const std::filesystem::path& path);
 
   [[nodiscard]] hid_t get() const { return dataset_.get(); }
@@ -22,7 +22,7 @@ class Dataset {
   [[nodiscard]] std::string label() const { return name_.starts_with('/') ? name_ : "/" + name_; }
   [[nodiscard]] std::string where() const { return path_.string(); }
   [[nodiscard]] H5D_layout_t layout() const { return H5Pget_layout(creation()); }
-  /// The file that holds it: another one than that of `file`, where an external link led there.
+  /// The file that has the dataset. It is not `file` if an external link led elsewhere.
   [[nodiscard]] std::filesystem::path owner() const;
   [[nodiscard]] bool in_this_file() const { return in_this_file_; }
   /// Extents along all dimensions.
@@ -37,15 +37,15 @@ class Dataset {
   bool in_this_file_ = false;
 };
 
-/// Byte offset in the file of a contiguous dataset of the file's own; absent for any other.
+/// Byte offset of a contiguous dataset whose data are in the file itself. Absent for any other.
 [[nodiscard]] std::optional<std::int64_t> contiguous_offset(const Dataset& dataset);
 
-/// optional: those that chunks may have been stored without, which only reading tells.
+/// optional: filters that chunks may have been stored without, which only reading tells.
 enum class Filters : std::uint8_t { required, optional };
-/// Throws a user error that names a filter of the dataset which this machine does not have.
+/// Throws a user error that names a filter of the dataset if this machine does not have it.
 void require_filters(const Dataset& dataset, Filters which);
 
-/// Throws a user error when elements are not stored. What a virtual dataset is made of is not looked at.
+/// Throws a user error if elements are not stored. It does not look at the sources of a virtual dataset.
 void require_elements(const Dataset& dataset);
 
 }  // namespace granule::hdf5

@@ -17,8 +17,8 @@ herr_t keep_innermost(unsigned depth, const H5E_error2_t* entry, void* out) {
   return 0;
 }
 
-/// Of "file write failed: time = …, errno = 28, error message = 'No space left on device', buf = …", which
-/// has several lines, what a user can use.
+/// A text such as "file write failed: time = …, errno = 28, error message = 'No space left on device', buf =
+/// …" has several lines. This keeps what a user can use.
 std::string without_internals(std::string text) {
   constexpr std::string_view kBefore = "error message = '";
   const auto begin = text.find(kBefore);
@@ -34,7 +34,7 @@ std::string without_internals(std::string text) {
 }  // namespace
 
 Session::Session() : lock_(library_mutex()) {
-  // After a failed close, HDF5's own exit handler dereferences what is left of the file and crashes.
+  // After a failed close, HDF5's own exit handler would use what is left of the file and crash.
   [[maybe_unused]] static const herr_t once = H5dont_atexit();
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }

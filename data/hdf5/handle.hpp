@@ -1,4 +1,5 @@
-// Private to data/hdf5: identifiers that close themselves, the library lock, and errors from HDF5's stack.
+// Identifiers that close themselves, the lock of the library, and errors from HDF5's stack. Only data/hdf5
+// uses this file.
 #pragma once
 #include <mutex>
 #include <string>
@@ -7,8 +8,8 @@
 
 namespace granule::hdf5 {
 
-/// Held around every HDF5 call: the library has global state and is not always built thread-safe.
-/// Also keeps HDF5 from printing its error stack (a setting of the calling thread).
+/// It is held during every HDF5 call, because the library has global state and is not always built
+/// thread-safe. It also keeps HDF5 from printing its error stack, which is a setting of the calling thread.
 class Session {
  public:
   Session();
@@ -18,7 +19,7 @@ class Session {
 };
 
 /// An HDF5 identifier and the function that closes it. Closing what was only read cannot lose anything, so
-/// the destructor ignores the result; writers call close() and check.
+/// the destructor ignores the result. Writers call close() and check it.
 class Handle {
  public:
   using Close = herr_t (*)(hid_t);
@@ -35,8 +36,8 @@ class Handle {
   Close close_;
 };
 
-/// The innermost description on HDF5's error stack, in one line and without the library's internals, for
-/// instance "truncated file" or "file write failed: No space left on device".
+/// The innermost description on HDF5's error stack, in one line and without the library's internals. Examples
+/// are "truncated file" and "file write failed: No space left on device".
 [[nodiscard]] std::string last_error();
 
 }  // namespace granule::hdf5

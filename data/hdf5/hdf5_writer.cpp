@@ -46,7 +46,7 @@ std::string cannot_write(const std::string& name) {
   return fmt::format("cannot write dataset /{}", name);
 }
 
-// Without times the same content is the same file, and has the same digest.
+// Without times, the same content gives the same file with the same digest.
 bool is_timeless(const Handle& creation) {
   return creation.valid() && H5Pset_obj_track_times(creation.get(), false) >= 0;
 }
@@ -59,8 +59,8 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : path_(path), tempora
     user_error("the file already exists", path.string(), "choose another name");
   const Session session;
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose), creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-  // Without a lock, because not every file system has them, and the name is this job's own.
-  // The V18 format checksums its metadata: damage is refused rather than crashed on.
+  // It takes no lock, because not every file system has them, and only this job uses the name. The V18 format
+  // has checksums of its metadata, so damage is refused and does not crash.
   if (!access.valid() || H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
       H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG) < 0 ||
       H5Pset_file_locking(access.get(), false, true) < 0 || !is_timeless(creation)) {
@@ -114,7 +114,7 @@ void Hdf5Writer::dataset(const std::string& name, DType stored, std::int64_t siz
     done += count;
   });
   GRANULE_CHECK(static_cast<std::int64_t>(done) == size, "dataset /{}: {} values of {}", name, done, size);
-  // With chunks the first failed write may show only here.
+  // With chunks, the first failed write may show only here.
   if (dataset.close() < 0) fail(temporary_, cannot_write(name));
   written_.push_back({name, size, size_of(stored)});
 }

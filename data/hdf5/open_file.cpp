@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kMostOpen = 32;  // far below any limit of open files
 
-/// Those that are open, the least recently used first. Guarded by the library's lock.
+/// The open files, the least recently used first. The library's lock guards them.
 std::vector<OpenFile*>& open_files() {
   static std::vector<OpenFile*> files;
   return files;

@@ -25,7 +25,7 @@ struct Block {
   user_error(fmt::format("{} is a virtual dataset, and {}", dataset.label(), what), dataset.where(), kAdvice);
 }
 
-/// The selected blocks of a mapping, in order. Absent unless they are finitely many of one row.
+/// The selected blocks of a mapping, in order. Absent unless there are finitely many, in one row.
 std::optional<std::vector<Block>> blocks_of(hid_t space) {
   if (H5Sget_select_type(space) != H5S_SEL_HYPERSLABS || H5Sget_simple_extent_ndims(space) != 1)
     return std::nullopt;
@@ -43,7 +43,7 @@ std::optional<std::vector<Block>> blocks_of(hid_t space) {
   return blocks;
 }
 
-/// Names of sources are patterns: "%b" numbers files of an endless row, "%%" is a percent sign.
+/// Names of sources are patterns. "%b" numbers the files of an endless row, and "%%" is a percent sign.
 std::string unescaped(const Dataset& dataset, std::string name) {
   for (std::size_t at = 0; (at = name.find('%', at)) != std::string::npos; ++at) {
     if (name.compare(at, 2, "%b") == 0) refuse(dataset, "its sources are numbered without end");
@@ -52,7 +52,7 @@ std::string unescaped(const Dataset& dataset, std::string name) {
   return name;
 }
 
-/// In the order in which HDF5 looks: where the environment says, beside the file, in the working directory.
+/// Tries the places in HDF5's order: the environment's, the folder of the file, the working directory.
 fs::path find_source(const Dataset& dataset, const fs::path& name) {
   std::vector<fs::path> places;
   if (const char* const prefix = std::getenv("HDF5_VDS_PREFIX"); prefix != nullptr && *prefix != '\0')
@@ -67,12 +67,12 @@ fs::path find_source(const Dataset& dataset, const fs::path& name) {
              dataset.where(), "put the source file back in its place");
 }
 
-/// Opens each file once, however many mappings lead to it.
+/// Opens each file once, even if several mappings lead to it.
 class Sources {
  public:
   Sources(const Dataset& dataset, int depth) : dataset_(dataset), depth_(depth) {}
 
-  /// The reader of the file, which has `name` stored and at least `size` long, or exactly so if it is
+  /// The reader of the file. The file must have `name` stored, at least `size` long, or exactly so if it is
   /// `whole`.
   std::shared_ptr<const Hdf5Reader> require(const std::string& file, const std::string& name,
                                             std::int64_t size, bool whole) {
@@ -101,7 +101,7 @@ class Sources {
   std::map<fs::path, std::shared_ptr<Hdf5Reader>> readers_;
 };
 
-/// A name that HDF5 copies into a buffer: called with none, it tells the length.
+/// A name that HDF5 copies into a buffer. Without a buffer, `get` returns the length.
 template <class Get>
 std::string text_of(const Get& get) {
   std::string text(static_cast<std::size_t>(std::max<ssize_t>(get(nullptr, 0), 0)), '\0');
@@ -132,7 +132,7 @@ Mapping mapping_of(const Dataset& dataset, std::size_t index) {
                   .dataset = text_of([&](char* out, std::size_t n) {
                     return H5Pget_virtual_dsetname(creation, index, out, n);
                   })};
-  // HDF5 forgets the extent of what is selected as a whole.
+  // HDF5 forgets the extent of a source that is selected as a whole.
   std::optional<std::vector<Block>> to = blocks_of(row.get()), from = blocks_of(source.get());
   if (H5Sget_select_type(row.get()) == H5S_SEL_ALL) to = {{0, dataset.numel()}};
   mapping.whole = to && H5Sget_select_type(source.get()) == H5S_SEL_ALL;
@@ -156,7 +156,7 @@ VirtualRow::VirtualRow(const Dataset& dataset, int depth) {
     for (const Block& block : mapping.source) end = std::max(end, block.begin + block.size);
     const std::string name = unescaped(dataset, mapping.dataset);
     const auto source = sources.require(mapping.file, name, end, mapping.whole);
-    // The elements of both selections correspond in order, however each is cut into blocks.
+    // The elements of both selections correspond in order, however each is divided into blocks.
     auto from = mapping.source.begin();
     for (Block to : mapping.row) {
       while (to.size > 0 && from != mapping.source.end()) {

@@ -1,6 +1,5 @@
-// A virtual dataset of one row, read from the files that it is made of. HDF5 would give zeros, without an
-// error, where a source is missing or too short, so its parts are looked up and read here. Private to
-// data/hdf5.
+// A virtual dataset of one row, read from its sources. If a source is missing or too short, HDF5 would give
+// zeros without an error. So the sources are found and read here. Only data/hdf5 uses it.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -15,8 +14,8 @@ namespace granule::hdf5 {
 
 class VirtualRow {
  public:
-  /// Finds every source, opens it and checks that it is stored, and that the whole row is mapped. `depth` is
-  /// that of the reader which found the dataset. Throws a user error. Called within a Session.
+  /// Finds and opens every source. It checks that the sources are stored and that the whole row is mapped.
+  /// `depth` is that of the reader that found the dataset. Throws a user error. Call it within a Session.
   VirtualRow(const Dataset& dataset, int depth);
 
   void read(std::int64_t begin, std::span<std::int64_t> out) const;
@@ -29,7 +28,7 @@ class VirtualRow {
   };
   void require_whole(const Dataset& dataset) const;
 
-  std::vector<Part> parts_;  // in the row's order, without gaps
+  std::vector<Part> parts_;  // in the order of the row, without gaps
 };
 
 }  // namespace granule::hdf5

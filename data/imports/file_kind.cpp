@@ -48,19 +48,19 @@ constexpr std::array kKinds{
   user_error(fmt::format("this is no token file: it is {}", name), path.string(), advice);
 }
 
-// Two bytes would be an id. Those that follow have few values, too.
+// The first two bytes could be an id, so the bytes after them are checked too. They have few possible values.
 bool is_gzip(std::string_view bytes) {
   return bytes.size() >= 18 && bytes.starts_with("\x1F\x8B\x08"sv) &&
          static_cast<unsigned char>(bytes[3]) < 32 && (bytes[8] == 0 || bytes[8] == 2 || bytes[8] == 4);
 }
 
-// The length of a JSON object, and its beginning.
+// A file begins with the length of a JSON object, and the object follows.
 bool is_safetensors(std::span<const std::byte> head, std::string_view bytes, std::int64_t size) {
   return head.size() > 10 && bytes[8] == '{' && (bytes[9] == '"' || bytes[9] == '}') && size > 8 &&
          raw<std::uint64_t>(head, 0) <= static_cast<std::uint64_t>(size - 8);
 }
 
-// llm.c's files of tokens, models, debug states and tokenizers, whatever their version.
+// llm.c's files of tokens, models, debug states and tokenizers, in any version.
 bool is_llmc(std::span<const std::byte> head) {
   constexpr std::array<std::int32_t, 5> kMagics{20240326, 20240327, 20240328, 20240520, 20240801};
   return head.size() >= 8 && std::ranges::find(kMagics, raw<std::int32_t>(head, 0)) != kMagics.end();
@@ -97,7 +97,7 @@ void refuse_text(std::span<const std::byte> head, const fs::path& path) {
 
 void refuse_wider_ids(std::span<const std::int64_t> ids, const fs::path& path) {
   constexpr std::size_t kEnough = 8;
-  constexpr std::int64_t kUpperHalf = 15;  // of ids below a million
+  constexpr std::int64_t kUpperHalf = 15;  // the largest upper half of an id below a million
   if (ids.size() < kEnough) return;
   std::int64_t even = 0, odd = 0, fourth = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {

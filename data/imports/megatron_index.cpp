@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kMagic("MMIDIDX\0\0", 9);
 constexpr std::uint64_t kVersion = 1;
 
-// By code, from 1 on. Codes 6 and 7 are float64 and float32, which hold no ids.
+// By code, from 1 on. Codes 6 and 7 are float64 and float32, which cannot be ids.
 constexpr std::array<std::optional<TokenType>, 8> kTypes{TokenType::u8,  TokenType::i8,  TokenType::i16,
                                                          TokenType::i32, TokenType::i64, std::nullopt,
                                                          std::nullopt,   TokenType::u16};
@@ -27,8 +27,9 @@ constexpr std::array<std::optional<TokenType>, 8> kTypes{TokenType::u8,  TokenTy
   user_error(what, path.string(), "the index is damaged or of another kind; make it again");
 }
 
-// The header: magic, version u64, type u8, number of sequences u64, of document bounds u64. Then i32 lengths,
-// i64 byte offsets, i64 document bounds in sequences.
+// The header has the magic, the version (u64), the type (u8), the number of sequences (u64) and the number of
+// document bounds (u64). After it come lengths (i32), byte offsets (i64), and document bounds in sequences
+// (i64).
 struct Header {
   static constexpr std::size_t kBytes = 9 + 8 + 1 + 8 + 8;
   TokenType type = TokenType::u16;
@@ -40,7 +41,7 @@ struct Header {
   [[nodiscard]] std::size_t end() const { return bounds_at() + 8 * bounds; }
 };
 
-/// How many bytes an id has by the offsets of the first two sequences; 0: they do not say.
+/// How many bytes an id has, judged by the offsets of the first two sequences; 0 if they do not say.
 std::int64_t size_by_offsets(std::span<const std::byte> file, const Header& header) {
   if (header.sequences < 2) return 0;
   const auto length = raw<std::int32_t>(file, header.lengths_at());
@@ -49,7 +50,7 @@ std::int64_t size_by_offsets(std::span<const std::byte> file, const Header& head
   return length > 0 && bytes % length == 0 ? bytes / length : 0;
 }
 
-/// Indexes of DeepSpeed and Megatron-DeepSpeed have the same header, and other types from code 6 on.
+/// Indexes of DeepSpeed and Megatron-DeepSpeed have the same header, but other types from code 6 on.
 void refuse_deepspeed_types(unsigned code, std::int64_t size, const fs::path& path) {
   struct Type {
     unsigned code;
@@ -83,7 +84,7 @@ Header read_header(std::span<const std::byte> file, const fs::path& path) {
   const auto version = raw<std::uint64_t>(file, 9);
   if (version != kVersion) refuse(path, fmt::format("an index of version {}, only 1 is read", version));
   Header header;
-  // Compared with the size before anything is multiplied or allocated.
+  // Compare with the size before anything is multiplied or allocated.
   const auto sequences = raw<std::uint64_t>(file, 18), bounds = raw<std::uint64_t>(file, 26);
   if (sequences > file.size() / 12 || bounds > file.size() / 8)
     refuse(path, fmt::format("{} sequences and {} documents do not fit into {} bytes", sequences, bounds,
@@ -103,7 +104,7 @@ Header read_header(std::span<const std::byte> file, const fs::path& path) {
   return header;
 }
 
-// Token number at which each sequence begins, and the end.
+// The token at which each sequence begins, and the end.
 std::vector<std::int64_t> sequence_bounds(std::span<const std::byte> file, const Header& header,
                                           const fs::path& path) {
   std::vector<std::int64_t> bounds{0};

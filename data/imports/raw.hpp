@@ -1,4 +1,4 @@
-// Numbers in files: little-endian, at any alignment, as all these formats have them.
+// Numbers in files. They are little-endian and have any alignment, as in all these formats.
 #pragma once
 #include <bit>
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace granule {
 
-/// The number at byte `at` of `bytes`, which has it whole.
+/// The number at byte `at` of `bytes`, which must contain all of it.
 template <class T>
 [[nodiscard]] T raw(std::span<const std::byte> bytes, std::size_t at) {
   static_assert(std::endian::native == std::endian::little);

@@ -15,9 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kWindow = std::int64_t{1} << 18;  // tokens
+constexpr std::int64_t kWindow = std::int64_t{1} << 18;  // in tokens
 
-// llm.c's header: 256 int32, of which the first three are used.
+// llm.c's header is 256 int32, of which the first three are used.
 constexpr std::int64_t kLlmcHeader = 1024;
 struct LlmcVersion {
   std::int32_t magic = 0, version = 0;

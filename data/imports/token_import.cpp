@@ -42,7 +42,7 @@ ShardWriter::Vocabulary vocabulary_for(const ImportOptions& options, const Token
   return vocabulary;
 }
 
-// How many bytes of text each id stands for.
+// How many bytes of text each id has.
 class TokenLengths {
  public:
   explicit TokenLengths(const Tokenizer* tokenizer) : tokenizer_(tokenizer) {
@@ -51,11 +51,11 @@ class TokenLengths {
       bytes_.push_back(std::ssize(tokenizer->token_bytes(id)));
   }
   [[nodiscard]] bool known() const { return tokenizer_ != nullptr; }
-  /// The length of a text so far, and of these ids after it.
+  /// The length of a text after these ids, if it was `before` without them.
   [[nodiscard]] std::int64_t sum(std::int64_t before, std::span<const std::int32_t> ids) const {
     std::int64_t sum = before;
     for (const std::int32_t id : ids) {
-      // Ids that only the model has stand for nothing.
+      // Ids that only the model has are no text.
       const std::int64_t bytes = id < std::ssize(bytes_) ? bytes_[static_cast<std::size_t>(id)] : 0;
       const bool added = sum == 0 && bytes > 0 && tokenizer_->adds_leading_space() &&
                          tokenizer_->token_bytes(id).starts_with(' ');
@@ -69,7 +69,7 @@ class TokenLengths {
   std::vector<std::int64_t> bytes_;
 };
 
-// A document of a token file, of which a part at a time is in memory.
+// A document of a token file. Only a part of it is in memory at a time.
 struct FileDocument {
   const TokenFile& file;
   TokenReader& reader;
@@ -104,7 +104,7 @@ class Importer {
   }
 
  private:
-  /// Its tokens [from, to), of which one after the document's own is the EOS that it gets.
+  /// The document's tokens [from, to). The token after its own last one is the EOS that was added.
   [[nodiscard]] DocumentStream part_of(const FileDocument& document, std::int64_t from,
                                        std::int64_t to) const {
     return {to - from, [=, this](const DocumentStream::Sink& sink) -> std::optional<std::int64_t> {
@@ -146,7 +146,7 @@ class Importer {
   DataSetWriter writer_;
 };
 
-// Ids that the type of the file cannot hold would have been cut when it was written.
+// Ids that the file's type cannot represent would have been cut when the file was written.
 void require_ids_fit(const TokenFile& file, const ImportOptions& options, const Tokenizer* tokenizer) {
   const std::int64_t vocabulary = tokenizer != nullptr ? tokenizer->vocab_size() : options.set.vocab_size;
   if (vocabulary - 1 <= largest_of(file.type())) return;
@@ -191,7 +191,7 @@ DataSetReport import_tokens(const ImportOptions& options, const Tokenizer* token
     const auto bounds = file.bounds();
     for (std::size_t d = 0; d + 1 < bounds.size(); ++d) {
       if (bounds[d] == bounds[d + 1]) continue;
-      // Only the last one may be cut.
+      // Only the last document may be cut.
       const DocumentPlace place = --left == 0 ? DocumentPlace::last : DocumentPlace::inside;
       importer.add({file, reader, bounds[d], bounds[d + 1]}, place);
       if (progress) progress(importer.report());

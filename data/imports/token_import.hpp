@@ -1,4 +1,4 @@
-// Token files of other programs to a data set, id for id.
+// Turns token files of other programs into a data set, id for id.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -19,15 +19,16 @@ struct ImportOptions {
   DataSetOptions set;  ///< without a tokenizer its vocab_size must be given
   TokenFormat format = TokenFormat::megatron;
   std::vector<std::filesystem::path> files;
-  DocumentMarks marks;  ///< also what the shards say of BOS and EOS, where there is no tokenizer
+  /// Where to cut. Without a tokenizer, the shards also name these ids as BOS and EOS.
+  DocumentMarks marks;
   AddEos add_eos = AddEos::no;
 };
 
 /// Writes the data set; OUT appears only when it is complete. Documents without a token are left out. With a
-/// `tokenizer`, shards say how many bytes of text each document is, and hold a copy of it. When no document
-/// falls to validation, the tail of the last one is cut off for it as in build_shards, counted in tokens.
-/// `progress` is called after each document. Throws a user error for files that are not what `format` says,
-/// and for ids outside the vocabulary.
+/// `tokenizer`, shards say how many bytes of text each document has, and the data set has a copy of it. If no
+/// document is held back for validation, the tail of the last one is, as in build_shards but counted in
+/// tokens. `progress` is called after each document. Throws a user error for files that are not what `format`
+/// says, and for ids outside the vocabulary.
 DataSetReport import_tokens(const ImportOptions& options, const Tokenizer* tokenizer,
                             const std::function<void(const DataSetReport&)>& progress = {});
 

@@ -12,8 +12,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "model files are little-endian");
 
-/// To float by rounding to odd, after which rounding to a narrower format gives what rounding once would
-/// have.
+/// Converts to float by rounding to odd. Rounding that to a narrower format gives what a single rounding
+/// would have given.
 float round_to_odd(double value) {
   const float nearest = static_cast<float>(value);
   if (std::isnan(value) || static_cast<double>(nearest) == value) return nearest;

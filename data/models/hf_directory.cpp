@@ -23,7 +23,7 @@ bool is_there(const fs::path& path) {
   return fs::exists(path, ignored);
 }
 
-/// Tensor name to file name.
+/// From the name of a tensor to the name of its file.
 using WeightMap = std::map<std::string, std::string>;
 
 WeightMap load_index(const fs::path& path) {
@@ -43,7 +43,7 @@ WeightMap load_index(const fs::path& path) {
   return weights;
 }
 
-/// Both ways: what the index says of a shard, and what a shard holds.
+/// It checks both ways: what the index says of a shard, and what a shard has.
 void check_against_index(const TensorSet& model, const WeightMap& weights, const fs::path& index) {
   for (const auto& [name, file] : weights) {
     if (!model.find(name)) {

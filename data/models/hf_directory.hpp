@@ -1,5 +1,5 @@
-// A Hugging Face model directory: config.json beside one model.safetensors or an index and its shards.
-// Generic: what the config's keys and the tensors' names mean is not known here.
+// A Hugging Face model directory: config.json and either one model.safetensors or an index and its shards.
+// This file does not know what the config's keys and the tensors' names mean.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -19,10 +19,10 @@ namespace granule {
 
 class HfDirectory {
  public:
-  /// Checks everything but the values: index and shards must name each other's tensors, each once. Throws
-  /// user errors.
+  /// Checks everything except the values. Index and shards must name the same tensors, each once. Throws user
+  /// errors.
   [[nodiscard]] static HfDirectory open(const std::filesystem::path& directory);
-  /// True when the directory holds a config.json.
+  /// True if the directory has a config.json.
   [[nodiscard]] static bool is_one(const std::filesystem::path& directory);
   ~HfDirectory();
   HfDirectory(HfDirectory&&) noexcept;
@@ -53,27 +53,26 @@ struct HfExport {
   const nlohmann::json& config;             ///< config.json
   const nlohmann::json& generation_config;  ///< generation_config.json; null leaves the file out
   std::span<const TensorToSave> tensors;    ///< floating-point, in the order in which they fill the shards
-  DType dtype = DType::bf16;                ///< of every one of them as it is written
+  DType dtype = DType::bf16;                ///< in which all of them are written
   std::int64_t max_shard_bytes = 5'000'000'000;
   std::vector<std::filesystem::path> extra_files = {};        ///< copied under their own names (tokenizer)
-  std::vector<std::filesystem::path> extra_directories = {};  ///< the same with the files in them
+  std::vector<std::filesystem::path> extra_directories = {};  ///< copied with the files in them
   Verify verify = Verify::yes;
   const nlohmann::json* tokenizer_config = nullptr;  ///< tokenizer_config.json; nullptr leaves the file out
-  const nlohmann::json* tokenizer = nullptr;         ///< tokenizer.json; likewise
-  std::span<const TensorToSave> states{};            ///< what keeps its dtype, as a selection bias must
+  const nlohmann::json* tokenizer = nullptr;         ///< tokenizer.json; nullptr leaves the file out
+  std::span<const TensorToSave> states{};  ///< tensors that keep their dtype, as a selection bias must
 };
 
-/// The content of a file that is written with this document, such as config.json.
+/// The content of a file such as config.json that is written from this document.
 [[nodiscard]] std::string text_of_document(const nlohmann::json& document);
 
-/// Writes beside `directory`, verifies, and renames into place: the directory must be new or empty (else a
-/// user error) and appears whole or not at all. Throws io_error when it cannot be written, or reads back
-/// otherwise than it was written.
+/// Writes under another name, verifies, and renames into place. The directory must be new or empty (else a
+/// user error), and it appears whole or not at all. Throws io_error if it cannot be written, or if it reads
+/// back differently.
 void write_hf_directory(const std::filesystem::path& directory, const HfExport& model,
                         Disk& disk = Disk::system());
 
-/// Reads a directory back as any reader would and compares it with what it was to be, every byte of every
-/// tensor.
+/// Reads a directory as any reader would, and compares every byte of every tensor with what should be there.
 void verify_hf_directory(const std::filesystem::path& directory, const HfExport& model);
 
 }  // namespace granule

@@ -1,4 +1,4 @@
-// Writing and verifying Hugging Face directories.
+// Writes and verifies Hugging Face directories.
 #include <algorithm>
 #include <cstring>
 
@@ -37,7 +37,8 @@ std::vector<TensorToSave> tensors_as_written(const HfExport& model) {
   return tensors;
 }
 
-/// Absolute and without symbolic links or a trailing slash, so that it can be the target of a rename.
+/// The path is absolute, without symbolic links or a trailing slash, so that it can be the target of a
+/// rename.
 fs::path checked_target(const fs::path& directory) {
   std::error_code error;
   fs::path target = fs::weakly_canonical(fs::absolute(directory), error);
@@ -118,7 +119,7 @@ void write_hf_directory(const fs::path& directory, const HfExport& model, Disk& 
   const fs::path target = checked_target(directory);
   const fs::path aside = parent_of(target) / fmt::format(".{}.writing", target.filename().string());
   std::error_code error;
-  if (fs::exists(aside, error)) remove_tree(aside, {}, disk);  // of a writer that was killed
+  if (fs::exists(aside, error)) remove_tree(aside, {}, disk);  // left by a writer that was killed
   try {
     make_directory(aside, disk);
     write_contents(aside, model, disk);

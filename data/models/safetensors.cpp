@@ -20,7 +20,7 @@ constexpr std::uint64_t kMaxHeader = 100'000'000;  // the limit of the format's 
 constexpr std::array kTypes{DType::f64, DType::f32, DType::bf16, DType::f16, DType::i64,
                             DType::i32, DType::u32, DType::u16,  DType::u8};
 
-/// Types of the format that hold no weights here; https://github.com/huggingface/safetensors, Dtype.
+/// Types of the format that have no weights here; https://github.com/huggingface/safetensors, Dtype.
 struct ForeignType {
   std::string_view name;
   std::int64_t bits;
@@ -87,7 +87,7 @@ void read_type(TensorView& view, const json& value, const std::string& name, std
   }
 }
 
-/// Bytes that a tensor of this dtype and shape takes.
+/// How many bytes a tensor of this dtype and shape has.
 std::int64_t byte_size(const TensorView& view, const std::string& name, std::string_view where) {
   const ForeignType* const foreign = foreign_type(view.foreign);
   const std::int64_t bits = foreign != nullptr ? foreign->bits : 8 * size_of(view.dtype);

@@ -1,5 +1,5 @@
-// Reading safetensors files: u64 header length, JSON header, data. A file is accepted only when every byte of
-// it is accounted for. Source of the format: https://github.com/huggingface/safetensors ("Format").
+// Reads safetensors files: a u64 header length, a JSON header, and the data. A file is accepted only if every
+// byte of it is accounted for. Source of the format: https://github.com/huggingface/safetensors ("Format").
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -15,12 +15,12 @@
 
 namespace granule {
 
-/// Its bytes are row-major and little-endian, at any alignment, and live as long as the file they came from.
+/// The bytes are row-major and little-endian, with any alignment, and live as long as their file.
 struct TensorView {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;  ///< of any rank; empty for a scalar
   std::span<const std::byte> bytes;
-  /// The file's name of a type that is none of ours ("F8_E4M3", "BOOL"): then `dtype` says nothing.
+  /// The file's name of a type that we do not have ("F8_E4M3", "BOOL"). `dtype` then has no meaning.
   std::string_view foreign{};
 };
 
@@ -34,10 +34,10 @@ struct SafetensorsContent {
   std::map<std::string, std::string> metadata;
 };
 
-/// The name a dtype has in these files: "F32", "BF16".
+/// The name of a dtype in these files: "F32", "BF16".
 [[nodiscard]] std::string_view safetensors_name(DType type);
 
-/// `file` is the whole file and must outlive the views; `where` names it in errors, which are user errors.
+/// `file` is the whole file and must outlive the views. Errors name `where` and are user errors.
 [[nodiscard]] SafetensorsContent parse_safetensors(std::span<const std::byte> file, std::string_view where);
 
 class SafetensorsFile {

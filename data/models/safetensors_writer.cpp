@@ -56,7 +56,7 @@ std::vector<Group> cut_by_size(std::span<const TensorToSave> tensors, std::int64
     groups.back().push_back(&tensor);
     filled += bytes;
   }
-  // Wide elements first keeps every tensor aligned to its element, which some readers need.
+  // Wide elements come first, so that every tensor is aligned to its element. Some readers need that.
   for (Group& group : groups) {
     std::stable_sort(group.begin(), group.end(), [](const TensorToSave* a, const TensorToSave* b) {
       return size_of(a->spec.dtype) > size_of(b->spec.dtype);
@@ -76,7 +76,7 @@ WrittenFile write_group(const std::filesystem::path& path, const Group& group, D
   return writer.finish();
 }
 
-/// T holds every value of the tensor exactly.
+/// T must represent every value of the tensor exactly.
 template <class T>
 auto converting_reader(TensorToSave tensor, DType to) {
   return [tensor = std::move(tensor), to](std::int64_t offset, std::span<std::byte> out) {

@@ -1,5 +1,5 @@
-// The tensors of several safetensors files, looked up by name: what a Hugging Face directory and a checkpoint
-// both are.
+// The tensors of several safetensors files, found by name. Hugging Face directories and checkpoints are such
+// sets.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -14,18 +14,18 @@
 
 namespace granule {
 
-/// Views stay valid as long as the set, wherever it is moved.
+/// Views are valid as long as the set, even if it is moved.
 class TensorSet {
  public:
-  /// Throws a user error naming both files when a tensor is there already.
+  /// Throws a user error that names both files if a tensor is there already.
   void add(SafetensorsFile file);
 
   [[nodiscard]] std::optional<TensorView> find(const std::string& name) const;
-  /// A floating-point tensor of this shape. Throws a user error that names the tensor, its file and both
-  /// shapes when it is not there, has another shape, or holds no floating-point numbers.
+  /// A floating-point tensor of this shape. Throws a user error if it is missing, has another shape, or has
+  /// no floating-point numbers. The error names the tensor, its file and both shapes.
   [[nodiscard]] TensorView get(const std::string& name, std::span<const std::int64_t> shape) const;
   [[nodiscard]] std::vector<std::string> names() const;  ///< sorted
-  /// Where a tensor that is there came from.
+  /// The file of a tensor that is in the set.
   [[nodiscard]] const std::filesystem::path& file_of(const std::string& name) const;
   [[nodiscard]] const std::vector<SafetensorsFile>& files() const { return files_; }
 

@@ -58,7 +58,7 @@ std::int64_t DataMix::samples_before_a_repeat(std::int64_t seq_len) const {
     }
     return false;
   };
-  std::int64_t without = 0, with = samples(seq_len) + 1;  // one of them must come again by then
+  std::int64_t without = 0, with = samples(seq_len) + 1;  // among so many, one must come again
   while (with - without > 1) {
     const std::int64_t middle = (without + with) / 2;
     (repeats(middle) ? with : without) = middle;

@@ -12,15 +12,16 @@
 
 namespace granule {
 
-/// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
+/// Several threads may read. Every function that finds the data wrong throws a user error.
 class DataMix {
  public:
   struct Part {
     std::filesystem::path directory;
-    double weight = 1.0;  ///< only the ratios of weights matter; see Mixture for how small a share may be
+    /// Only the ratios of weights matter. See Mixture for how small a share may be.
+    double weight = 1.0;
     friend bool operator==(const Part&, const Part&) = default;
   };
-  /// Opens the split of every part; what their shards say of vocabulary and tokenizer must agree.
+  /// Opens the split of every part. The parts' shards must agree on vocabulary and tokenizer.
   DataMix(std::span<const Part> parts, Split split, DigestCheck digests = DigestCheck::verify);
   /// One source.
   DataMix(const std::filesystem::path& directory, Split split)
@@ -30,24 +31,24 @@ class DataMix {
   [[nodiscard]] const TokenSource& source(std::int64_t index) const {
     return sources_[static_cast<std::size_t>(index)];
   }
-  /// Of all sources together.
+  /// The summary of all sources together.
   [[nodiscard]] const TokenSourceSummary& summary() const { return summary_; }
 
-  /// TokenSource's, for every source.
+  /// Calls the function of that name for every source.
   void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256,
                           VocabularyOf owner = VocabularyOf::config) const;
   void require_documents() const;
-  /// TokenSource's, where it is the same for all sources.
+  /// The BOS of all sources, if it is the same.
   [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;
 
-  /// Of all sources, each counted once.
+  /// The samples of all sources, each counted once.
   [[nodiscard]] std::int64_t samples(std::int64_t seq_len) const;
   [[nodiscard]] MixSampler sampler(std::int64_t seq_len, SampleOrder order, std::uint64_t seed) const;
   /// The largest n such that the first n positions of the run read no sample twice. For a single source it is
   /// the number of its samples.
   [[nodiscard]] std::int64_t samples_before_a_repeat(std::int64_t seq_len) const;
 
-  /// UTF-8 bytes of the targets of the first `samples` positions, each source in sequence. Absent when a
+  /// UTF-8 bytes of the targets of the first `samples` positions, with each source in sequence. Absent if a
   /// shard does not say.
   [[nodiscard]] std::optional<double> target_bytes(std::int64_t samples, std::int64_t seq_len) const;
 

@@ -1,5 +1,5 @@
-// The shuffled order of an epoch, computed place by place: nothing is built and nothing is kept, however many
-// samples there are.
+// The shuffled order of an epoch, computed position by position. Nothing is built and nothing is kept, for
+// any number of samples.
 #pragma once
 #include <cstdint>
 
@@ -7,12 +7,14 @@
 
 namespace granule {
 
-/// A bijection of [0, n), keyed by (seed, source, epoch), 0 < n: a Feistel network over the b bits of n − 1.
-/// A place is cut into a high part of ⌈b / 2⌉ bits and a low part of ⌊b / 2⌋ (b is at least 2). In 24 rounds
-/// each part in turn, the high one first, is xor-ed with random bits of the other:
+/// A bijection of [0, n) with 0 < n, keyed by (seed, source, epoch). It is a Feistel network over the b bits
+/// of n − 1. A position is cut into a high part of ⌈b / 2⌉ bits and a low part of ⌊b / 2⌋ bits (b is at least
+/// 2). There are 24 rounds. The high part is changed first, and then the parts in turn, each by an xor with
+/// random bits of the other:
 ///   part ^= bits(round · 2^32 + other), the lowest that fit, of the stream "data/feistel-1/source/epoch".
-/// A result that is no sample goes through the network again, until it is one: less than once on average.
-/// 24 rounds, because with half as many the permutations of five samples are visibly not equally likely.
+/// A result that is no sample goes through the network again until it is one, which takes less than one more
+/// pass on average. With half as many rounds, the permutations of five samples are visibly not equally
+/// likely.
 class KeyedOrder {
  public:
   KeyedOrder(std::int64_t n, std::uint64_t seed, std::int64_t source, std::int64_t epoch);

@@ -10,7 +10,7 @@
 namespace granule {
 namespace {
 
-/// How often a thread that waits for data looks whether they move.
+/// How often a thread that waits for data checks whether they make progress.
 constexpr std::chrono::milliseconds kLook{20};
 
 std::int64_t micro_batches_per_rank(const LoaderOptions& options) {

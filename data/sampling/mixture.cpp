@@ -22,7 +22,7 @@ Mixture::Mixture(std::span<const double> weights) : until_(1, 0) {
   }
 }
 
-// Whole units divide out first: what remains, below 2^31 a factor, cannot overflow.
+// Divide the whole units out first. Then both factors are below 2^31, and the product cannot overflow.
 std::int64_t Mixture::left_of(std::int64_t count, std::int64_t begin, std::int64_t middle,
                               std::int64_t end) const {
   const auto units = [this](std::int64_t first, std::int64_t last) {

@@ -1,4 +1,4 @@
-// Which sample each position of the run reads: a pure function of (weights, samples, order, seed, position).
+// Which sample each position of the run reads: a pure function of weights, samples, order, seed and position.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -11,24 +11,25 @@
 
 namespace granule {
 
-/// keyed: KeyedOrder, an order of its own for every epoch. shuffled: what runs did before there was one.
+/// keyed: KeyedOrder, another order for every epoch. shuffled: the order of runs from before KeyedOrder
+/// existed.
 enum class SampleOrder : std::uint8_t { sequential, shuffled, keyed };
 /// "sequential", "fisher-yates", "feistel-1".
 [[nodiscard]] std::string_view name_of(SampleOrder order);
 [[nodiscard]] std::optional<SampleOrder> sample_order_of(std::string_view name);
 
-/// The permutation of [0, n) of one epoch of a source: Fisher–Yates driven by the Philox stream of (seed,
-/// source, epoch). 0 < n < 2^32.
+/// The permutation of [0, n) in one epoch of a source, with 0 < n < 2^32. It is Fisher–Yates with the Philox
+/// stream of (seed, source, epoch).
 [[nodiscard]] std::vector<std::uint32_t> epoch_permutation(std::int64_t n, std::uint64_t seed,
                                                            std::int64_t source, std::int64_t epoch);
 
-/// The order of one source: its i-th sample is i mod n in sequence, or position i mod n of the permutation of
-/// epoch ⌊i / n⌋. Keeps the current epoch's key, or, shuffled, its permutation (4 bytes a sample, built when
-/// the epoch begins): one Sampler per thread.
+/// The order of one source. In sequence, its i-th sample is i mod n; otherwise it is position i mod n of the
+/// permutation of epoch ⌊i / n⌋. A Sampler keeps the current epoch's key. If the order is shuffled, it keeps
+/// the permutation instead: 4 bytes for each sample, built when the epoch begins. Each thread needs its own.
 class Sampler {
  public:
   Sampler(std::int64_t samples, SampleOrder order, std::uint64_t seed, std::int64_t source = 0);
-  /// The sample that this source gives as its `index`-th, from 0.
+  /// The sample with number `index`, from 0, of this source.
   [[nodiscard]] std::int64_t operator()(std::int64_t index);
   [[nodiscard]] std::int64_t samples_per_epoch() const { return samples_; }
 
@@ -49,11 +50,11 @@ struct SampleId {
   friend bool operator==(const SampleId&, const SampleId&) = default;
 };
 
-/// The order of a run: the mixture chooses the source of every position; each source goes through its own
-/// samples and begins again when it is through. A mix of one source is that source. One per thread.
+/// The order of a run. The mixture chooses the source of every position. Each source visits its own samples
+/// and then begins again. A mix of one source behaves as that source. Each thread needs its own.
 class MixSampler {
  public:
-  /// samples: of each source.
+  /// `samples` has the number of samples of each source.
   MixSampler(Mixture mixture, std::span<const std::int64_t> samples, SampleOrder order, std::uint64_t seed);
   /// The sample at global position `index` ≥ 0.
   [[nodiscard]] SampleId operator()(std::int64_t index);

@@ -21,7 +21,7 @@ std::optional<TokenLengths> TokenLengths::find(const std::filesystem::path& dire
       lengths.starts_with_space_.push_back(bytes.starts_with(' '));
     }
   } catch (const Error&) {
-    return std::nullopt;  // a model is evaluated without a tokenizer too
+    return std::nullopt;  // a model can also be evaluated without a tokenizer
   }
   return lengths;
 }

@@ -85,7 +85,7 @@ std::string digest_of_tokens(const ShardReader& shard) {
   return digest.finish();
 }
 
-// Keeps what all that say something agree on.
+// Keeps a value if everything that has one agrees on it.
 template <class T>
 void agree(std::optional<T>& common, const std::optional<T>& value, const char* name, const fs::path& where) {
   if (!value) return;
@@ -215,7 +215,7 @@ void TokenSource::require_documents() const {
 }
 
 std::optional<std::int32_t> TokenSource::bos_of_documents() const {
-  constexpr std::size_t kLookedAt = 8;  // of a shard
+  constexpr std::size_t kLookedAt = 8;  // documents of a shard
   if (!summary_.bos_id || *summary_.bos_id < 0) return std::nullopt;
   for (const ShardReader& shard : shards_) {
     const auto offsets = shard.document_offsets();
@@ -254,7 +254,7 @@ void TokenSource::read_first_keys(std::int64_t sample, std::int64_t seq_len,
   const std::int64_t begin = sample * seq_len;
   for (const DocumentPart& part : documents_in(begin, begin + seq_len)) {
     GRANULE_CHECK(part.document.has_value(), "{}: no documents", shards_[part.shard].path().string());
-    const std::int64_t row = begins_[part.shard] - begin;  // where in the sample the shard's tokens begin
+    const std::int64_t row = begins_[part.shard] - begin;  // where the shard's tokens begin in the sample
     const std::int64_t first = std::max<std::int64_t>(0, row + part.first);
     std::fill(out.begin() + (row + part.begin), out.begin() + (row + part.end),
               static_cast<std::int32_t>(first));
@@ -268,7 +268,7 @@ std::size_t TokenSource::shard_of(std::int64_t token) const {
 void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
   GRANULE_CHECK(begin >= 0 && begin + std::ssize(out) <= summary_.tokens, "tokens [{}, {}) of {}", begin,
                 begin + std::ssize(out), summary_.tokens);
-  constexpr std::int64_t kPiece = 1 << 16;  // even on a slow disk soon there
+  constexpr std::int64_t kPiece = 1 << 16;  // read soon, even on a slow disk
   while (!out.empty()) {
     const std::size_t shard = shard_of(begin);
     const std::int64_t count = std::min({std::ssize(out), begins_[shard + 1] - begin, kPiece});
@@ -279,7 +279,7 @@ void TokenSource::read(std::int64_t begin, std::span<std::int32_t> out) const {
   }
 }
 
-/// What tokens [begin, end), of a document that begins at token `document`, stand for.
+/// The bytes of text in tokens [begin, end) of a document that begins at token `document`.
 std::int64_t TokenSource::bytes_between(std::int64_t begin, std::int64_t end, std::int64_t document) const {
   std::int64_t sum = 0;
   std::vector<std::int32_t> ids;

@@ -1,5 +1,5 @@
-// One split of a data set: its shards in name order, concatenated into one row of tokens and cut into
-// samples.
+// One split of a data set. Its shards, in the order of names, are concatenated into one row of tokens and cut
+// into samples.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -14,13 +14,13 @@
 
 namespace granule {
 
-/// DocumentMask::yes: a token sees its own document only.
+/// DocumentMask::yes means that a token sees only its own document.
 enum class DocumentMask : bool { no, yes };
 
-/// Digests of a manifest are checked once per job: by one of its ranks.
+/// One rank of a job checks the digests of a manifest, once.
 enum class DigestCheck : std::uint8_t { verify, skip };
 
-/// What the shards of a split say together; absent where they do not say it.
+/// What the shards of a split say together. A value is absent if they do not say it.
 struct TokenSourceSummary {
   std::int64_t tokens = 0;
   std::optional<std::int64_t> documents;
@@ -28,8 +28,8 @@ struct TokenSourceSummary {
   std::optional<std::int64_t> vocab_size, bos_id, eos_id;
   std::optional<std::string> tokenizer_sha256;
 
-  /// Adds what more of the same data says, read from `where`: counts add up, and are known only where both
-  /// are; the rest must agree, else it throws a user error.
+  /// Adds what more of the same data says, which was read from `where`. Counts are added, and are known only
+  /// if both are. The rest must agree; otherwise it throws a user error.
   void add(const TokenSourceSummary& more, const std::filesystem::path& where);
 };
 
@@ -46,47 +46,49 @@ struct DocumentPart {
 /// existing model keeps its own.
 enum class VocabularyOf : bool { config, model };
 
-/// Reading is safe from several threads. Every function that finds the data wrong throws a user error.
+/// Several threads may read. Every function that finds the data wrong throws a user error.
 class TokenSource {
  public:
-  /// Opens the shards that DIR/manifest.json names for the split; without a manifest `<split>-*.h5`.
+  /// Opens the shards that DIR/manifest.json names for the split, or `<split>-*.h5` if there is no manifest.
   TokenSource(const std::filesystem::path& directory, Split split, DigestCheck digests = DigestCheck::verify);
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   [[nodiscard]] const TokenSourceSummary& summary() const { return summary_; }
   [[nodiscard]] std::span<const ShardReader> shards() const { return shards_; }
-  /// SHA-256 over those of the shards in their order, wherever they lie. Reads shards that no manifest lists,
-  /// and the tokens of those whose tokens lie in other files, which no digest of a shard covers.
+  /// SHA-256 over the digests of the shards in their order. It does not depend on where they are. It reads
+  /// shards that no manifest lists. It also reads the tokens of shards whose tokens are in other files,
+  /// because no digest of a shard covers those.
   [[nodiscard]] std::string digest() const;
 
-  /// Refuses shards made with another vocabulary or tokenizer, and any id outside the vocabulary (reads every
-  /// token once). An empty `tokenizer_sha256` compares the vocabulary only. What can be done about it depends
-  /// on who gave the vocabulary.
+  /// Refuses shards that were made with another vocabulary or tokenizer, and any id outside the vocabulary,
+  /// for which it reads every token once. If `tokenizer_sha256` is empty, it compares only the vocabulary.
+  /// The advice depends on whose vocabulary it is.
   void require_vocabulary(std::int64_t vocab_size, const std::string& tokenizer_sha256,
                           VocabularyOf owner = VocabularyOf::config) const;
 
-  /// n = ⌊(tokens − 1) / seq_len⌋; throws when that is none.
+  /// n = ⌊(tokens − 1) / seq_len⌋. Throws if that is 0.
   [[nodiscard]] std::int64_t samples(std::int64_t seq_len) const;
-  /// Sample j: the seq_len + 1 tokens from j · seq_len on; `out` has that size.
+  /// Sample j: seq_len + 1 tokens from j · seq_len on. `out` must have that size.
   void read_sample(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const;
   /// Tokens [begin, begin + out.size()), across shards.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;
 
-  /// What tokens [begin, end) of the row are part of, in order; shards without /doc_offsets are one piece.
+  /// The documents that tokens [begin, end) of the row are part of, in order. A shard without /doc_offsets is
+  /// one piece.
   [[nodiscard]] std::vector<DocumentPart> documents_in(std::int64_t begin, std::int64_t end) const;
-  /// The BOS that documents begin with: each of the first ones of every shard. Absent where some do not, or
-  /// where a shard does not say which token that is or where documents begin.
+  /// The BOS with which documents begin, as far as the first documents of every shard show. Absent if some do
+  /// not begin with it, or if a shard does not say which token it is or where documents begin.
   [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;
-  /// Refuses shards that do not say where their documents begin (no /doc_offsets), by name.
+  /// Refuses shards that do not say where their documents begin (no /doc_offsets). The error names the shard.
   void require_documents() const;
-  /// For each of the first seq_len tokens of sample j, where in the sample its own document begins: 0 when
-  /// that was earlier. A shard begins with a document. `out` has seq_len places.
+  /// For each of the first seq_len tokens of sample j: where in the sample its own document begins, or 0 if
+  /// that was earlier. A shard begins with a document. `out` must have seq_len elements.
   void read_first_keys(std::int64_t sample, std::int64_t seq_len, std::span<std::int32_t> out) const;
 
-  /// UTF-8 bytes of the text in tokens [begin, end). Of a document that the range cuts, the bytes that its
-  /// tokens in the range stand for, in proportion where those of all its tokens are not its own (a tokenizer
-  /// that changes text). Without the data's tokenizer it counts in proportion to its tokens. Absent when a
-  /// shard does not say.
+  /// UTF-8 bytes of the text in tokens [begin, end). If the range cuts a document, these are the bytes of the
+  /// document's tokens in the range. They count in proportion if the bytes of all its tokens are not the
+  /// document's, because the tokenizer changes text. Without the data's tokenizer, the document counts in
+  /// proportion to its tokens. Absent if a shard does not say.
   [[nodiscard]] std::optional<double> utf8_bytes_in(std::int64_t begin, std::int64_t end) const;
 
  private:
@@ -99,14 +101,14 @@ class TokenSource {
   std::filesystem::path directory_;
   Split split_;
   std::vector<ShardReader> shards_;
-  std::vector<std::int64_t> begins_;  // first token of each shard, and the end
+  std::vector<std::int64_t> begins_;  // the first token of each shard, and the end
   std::vector<std::string> sha256_;   // of each shard, from the manifest; empty: not listed
   TokenSourceSummary summary_;
   struct Lengths;
-  std::shared_ptr<Lengths> lengths_;  // of tokens: looked up when a document is cut for the first time
+  std::shared_ptr<Lengths> lengths_;  // lengths of tokens, found when a document is cut for the first time
 };
 
-/// DIR/tokenizer.model or DIR/tokenizer.json, whichever is there.
+/// DIR/tokenizer.model or DIR/tokenizer.json, whichever exists.
 [[nodiscard]] std::optional<std::filesystem::path> find_tokenizer(const std::filesystem::path& directory);
 
 }  // namespace granule

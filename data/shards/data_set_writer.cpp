@@ -12,7 +12,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kMaxShards = 100'000;  // five digits: more would not sort by name
+constexpr std::int64_t kMaxShards = 100'000;  // five digits; with more, names would not sort
 
 const DataSetOptions& checked(const DataSetOptions& options) {
   if (!(options.val_fraction >= 0 && options.val_fraction < 1)) {
@@ -39,7 +39,8 @@ ShardWriter::Vocabulary vocabulary_of(const Tokenizer& tokenizer, std::int64_t v
 }
 
 bool is_validation_document(std::int64_t index, double val_fraction) {
-  // Multiples of the golden ratio, modulo 1 and in 64 bits, fill [0, 1) more evenly than any others.
+  // Multiples of the golden ratio, modulo 1 and in 64 bits, fill [0, 1) more evenly than those of any other
+  // number.
   constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15;
   return static_cast<double>((static_cast<std::uint64_t>(index) + 1) * kGolden) < val_fraction * 0x1p64;
 }

@@ -25,7 +25,7 @@ bool is_sha256(const std::string& text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-// Any part of the data set's format, version 1: manifests written by hand name it differently.
+// Any name of the data set's format, version 1, because manifests that people wrote differ in it.
 bool is_known_format(const std::string& format) {
   return format.starts_with("granule-") && format.ends_with("/1");
 }

@@ -1,5 +1,5 @@
-// Shards: token files in HDF5. Writing follows our own layout (docs/data.md); reading also takes what
-// other software writes: any file with a rank-1 integer dataset /data.
+// Shards: token files in HDF5. We write our own layout (docs/data.md). Reading also takes what other software
+// writes: any file with a rank-1 integer dataset /data.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -18,21 +18,21 @@ namespace granule {
 
 inline constexpr std::string_view kShardFormat = "granule-shard/1";
 
-/// What a shard says about itself in its root attributes; all of it optional in files of other software.
+/// What a shard says about itself in its root attributes. In files of other software all of it is optional.
 struct ShardAttributes {
   std::optional<std::string> format, tokenizer_sha256, created_by;
   std::optional<std::int64_t> n_tokens, n_docs, vocab_size, bos_id, eos_id;
 };
 
-/// A document that need not be in memory: its ids come in order, a part at a time.
+/// A document that need not be in memory. Its ids come in order, in parts.
 struct DocumentStream {
   using Sink = std::function<void(std::span<const std::int32_t>)>;
   std::int64_t tokens = 0;
-  /// Gives all tokens to the sink; returns the length of the text in UTF-8 bytes, where it is known.
+  /// Gives all tokens to the sink. Returns the length of the text in UTF-8 bytes, if it is known.
   std::function<std::optional<std::int64_t>(const Sink&)> read;
 };
 
-/// Collects documents in memory and writes them as one file; the last one may be longer than memory.
+/// Collects documents in memory and writes them as one file. The last one may be larger than memory.
 class ShardWriter {
  public:
   struct Vocabulary {
@@ -43,15 +43,15 @@ class ShardWriter {
   };
   ShardWriter(Vocabulary vocabulary, Hdf5Layout layout);
 
-  /// One document: its ids, EOS included, and its length in UTF-8 bytes: known of all documents of a shard,
-  /// or of none, which then has no /doc_bytes.
+  /// Adds one document: its ids, EOS included, and its length in UTF-8 bytes. The length must be known for
+  /// all documents of a shard or for none. If for none, the shard has no /doc_bytes.
   void add_document(std::span<const std::int32_t> ids, std::optional<std::int64_t> utf8_bytes);
   void add_document(const DocumentStream& document);
   [[nodiscard]] std::int64_t tokens() const { return static_cast<std::int64_t>(ids_.size()); }
   [[nodiscard]] std::int64_t documents() const { return static_cast<std::int64_t>(offsets_.size()) - 1; }
-  /// Writes what was collected to `path`, which must not exist, and starts again with nothing.
+  /// Writes what was collected to `path`, which must not exist, and starts again with an empty shard.
   void write(const std::filesystem::path& path) { write(path, nullptr); }
-  /// The same, with one more document, which is not held in memory.
+  /// The same with one more document, which is not held in memory.
   void write(const std::filesystem::path& path, const DocumentStream& last) { write(path, &last); }
 
  private:
@@ -67,10 +67,10 @@ class ShardWriter {
   std::vector<std::uint32_t> bytes_;
 };
 
-/// One shard opened for reading. Tokens may be read from several threads at once.
+/// One shard that is open for reading. Several threads may read tokens at once.
 class ShardReader {
  public:
-  /// Throws a user error that names the file for anything but a well-formed shard.
+  /// Throws a user error that names the file, unless it is a well-formed shard.
   explicit ShardReader(const std::filesystem::path& path);
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -78,16 +78,16 @@ class ShardReader {
   [[nodiscard]] const ShardAttributes& attributes() const { return attributes_; }
   [[nodiscard]] const Hdf5Dataset& layout() const { return layout_; }
   [[nodiscard]] bool mapped() const { return mapping_.has_value(); }
-  /// Whether the tokens lie in this file alone: links, virtual datasets and external storage of HDF5 lead to
-  /// others.
+  /// Whether all tokens are in this file. Links, virtual datasets and external storage of HDF5 lead to other
+  /// files.
   [[nodiscard]] Hdf5Place place() const { return place_; }
 
-  /// n_docs + 1 rising token offsets, first 0, last tokens(); empty when the shard has no /doc_offsets.
+  /// n_docs + 1 rising token offsets, from 0 to tokens(). Empty if the shard has no /doc_offsets.
   [[nodiscard]] std::span<const std::int64_t> document_offsets() const { return offsets_; }
-  /// UTF-8 bytes of each document; empty when the shard has no /doc_bytes.
+  /// UTF-8 bytes of each document. Empty if the shard has no /doc_bytes.
   [[nodiscard]] std::span<const std::int64_t> document_bytes() const { return bytes_; }
 
-  /// Tokens [begin, begin + out.size()). Ids are those of the file: see check_ids.
+  /// Tokens [begin, begin + out.size()). The ids are those of the file and not checked; see check_ids.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;
   /// Reads every token and throws a user error for the first id outside [0, vocab_size).
   void check_ids(std::int64_t vocab_size) const;
@@ -99,13 +99,13 @@ class ShardReader {
   [[nodiscard]] std::optional<std::int64_t> first_bad_id(std::int64_t vocab_size) const;
 
   std::filesystem::path path_;
-  std::optional<Hdf5Reader> file_;  // closed once the tokens are mapped
+  std::optional<Hdf5Reader> file_;  // closed after the tokens have been mapped
   Hdf5Place place_ = Hdf5Place::this_file;
   Hdf5Dataset layout_;
   ShardAttributes attributes_;
   std::vector<std::int64_t> offsets_, bytes_;
   std::optional<MappedFile> mapping_;
-  std::span<const std::byte> data_;  // of the mapping
+  std::span<const std::byte> data_;  // the tokens in the mapping
 };
 
 }  // namespace granule

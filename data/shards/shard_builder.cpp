@@ -102,7 +102,7 @@ DataSetReport build_shards(TextSource& text, Tokenizer& tokenizer, const DataSet
   Builder builder(tokenizer, options, bos);
   const auto first = text.next();
   if (!first) user_error("there is no text", text.describe(), "give files that hold text");
-  // One document behind the source, because the last one may be cut.
+  // Write each document when the next one has been read, because the last one may be cut.
   PendingDocument pending{std::string(first->text), first->where};
   while (const auto document = text.next()) {
     builder.add(pending, DocumentPlace::inside);

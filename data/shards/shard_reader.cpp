@@ -15,7 +15,7 @@ constexpr std::int64_t kBlock = std::int64_t{1}
                                 << 18;  // tokens read at once from shards that cannot be mapped
 constexpr const char* kAdvice = "the shard is damaged or was written by something else; build it again";
 
-// memcpy, because nothing aligns a dataset inside its file; compilers turn it into plain (vector) loads.
+// memcpy, because nothing aligns a dataset inside its file. Compilers turn it into plain (vector) loads.
 template <class T>
 T load(const std::byte* data, std::int64_t index) {
   T value;
@@ -23,7 +23,7 @@ T load(const std::byte* data, std::int64_t index) {
   return value;
 }
 
-/// Calls body.operator()<T>() for the unsigned type of `size` bytes. A negative id is a huge one there.
+/// Calls body.operator()<T>() for the unsigned type of `size` bytes. A negative id is a very large one there.
 template <class Body>
 auto dispatch_unsigned(std::int64_t size, Body&& body) {
   switch (size) {

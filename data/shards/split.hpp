@@ -1,4 +1,4 @@
-// The two parts of a data set: what a model is trained on, and what is held back to judge it.
+// The two parts of a data set: what a model is trained on, and what is held back to evaluate it.
 #pragma once
 #include <cstdint>
 #include <string_view>

@@ -1,4 +1,5 @@
-// The content of a file from front to back: decompressed where it is compressed, without a byte order mark.
+// The content of a file from beginning to end: decompressed if it is compressed, and without a byte order
+// mark.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -11,30 +12,30 @@
 
 namespace granule {
 
-/// Views of the content live until the next call that takes or reads.
+/// Views of the content are valid until the next call that takes or reads.
 class ContentReader {
  public:
-  /// Throws a user error for a file that cannot be read or whose compression is damaged; so do the others.
+  /// Throws a user error if the file cannot be read or its compression is damaged, as the other members do.
   explicit ContentReader(const std::filesystem::path& path);
 
-  /// What has been read and not been taken. Of a compressed file more may follow.
+  /// What has been read and not been taken yet. For a compressed file more may follow.
   [[nodiscard]] std::string_view rest() const { return rest_; }
-  /// Reads more of a compressed file; false at its end.
+  /// Reads more of a compressed file. False at its end.
   bool read_more();
   /// Whether all has been taken.
   [[nodiscard]] bool at_end() { return rest_.empty() && !read_more(); }
   /// The next line, without its end.
   [[nodiscard]] std::string_view take_line();
-  /// All that is left.
+  /// Takes everything that is left.
   [[nodiscard]] std::string_view take_all();
   /// Bytes of the file that have been used.
   [[nodiscard]] std::int64_t consumed() const;
 
  private:
   MappedFile file_;
-  std::unique_ptr<Decompressor> compressed_;  // if it is
-  std::string buffer_;                        // what it gave last
-  std::string_view rest_;                     // of the file, or of the buffer
+  std::unique_ptr<Decompressor> compressed_;  // if the file is compressed
+  std::string buffer_;                        // what the decompressor gave last
+  std::string_view rest_;                     // part of the file, or of the buffer
 };
 
 }  // namespace granule

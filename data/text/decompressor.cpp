@@ -19,7 +19,7 @@ constexpr std::size_t kPortion = std::size_t{1} << 20;
 constexpr std::string_view kGzipStart = "\x1f\x8b";
 constexpr const char* kAdvice = "get the file again";
 
-/// The extension in small letters.
+/// The extension in lower case.
 std::string extension_of(const fs::path& path) {
   std::string extension = path.extension();
   std::ranges::transform(extension, extension.begin(),
@@ -27,7 +27,7 @@ std::string extension_of(const fs::path& path) {
   return extension;
 }
 
-// A frame, or one to be skipped: parallel compressors begin with those.
+// A frame, or a skippable frame, with which parallel compressors begin.
 bool is_zstd(std::string_view bytes) {
   if (bytes.size() < 4) return false;
   const bool skippable =
@@ -61,7 +61,7 @@ class Gzip final : public Decompressor {
   }
   [[nodiscard]] bool complete() const override { return ended_; }
 
-  // Behind the end another member may follow, or zeros that fill a block of a tape or disk.
+  // After the end another member may follow, or zeros that fill a block of a tape or disk.
   bool start_next(std::span<const std::byte> in) {
     if (in.empty()) return false;
     if (std::ranges::all_of(in, [](std::byte b) { return b == std::byte{0}; })) return false;
@@ -79,14 +79,14 @@ class Zstd final : public Decompressor {
  public:
   Zstd(std::span<const std::byte> file, const fs::path& path) : Decompressor(file, path) {
     if (stream_ == nullptr) throw std::bad_alloc();
-    // Long windows (zstd --long) take memory only where a file has them.
+    // Long windows (zstd --long) take memory only if a file has them.
     ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax,
                            ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound);
   }
 
  private:
   Progress step(std::span<const std::byte> in, std::span<char> out) override {
-    if (in.empty() && between_frames_) return {};  // being asked would begin another frame
+    if (in.empty() && between_frames_) return {};  // another call would begin another frame
     ZSTD_inBuffer input{in.data(), in.size(), 0};
     ZSTD_outBuffer output{out.data(), out.size(), 0};
     const std::size_t result = ZSTD_decompressStream(stream_.get(), &output, &input);

@@ -1,5 +1,5 @@
 // The content of compressed files as a stream: gzip and Zstandard, also several of them one after the other
-// in one file. Nothing else is known here, not even text.
+// in one file. It does not know what the content is.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,13 +16,14 @@ class Decompressor {
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
 
-  /// For a file with this content, which must live as long as the result: none when neither its first bytes
-  /// nor its name (.gz, .zst) say that it is compressed. Throws a user error when only the name does.
+  /// The decompressor for a file with this content, which must live as long as the result. There is none if
+  /// neither the first bytes nor the name (.gz, .zst) say that it is compressed. Throws a user error if only
+  /// the name does.
   [[nodiscard]] static std::unique_ptr<Decompressor> of(std::span<const std::byte> file,
                                                         const std::filesystem::path& path);
 
-  /// Appends some of the content, about a megabyte. False at the end, where nothing is left to append.
-  /// Throws a user error that names the file when it is damaged or cut short.
+  /// Appends some of the content, about a megabyte. False at the end, if nothing is left to append. Throws a
+  /// user error that names the file if it is damaged or cut short.
   [[nodiscard]] bool read(std::string& out);
   /// Bytes of the file that have been used.
   [[nodiscard]] std::int64_t consumed() const { return static_cast<std::int64_t>(consumed_); }
@@ -34,7 +35,7 @@ class Decompressor {
     std::size_t read = 0;
     std::size_t written = 0;
   };
-  /// Decompresses from `in` to `out`; either may stay unfinished.
+  /// Decompresses from `in` to `out`. Some of either may be left.
   virtual Progress step(std::span<const std::byte> in, std::span<char> out) = 0;
   /// Whether what was read so far is complete, so that the file may end here.
   [[nodiscard]] virtual bool complete() const = 0;
@@ -46,7 +47,7 @@ class Decompressor {
   std::size_t consumed_ = 0;
 };
 
-/// The name without .gz or .zst: what the content is called.
+/// The name without .gz or .zst, which is the name of the content.
 [[nodiscard]] std::filesystem::path uncompressed_name(const std::filesystem::path& path);
 
 }  // namespace granule

@@ -22,7 +22,7 @@ constexpr std::string_view kToJsonLines = "write its text as JSON Lines, such as
 constexpr std::string_view kUtf16 = "convert it: iconv -f UTF-16 -t UTF-8";
 constexpr std::string_view kUtf32 = "convert it: iconv -f UTF-32 -t UTF-8";
 
-// Where one magic begins with another, the longer one stands first.
+// If one magic begins with another, the longer one comes first.
 constexpr std::array kMagics{
     Magic{"\x1f\x8b"sv, {"a gzip file", "decompress it once more", Packing::compressed}},
     Magic{"\x28\xb5\x2f\xfd"sv, {"a Zstandard file", "decompress it once more", Packing::compressed}},
@@ -59,13 +59,13 @@ constexpr std::array kMagics{
     Magic{"\xfe\xff"sv, {"UTF-16 text", kUtf16}},
 };
 
-/// The block size is a digit, and the first block's magic follows.
+/// The block size is a digit, and the magic of the first block follows.
 bool is_bzip2(std::string_view text) {
   return text.size() > 9 && text.starts_with("BZh") && text[3] >= '1' && text[3] <= '9' &&
          text.substr(4).starts_with("1AY&SY");
 }
 
-/// Protocol 2 to 5, whose first byte no UTF-8 text begins with.
+/// Protocols 2 to 5. No UTF-8 text begins with their first byte.
 bool is_pickle(std::string_view text) {
   return text.size() > 2 && text[0] == '\x80' && text[1] >= 2 && text[1] <= 5;
 }
@@ -87,7 +87,7 @@ Bytes kind_of_bytes(std::string_view beginning) {
   for (std::size_t i = 0; i < beginning.size(); ++i) nuls.at(i % 2) += beginning[i] == '\0' ? 1 : 0;
   const auto [fewer, more] = std::minmax(nuls[0], nuls[1]);
   if (more == 0) return Bytes::text;
-  // Of Western text all high bytes are NUL; of other scripts still those of spaces and line ends.
+  // In Western text all high bytes are NUL. In other scripts those of spaces and line ends are.
   return fewer * 20 < more && more * 10 > beginning.size() ? Bytes::utf16 : Bytes::binary;
 }
 

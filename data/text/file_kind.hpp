@@ -1,4 +1,4 @@
-// Kinds of files that are no text, known by their first bytes, and what to do to get text out of them.
+// Kinds of files that are not text, recognised by their first bytes, and how to get text out of them.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -14,15 +14,15 @@ struct FileKind {
   Packing packing = Packing::none;
 };
 
-/// The kind of a file that begins with these bytes; absent for text and for what is not known. 512 bytes are
+/// The kind of a file that begins with these bytes. Absent for text and for unknown kinds. 512 bytes are
 /// enough to tell.
 [[nodiscard]] std::optional<FileKind> kind_of_content(std::string_view beginning);
 
-/// What bytes look like, whose kind is not known.
+/// What bytes of an unknown kind look like.
 enum class Bytes : std::uint8_t {
   text,    ///< no NUL among them
   utf16,   ///< every second one is NUL, as in UTF-16 without a byte order mark
-  binary,  ///< some other way with NULs
+  binary,  ///< has NULs in some other way
 };
 [[nodiscard]] Bytes kind_of_bytes(std::string_view beginning);
 

@@ -34,7 +34,7 @@ TextKind required_kind(const fs::path& path, const TextFile& file) {
   return *file.kind;
 }
 
-/// Looks through one directory, links included. Whatever it comes to a second time it leaves out.
+/// Searches one directory and follows links. What it finds a second time, it leaves out.
 class DirectoryScan {
  public:
   DirectoryScan(const std::string& text_key, InputFiles& found) : text_key_(text_key), found_(found) {}
@@ -95,7 +95,7 @@ class DirectoryScan {
     leave_out(path, error == ELOOP ? "a link that leads to itself" : "a link that leads nowhere");
   }
 
-  /// Absent, with the reason noted, for what only some files of such a name are, and this one is not.
+  /// For files whose name does not promise text. Absent if this one is not text; the reason is then recorded.
   std::optional<TextKind> kind_to_take(const fs::path& path) {
     const NameSays name = what_name_says(path);
     if (name == NameSays::nothing) return kind_of_nameless(path);

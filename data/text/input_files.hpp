@@ -1,4 +1,5 @@
-// The files that inputs consist of: those named, and those of a directory that are text or JSON Lines.
+// The files that inputs consist of: those that are named, and those of a directory that are text or JSON
+// Lines.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -11,7 +12,7 @@ namespace granule {
 
 struct InputFile {
   std::filesystem::path path;
-  std::int64_t bytes = 0;  ///< as it lies on the disk
+  std::int64_t bytes = 0;  ///< on the disk
   TextKind kind = TextKind::text;
 };
 
@@ -22,13 +23,14 @@ struct LeftOut {
 
 struct InputFiles {
   std::vector<InputFile> files;
-  std::vector<LeftOut> left_out;  ///< of directories, in the order in which they were looked through
+  std::vector<LeftOut> left_out;  ///< from directories, in the order in which they were found
 };
 
-/// Files in the order of `inputs`, those of a directory in name order. docs/data.md says which files of a
-/// directory are taken; links to files and directories are followed, and each file of a directory is taken
-/// once. Throws a user error for a named file that is missing or no text, for a file of a directory whose
-/// name promises text that it does not hold, and for a directory without any.
+/// Files in the order of `inputs`, and those of a directory in the order of names. docs/data.md says which
+/// files of a directory are taken. Links to files and directories are followed, and each file of a directory
+/// is taken once. Throws a user error for a named file that is missing or not text, and for a directory
+/// without any text. It also does so for a file of a directory whose name promises text, if the file has
+/// none.
 [[nodiscard]] InputFiles find_input_files(const std::vector<std::filesystem::path>& inputs,
                                           const std::string& text_key);
 

@@ -15,7 +15,7 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kForm = "each line holds one object such as {\"text\": \"...\"}";
 
-/// A fault of the line's syntax, and the byte where it begins, from 0 on.
+/// A fault in the line's syntax, and the byte where it begins, from 0.
 struct Fault {
   std::string what;
   std::size_t at = 0;
@@ -27,7 +27,7 @@ bool is_word(char c) {
          c == '.' || c == '_';
 }
 
-/// Words that programs write for values which JSON does not have.
+/// Words that programs write for values that JSON does not have.
 std::optional<Fault> foreign_word(std::string_view line, std::size_t at) {
   std::size_t begin = std::min(at, line.size()), end = begin;
   while (begin > 0 && is_word(line[begin - 1])) --begin;
@@ -51,7 +51,7 @@ Fault control_character(std::string_view line, std::size_t at) {
           code == '\t' ? "write it as \\t" : "escape it, as \\u0001"};
 }
 
-/// `at` is the last byte that was looked at, `library` what nlohmann-json says.
+/// `at` is the last byte that was looked at, and `library` is what nlohmann-json says.
 Fault fault_of(std::string_view line, std::size_t at, std::string_view library) {
   const auto says = [&](std::string_view part) { return library.find(part) != std::string_view::npos; };
   if (at >= line.size())
@@ -110,7 +110,7 @@ BadLine not_utf8(std::size_t byte) {
 
 std::variant<std::string, BadLine> document_of_line(std::string_view line, const std::string& key) {
   if (const auto bad = first_invalid_utf8(line)) return not_utf8(*bad);
-  // A NUL would end the input for nlohmann-json, and the rest go unseen.
+  // For nlohmann-json a NUL ends the input, and the rest would not be seen.
   if (const std::size_t nul = line.find('\0'); nul != std::string_view::npos)
     return bad_json({"a NUL byte", nul, "the file is damaged: get it again"});
   try {

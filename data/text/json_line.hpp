@@ -7,15 +7,15 @@
 namespace granule {
 
 struct BadLine {
-  std::string what;    ///< with the place in the line, in bytes from 1 on
-  std::string advice;  ///< how to mend it
+  std::string what;    ///< with the place in the line, in bytes counted from 1
+  std::string advice;  ///< how to correct it
 };
 
-/// The string under `key` of the object that the line is.
+/// The string under `key` of the line's JSON object.
 [[nodiscard]] std::variant<std::string, BadLine> document_of_line(std::string_view line,
                                                                   const std::string& key);
 
-/// What is wrong with a line of text or JSON that is not UTF-8 from this byte on.
+/// The error for a line of text or JSON that is not UTF-8 from this byte on.
 [[nodiscard]] BadLine not_utf8(std::size_t byte);
 
 }  // namespace granule

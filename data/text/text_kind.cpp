@@ -27,12 +27,12 @@ TextFile refused(std::string_view problem, std::string_view advice) {
 
 enum class Shape : std::uint8_t {
   whole,    ///< one JSON value
-  several,  ///< one, and an object begins after it
-  begun,    ///< could become one with what follows
+  several,  ///< one value, and an object begins after it
+  begun,    ///< the beginning of what could become one
   broken,
 };
 
-/// Keeps nothing of the values.
+/// It keeps none of the values.
 Shape shape_of(std::string_view text) {
   try {
     const Json nothing = Json::parse(text, [](int, Json::parse_event_t, Json&) { return false; });
@@ -47,10 +47,11 @@ Shape shape_of(std::string_view text) {
   }
 }
 
-/// What the first lines are. A line that is like an object begins and ends as one.
+/// What the first lines are. A line is like an object if it begins and ends as one.
 struct Lines {
   int seen = 0, objects = 0, like_objects = 0;
-  bool first_is_begun = false;  ///< the first line could become a JSON value with what follows
+  /// The first line could become a JSON value with the lines after it.
+  bool first_is_begun = false;
   bool has_key = false;
 };
 
@@ -87,7 +88,7 @@ Lines first_lines(ContentReader& content, const std::string& key) {
   return lines;
 }
 
-/// Whether all of the file is an array, or are objects, which are known by the first character.
+/// Whether the whole file is an array, or is objects. The first character says which.
 bool is_all_json(const fs::path& path, char first) {
   ContentReader content(path);
   const Shape beginning = shape_of(content.rest());
@@ -102,7 +103,7 @@ TextFile over_several_lines(char first) {
                  "write each document as an object of one line: jq -c . FILE > FILE.jsonl");
 }
 
-/// Of a file whose name promises JSON: it is never text.
+/// For a file whose name promises JSON, which is never text.
 TextFile look_at_json(const Lines& lines, char first, NameSays name) {
   const bool over_lines = first == '{' && lines.objects == 0 && lines.first_is_begun && lines.seen > 1;
   if (over_lines || (first == '[' && name == NameSays::json)) return over_several_lines(first);
@@ -111,7 +112,7 @@ TextFile look_at_json(const Lines& lines, char first, NameSays name) {
   return {TextKind::json_lines, "", "", lines.has_key};
 }
 
-/// Of a file that begins as a JSON object or array does.
+/// For a file that begins as a JSON object or array does.
 TextFile look_at_lines(ContentReader& content, const fs::path& path, const std::string& key, char first) {
   const NameSays name = what_name_says(path);
   const Lines lines = first_lines(content, key);
@@ -119,7 +120,7 @@ TextFile look_at_lines(ContentReader& content, const fs::path& path, const std::
     if (first == '[' && is_all_json(path, first)) return over_several_lines(first);
     return look_at_json(lines, first, name);
   }
-  // A text may begin with a brace: there has to be an object that is one.
+  // A text may begin with a brace, so at least one line must be an object.
   const bool some = lines.objects > 0 || name == NameSays::nothing;
   if (some && 2 * lines.like_objects > lines.seen) return {TextKind::json_lines, "", "", lines.has_key};
   if ((first == '[' || lines.first_is_begun) && is_all_json(path, first)) return over_several_lines(first);

@@ -13,8 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kSkippedShown = 5;
 
-/// What keeps a line of text, or the first bad one of a whole text, from being text: its fault and its first
-/// byte.
+/// Why a line of text is not text, or the first bad line of a whole text: its fault and its first byte.
 struct TextFault {
   BadLine line;
   std::size_t at = 0;
@@ -24,7 +23,7 @@ std::optional<TextFault> fault_of_text(std::string_view text) {
   const auto bad = first_invalid_utf8(text);
   const std::size_t nul = text.find('\0'), at = std::min(bad.value_or(std::string_view::npos), nul);
   if (at == std::string_view::npos) return std::nullopt;
-  const std::size_t line_start = text.substr(0, at).rfind('\n') + 1;  // npos + 1 is 0
+  const std::size_t line_start = text.substr(0, at).rfind('\n') + 1;  // if there is none, npos + 1 is 0
   if (at != nul) return TextFault{not_utf8(at - line_start), at};
   return TextFault{{fmt::format("not text: a NUL at byte {} of the line", at - line_start + 1),
                     "the file is binary or damaged: give text"},
@@ -93,7 +92,7 @@ std::optional<Document> TextSource::document_of_file() {
   return Document{text, file().path.string()};
 }
 
-// One document, or none when what was taken is empty or skipped.
+// Returns one document, or none if what was taken is empty or skipped.
 std::optional<Document> TextSource::next_in_file() {
   const bool is_text = file().kind == TextKind::text;
   if (is_text && unit_ == DocumentUnit::file) return document_of_file();

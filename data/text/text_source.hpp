@@ -1,5 +1,5 @@
-// Documents from text files and JSON Lines, compressed or not, one after the other, in an order that depends
-// on names only.
+// Documents from text files and JSON Lines, compressed or not, one after the other. Their order depends only
+// on names.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,17 +16,17 @@ namespace granule {
 
 enum class DocumentUnit : std::uint8_t {
   file,  ///< a text file is one document
-  line,  ///< every line of a text file that is not empty is one
+  line,  ///< every line of a text file that is not empty is one document
 };
 
 /// How lines become documents.
 struct LineOptions {
-  std::string text_key = "text";    ///< of JSON Lines: the key that holds the document
-  std::int64_t skip_bad_lines = 0;  ///< at most so many lines that hold no document are passed over
+  std::string text_key = "text";    ///< JSON Lines: the key of the document
+  std::int64_t skip_bad_lines = 0;  ///< at most this many lines without a document are skipped
 };
 
 struct Document {
-  std::string_view text;  ///< UTF-8, not empty; lives until the next call
+  std::string_view text;  ///< UTF-8, not empty; valid until the next call
   std::string where;      ///< "FILE" or "FILE:LINE"
 };
 
@@ -41,16 +41,17 @@ class TextSource {
   /// refuses.
   TextSource(const std::vector<std::filesystem::path>& inputs, DocumentUnit unit, LineOptions lines = {});
 
-  /// The next document that is not empty; none at the end. Throws a user error that names file, line and the
-  /// place in the line for text that is not UTF-8 or holds a NUL and for lines without a document, and the
-  /// file for damaged compression.
+  /// The next document that is not empty, or none at the end. Throws a user error for text that is not UTF-8
+  /// or contains a NUL, and for a line without a document. The error names the file, the line and the place
+  /// in the line. Damaged compression is a user error that names the file.
   [[nodiscard]] std::optional<Document> next();
 
   [[nodiscard]] const InputFiles& inputs() const { return inputs_; }
   [[nodiscard]] const SkippedLines& skipped() const { return skipped_; }
-  [[nodiscard]] std::int64_t bytes_total() const { return bytes_total_; }  ///< of the files, as they are
+  /// Of the files as they are on the disk.
+  [[nodiscard]] std::int64_t bytes_total() const { return bytes_total_; }
   [[nodiscard]] std::int64_t bytes_read() const;
-  /// The inputs in words, for messages.
+  /// Describes the inputs in words, for messages.
   [[nodiscard]] std::string describe() const;
 
  private:
@@ -69,8 +70,8 @@ class TextSource {
   SkippedLines skipped_;
 
   std::optional<ContentReader> content_;  // of the current file
-  std::int64_t line_ = 0;                 // the last line taken
-  std::string text_;                      // of the last JSON document
+  std::int64_t line_ = 0;                 // the number of the last line taken
+  std::string text_;                      // the text of the last JSON document
 };
 
 }  // namespace granule

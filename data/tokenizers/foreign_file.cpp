@@ -24,7 +24,7 @@ std::string_view beginning_of(const MappedFile& file) {
   return {reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 4096)};
 }
 
-/// Lines of a token in base64, a space and its rank: "IQ== 0".
+/// Each line is a token in base64, a space and its rank: "IQ== 0".
 bool is_tiktoken(std::string_view text) {
   const std::string_view line = text.substr(0, text.find('\n'));
   const std::size_t space = line.find(' ');
@@ -53,7 +53,7 @@ std::optional<ForeignFile> foreign_json(const MappedFile& file) {
   if ((json.contains("model_type") || json.contains("architectures")) && !json.contains("model"))
     return ForeignFile{"a model's config.json, not a tokenizer",
                        "give the tokenizer.json or tokenizer.model beside it"};
-  // Names of tokens may be those of settings, but the values of settings are no numbers.
+  // Names of tokens may be those of settings, but the values of settings are not numbers.
   if (is_vocabulary(json))
     return ForeignFile{"a vocabulary alone, without merges and rules", foreign_advice("vocab.json")};
   return std::nullopt;

@@ -1,5 +1,5 @@
-// Files that people take for a tokenizer, and that are none which is read here: a part of one, another
-// program's kind, or a compressed one.
+// Files that look like a tokenizer but cannot be read here: a part of one, another program's kind, or a
+// compressed one.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -13,11 +13,11 @@ struct ForeignFile {
   std::string advice;  ///< which file to give instead
 };
 
-/// What the file is, where its name or its content says that it is no tokenizer which is read here. Reads the
-/// beginning of the file, and of a .json file all. Throws a user error when it cannot be read.
+/// What the file is, if its name or its content says that it is not a tokenizer that is read here. It reads
+/// the beginning of the file, and all of a .json file. Throws a user error if it cannot be read.
 [[nodiscard]] std::optional<ForeignFile> foreign_file(const std::filesystem::path& path);
 
-/// What to do with a file of this name: "vocab.json", "merges.txt", "tekken.json", …
+/// The advice for a file of this name: "vocab.json", "merges.txt", "tekken.json", …
 [[nodiscard]] std::string foreign_advice(std::string_view name);
 
 }  // namespace granule

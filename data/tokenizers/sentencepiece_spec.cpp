@@ -34,7 +34,7 @@ std::string_view take_bytes(std::string_view& rest, std::uint64_t size) {
   return bytes;
 }
 
-// Calls visit(field, number, bytes) for every field: one of the last two holds its value.
+// Calls visit(field, number, bytes) for every field. Its value is in one of the last two.
 template <class Visit>
 void each_field(std::string_view message, Visit&& visit) {
   while (!message.empty()) {

@@ -1,5 +1,5 @@
-// The settings inside a SentencePiece model file (a protocol buffer) that decide how text may be cut into
-// words. SentencePiece's own interface does not show them.
+// The settings in a SentencePiece model file (a protocol buffer) that decide how text may be cut into words.
+// SentencePiece's own interface does not show them.
 #pragma once
 #include <string_view>
 
@@ -8,20 +8,20 @@ namespace granule {
 struct SentencePieceSpec {
   bool bpe = false;
   bool byte_fallback = false;
-  bool plain_text = true;  ///< no normalisation: every character stands for itself
+  bool plain_text = true;  ///< no normalisation: every character stays as it is
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
   bool escape_whitespaces = true;
   bool treat_whitespace_as_suffix = false;
 
-  /// Whether encoding the pieces of a text apart can give the same ids as encoding it whole.
+  /// Whether encoding the pieces of a text separately can give the same ids as encoding it as a whole.
   [[nodiscard]] bool allows_cutting() const {
     return bpe && byte_fallback && plain_text && !remove_extra_whitespaces && escape_whitespaces &&
            !treat_whitespace_as_suffix;
   }
 };
 
-/// Reads a model that SentencePiece has accepted; throws a user error when it makes no sense all the same.
+/// Reads a model that SentencePiece has accepted. Throws a user error if it makes no sense nevertheless.
 [[nodiscard]] SentencePieceSpec read_sentencepiece_spec(std::string_view model);
 
 }  // namespace granule

@@ -18,10 +18,10 @@ namespace {
 
 constexpr std::int64_t kMaxModelBytes = std::int64_t{1} << 28;
 constexpr std::size_t kMaxCachedWords = std::size_t{1} << 18;
-constexpr std::size_t kMaxCachedBytes = 128;  // longer words hardly come twice
+constexpr std::size_t kMaxCachedBytes = 128;  // longer words rarely occur twice
 constexpr std::string_view kSpaceSign = "\u2581";
-// Appended to a model it overrides normalizer_spec.add_dummy_prefix (field 3 of field 3) with false: parts of
-// a message that follow later win. So words inside a document can be encoded without a space before them.
+// Appended to a model, it overrides normalizer_spec.add_dummy_prefix (field 3 of field 3) with false, because
+// later parts of a message win. So words inside a document can be encoded without a space before them.
 constexpr std::string_view kNoDummyPrefix("\x1a\x02\x18\x00", 4);
 
 struct HashText {
@@ -51,8 +51,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   void append_word(std::string_view word, std::vector<std::int32_t>& ids);
 
   SentencePieceSpec spec_;
-  sentencepiece::SentencePieceProcessor whole_;  // as the model says
-  sentencepiece::SentencePieceProcessor part_;   // without a space put before the text
+  sentencepiece::SentencePieceProcessor whole_;  // encodes as the model says
+  sentencepiece::SentencePieceProcessor part_;   // encodes without a space before the text
   WordCutter cutter_;
   std::unordered_map<std::string, std::vector<std::int32_t>, HashText, std::equal_to<>> words_;
 };

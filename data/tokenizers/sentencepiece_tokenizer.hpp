@@ -1,4 +1,5 @@
-// Private to the tokenizer: SentencePiece models, encoded word by word with the same ids as whole documents.
+// SentencePiece models, encoded word by word with the same ids as whole documents. Only the tokenizer uses
+// this file.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -7,7 +8,7 @@
 
 namespace granule {
 
-/// Throws a user error for a file that is no SentencePiece model, or in a build without SentencePiece.
+/// Throws a user error if the file is not a SentencePiece model, or in a build without SentencePiece.
 [[nodiscard]] std::unique_ptr<Tokenizer> open_sentencepiece(const std::filesystem::path& path);
 
 }  // namespace granule

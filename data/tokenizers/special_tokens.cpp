@@ -20,7 +20,7 @@ bool is_json(const fs::path& tokenizer) {
   return tokenizer.extension() == ".json";
 }
 
-/// Null where there is none.
+/// Null if there is none.
 Json config_beside(const fs::path& tokenizer) {
   const fs::path config = tokenizer.parent_path() / kTokenizerConfigFile;
   std::error_code error;
@@ -31,7 +31,8 @@ std::string type_of(const Json& processor) {
   return processor.is_object() ? processor.value("type", std::string()) : std::string();
 }
 
-/// Calls `visit` for each processor that puts tokens around a text; those of a Sequence are visited in order.
+/// Calls `visit` for each processor that adds tokens around a text. The processors of a Sequence are visited
+/// in order.
 template <class Visit>
 void each_adding(const Json& processor, Visit&& visit) {
   const std::string type = type_of(processor);
@@ -42,7 +43,7 @@ void each_adding(const Json& processor, Visit&& visit) {
   }
 }
 
-/// The tokens that a processor puts before a text and after it.
+/// The tokens that a processor adds before a text and after it.
 struct Around {
   std::vector<std::string> before, after;
 };
@@ -65,7 +66,7 @@ Around tokens_around(const Json& file) {
   return around;
 }
 
-/// The same as `processor` without what adds tokens; null when nothing is left.
+/// The processor without the parts that add tokens. Null if nothing is left.
 Json without_adding(const Json& processor) {
   const std::string type = type_of(processor);
   if (type == "TemplateProcessing" || type == "BertProcessing" || type == "RobertaProcessing") return nullptr;

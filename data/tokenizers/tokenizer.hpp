@@ -14,21 +14,21 @@
 
 namespace granule {
 
-/// The names that the files of a tokenizer have beside a model or a data set. The config holds what the file
-/// itself leaves open.
+/// The names of a tokenizer's files in the folder of a model or a data set. The config has what the file
+/// itself does not say.
 inline constexpr std::string_view kSentencePieceFile = "tokenizer.model";
 inline constexpr std::string_view kTokenizerJsonFile = "tokenizer.json";
 inline constexpr std::string_view kTokenizerConfigFile = "tokenizer_config.json";
 
-/// A SentencePiece model says itself which piece ends documents, or has none.
+/// A SentencePiece model itself says which piece ends documents, or it has none.
 inline constexpr std::string_view kNoEosAdvice =
     "documents end with an EOS: train the model with one (spm_train --eos_id=2), or use another tokenizer";
 
-/// A text that cannot be encoded, by somebody who does not know where it is from.
+/// A text that cannot be encoded. The code that throws it does not know where the text is from.
 class EncodingError : public Error {
  public:
   EncodingError(std::string_view what, std::string_view where, std::string_view advice);
-  /// The same error, of the text that lies there.
+  /// Throws the same error with the place of the text.
   [[noreturn]] void refuse(std::string_view where) const;
 
  private:
@@ -41,30 +41,30 @@ class Tokenizer {
   Tokenizer(const Tokenizer&) = delete;
   Tokenizer& operator=(const Tokenizer&) = delete;
 
-  /// The ids of one document, without BOS or EOS. Remembers words: not for several threads at once.
-  /// Throws an EncodingError when `text` is not UTF-8, or a pattern gives up on it.
+  /// The ids of one document, without BOS or EOS. It remembers words, so only one thread may call it. Throws
+  /// an EncodingError if `text` is not UTF-8, or if a pattern gives up on it.
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) = 0;
-  /// The bytes an id stands for inside a text: maybe only part of a character, nothing for BOS and EOS.
+  /// The bytes of an id inside a text. They may be only part of a character, and BOS and EOS have none.
   [[nodiscard]] virtual std::string token_bytes(std::int32_t id) const = 0;
   /// What the file calls an id: "</s>", "▁the".
   [[nodiscard]] virtual std::string token_name(std::int32_t id) const = 0;
-  /// Whether a space that starts a document was put there by encode.
+  /// Whether encode adds the space that starts a document.
   [[nodiscard]] virtual bool adds_leading_space() const = 0;
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> bos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> eos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> unknown_id() const = 0;
 
-  /// The name of a copy beside a model or a data set, whatever the file itself is called.
+  /// The name of a copy in the folder of a model or a data set. It does not depend on the name of the file.
   [[nodiscard]] virtual std::string_view standard_name() const = 0;
-  /// A tokenizer_config.json without which a copy of the file would not open with the same BOS and EOS; empty
-  /// when the file says all.
+  /// A tokenizer_config.json that a copy of the file needs to open with the same BOS and EOS. Empty if the
+  /// file says everything.
   [[nodiscard]] virtual std::string config_beside() const { return {}; }
 
-  /// The text of a whole document; U+FFFD for bytes that form no character.
+  /// The text of a whole document. Bytes that form no character become U+FFFD.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> ids) const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  /// The digest that data and models compare tokenizers by (data/tokenizers/special_tokens.hpp).
+  /// The digest by which data and models compare tokenizers (data/tokenizers/special_tokens.hpp).
   [[nodiscard]] const std::string& sha256() const { return sha256_; }
 
  protected:
@@ -77,7 +77,7 @@ class Tokenizer {
 
 enum class TextPosition : std::uint8_t { document_start, inside };
 
-/// Turns ids into text as they are generated: whole characters as soon as they are complete.
+/// Turns ids into text while they are generated. A character appears as soon as it is complete.
 class TextStream {
  public:
   TextStream(const Tokenizer& tokenizer, TextPosition position);
@@ -90,8 +90,8 @@ class TextStream {
   bool drop_space_;
 };
 
-/// The files a copy of this tokenizer consists of: itself, and with a tokenizer.json the
-/// tokenizer_config.json beside it, if there is one.
+/// The files of a copy of this tokenizer: itself and, for a tokenizer.json, the tokenizer_config.json in the
+/// same folder if there is one.
 [[nodiscard]] std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
 }  // namespace granule

@@ -15,13 +15,13 @@
 namespace granule {
 namespace {
 
-// Longer sentences are dropped by SentencePiece without a word (max_sentence_length).
+// SentencePiece silently drops longer sentences (max_sentence_length).
 constexpr std::size_t kMaxSentence = 4192;
 
-// Its own sign for text that it does not know. It drops every sentence that holds one.
+// SentencePiece's own sign for text that it does not know. It drops every sentence that contains one.
 constexpr std::string_view kReservedSign = "\u2585";
 
-// The documents as SentencePiece wants them: lines, without their ends, none too long.
+// The documents in the form that SentencePiece needs: lines without their ends, none too long.
 class Sentences final : public sentencepiece::SentenceIterator {
  public:
   Sentences(TextSource& source, const std::function<void()>& on_document)
@@ -34,7 +34,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
   [[nodiscard]] std::exception_ptr failure() const { return failure_; }
   [[nodiscard]] std::int64_t signs_cut() const { return signs_cut_; }
 
-  // What the source throws must not pass through SentencePiece: it is kept and thrown afterwards.
+  // An exception of the source must not pass through SentencePiece. It is kept and thrown afterwards.
   void Next() override {
     try {
       do {
@@ -71,7 +71,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
       rest_.remove_prefix(std::min(rest_.size(), line.size() + 1));
       return line;
     }
-    std::size_t cut = line.rfind(' ', kMaxSentence);  // before a space, which starts the next word
+    std::size_t cut = line.rfind(' ', kMaxSentence);  // before a space, which begins the next word
     if (cut == std::string_view::npos || cut == 0) {
       cut = kMaxSentence;
       while ((static_cast<unsigned char>(line[cut]) & 0xC0U) == 0x80) --cut;  // not inside a character
@@ -82,7 +82,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
 
   TextSource& source_;
   const std::function<void()>& on_document_;
-  std::string_view rest_;  // of the document
+  std::string_view rest_;  // the rest of the document
   std::string sentence_;
   std::exception_ptr failure_;
   std::int64_t signs_cut_ = 0;

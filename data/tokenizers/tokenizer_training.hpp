@@ -1,4 +1,4 @@
-// Training of new vocabularies: SentencePiece BPE with byte fallback.
+// Trains new vocabularies: SentencePiece BPE with byte fallback.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -10,12 +10,12 @@ namespace granule {
 
 struct TrainedTokenizer {
   std::string model;           ///< the content of a `.model` file
-  std::int64_t signs_cut = 0;  ///< how often ▅ (U+2585) stood in the text, which SentencePiece cannot take
+  std::int64_t signs_cut = 0;  ///< how often the text has ▅ (U+2585), which SentencePiece cannot take
 };
 
-/// Trains on all documents of `text`: id 0 <unk>, 1 <s>, 2 </s>, 256 bytes, then pieces. The same text gives
-/// the same bytes. Lines are cut at ▅, for SentencePiece would drop them. Throws a user error when there is
-/// no text or not enough for `vocab_size` pieces. `on_document` is called after each document read.
+/// Trains on all documents of `text`. The ids are 0 <unk>, 1 <s>, 2 </s>, 256 bytes, then pieces. The same
+/// text gives the same bytes. Lines are cut at ▅, because SentencePiece would drop them. Throws a user error
+/// if there is no text, or not enough for `vocab_size` pieces. `on_document` is called after each document.
 [[nodiscard]] TrainedTokenizer train_tokenizer(TextSource& text, std::int64_t vocab_size,
                                                const std::function<void()>& on_document = {});
 

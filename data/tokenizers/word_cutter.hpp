@@ -1,6 +1,6 @@
-// Where a text may be cut so that byte-pair encoding of the parts gives the ids of the whole.
-// A merge across a border makes a piece that holds the border's two characters side by side; so wherever no
-// piece of the vocabulary does, no merge ever crosses, and the two sides merge as if they were alone.
+// Where a text may be cut so that byte-pair encoding of the parts gives the ids of the whole. A merge across
+// a border makes a piece that has the border's two characters side by side. So if no piece of the vocabulary
+// has them, no merge crosses the border, and the two sides merge independently.
 #pragma once
 #include <bitset>
 #include <cstdint>
@@ -11,9 +11,9 @@ namespace granule {
 
 class WordCutter {
  public:
-  /// Spaces and U+2581, SentencePiece's sign for them, are the same character.
+  /// Spaces and U+2581, SentencePiece's sign for them, count as the same character.
   void add_piece(std::string_view piece);
-  /// Whether some piece holds `left` and `right` side by side.
+  /// Whether some piece has `left` and `right` side by side.
   [[nodiscard]] bool joins(char32_t left, char32_t right) const;
 
  private:
