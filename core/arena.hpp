@@ -44,7 +44,7 @@ class Arena final : public Allocator {
   std::int64_t high_water_ = 0;
   std::int64_t damaged_ = 0;
   std::map<Offset, std::int64_t> free_by_offset_;
-  // Among equal sizes the lowest address, so use stays compact.
+  // Of equal sizes the one with the lowest address comes first, so use stays compact.
   std::set<std::pair<std::int64_t, Offset>> free_by_size_;
 };
 

@@ -116,7 +116,7 @@ template <class T>
 struct BackwardHead {
   const Attention& a;
   Head<T> h;
-  // Of this sequence and head; the row pitches are heads·v_dim, heads·v_dim and heads.
+  // The rows of this sequence and head; their pitches are heads·v_dim, heads·v_dim and heads.
   const T *y, *dy, *log_sum;
   T *dq, *dk, *dv;  // the row pitch is width()
   T *p, *dp;        // scratch, [kQueries, seq]

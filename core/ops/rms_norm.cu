@@ -9,7 +9,7 @@ namespace {
 using gpu::Pack;
 
 constexpr std::int64_t kLeastRows = 64;  // rows of one partial sum of dw, as on the CPU
-// With more, the few threads of the second stage would have too much to do.
+// With more partial sums, the few threads of the second stage would have too much to do.
 constexpr std::int64_t kMostPartials = 256;
 
 /// There is one block for each row.

@@ -26,7 +26,7 @@ class FoldedText {
   /// What Oniguruma may read differently once `c` follows in the expression; empty if nothing.
   [[nodiscard]] std::string_view add(char c) {
     if (static_cast<unsigned char>(c) >= 0x80) return "a character outside of ASCII where case is ignored";
-    // The letters on both sides are still neighbours.
+    // The letters before and after it may still match side by side.
     if (std::string_view("?:()").find(c) != std::string_view::npos) return {};
     const bool repeated = std::string_view("*+{").find(c) != std::string_view::npos;
     const char before = std::exchange(last_, is_letter(c) ? static_cast<char>(c | 0x20) : '\0');

@@ -24,7 +24,7 @@ constexpr const char* kMarker = ".granule-partial";
 
 // The path without a trailing slash and with links to the directory followed, because a rename replaces it.
 fs::path resolved(const fs::path& out) {
-  // OUT.partial/train-00000.h5 under its temporary name.
+  // There must be room for the temporary name of OUT.partial/train-00000.h5.
   require_path_fits(out, {.added = 16, .inside = 64});
   std::error_code error;
   fs::path path =

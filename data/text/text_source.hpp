@@ -48,7 +48,7 @@ class TextSource {
 
   [[nodiscard]] const InputFiles& inputs() const { return inputs_; }
   [[nodiscard]] const SkippedLines& skipped() const { return skipped_; }
-  /// Of the files as they are on the disk.
+  /// The size of the files as they are on the disk.
   [[nodiscard]] std::int64_t bytes_total() const { return bytes_total_; }
   [[nodiscard]] std::int64_t bytes_read() const;
   /// Describes the inputs in words, for messages.

@@ -38,7 +38,7 @@ class ExchangePlan {
   ExchangePlan(Tensor count_SE, int rank, std::int64_t receive_limit);
 
   [[nodiscard]] std::int64_t rounds() const { return rounds_; }
-  /// Of a round; the largest number if there is none.
+  /// The receive limit of a round, or the largest number if there is none.
   [[nodiscard]] std::int64_t limit() const { return limit_; }
   [[nodiscard]] ExchangeRound round(std::int64_t index) const;
   [[nodiscard]] std::int64_t rows() const;  ///< this rank's own rows, which it sends over all rounds
