@@ -6,6 +6,7 @@
 #include "data/sampling/token_source.hpp"
 #include "data/tokenizers/special_tokens.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 using Catch::Contains;
 using nlohmann::json;
 using test::TempDir;
+using test::test_data_dir;
 
 constexpr const char* kBos = "<\uFF5Cbegin\u2581of\u2581sentence\uFF5C>";  // id 0 of base.json
 constexpr const char* kConfig = R"(
@@ -52,7 +54,7 @@ json template_of(const char* token, std::int32_t id) {
 
 /// A tokenizer.json that puts a BOS before every text, as Llama 3's, or DeepSeek's, whose config says so.
 void put_tokenizer(const fs::path& directory, bool in_file) {
-  json file = json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json"));
+  json file = json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/base.json"));
   file["post_processor"] = {
       {"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", false}, {"use_regex", true}};
   if (in_file)

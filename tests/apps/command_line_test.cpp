@@ -3,18 +3,21 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/instruction_sets.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 
 using Catch::Contains;
 using Catch::EndsWith;
 using Catch::StartsWith;
+using granule::test::program_path;
 using granule::test::run_program;
+using granule::test::source_dir;
 using namespace std::chrono_literals;
 
 namespace {
 
 granule::test::ProgramResult in_shell(const std::string& script) {
-  return run_program({"-c", script, GRANULE_PROGRAM}, {.program = "/bin/sh", .timeout = 20s});
+  return run_program({"-c", script, program_path()}, {.program = "/bin/sh", .timeout = 20s});
 }
 
 }  // namespace
@@ -39,7 +42,7 @@ TEST_CASE("the header that names the commit names the one that is checked out") 
       in_shell(fmt::format("cmake -DGIT=$(command -v git) -DSOURCE={0} -DVERSION=1.2.3 -DHEADER={1} -P "
                            "{0}/scripts/cmake/GranuleVersion.cmake >&2 && cat {1} && git -C {0} rev-parse "
                            "--short=12 HEAD 2>/dev/null",
-                           GRANULE_SOURCE_DIR, (temp / "build_version.hpp").string()));
+                           source_dir(), (temp / "build_version.hpp").string()));
   INFO(result.err);
   CHECK_THAT(result.out, Contains("kVersion = \"1.2.3\";"));
   const std::string last = "}  // namespace granule\n";

@@ -8,6 +8,7 @@
 
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
@@ -29,7 +30,7 @@ std::map<std::string, Names> documented() {
   std::map<std::string, Names> sections;
   std::string section;
   const std::regex option(R"(\| `(--[a-z-]+)[^`]*` \|.*)"), code(R"(\| ([0-9]+) \|.*)");
-  for (const std::string& line : lines_of(text_of(GRANULE_SOURCE_DIR "/docs/commands.md"))) {
+  for (const std::string& line : lines_of(text_of(source_dir() + "/docs/commands.md"))) {
     std::smatch found;
     if (line.starts_with("## ")) {
       section = line.substr(3);

@@ -7,6 +7,9 @@
 #include "apps/config/keys/run_config_pending.hpp"
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
+
+using granule::test::source_dir;
 
 namespace {
 
@@ -35,7 +38,7 @@ std::vector<std::string> cells_of(const std::string& line) {
 // range | … |
 std::map<std::string, Row> documented_keys() {
   std::map<std::string, Row> rows;
-  std::ifstream page(std::string(GRANULE_SOURCE_DIR) + "/docs/config.md");
+  std::ifstream page(source_dir() + "/docs/config.md");
   REQUIRE(page);
   std::string table;
   for (std::string line; std::getline(page, line);) {

@@ -6,6 +6,7 @@
 #include "data/shards/manifest.hpp"
 #include "data/shards/shard.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/workshop.hpp"
 
@@ -52,7 +53,7 @@ TEST_CASE("shards beside a manifest that does not list them are named by data in
 TEST_CASE("data inspect looks at what the names of a data set say, and not at files beside them") {
   const TempDir dir;
   write_shard(dir / "train-0.h5", patterned_documents(3, 20, 59), 59);
-  fs::copy_file(fs::path(GRANULE_TEST_DATA) / "shards/bad_rank.h5", dir / "pool.h5");
+  fs::copy_file(fs::path(test_data_dir()) / "shards/bad_rank.h5", dir / "pool.h5");
   const ProgramResult inspected = run_program({"data", "inspect", dir.path().string()});
   INFO(inspected.err);
   CHECK(inspected.exit_code == 0);

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"
 
@@ -17,15 +18,14 @@ using nlohmann::ordered_json;
 
 namespace {
 
-const std::string kGolden = std::string(GRANULE_TEST_DATA) + "/events/golden.tfevents";
+const std::string kGolden = test_data_dir() + "/events/golden.tfevents";
 
 using Points = std::map<std::string, std::vector<std::pair<std::int64_t, float>>>;
 
 /// What tests/apps/read_events.py finds in a directory.
 Points read_events(const fs::path& directory) {
   const ProgramResult read =
-      run_program({std::string(GRANULE_SOURCE_DIR) + "/tests/apps/read_events.py", directory.string()},
-                  {.program = "python3"});
+      run_program({source_dir() + "/tests/apps/read_events.py", directory.string()}, {.program = "python3"});
   INFO(read.err);
   REQUIRE(read.exit_code == 0);
   return nlohmann::json::parse(read.out).get<Points>();

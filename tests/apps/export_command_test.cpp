@@ -5,6 +5,7 @@
 #include "apps/config/hf_config.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
@@ -65,7 +66,7 @@ TEST_CASE("every exported value is the checkpoint's, or what it rounds to, by an
   for (const char* const dtype : {"f32", "bf16"}) {
     INFO(dtype);
     must_export(small_run().run, temp / dtype, {"--dtype", dtype});
-    const auto check = run_program({std::string(GRANULE_SOURCE_DIR) + "/tests/apps/check_export.py",
+    const auto check = run_program({source_dir() + "/tests/apps/check_export.py",
                                     small_run().run / kCheckpointFile, temp / dtype, dtype},
                                    {.program = "/usr/bin/python3"});
     CHECK(check.err.empty());
@@ -139,7 +140,7 @@ TEST_CASE("a model whose head is its embedding is exported without a head") {
   CHECK_THAT(text_of(temp / "hf/model.safetensors"), !Contains("lm_head"));
   CHECK(json_of(temp / "hf/config.json")["n_shared_experts"].is_null());
   const auto check =
-      run_program({std::string(GRANULE_SOURCE_DIR) + "/tests/apps/check_export.py",
+      run_program({source_dir() + "/tests/apps/check_export.py",
                    run / "checkpoints/step-00000002/model-00001-of-00001.safetensors", temp / "hf", "f32"},
                   {.program = "/usr/bin/python3"});
   CHECK(check.err.empty());
@@ -229,7 +230,7 @@ TEST_CASE("a device that fills up leaves no export behind") {
   const TempDir temp;
   const auto result =
       run_program({"-c", "ulimit -f 16; trap '' XFSZ; \"$0\" export \"$1\" --format hf --out \"$2\"",
-                   GRANULE_PROGRAM, small_run().run, temp / "hf"},
+                   program_path(), small_run().run, temp / "hf"},
                   {.program = "/bin/sh"});
   CHECK(result.exit_code == 74);
   CHECK(result.out.empty());

@@ -8,6 +8,7 @@
 #include "apps/model_files.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"
@@ -245,7 +246,7 @@ TEST_CASE("a model without its tokenizer cannot generate") {
 TEST_CASE("a reader that has seen enough stops the text without an error") {
   const auto result = run_program(
       {"-c", "{ \"$0\" generate \"$1\" --prompt the --max-tokens 60; echo code $? >&2; } | head -c 1",
-       GRANULE_PROGRAM, small_run().run},
+       program_path(), small_run().run},
       {.program = "/bin/sh"});
   CHECK(result.out.size() == 1);
   CHECK_THAT(result.err, Contains("code 0"));

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "moe/counts.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using Catch::Contains;
@@ -18,12 +19,13 @@ using granule::load_run_config;
 using granule::Period;
 using granule::RunConfig;
 using granule::ScheduleKind;
+using granule::test::source_dir;
 using granule::test::TempDir;
 using Words = std::vector<std::string>;
 
 namespace {
 
-const std::filesystem::path kConfigs = std::filesystem::path(GRANULE_SOURCE_DIR) / "configs";
+const std::filesystem::path kConfigs = std::filesystem::path(source_dir()) / "configs";
 
 constexpr std::string_view kMinimal = R"([model]
 hidden_size = 32

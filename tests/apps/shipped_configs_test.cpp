@@ -6,14 +6,16 @@
 #include "apps/config/run_config.hpp"
 #include "moe/counts.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 
 namespace fs = std::filesystem;
 using granule::ParameterCounts;
 using granule::RunConfig;
+using granule::test::source_dir;
 
 namespace {
 
-const fs::path kConfigs = fs::path(GRANULE_SOURCE_DIR) / "configs";
+const fs::path kConfigs = fs::path(source_dir()) / "configs";
 
 RunConfig shipped(const std::string& name) {
   return granule::load_run_config(kConfigs / name, std::vector<std::string>{});

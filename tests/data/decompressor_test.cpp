@@ -8,6 +8,7 @@
 #include "data/files/files.hpp"
 #include "data/text/text_source.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -16,9 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::TempDir;
+using test::test_data_dir;
 using test::user_error_of;
 
-const fs::path kFiles = fs::path(GRANULE_TEST_DATA) / "compressed";
+const fs::path kFiles = fs::path(test_data_dir()) / "compressed";
 
 std::vector<std::string> documents(const fs::path& path, DocumentUnit unit = DocumentUnit::file) {
   TextSource source({path}, unit);

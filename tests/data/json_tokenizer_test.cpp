@@ -11,6 +11,7 @@
 #include "data/files/files.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -21,10 +22,11 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Ids = std::vector<std::int32_t>;
 using test::TempDir;
+using test::test_data_dir;
 using test::user_error_of;
 
 Json read_json(const char* name) {
-  return Json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers" / name));
+  return Json::parse(read_file(fs::path(test_data_dir()) / "tokenizers" / name));
 }
 const Json& base() {
   static const Json json = read_json("base.json");

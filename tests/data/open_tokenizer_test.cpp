@@ -4,6 +4,7 @@
 
 #include "data/files/files.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -14,10 +15,11 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Contains;
 using test::TempDir;
+using test::test_data_dir;
 using test::user_error_of;
 
 const fs::path& base() {
-  static const fs::path path = fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json";
+  static const fs::path path = fs::path(test_data_dir()) / "tokenizers/base.json";
   return path;
 }
 

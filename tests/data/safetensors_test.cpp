@@ -12,9 +12,11 @@
 #include "data/models/tensor_set.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_disk.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace granule;
+using granule::test::source_dir;
 using granule::test::TempDir;
 
 namespace {
@@ -323,9 +325,8 @@ TEST_CASE("an independent reader finds what was written") {
   }
   const TempDir dir;
   write_tensors(dir.path(), "model", example_tensors(), 1000, ShardNames::plain_when_single);
-  const std::string command =
-      fmt::format("python3 {}/tests/data/read_safetensors.py {} > {}", GRANULE_SOURCE_DIR,
-                  (dir / "model.safetensors").string(), (dir / "out").string());
+  const std::string command = fmt::format("python3 {}/tests/data/read_safetensors.py {} > {}", source_dir(),
+                                          (dir / "model.safetensors").string(), (dir / "out").string());
   REQUIRE(std::system(command.c_str()) == 0);
   std::ifstream stream(dir / "out");
   const std::string out((std::istreambuf_iterator<char>(stream)), {});

@@ -11,6 +11,7 @@
 
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -19,9 +20,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::TempDir;
+using test::test_data_dir;
 using test::user_error_of;
 
-const fs::path kShards = fs::path(GRANULE_TEST_DATA) / "shards";
+const fs::path kShards = fs::path(test_data_dir()) / "shards";
 
 std::vector<std::int32_t> all_tokens(const ShardReader& shard) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(shard.tokens()));

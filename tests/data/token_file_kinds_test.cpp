@@ -7,6 +7,7 @@
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -16,9 +17,10 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Contains;
 using test::TempDir;
+using test::test_data_dir;
 using test::user_error_of;
 
-const fs::path kFiles = fs::path(GRANULE_TEST_DATA) / "imports";
+const fs::path kFiles = fs::path(test_data_dir()) / "imports";
 
 template <class T>
 std::string bytes_of(const std::vector<std::int64_t>& values) {
@@ -145,7 +147,7 @@ TEST_CASE("a vocabulary that the type of a file cannot hold is refused") {
              }),
              Contains("at most 127"));
   // The model's vocabulary may be larger than the tokenizer's, whose ids these are.
-  const auto tokenizer = open_tokenizer(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json");
+  const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "d", 70000);
   CHECK(import_tokens(options, tokenizer.get()).train.tokens == 147);
 }
@@ -194,7 +196,7 @@ TEST_CASE("documents that fill a shard alone are written as they are read, and a
   for (int i = 0; i < 700'001; ++i) ids.push_back(5 + i * 7919L % 600);
   for (const std::size_t end : {100U, 300'000U, 300'001U, 700'000U}) ids[end] = 1;
   write_file(dir / "x.bin", bytes_of<std::uint16_t>(ids));
-  const auto tokenizer = open_tokenizer(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json");
+  const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
   const auto layout = GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed);
   const bool marked = GENERATE(false, true);
   const double held_back = GENERATE(0.0, 0.3);

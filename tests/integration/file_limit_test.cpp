@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"
 
@@ -15,7 +16,7 @@ namespace {
 /// Files may have this many blocks of 512 bytes; what the program says fits.
 ProgramResult run_limited(int blocks, const std::vector<std::string>& arguments) {
   std::vector<std::string> words{"-c", fmt::format("ulimit -f {}; exec \"$0\" \"$@\"", blocks),
-                                 GRANULE_PROGRAM};
+                                 program_path()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return run_program(words, {.program = "/bin/sh"});
 }
@@ -51,7 +52,7 @@ TEST_CASE("a run whose files may not grow ends with 74, in its records and in a 
 TEST_CASE("imports end with 74 and leave nothing where files may not grow") {
   const TempDir dir;
   check_refusal(
-      run_limited(1, {"data", "import", "--format", "llmc", GRANULE_TEST_DATA "/imports/llmc_gpt2.bin",
+      run_limited(1, {"data", "import", "--format", "llmc", test_data_dir() + "/imports/llmc_gpt2.bin",
                       "--vocab-size", "50257", "--out", dir / "set"}));
   CHECK(fs::is_empty(dir.path()));
 }

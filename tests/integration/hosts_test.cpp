@@ -7,6 +7,7 @@
 #include "distributed/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/small_run.hpp"
 
 using namespace granule;
@@ -40,7 +41,7 @@ class TwoHosts {
         "case $OMPI_COMM_WORLD_RANK in 0|2) h=a;; *) h=b;; esac; cd {}/$h && "
         "GRANULE_HOST_NAME=host-$h exec \"$0\" \"$@\"",
         directory_.path().string());
-    words.insert(words.begin(), {"/bin/sh", "-c", script, GRANULE_PROGRAM});
+    words.insert(words.begin(), {"/bin/sh", "-c", script, program_path()});
     return under_mpirun(ranks, words, {.timeout = std::chrono::seconds(60)});
   }
   [[nodiscard]] ProgramResult train(const std::vector<std::string>& more, int steps = 2,
@@ -199,7 +200,7 @@ TEST_CASE(
     const std::string script = fmt::format(
         "case $OMPI_COMM_WORLD_RANK in 0) t={};; *) t={};; esac; GRANULE_CPU_TARGET=$t exec \"$0\" \"$@\"",
         first, second);
-    return under_mpirun(2, {"/bin/sh", "-c", script, GRANULE_PROGRAM, "bench", "step", small_run().config,
+    return under_mpirun(2, {"/bin/sh", "-c", script, program_path(), "bench", "step", small_run().config,
                             "model.vocab_size=300", "train.micro_batch_size=1"});
   };
   check_refused(

@@ -6,6 +6,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
+#include "tests/support/paths.hpp"
 
 using namespace granule;
 using namespace granule::test;
@@ -35,11 +36,11 @@ TEST_CASE("a job without a launcher has one rank, whose way out is an exception"
 }
 
 TEST_CASE("under mpirun one rank reports errors as ever, and two do so once") {
-  const ProgramResult one = under_mpirun(1, {GRANULE_PROGRAM, "train", "absent.toml", "--out", "nowhere"});
+  const ProgramResult one = under_mpirun(1, {program_path(), "train", "absent.toml", "--out", "nowhere"});
   INFO(one.err);
   CHECK(one.exit_code == 2);
   CHECK(one.err.find("absent.toml") != std::string::npos);
-  const ProgramResult two = under_mpirun(2, {GRANULE_PROGRAM, "train", "absent.toml", "--out", "nowhere"});
+  const ProgramResult two = under_mpirun(2, {program_path(), "train", "absent.toml", "--out", "nowhere"});
   INFO(two.err);
   CHECK(two.exit_code == 2);
   CHECK(count_of(two.err, "granule: error: ") == 1);
@@ -60,7 +61,7 @@ TEST_CASE("commands of one rank refuse two before they do anything: one message,
       {"bench", "gemm"}};
   for (const auto& command : commands) {
     CAPTURE(command[0]);
-    std::vector<std::string> words{GRANULE_PROGRAM};
+    std::vector<std::string> words{program_path()};
     words.insert(words.end(), command.begin(), command.end());
     const ProgramResult two = under_mpirun(2, words);
     INFO(two.err);
@@ -72,13 +73,13 @@ TEST_CASE("commands of one rank refuse two before they do anything: one message,
     CHECK_FALSE(std::filesystem::exists(out));
   }
   // One rank of a launcher is as good as none.
-  CHECK(under_mpirun(1, {GRANULE_PROGRAM, "inspect", input}).err.find("there is no model here") !=
+  CHECK(under_mpirun(1, {program_path(), "inspect", input}).err.find("there is no model here") !=
         std::string::npos);
 }
 
 TEST_CASE("under mpirun mistakes of usage, help and version are said once") {
   const auto said = [](std::vector<std::string> words, int code) {
-    words.insert(words.begin(), GRANULE_PROGRAM);
+    words.insert(words.begin(), program_path());
     const ProgramResult two = under_mpirun(2, words);
     INFO(two.err);
     CHECK(two.exit_code == code);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
@@ -46,10 +47,10 @@ struct Project {
     fs::create_directories(root / "configs/quickstart");
     fs::create_directories(root / "scripts");
     fs::create_directories(root / "bin");
-    fs::copy_file(GRANULE_SOURCE_DIR "/scripts/quickstart", root / "scripts/quickstart");
-    fs::copy_file(GRANULE_SOURCE_DIR "/configs/quickstart/moby-dick.txt",
+    fs::copy_file(source_dir() + "/scripts/quickstart", root / "scripts/quickstart");
+    fs::copy_file(source_dir() + "/configs/quickstart/moby-dick.txt",
                   root / "configs/quickstart/moby-dick.txt");
-    fs::create_symlink(GRANULE_PROGRAM, root / "build/release/apps/granule");
+    fs::create_symlink(program_path(), root / "build/release/apps/granule");
     for (const char* const nothing : {"scripts/install-deps", "bin/cmake"}) {
       write_text(root / nothing, "#!/bin/sh\n");
       fs::permissions(root / nothing, fs::perms::owner_all);

@@ -7,6 +7,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/small_run.hpp"
 
 using namespace granule;
@@ -24,7 +25,7 @@ struct Layout {
 };
 
 std::vector<std::string> words_of(const Layout& layout, const fs::path& out, int steps) {
-  return {GRANULE_PROGRAM, "train", small_run().config, "train.dtype=f64", "train.micro_batch_size=1",
+  return {program_path(), "train", small_run().config, "train.dtype=f64", "train.micro_batch_size=1",
           fmt::format("train.steps={}", steps),
           // As a fraction of the run they would move with its length.
           "schedule.kind=constant", fmt::format("checkpoint.every={}", 5), "eval.every=10",

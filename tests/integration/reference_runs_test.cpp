@@ -8,6 +8,7 @@
 
 #include "data/models/tensor_set.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule::test;
@@ -21,7 +22,7 @@ namespace {
 // A case is any directory here, so that one more needs no edit.
 std::vector<fs::path> cases() {
   std::vector<fs::path> directories;
-  for (const auto& entry : fs::directory_iterator(fs::path(GRANULE_TEST_DATA) / "reference_runs"))
+  for (const auto& entry : fs::directory_iterator(fs::path(test_data_dir()) / "reference_runs"))
     if (entry.is_directory()) directories.push_back(entry.path());
   std::sort(directories.begin(), directories.end());
   return directories;

@@ -7,6 +7,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"
@@ -209,7 +210,7 @@ TEST_CASE("a fork may change the schedule, the batch, the data, the type and the
              Contains("the data are others"));
   fork("f64", {"train.dtype=f64", "train.steps=21"});
   // The state is the source's whatever the ranks: losses of the next step agree.
-  const std::vector<std::string> words{GRANULE_PROGRAM, "train",           "--fork",
+  const std::vector<std::string> words{program_path(),  "train",           "--fork",
                                        source,          "--out",           shop.path("ranks"),
                                        "parallel.ep=2", "parallel.zero=3", "train.micro_batch_size=1"};
   const ProgramResult ranks = under_mpirun(2, words);

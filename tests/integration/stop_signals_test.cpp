@@ -9,6 +9,7 @@
 #include "distributed/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_run.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"
 
@@ -80,7 +81,7 @@ TEST_CASE("a signal saves, stops and is told by the end of the process, and the 
 TEST_CASE("timeout sends its signal twice, and the run saves each time") {
   const Workshop shop;
   for (const std::string signal : {"TERM", "USR2", "INT", "HUP"}) {
-    std::vector<std::string> words{"-s", signal, "0.7", GRANULE_PROGRAM};
+    std::vector<std::string> words{"-s", signal, "0.7", program_path()};
     for (const std::string& word : endless(shop, signal.c_str(), {"log.every=1000", "eval.every=0"}))
       words.push_back(word);
     const ProgramResult result = run_program(words, {.program = "/usr/bin/timeout"});
@@ -221,7 +222,7 @@ TEST_CASE("a run whose stderr nobody reads trains on, and saves when it is told 
   for (const std::string& word : endless(shop, "run", {"log.every=1", "eval.every=0", "checkpoint.every=0"}))
     line += " '" + word + "'";
   RunningProgram running(
-      {"-c", fmt::format("'{}'{} 2>&1 >'{}' | sleep 60", GRANULE_PROGRAM, line, shop.path("out"))},
+      {"-c", fmt::format("'{}'{} 2>&1 >'{}' | sleep 60", program_path(), line, shop.path("out"))},
       {.program = "/bin/sh"});
   // A line has some hundred bytes and a pipe 64 KiB.
   const auto rows = [&] { return shop.metrics("run").size(); };

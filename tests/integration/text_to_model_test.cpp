@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/small_tokenizer.hpp"
@@ -39,7 +40,7 @@ TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export tha
       {"tokenizer", "train", "--input", at("book.txt"), "--vocab-size", "320", "--out", at("tok.model")});
   must_run({"data", "build", "--tokenizer", at("tok.model"), "--input", at("book.txt"), "--out", at("data"),
             "--val-fraction", "0.1"});
-  const std::string config = std::string(GRANULE_SOURCE_DIR) + "/configs/tiny.toml";
+  const std::string config = source_dir() + "/configs/tiny.toml";
   must_run({"train", config, "data.path=" + at("data"), "train.steps=20", "--out", at("run")});
 
   const json evaluated = json::parse(must_run({"eval", at("run"), "--data", at("data")}).out);
@@ -61,7 +62,7 @@ TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export tha
 TEST_CASE("an existing tokenizer.json goes all the way from text to an export, with the EOS it was given") {
   const TempDir temp;
   const auto at = [&](const char* name) { return (temp / name).string(); };
-  auto tokenizer = json::parse(text_of(fs::path(GRANULE_TEST_DATA) / "tokenizers/base.json"));
+  auto tokenizer = json::parse(text_of(fs::path(test_data_dir()) / "tokenizers/base.json"));
   tokenizer["added_tokens"].push_back({{"id", 660}, {"content", "</s>"}, {"special", true}});
   write_text(temp / "tokenizer.json", tokenizer.dump());
   write_text(temp / "book.txt", prose(11, 1500));
@@ -81,7 +82,7 @@ TEST_CASE("an existing tokenizer.json goes all the way from text to an export, w
   CHECK(data["shards"][0]["attributes"]["tokenizer_sha256"] == data["tokenizer_sha256"]);
   CHECK(prose(11, 1500).starts_with(data["shards"][0]["first_text"].get<std::string>()));
 
-  const std::string config = std::string(GRANULE_SOURCE_DIR) + "/configs/tiny.toml";
+  const std::string config = source_dir() + "/configs/tiny.toml";
   must_run({"train", config, "data.path=" + at("data"), "train.steps=20", "--out", at("run")});
   CHECK(text_of(temp / "run/tokenizer.json") == text_of(temp / "tokenizer.json"));
   CHECK(must_run({"generate", at("run"), "--prompt", "the old", "--max-tokens", "10"}).out.size() > 1);

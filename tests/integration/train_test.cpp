@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 #include "tests/support/workshop.hpp"
@@ -108,7 +109,7 @@ TEST_CASE("a run with a document mask repeats, evaluates as it trains, and diffe
 
 TEST_CASE("a document mask over shards that do not tell their documents is refused before anything is made") {
   const Workshop shop;
-  fs::copy(fs::path(GRANULE_TEST_DATA) / "shards" / "u16.h5", shop.directory / "data/train-00001.h5");
+  fs::copy(fs::path(test_data_dir()) / "shards" / "u16.h5", shop.directory / "data/train-00001.h5");
   REQUIRE(shop.train("open", {"train.steps=1", "model.vocab_size=59"}).exit_code == 0);
   const ProgramResult result = shop.train("fresh", {"data.document_mask=true"});
   INFO(result.err);
@@ -334,12 +335,12 @@ TEST_CASE("a dry run prints the resolved config as JSON and makes nothing") {
 }
 
 TEST_CASE("a dry run needs no data where the config says the vocabulary") {
-  const std::string config = GRANULE_SOURCE_DIR "/configs/paper/deepseekmoe-16b.toml";
+  const std::string config = source_dir() + "/configs/paper/deepseekmoe-16b.toml";
   const ProgramResult known = run_program({"train", config, "--dry-run"});
   REQUIRE(known.exit_code == 0);
   CHECK(nlohmann::json::parse(known.out)["parameters"]["total"] == 16'375'728'128);
   const ProgramResult unknown =
-      run_program({"train", GRANULE_SOURCE_DIR "/configs/baselines/dense.toml", "--dry-run"});
+      run_program({"train", source_dir() + "/configs/baselines/dense.toml", "--dry-run"});
   CHECK(unknown.exit_code == 2);
   CHECK(unknown.err.find("data.path") != std::string::npos);
 }

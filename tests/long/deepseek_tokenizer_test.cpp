@@ -10,6 +10,7 @@
 #include "data/files/files.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;
@@ -38,7 +39,7 @@ TEST_CASE("DeepSeek-V3's tokenizer gives the ids of the reference library on eve
   const fs::path models = install(work);
   if (models.empty()) return;
   const auto expected =
-      nlohmann::json::parse(read_file(fs::path(GRANULE_TEST_DATA) / "tokenizers/deepseek.json"));
+      nlohmann::json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/deepseek.json"));
   const auto tokenizer = open_tokenizer(models / "tokenizer.json");
   REQUIRE(tokenizer->sha256() == expected.at("tokenizer_sha256").get<std::string>());
   CHECK(tokenizer->vocab_size() == 128815);
@@ -51,7 +52,7 @@ TEST_CASE("DeepSeek-V3's tokenizer gives the ids of the reference library on eve
     CHECK(ids == expected.at("ids")[i].get<std::vector<std::int32_t>>());
     CHECK(tokenizer->decode(ids) == expected.at("decoded")[i].get<std::string>());
   }
-  const auto book = tokenizer->encode(read_file(GRANULE_SOURCE_DIR "/configs/quickstart/moby-dick.txt"));
+  const auto book = tokenizer->encode(read_file(source_dir() + "/configs/quickstart/moby-dick.txt"));
   CHECK(std::ssize(book) == expected.at("book_tokens"));
   static_assert(std::endian::native == std::endian::little);  // the digest is of little-endian words
   CHECK(sha256_of(std::as_bytes(std::span(book))) == expected.at("book_sha256"));

@@ -7,6 +7,7 @@
 
 #include "data/sampling/token_source.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;
@@ -48,8 +49,8 @@ double unigram_ce(const fs::path& data, std::size_t vocabulary) {
 
 TEST_CASE("the quickstart's model beats the token frequencies of its text by more than one nat") {
   const TempDir work;
-  const std::string book = GRANULE_SOURCE_DIR "/configs/quickstart/moby-dick.txt";
-  const std::string config = GRANULE_SOURCE_DIR "/configs/quickstart.toml";
+  const std::string book = source_dir() + "/configs/quickstart/moby-dick.txt";
+  const std::string config = source_dir() + "/configs/quickstart.toml";
   const auto path = [&](const char* name) { return (work / name).string(); };
   run({"tokenizer", "train", "--input", book, "--vocab-size", "4096", "--out", path("tok.model")});
   run({"data", "build", "--tokenizer", path("tok.model"), "--input", book, "--val-fraction", "0.05", "--out",

@@ -2,6 +2,7 @@
 
 #include "distributed/checkpoint.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/workshop.hpp"
 
 using namespace granule;
@@ -14,7 +15,7 @@ TEST_CASE("eighty jobs that timeout stops have eighty saves, with SIGTERM and wi
     for (int job = 0; job < 300 && begun < 80; ++job) {
       std::filesystem::remove_all(shop.directory / "run");
       const ProgramResult result =
-          run_program({"-s", signal, "1", GRANULE_PROGRAM, "train", shop.path("run.toml"), "--out",
+          run_program({"-s", signal, "1", program_path(), "train", shop.path("run.toml"), "--out",
                        shop.path("run"), "train.steps=10000000", "schedule.kind=constant", "log.every=100000",
                        "checkpoint.every=0", "eval.every=0"},
                       {.program = "/usr/bin/timeout"});

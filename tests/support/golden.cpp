@@ -6,6 +6,7 @@
 
 #include "core/ops/linear_cross_entropy.hpp"
 #include "data/models/float_convert.hpp"
+#include "tests/support/paths.hpp"
 
 namespace granule::test {
 namespace {
@@ -45,7 +46,7 @@ MoeConfig moe_of(const nlohmann::json& c) {
 
 Golden::Golden(const std::string& name)
     : name_(name),
-      file_(SafetensorsFile::open(std::string(GRANULE_TEST_DATA "/golden/") + name + ".safetensors")) {
+      file_(SafetensorsFile::open(std::string(test_data_dir() + "/golden/") + name + ".safetensors")) {
   const auto meta = nlohmann::json::parse(file_.metadata().at("meta"));
   model_ = model_of(meta.at("config"));
   moe_ = moe_of(meta.at("config"));

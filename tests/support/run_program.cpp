@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
+#include "tests/support/paths.hpp"
 
 namespace granule::test {
 namespace {
@@ -76,8 +77,7 @@ RunningProgram::~RunningProgram() {
 }
 
 void RunningProgram::start(const std::vector<std::string>& arguments) {
-  std::vector<std::string> words{options_.program.empty() ? std::string(GRANULE_PROGRAM)
-                                                          : options_.program.string()};
+  std::vector<std::string> words{options_.program.empty() ? program_path() : options_.program.string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<std::string> variables = environment_with(options_.environment);
   const FileActions actions(files_, options_.working_directory);

@@ -4,6 +4,7 @@
 #include "apps/config/run_config.hpp"
 #include "moe/counts.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 
 using namespace granule;
@@ -12,8 +13,8 @@ using nlohmann::json;
 
 namespace {
 
-const std::string kPaper = std::string(GRANULE_SOURCE_DIR) + "/configs/paper/deepseekmoe-";
-const std::string kBench = std::string(GRANULE_SOURCE_DIR) + "/configs/bench.toml";
+const std::string kPaper = source_dir() + "/configs/paper/deepseekmoe-";
+const std::string kBench = source_dir() + "/configs/bench.toml";
 
 ProgramResult plan(const std::string& config, const std::vector<std::string>& more) {
   std::vector<std::string> arguments{"plan", config};
@@ -188,7 +189,7 @@ TEST_CASE("what cannot be planned is refused by name") {
   refused(plan(kPaper + "16b.toml", on("b300", "8")), "--device");
   refused(plan(kPaper + "16b.toml", on("h100", "8", {"--dtype", "fp4"})), "--dtype");
   refused(plan(kPaper + "16b.toml", {}), "--ranks");
-  refused(plan(std::string(GRANULE_SOURCE_DIR) + "/configs/tiny.toml", on("h100", "1")), "model.vocab_size");
+  refused(plan(source_dir() + "/configs/tiny.toml", on("h100", "1")), "model.vocab_size");
   refused(plan(kBench, on("h100", "1", {"--flops-efficiency", "1.5"})), "--flops-efficiency");
   for (const char* option : {"--peak-tflops", "--memory-gb", "--overlap", "--network-efficiency"}) {
     for (const char* value : {"nan", "inf", "-1", "x"})
