@@ -1,4 +1,4 @@
-// Everything that a rank owns: device, threads, memory, counters. It replaces mutable globals, so several
+// Everything that a rank owns: device, threads, memory, counters. It is passed to what needs it, so several
 // ranks can live in one process, each with its own Context. Operators reach it through their tensors.
 #pragma once
 #include <memory>

@@ -7,9 +7,9 @@
 #include <new>
 #include <optional>
 
+#include "core/host_name.hpp"
 #include "core/interruption.hpp"
 #include "data/files/paths.hpp"
-#include "distributed/hosts.hpp"
 
 namespace granule {
 namespace {

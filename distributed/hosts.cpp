@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <fstream>
 #include <map>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "core/host_name.hpp"
 #include "distributed/agreement.hpp"
 
 namespace granule {
@@ -43,13 +42,6 @@ std::string counted(std::int64_t n, std::string_view what) {
 }
 
 }  // namespace
-
-std::string host_name() {
-  if (const char* const named = std::getenv("GRANULE_HOST_NAME"); named != nullptr && *named != '\0')
-    return named;
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "?";
-}
 
 Whereabouts whereabouts() {
   const std::string name = host_name(), host = name + ' ' + boot_id();

@@ -8,10 +8,6 @@
 
 namespace granule {
 
-/// GRANULE_HOST_NAME of the environment, for machines that all have the same name; otherwise the system's
-/// name.
-[[nodiscard]] std::string host_name();
-
 /// Where a process is. Equal `host` texts mean one host. Equal `view` texts mean that the same path opens the
 /// same file. A view depends on the host, its mounts, the root and the working directory.
 struct Whereabouts {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
+#include "core/host_name.hpp"
 #include "data/files/disk.hpp"
 
 namespace granule {
@@ -102,9 +103,7 @@ fs::path next_name(const fs::path& directory) {
   auto seconds = static_cast<std::int64_t>(now());
   for (const auto& entry : fs::directory_iterator(directory))
     seconds = std::max(seconds, seconds_in(entry.path()) + 1);
-  std::array<char, 256> host{};
-  if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
-  return directory / fmt::format("{}{:010}.{}.{}", kPrefix, seconds, host.data(), getpid());
+  return directory / fmt::format("{}{:010}.{}.{}", kPrefix, seconds, host_name(), getpid());
 }
 
 void add_scalars(std::vector<Scalar>& scalars, const std::string& tag, const nlohmann::ordered_json& value) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
+#include "core/host_name.hpp"
 #include "data/files/disk.hpp"
 
 namespace granule {
@@ -19,9 +20,7 @@ namespace {
 constexpr std::chrono::milliseconds kPause{50};
 
 std::string this_process() {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
-  return fmt::format("host {}, process {}", host.data(), ::getpid());
+  return fmt::format("host {}, process {}", host_name(), ::getpid());
 }
 
 /// What the owner wrote. It may be in the middle of writing.
@@ -88,7 +87,7 @@ LockState lock_state(const std::filesystem::path& directory) {
   if (fd < 0) return {.held = errno == ENOENT ? std::optional(false) : std::nullopt};
   LockState state{.owner = owner_of(fd)};
   // A shared lock, held only this briefly. A job that starts meanwhile tries again.
-  const bool free = ::flock(fd, LOCK_SH | LOCK_NB) == 0;
+  const bool free = Disk::system().flock(fd, LOCK_SH | LOCK_NB) == 0;
   if (free || errno == EWOULDBLOCK) state.held = !free;
   ::close(fd);
   return state;

@@ -3,6 +3,7 @@
 #pragma once
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include <hdf5.h>
 
@@ -25,6 +26,7 @@ class Handle {
   using Close = herr_t (*)(hid_t);
   Handle(hid_t id, Close closer) : id_(id), close_(closer) {}
   ~Handle();
+  Handle(Handle&& other) noexcept : id_(std::exchange(other.id_, H5I_INVALID_HID)), close_(other.close_) {}
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
   [[nodiscard]] hid_t get() const { return id_; }

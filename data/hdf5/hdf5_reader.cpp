@@ -24,6 +24,24 @@ bool is_plain_little_endian(hid_t type) {
          H5Tget_precision(type) == 8 * H5Tget_size(type);
 }
 
+struct Attribute {
+  Handle itself, type;
+};
+
+/// Absent if there is none of this name. It has one value of the class, H5T_STRING or H5T_INTEGER.
+std::optional<Attribute> open_attribute(hid_t file, const std::string& name, H5T_class_t wanted,
+                                        const std::filesystem::path& path) {
+  if (H5Aexists(file, name.c_str()) <= 0) return std::nullopt;
+  Handle itself(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
+  Handle type(H5Aget_type(itself.get()), H5Tclose);
+  const Handle space(H5Aget_space(itself.get()), H5Sclose);
+  if (H5Tget_class(type.get()) != wanted || H5Sget_simple_extent_npoints(space.get()) != 1) {
+    user_error(fmt::format("attribute {} is not one {}", name, wanted == H5T_STRING ? "string" : "integer"),
+               path.string(), kAdvice);
+  }
+  return Attribute{std::move(itself), std::move(type)};
+}
+
 std::string read_text(const Handle& attribute, const Handle& type, const std::filesystem::path& path,
                       const std::string& name) {
   const std::string what = fmt::format("cannot read attribute {}", name);
@@ -106,29 +124,17 @@ void Hdf5Reader::read(const std::string& name, std::int64_t begin, std::span<std
 
 std::optional<std::string> Hdf5Reader::text_attribute(const std::string& name) const {
   const Session session;
-  const hid_t file = file_->get();
-  if (H5Aexists(file, name.c_str()) <= 0) return std::nullopt;
-  const Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
-  const Handle type(H5Aget_type(attribute.get()), H5Tclose);
-  const Handle space(H5Aget_space(attribute.get()), H5Sclose);
-  if (H5Tget_class(type.get()) != H5T_STRING || H5Sget_simple_extent_npoints(space.get()) != 1) {
-    user_error(fmt::format("attribute {} is not one string", name), path().string(), kAdvice);
-  }
-  return read_text(attribute, type, path(), name);
+  const auto attribute = open_attribute(file_->get(), name, H5T_STRING, path());
+  if (!attribute) return std::nullopt;
+  return read_text(attribute->itself, attribute->type, path(), name);
 }
 
 std::optional<std::int64_t> Hdf5Reader::integer_attribute(const std::string& name) const {
   const Session session;
-  const hid_t file = file_->get();
-  if (H5Aexists(file, name.c_str()) <= 0) return std::nullopt;
-  const Handle attribute(H5Aopen(file, name.c_str(), H5P_DEFAULT), H5Aclose);
-  const Handle type(H5Aget_type(attribute.get()), H5Tclose);
-  const Handle space(H5Aget_space(attribute.get()), H5Sclose);
-  if (H5Tget_class(type.get()) != H5T_INTEGER || H5Sget_simple_extent_npoints(space.get()) != 1) {
-    user_error(fmt::format("attribute {} is not one integer", name), path().string(), kAdvice);
-  }
+  const auto attribute = open_attribute(file_->get(), name, H5T_INTEGER, path());
+  if (!attribute) return std::nullopt;
   std::int64_t value = 0;
-  if (H5Aread(attribute.get(), H5T_NATIVE_INT64, &value) < 0) {
+  if (H5Aread(attribute->itself.get(), H5T_NATIVE_INT64, &value) < 0) {
     fail(path(), fmt::format("cannot read attribute {}", name));
   }
   return value;

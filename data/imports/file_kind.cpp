@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "data/files/content_kind.hpp"
 #include "data/imports/raw.hpp"
 
 namespace granule {
@@ -14,34 +15,33 @@ namespace {
 namespace fs = std::filesystem;
 using std::string_view_literals::operator""sv;
 
-struct Kind {
-  std::string_view magic;
-  std::size_t at;
-  const char* name;
-  const char* advice;
+struct Advice {
+  ContentKind kind;
+  std::string_view text;
 };
 
-constexpr const char* kUnpack = "unpack it, and give the token file that is in it";
-constexpr const char* kDecompress = "decompress it first";
+constexpr std::string_view kUnpack =
+    "unpack it, and give the token file that is in it (.npz and .pt files are zip archives)";
+constexpr std::string_view kDecompress = "decompress it first";
+constexpr std::string_view kColumn = "write the ids of its column as uint16 and nothing else";
 
-constexpr std::array kKinds{
-    Kind{"\x93NUMPY"sv, 0, "a NumPy array (.npy)",
-         "write its ids without the header: numpy.load(FILE).astype('uint16').tofile(OUT)"},
-    Kind{"PK\x03\x04"sv, 0, "a zip archive, as .npz and .pt files are", kUnpack},
-    Kind{"PK\x05\x06"sv, 0, "an empty zip archive", kUnpack},
-    Kind{"ustar"sv, 257, "a tar archive", kUnpack},
-    Kind{"\x28\xB5\x2F\xFD"sv, 0, "compressed by Zstandard", kDecompress},
-    Kind{"\xFD"
-         "7zXZ\0"sv,
-         0, "compressed by xz", kDecompress},
-    Kind{"1AY&SY"sv, 4, "compressed by bzip2", kDecompress},
-    Kind{"\x04\x22\x4D\x18"sv, 0, "compressed by lz4", kDecompress},
-    Kind{"\x89HDF\r\n\x1A\n"sv, 0, "an HDF5 file",
-         "data.path takes a directory of such files as it is, named train-*.h5 and val-*.h5"},
-    Kind{"MMIDIDX\0\0"sv, 0, "the index of a Megatron data set", "give --format megatron"},
-    Kind{"PAR1"sv, 0, "a Parquet file", "write the ids of its column as uint16 and nothing else"},
-    Kind{"ARROW1"sv, 0, "an Arrow file", "write the ids of its column as uint16 and nothing else"},
-    Kind{"GGUF"sv, 0, "a GGUF model", "give token files"},
+// Kinds that are known by bytes which are unlikely as ids.
+constexpr std::array kRefused{
+    Advice{ContentKind::numpy,
+           "write its ids without the header: numpy.load(FILE).astype('uint16').tofile(OUT)"},
+    Advice{ContentKind::zip, kUnpack},
+    Advice{ContentKind::empty_zip, kUnpack},
+    Advice{ContentKind::tar, kUnpack},
+    Advice{ContentKind::zstandard, kDecompress},
+    Advice{ContentKind::xz, kDecompress},
+    Advice{ContentKind::bzip2, kDecompress},
+    Advice{ContentKind::lz4, kDecompress},
+    Advice{ContentKind::hdf5,
+           "data.path takes a directory of such files as it is, named train-*.h5 and val-*.h5"},
+    Advice{ContentKind::megatron_index, "give --format megatron"},
+    Advice{ContentKind::parquet, kColumn},
+    Advice{ContentKind::arrow, kColumn},
+    Advice{ContentKind::gguf, "give token files"},
 };
 
 [[noreturn]] void refuse(const fs::path& path, std::string_view name, std::string_view advice) {
@@ -70,11 +70,10 @@ bool is_llmc(std::span<const std::byte> head) {
 
 void refuse_known_kinds(std::span<const std::byte> head, std::int64_t size, const fs::path& path) {
   const std::string_view bytes(reinterpret_cast<const char*>(head.data()), head.size());
-  for (const Kind& kind : kKinds) {
-    if (bytes.size() > kind.at && bytes.substr(kind.at).starts_with(kind.magic))
-      refuse(path, kind.name, kind.advice);
-  }
-  if (is_gzip(bytes)) refuse(path, "compressed by gzip", kDecompress);
+  const auto kind = kind_of_content(bytes);
+  const auto* const advice = std::ranges::find(kRefused, kind, &Advice::kind);
+  if (advice != kRefused.end()) refuse(path, name_of(advice->kind), advice->text);
+  if (is_gzip(bytes)) refuse(path, name_of(ContentKind::gzip), kDecompress);
   if (is_safetensors(head, bytes, size)) refuse(path, "a safetensors file", "give token files");
 }
 

@@ -1,22 +1,14 @@
-// Kinds of files that are not text, recognised by their first bytes, and how to get text out of them.
+// How to get text out of a file that is not text, and what bytes of an unknown kind look like.
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <string_view>
+
+#include "data/files/content_kind.hpp"
 
 namespace granule {
 
-enum class Packing : std::uint8_t { none, compressed };
-
-struct FileKind {
-  std::string_view name;    ///< with its article: "a zip archive"
-  std::string_view advice;  ///< how to get text
-  Packing packing = Packing::none;
-};
-
-/// The kind of a file that begins with these bytes. Absent for text and for unknown kinds. 512 bytes are
-/// enough to tell.
-[[nodiscard]] std::optional<FileKind> kind_of_content(std::string_view beginning);
+/// What to do with a file of this kind to train on its text.
+[[nodiscard]] std::string_view text_advice(ContentKind kind);
 
 /// What bytes of an unknown kind look like.
 enum class Bytes : std::uint8_t {

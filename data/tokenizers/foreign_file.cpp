@@ -71,10 +71,9 @@ std::optional<ForeignFile> foreign_file(const fs::path& path) {
   const MappedFile file(path);
   const std::string_view text = beginning_of(file);
   if (const auto kind = kind_of_content(text)) {
-    const bool packed = kind->packing == Packing::compressed;
-    return ForeignFile{
-        fmt::format("{}, not a tokenizer", kind->name),
-        packed ? "unpack it, and give the file itself" : "give a tokenizer.json, or a SentencePiece .model"};
+    return ForeignFile{fmt::format("{}, not a tokenizer", name_of(*kind)),
+                       is_packed(*kind) ? "unpack it, and give the file itself"
+                                        : "give a tokenizer.json, or a SentencePiece .model"};
   }
   if (path.extension() == ".json") return foreign_json(file);
   if (text.starts_with("#version:"))

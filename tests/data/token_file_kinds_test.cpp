@@ -62,16 +62,16 @@ TEST_CASE("files of other kinds are refused by name, with what to do") {
   };
   const std::string safetensors = "\x20\0\0\0\0\0\0\0{\"x\":{}}"s;
   const std::vector<Case> cases{
-      {"\x93NUMPY\x01\0"s, "a NumPy array (.npy)", "astype('uint16').tofile"},
-      {"PK\x03\x04\x14\0"s, "a zip archive, as .npz and .pt files are", "unpack it"},
-      {"\x1F\x8B\x08\0\0\0\0\0\0\x03"s, "compressed by gzip", "decompress it first"},
-      {"\x1F\x8B\x08\x08\x12\x34\x56\x65\x02\x03x.bin"s, "compressed by gzip", "decompress it first"},
-      {"\x28\xB5\x2F\xFD"s, "compressed by Zstandard", "decompress it first"},
-      {"\xFD"s + "7zXZ\0"s, "compressed by xz", "decompress it first"},
-      {"BZh91AY&SY"s, "compressed by bzip2", "decompress it first"},
+      {"\x93NUMPY\x01\0"s, "a NumPy file", "astype('uint16').tofile"},
+      {"PK\x03\x04\x14\0"s, "a zip archive", "unpack it"},
+      {"\x1F\x8B\x08\0\0\0\0\0\0\x03"s, "a gzip file", "decompress it first"},
+      {"\x1F\x8B\x08\x08\x12\x34\x56\x65\x02\x03x.bin"s, "a gzip file", "decompress it first"},
+      {"\x28\xB5\x2F\xFD"s, "a Zstandard file", "decompress it first"},
+      {"\xFD"s + "7zXZ\0"s, "an xz file", "decompress it first"},
+      {"BZh91AY&SY"s, "a bzip2 file", "decompress it first"},
       {"\x89HDF\r\n\x1A\n"s, "an HDF5 file", "data.path takes a directory of such files"},
-      {"MMIDIDX\0\0"s, "the index of a Megatron data set", "give --format megatron"},
-      {"PAR1"s, "a Parquet file", "uint16"},
+      {"MMIDIDX\0\0"s, "an index of Megatron", "give --format megatron"},
+      {"PAR1\x15"s, "a Parquet file", "uint16"},
       {safetensors, "a safetensors file", "give token files"},
       {std::string(257, '\x01') + "ustar"s, "a tar archive", "unpack it"},
   };
@@ -104,7 +104,7 @@ TEST_CASE("a compressed index or token file of Megatron's pair is called one") {
     CHECK_THAT(user_error_of([&] {
                  import_tokens(options_for(TokenFormat::megatron, dir / "x", dir / "set", 100), nullptr);
                }),
-               Contains("compressed by gzip") && Contains(name));
+               Contains("a gzip file") && Contains(name));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <mutex>
 
+#include "core/host_name.hpp"
 #include "distributed/agreement.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
