@@ -1,5 +1,5 @@
-// A limit for one call that may never return, while there are no ranks for a Watchdog to watch: before they
-// start or after they have ended.
+// A limit for one call that may never return. It is for times without ranks that a Watchdog could watch:
+// before they start and after they have ended.
 #pragma once
 #include <condition_variable>
 #include <functional>

@@ -10,7 +10,7 @@ namespace granule {
 
 enum class Transpose : bool { no, yes };
 
-/// A row-major operand. `pitch` is the number of elements from one row to the next, so a column block of a
+/// A row-major operand. `pitch` is the number of elements from one row to the next. So a column block of a
 /// wider matrix is a pointer and a pitch. With Transpose::yes the stored matrix is the transpose of the
 /// operand.
 template <class T>
