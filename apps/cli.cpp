@@ -28,7 +28,7 @@ int report(std::string_view message, ExitCode code) {
 void add_commands(CLI::App& program) {
   program.name("granule");
   program.set_version_flag(
-      "--version", [] { return version_text(); }, "Print version, commit and machine");
+      "--version", [] { return version_text(); }, "Print the version, the commit and the machine.");
   add_tokenizer_command(program);
   add_data_command(program);
   add_train_command(program);
@@ -41,7 +41,7 @@ void add_commands(CLI::App& program) {
   add_plan_command(program);
   add_bench_command(program);
   // Last: a command would inherit it.
-  program.footer("Each command has its own --help. Exit codes: docs/commands.md.");
+  program.footer("Each command has its own --help, with an example. docs/commands.md lists the exit codes.");
 }
 
 /// CLI11 would call an unknown command an unexpected argument.

@@ -147,8 +147,8 @@ ModelFiles open_model_to_override(const fs::path& path) {
   ModelFiles files = ModelFiles::open(path);
   warn_of_damage(files.passed_over());
   if (!files.unknown_keys().empty()) {
-    say("granule: warning: {} has keys that are not known here and are passed over: {}",
-        files.config_base().name, fmt::join(files.unknown_keys(), ", "));
+    say("granule: warning: {} has keys that Granule does not know and ignores: {}", files.config_base().name,
+        fmt::join(files.unknown_keys(), ", "));
   }
   return files;
 }

@@ -5,8 +5,13 @@
 
 namespace granule {
 
+/// What the help of every command says of MODEL and of CONFIG.
+inline constexpr const char* kModelHelp =
+    "A run directory (its newest valid checkpoint is read), a checkpoint, or a Hugging Face directory.";
+inline constexpr const char* kConfigHelp = "The run configuration, a TOML file.";
+
 void add_tokenizer_command(CLI::App& program);  // tokenizer train
-void add_data_command(CLI::App& program);       // data build | inspect
+void add_data_command(CLI::App& program);       // data build | import | inspect | where
 void add_train_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
@@ -15,6 +20,6 @@ void add_inspect_command(CLI::App& program);
 void add_status_command(CLI::App& program);
 void add_verify_command(CLI::App& program);
 void add_plan_command(CLI::App& program);
-void add_bench_command(CLI::App& program);  // bench step
+void add_bench_command(CLI::App& program);  // bench ceiling | gemm | ops | step
 
 }  // namespace granule

@@ -157,7 +157,7 @@ void eval(const EvalArguments& arguments) {
   const Evaluation evaluation = run_evaluation(context, *model, data, config);
   if (!std::isfinite(evaluation.ce)) {
     user_error(fmt::format("the cross-entropy is {}", evaluation.ce), files.path().string(),
-               "the weights hold, or lead to, numbers that are not finite");
+               "the weights hold numbers that are not finite, or lead to them: use another checkpoint");
   }
   const Json report = report_of(arguments, files, *model, config, evaluation);
   print_load(report);
@@ -168,17 +168,16 @@ void eval(const EvalArguments& arguments) {
 
 void add_eval_command(CLI::App& program) {
   const auto arguments = std::make_shared<EvalArguments>();
-  CLI::App& command = *program.add_subcommand("eval", "Measure a model on a data set");
+  CLI::App& command = *program.add_subcommand(
+      "eval", "Measure how well a model predicts a data set, and how it uses its experts.");
+  command.add_option("model", arguments->model, kModelHelp)->required()->type_name("MODEL");
   command
-      .add_option("model", arguments->model,
-                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
-      ->required()
-      ->type_name("MODEL");
-  command
-      .add_option("overrides", arguments->overrides, "keys to override, such as moe.num_experts_per_tok=2")
+      .add_option("overrides", arguments->overrides, "Keys to override, such as moe.num_experts_per_tok=2.")
       ->type_name("key=value");
-  command.add_option("--data", arguments->data, "directory of a data set")->required()->type_name("DIR");
-  command.add_option("--split", arguments->split, "train or val")
+  command.add_option("--data", arguments->data, "The directory of the data set.")
+      ->required()
+      ->type_name("DIR");
+  command.add_option("--split", arguments->split, "The split to measure.")
       ->check(CLI::IsMember({"train", "val"}))
       ->capture_default_str();
   command.footer(kExample);

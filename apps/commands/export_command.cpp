@@ -28,7 +28,8 @@ struct ExportArguments {
 
 constexpr const char* kExample =
     "Example:\n  granule export runs/tiny --format hf --out tiny-hf\n"
-    "f32 keeps the weights of a run exactly; bf16 rounds them to half the size, as published models are.";
+    "f32 keeps the weights of a run exactly. bf16 rounds them and halves the size; published models are in "
+    "bf16.";
 
 constexpr std::size_t kAside = 16;              // .NAME.writing
 constexpr std::size_t kLongestNameInside = 64;  // model-00001-of-00001.safetensors
@@ -107,7 +108,7 @@ void say_what_was_written(const ExportArguments& arguments, const ModelFiles& fi
       arguments.no_verify ? "not verified" : "read back and equal",
       files.tokenizer() ? "" : "; the model has no tokenizer");
   if (files.checkpoint() == nullptr && !extra.left.empty())
-    say("left behind in {}: {}", files.path().string(), fmt::join(extra.left, ", "));
+    say("not copied from {}: {}", files.path().string(), fmt::join(extra.left, ", "));
   const nlohmann::ordered_json report{{"out", arguments.out.string()},
                                       {"format", arguments.format},
                                       {"dtype", arguments.dtype},
@@ -148,20 +149,19 @@ void export_model(const ExportArguments& arguments) {
 
 void add_export_command(CLI::App& program) {
   const auto arguments = std::make_shared<ExportArguments>();
-  CLI::App& command = *program.add_subcommand("export", "Write a model for other programs");
+  CLI::App& command = *program.add_subcommand("export", "Write a model for other programs.");
+  command.add_option("model", arguments->model, kModelHelp)->required()->type_name("MODEL");
   command
-      .add_option("model", arguments->model,
-                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
-      ->required()
-      ->type_name("MODEL");
-  command.add_option("--format", arguments->format, "hf: a Hugging Face directory (DeepseekForCausalLM)")
+      .add_option("--format", arguments->format, "hf writes a Hugging Face directory (DeepseekForCausalLM).")
       ->required()
       ->type_name("hf");
-  command.add_option("--out", arguments->out, "directory, new or empty")->required()->type_name("PATH");
-  command.add_option("--dtype", arguments->dtype, "f32 or bf16")
+  command.add_option("--out", arguments->out, "The directory to write. It must be new or empty.")
+      ->required()
+      ->type_name("PATH");
+  command.add_option("--dtype", arguments->dtype, "The type of the weights in the files.")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
-  command.add_flag("--no-verify", arguments->no_verify, "do not read back what was written");
+  command.add_flag("--no-verify", arguments->no_verify, "Do not read back and compare what was written.");
   command.footer(kExample);
   command.callback([arguments] { export_model(*arguments); });
 }

@@ -150,28 +150,28 @@ void generate(const GenerateArguments& arguments) {
 void add_generate_command(CLI::App& program) {
   const auto arguments = std::make_shared<GenerateArguments>();
   SamplingOptions& sampling = arguments->sampling;
-  CLI::App& command = *program.add_subcommand("generate", "Continue a text");
-  command
-      .add_option("model", arguments->model,
-                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
-      ->required()
-      ->type_name("MODEL");
-  command.add_option("--prompt", arguments->prompt, "the beginning; \"\" starts a new text")
+  CLI::App& command = *program.add_subcommand("generate", "Continue a text.");
+  command.add_option("model", arguments->model, kModelHelp)->required()->type_name("MODEL");
+  command.add_option("--prompt", arguments->prompt, "The beginning of the text. \"\" starts a new text.")
       ->required()
       ->type_name("TEXT");
-  command.add_option("--max-tokens", arguments->max_tokens, "tokens generated at most")
+  command.add_option("--max-tokens", arguments->max_tokens, "Generate at most this many tokens.")
       ->capture_default_str();
   command
-      .add_option("--temperature", sampling.temperature,
-                  "0: always the likeliest token; 1: as predicted; between: bolder the higher")
+      .add_option(
+          "--temperature", sampling.temperature,
+          "With 0 the likeliest token is always taken. With 1 a token is as likely as the model predicts. "
+          "Lower values prefer likely tokens.")
       ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "choose among the K likeliest; 0: all")
+  command.add_option("--top-k", sampling.top_k, "Choose among the K likeliest tokens; 0 means all.")
       ->capture_default_str();
   command
       .add_option("--top-p", sampling.top_p,
-                  "choose among the likeliest that together have this probability; 1: all")
+                  "Choose among the likeliest tokens that together have this probability; 1 means all.")
       ->capture_default_str();
-  command.add_option("--seed", arguments->seed, "another seed, another text")->capture_default_str();
+  command
+      .add_option("--seed", arguments->seed, "The same seed gives the same text, another seed another text.")
+      ->capture_default_str();
   command.footer(kExample);
   command.callback([arguments] {
     arguments->sampling.seed = static_cast<std::uint64_t>(arguments->seed);

@@ -109,12 +109,12 @@ void print_table(const ModelFiles& files, const Json& report) {
       config.model.num_hidden_layers, config.model.hidden_size, config.moe.n_routed_experts,
       config.moe.n_routed_experts > 0 ? config.moe.num_experts_per_tok : 0, config.moe.n_shared_experts,
       config.model.vocab_size);
-  say("{:<20} {:>18} {:>18}", "parameters", "all", "of a token");
+  say("{:<20} {:>18} {:>18}", "parameters", "total", "activated");
   for (const Group& group : groups_of(counts)) {
     if (group.total > 0)
       say("  {:<18} {:>18} {:>18}", group.name, with_commas(group.total), with_commas(group.activated));
   }
-  say("  {:<18} {:>18} {:>18}", "in all", with_commas(counts.total()), with_commas(counts.activated()));
+  say("  {:<18} {:>18} {:>18}", "total", with_commas(counts.total()), with_commas(counts.activated()));
   say("{} tensors, {}", report["tensors"].size(),
       files.tokenizer() ? files.tokenizer()->filename().string() : "no tokenizer");
 }
@@ -132,12 +132,9 @@ void inspect(const fs::path& path) {
 
 void add_inspect_command(CLI::App& program) {
   const auto path = std::make_shared<fs::path>();
-  CLI::App& command = *program.add_subcommand("inspect", "Show what a model is: parameters, config, tensors");
-  command
-      .add_option("model", *path,
-                  "run directory (its newest valid checkpoint), checkpoint, or Hugging Face directory")
-      ->required()
-      ->type_name("MODEL");
+  CLI::App& command =
+      *program.add_subcommand("inspect", "Show the parameters, the config and the tensors of a model.");
+  command.add_option("model", *path, kModelHelp)->required()->type_name("MODEL");
   command.footer("Example:\n  granule inspect runs/tiny | jq .parameters");
   command.callback([path] { inspect(*path); });
 }

@@ -24,8 +24,9 @@ constexpr std::int64_t kMostRanks = std::int64_t{1} << 20;
 constexpr const char* kExample =
     "Example:\n  granule plan configs/paper/deepseekmoe-16b.toml --ranks 64 --device h100 --dtype bf16 "
     "parallel.ep=8 parallel.zero=1\n"
-    "The table is on stderr, JSON on stdout. docs/planning.md has every formula and where the figures come "
-    "from.";
+    "The table is on stderr, and JSON is on stdout. docs/planning.md has every formula and the sources of "
+    "the "
+    "figures.";
 
 DType dtype_of_plan(const PlanArguments& arguments, const RunConfig& config) {
   if (arguments.dtype.empty()) return config.train.dtype;
@@ -87,12 +88,14 @@ void add_device_options(CLI::App& command, PlanArguments& arguments) {
         ->check(number_between(1e-6, 1e12, "a number from 1e-6 to 1e12"));
   };
   figure("--peak-tflops", arguments.peak_tflops, "T",
-         "10¹² operations a second of a rank at the plan's dtype");
-  figure("--memory-gb", arguments.memory_gb, "GB", "10⁹ bytes of memory of a rank");
-  figure("--memory-gbps", arguments.memory_gbps, "GB/s", "its rate");
-  figure("--node-gbps", arguments.node_gbps, "GB/s", "a rank's rate to ranks of its node, one direction");
-  figure("--network-gbps", arguments.network_gbps, "GB/s", "a rank's rate to other nodes, one direction");
-  command.add_option("--ranks-per-node", arguments.ranks_per_node, "ranks of a node")
+         "Peak of a rank at the dtype of the plan, in 10¹² operations a second.");
+  figure("--memory-gb", arguments.memory_gb, "GB", "Memory of a rank, in 10⁹ bytes.");
+  figure("--memory-gbps", arguments.memory_gbps, "GB/s", "Rate of the memory of a rank.");
+  figure("--node-gbps", arguments.node_gbps, "GB/s",
+         "Rate of a rank to the ranks of its node, in one direction.");
+  figure("--network-gbps", arguments.network_gbps, "GB/s",
+         "Rate of a rank to other nodes, in one direction.");
+  command.add_option("--ranks-per-node", arguments.ranks_per_node, "Number of ranks of a node.")
       ->type_name("N")
       ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   const auto share = [&](const char* name, double& value, double least, const char* text) {
@@ -101,37 +104,35 @@ void add_device_options(CLI::App& command, PlanArguments& arguments) {
         ->check(number_between(least, 1.0, fmt::format("a number from {} to 1", least)))
         ->capture_default_str();
   };
-  share("--flops-efficiency", arguments.reached.flops, 1e-3, "share of the peak that operations reach");
+  share("--flops-efficiency", arguments.reached.flops, 1e-3, "Share of the peak that operations reach.");
   share("--memory-efficiency", arguments.reached.memory, 1e-3,
-        "share of the memory's rate that the optimizer reaches");
+        "Share of the memory rate that the optimizer reaches.");
   share("--network-efficiency", arguments.reached.network, 1e-3,
-        "share of the rates between ranks that are reached");
+        "Share of the rates between ranks that communication reaches.");
   share("--overlap", arguments.reached.overlap, 0.0,
-        "share of the communication that hides behind computing");
+        "Share of the communication that overlaps with computation.");
 }
 
 }  // namespace
 
 void add_plan_command(CLI::App& program) {
   auto arguments = std::make_shared<PlanArguments>();
-  CLI::App& command =
-      *program.add_subcommand("plan", "Foretell memory, traffic and time of a run on other machines");
-  command.add_option("config", arguments->config, "run configuration (TOML)")
-      ->required()
-      ->type_name("CONFIG");
-  command.add_option("overrides", arguments->overrides, "keys to override, such as parallel.zero=1")
+  CLI::App& command = *program.add_subcommand(
+      "plan", "Predict the memory, the traffic and the time of a run on other machines.");
+  command.add_option("config", arguments->config, kConfigHelp)->required()->type_name("CONFIG");
+  command.add_option("overrides", arguments->overrides, "Keys to override, such as parallel.zero=1.")
       ->type_name("key=value");
-  command.add_option("--ranks", arguments->ranks, "ranks of the job")
+  command.add_option("--ranks", arguments->ranks, "Number of ranks of the job.")
       ->required()
       ->type_name("N")
       ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   command
       .add_option("--device", arguments->device,
-                  "h100, a100-40g, a100-80g, or cpu: this machine, shared by the ranks")
+                  "h100, a100-40g, a100-80g, or cpu. cpu is this machine, shared by the ranks.")
       ->type_name("NAME")
       ->capture_default_str();
   command
-      .add_option("--dtype", arguments->dtype, "f32, f64 or bf16 (mixed precision), instead of train.dtype")
+      .add_option("--dtype", arguments->dtype, "f32, f64 or bf16 (mixed precision). It replaces train.dtype.")
       ->type_name("TYPE");
   add_device_options(command, *arguments);
   command.footer(kExample);

@@ -45,9 +45,9 @@ void require_writable(const fs::path& out) {
 
 void tell_cut_signs(std::int64_t count) {
   if (count == 0) return;
-  say("granule: warning: \u2585 (U+2585) stands {} times in the text: SentencePiece keeps that sign for "
-      "itself, so "
-      "the text beside it was trained on without it",
+  say("granule: warning: \u2585 (U+2585) occurs {} times in the text: SentencePiece reserves this sign, so "
+      "the "
+      "text beside it was trained on without the sign",
       count);
 }
 
@@ -80,16 +80,16 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_tokenizer_command(CLI::App& program) {
-  CLI::App& tokenizer = *program.add_subcommand("tokenizer", "Train tokenizers");
+  CLI::App& tokenizer = *program.add_subcommand("tokenizer", "Train tokenizers.");
   CLI::App& command =
-      *tokenizer.add_subcommand("train", "Train a SentencePiece BPE vocabulary with byte fallback");
+      *tokenizer.add_subcommand("train", "Train a SentencePiece BPE vocabulary with byte fallback.");
   const auto arguments = std::make_shared<Arguments>();
   add_text_options(command, arguments->input);
   command
       .add_option("--vocab-size", arguments->vocab_size,
-                  "Pieces in all, 256 bytes and 3 special ones included")
+                  "Size of the vocabulary. It includes the 256 bytes and 3 special pieces.")
       ->required();
-  command.add_option("--out", arguments->out, "The new file, *.model")->required();
+  command.add_option("--out", arguments->out, "The new file. Its name must end in .model.")->required();
   command.footer("Example: granule tokenizer train --input book.txt --vocab-size 8192 --out tok.model");
   command.callback([arguments] { run(*arguments); });
   require_one_of_its_commands(tokenizer);

@@ -35,7 +35,8 @@ constexpr double kCeilingSeconds = 0.05;       // enough for a figure that utili
 
 void warn_of_long_warmup(const RunSteps& steps) {
   if (steps.schedule.warmup <= steps.total) return;
-  say("granule: warning: schedule.warmup has {} steps and the run {}: it ends before optim.lr is reached",
+  say("granule: warning: schedule.warmup has {} steps and the run has {}: it ends before the learning rate "
+      "reaches optim.lr",
       steps.schedule.warmup, steps.total);
 }
 
@@ -155,7 +156,7 @@ void check_decay(const RunSteps& steps, bool has_begun) {
   if (!late) return;
   if (has_begun) return say("granule: warning: {}: there will be no decay", *late);
   user_error(*late, "schedule.decay_at",
-             "give a point within the run, such as 0.8; the last step itself for a run that never decays");
+             "give a point within the run, such as 0.8; for a run that never decays, give its last step");
 }
 
 void dry_run(const RunInput& input, std::int64_t ranks, int threads) {
@@ -297,7 +298,7 @@ void train(TrainArguments arguments) {
 
 void add_train_command(CLI::App& program) {
   auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* command = program.add_subcommand("train", "Train a model: the main job");
+  CLI::App* command = program.add_subcommand("train", "Train a model.");
   add_train_options(*command, *arguments);
   command->callback([arguments] { train(*arguments); });
 }

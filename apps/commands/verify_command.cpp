@@ -64,8 +64,8 @@ void refuse_layout_keys(const std::vector<std::string>& overrides) {
     for (const auto& [key, option] :
          {std::pair{"parallel.ep=", "--ep"}, std::pair{"parallel.zero=", "--zero"}}) {
       if (text.starts_with(key))
-        user_error("verify tries layouts, it does not take one", text,
-                   fmt::format("name them with {}", option));
+        user_error("granule verify chooses the layouts itself", text,
+                   fmt::format("leave the key out, or choose layouts with {}", option));
     }
   }
 }
@@ -104,7 +104,7 @@ std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunCon
   }
   for (const std::int64_t ep : arguments.ep) {
     if (std::ranges::any_of(all, [&](const Candidate& one) { return one.layout.ep == ep; })) continue;
-    user_error(fmt::format("{} experts cannot be shared out over {} ranks in any of these jobs", experts, ep),
+    user_error(fmt::format("{} experts cannot be sharded over {} ranks in any of these jobs", experts, ep),
                "--ep", "choose a divisor of moe.n_routed_experts and of one of --ranks");
   }
   return all;
@@ -139,8 +139,8 @@ class Certificate {
                   "granule verify",
                   "there is nothing to compare: lower model.initializer_range, check the data");
     }
-    say("one rank: ce {:.6f}, aux {:.4f}, grad norm {:.6f}; relative differences to it:", reference_.ce,
-        reference_.aux, reference_.grad_norm);
+    say("one rank: ce {:.6f}, aux {:.4f}, grad norm {:.6f}; the table has relative differences to them:",
+        reference_.ce, reference_.aux, reference_.grad_norm);
     say("{:<24} {:>9} {:>9} {:>9} {:>9}  {}", "layout", "ce", "balance", "grad norm", "gradient",
         "largest in");
   }
@@ -164,7 +164,7 @@ class Certificate {
                       {"holds", failed_ == 0}};
     print_json(report);
     const char* const s = rows_.size() == 1 ? "" : "s";
-    if (failed_ == 0) return say("all of {} layout{} compute what one rank computes", rows_.size(), s);
+    if (failed_ == 0) return say("all layouts ({}) compute what one rank computes", rows_.size());
     throw Error(ExitCode::failure,
                 fmt::format("{} of {} layout{} differ from one rank", failed_, rows_.size(), s),
                 "granule verify", "do not train with them; please report the table");
@@ -253,34 +253,34 @@ void verify(const VerifyArguments& arguments) {
 void add_verify_command(CLI::App& program) {
   auto arguments = std::make_shared<VerifyArguments>();
   CLI::App* command =
-      program.add_subcommand("verify", "Check that layouts of several ranks compute what one rank computes");
-  command->add_option("config", arguments->config, "run configuration (TOML)")
-      ->required()
-      ->type_name("CONFIG");
-  command->add_option("overrides", arguments->overrides, "keys to override, such as train.dtype=f64")
+      program.add_subcommand("verify", "Check that several ranks compute what one rank computes.");
+  command->add_option("config", arguments->config, kConfigHelp)->required()->type_name("CONFIG");
+  command->add_option("overrides", arguments->overrides, "Keys to override, such as train.dtype=f64.")
       ->type_name("key=value");
-  command->add_option("--ranks", arguments->ranks, "numbers of ranks; under mpirun, its own")
+  command->add_option("--ranks", arguments->ranks, "Numbers of ranks to check. Leave it out under mpirun.")
       ->delimiter(',')
       ->allow_extra_args(false)  // what follows a list is no part of it
       ->check(CLI::Range(1, 64))
       ->type_name("LIST");
   command
-      ->add_option("--ep", arguments->ep, "ranks that share out the experts; default: every number that fits")
+      ->add_option("--ep", arguments->ep,
+                   "How many ranks shard the experts. By default every number that fits is checked.")
       ->delimiter(',')
       ->allow_extra_args(false)  // what follows a list is no part of it
       ->check(CLI::Range(1, 64))
       ->type_name("LIST");
-  command->add_option("--zero", arguments->zero, "ZeRO stages; default: 0,1,2,3")
+  command->add_option("--zero", arguments->zero, "ZeRO stages to check. By default all are checked: 0,1,2,3.")
       ->delimiter(',')
       ->allow_extra_args(false)  // what follows a list is no part of it
       ->check(CLI::Range(0, 3))
       ->type_name("LIST");
   command->footer(
       "Example:\n  granule verify configs/tiny.toml data.path=DATA train.micro_batch_size=4 --ranks 1,2,4\n"
-      "The first step of the run, from its initial values, under every layout, ranks as threads; under "
-      "mpirun, on "
-      "its ranks. Exit code 0 only if all agree with one rank: losses, norm, and every parameter's "
-      "gradient.");
+      "It computes the first step of the run under every layout, from the initial values of the run. Ranks "
+      "are\n"
+      "threads of this process; under mpirun they are the ranks of the job. The exit code is 0 only if "
+      "every\n"
+      "layout agrees with one rank: in the losses, the norm, and the gradient of every parameter.");
   command->callback([arguments] { verify(*arguments); });
 }
 

@@ -99,7 +99,7 @@ std::string head_text(const Plan& plan) {
   const RunConfig& config = plan.request.config;
   const ParameterCounts counts = count_parameters(config.model, config.moe);
   return fmt::format(
-      "{} parameters, {} of them for a token\n"
+      "{} parameters, {} of them activated for a token\n"
       "{:.1f} TFLOP for {} tokens, {:.4g} TFLOP a step of {:.4g} M tokens, in the paper's counting\n"
       "{} rank{}: experts over {}, ZeRO {}; {} micro-batches of {} × {} tokens a rank, recompute {}; {}\n",
       with_commas(counts.total()), with_commas(counts.activated()),
@@ -157,9 +157,8 @@ std::string time_text(const Plan& plan) {
       "a step on {}: {:.3g} s = compute {:.3g} + recomputed {:.3g} + optimizer {:.3g} + experts {:.3g} + "
       "gradients "
       "{:.3g} + values {:.3g} + reports {:.3g} − hidden {:.3g}\n"
-      "{:.4g} tokens/s, {:.1f} % of the peak of {:.4g} TFLOP/s a rank; of peaks are reached: operations {}, "
-      "memory "
-      "{}, network {}\n",
+      "{:.4g} tokens/s, {:.1f} % of the peak of {:.4g} TFLOP/s a rank; assumed efficiencies: operations "
+      "{}, memory {}, network {}\n",
       plan.device.name, t.total(), t.compute, t.recompute, t.optimizer, t.experts, t.gradients, t.values,
       t.reports, t.hidden, static_cast<double>(plan.request.tokens()) / t.total(), 100.0 * utilisation(plan),
       plan.device.flops / 1e12, plan.reached.flops, plan.reached.memory, plan.reached.network);
@@ -172,14 +171,14 @@ std::string advice_text(const Plan& plan) {
     return fmt::format("fits: {:.1f} of {:.1f} GB\n", giga(plan.worst.total()), memory);
   std::string text =
       advice.fit == Fit::no
-          ? fmt::format("does not fit: {:.1f} GB of {:.1f}, most of it {}\n", giga(plan.even.total()), memory,
-                        advice.blame)
+          ? fmt::format("does not fit: {:.1f} of {:.1f} GB, and the largest category is {}\n",
+                        giga(plan.even.total()), memory, advice.blame)
           : fmt::format(
-                "fits while tokens spread out ({:.1f} of {:.1f} GB), and not when all choose one rank's "
-                "experts ({:.1f} GB)\n",
+                "fits while tokens spread evenly ({:.1f} of {:.1f} GB), but not when all tokens choose the "
+                "experts of one rank ({:.1f} GB)\n",
                 giga(plan.even.total()), memory, giga(plan.worst.total()));
-  if (!advice.change) return text + "nothing that was tried would fit\n";
-  return text + fmt::format("would fit, with {:.1f} GB: {}\n", giga(advice.change->bytes),
+  if (!advice.change) return text + "none of the changes that were tried would fit\n";
+  return text + fmt::format("would fit in {:.1f} GB with: {}\n", giga(advice.change->bytes),
                             fmt::join(advice.change->keys, " "));
 }
 

@@ -21,8 +21,9 @@ std::optional<std::string> learning_rate_jump(const RunConfig& saved, const RunC
   if (std::abs(next - as_saved) <= kRounding * std::max(next, as_saved)) return std::nullopt;
   const std::string reason =
       was.total == is.total
-          ? "the schedule is another one than before"
-          : fmt::format("the schedule is that of a run of {} steps now, and was of {}", is.total, was.total);
+          ? "the schedule has changed"
+          : fmt::format("the schedule is that of a run of {} steps, and was that of a run of {} before",
+                        is.total, was.total);
   return fmt::format("the learning rate of step {} is {:.2e}, that of step {} was {:.2e}: {}", done + 1, next,
                      done, last, reason);
 }

@@ -114,7 +114,7 @@ json provenance_of(const fs::path& run, const json& sections) {
     try {
       json record = load_json_object(file);
       if (is_record(record)) return record;
-      say("granule: warning: {} is of another format, and is not gone on with", file.string());
+      say("granule: warning: {} has another format, and its record is not continued", file.string());
     } catch (const Error& damage) {
       say("granule: warning: {}", damage.what());
     }

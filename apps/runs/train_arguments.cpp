@@ -11,17 +11,18 @@ constexpr const char* kFlag = "true";  // of an option without a value
 
 constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
-    "A run that was stopped goes on with its own config, or with other values of keys that may change:\n"
+    "A run that was stopped goes on with its own config, or with other values of the keys that may change:\n"
     "  granule train --resume runs/tiny\n"
     "  granule train --resume runs/tiny train.steps=400\n"
-    "A requeued job passes --resume every time: it goes on from the newest checkpoint, or starts.\n"
+    "A requeued job passes --resume every time. It goes on from the newest checkpoint, or starts:\n"
     "  granule train configs/tiny.toml data.path=DATA --out runs/tiny --resume\n"
-    "A new run goes on from another one's weights and optimizer state with another schedule:\n"
+    "A new run can start from the weights and the optimizer state of another run, with another schedule:\n"
     "  granule train --fork runs/tiny:100 --out runs/decay schedule.kind=wsd schedule.decay_at=100\n"
-    "Several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA train.micro_batch_size=4 "
+    "This uses several ranks:\n  mpirun -np 4 granule train configs/tiny.toml data.path=DATA "
+    "train.micro_batch_size=4 "
     "--out runs/tiny\n"
-    "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe:\n"
-    "docs/distributed.md.";
+    "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe.\n"
+    "docs/distributed.md says more.";
 
 /// A key=value word that stands where CONFIG may: no path before the "=", and no file of that name.
 bool is_override(const fs::path& word) {
@@ -84,27 +85,29 @@ void add_train_options(CLI::App& command, TrainArguments& arguments) {
   command
       .add_option(
           "config", arguments.config,
-          "run configuration (TOML); may be left out with --fork, and with --resume, whose RUN may stand "
-          "here instead")
+          "The run configuration, a TOML file. With --fork it may be left out. With --resume it may be left "
+          "out too, or RUN may be given in its place.")
       ->type_name("CONFIG");
-  command.add_option("overrides", arguments.overrides, "keys to override, such as moe.aux_loss_alpha=0.003")
+  command.add_option("overrides", arguments.overrides, "Keys to override, such as moe.aux_loss_alpha=0.003.")
       ->type_name("key=value");
-  command.add_option("--out", arguments.out, "run directory: new or empty, unless --resume")
+  command
+      .add_option("--out", arguments.out,
+                  "The run directory. It must be new or empty, unless --resume is given.")
       ->type_name("RUN");
   command.add_flag(
       "--resume", arguments.resume_word,
-      "go on from the newest valid checkpoint of the run, or start; without CONFIG with the run's "
-      "own config");
-  command.add_option("--init-from", arguments.init_from, "start from the weights of this model")
+      "Continue from the newest valid checkpoint of the run, or start if there is none. Without CONFIG the "
+      "run's own config is used.");
+  command.add_option("--init-from", arguments.init_from, "Start from the weights of this model.")
       ->type_name("MODEL");
   command
       .add_option(
           "--fork", arguments.fork,
-          "start from weights, optimizer state and place in the data of another run, by default of its "
-          "newest checkpoint")
+          "Start from the weights, the optimizer state and the place in the data of another run. By default "
+          "its newest checkpoint is taken.")
       ->type_name("RUN[:STEP]");
   command.add_flag("--dry-run", arguments.dry_run,
-                   "print the resolved config, parameters, FLOPs and bytes; train nothing");
+                   "Print the resolved config, the parameters, the FLOPs and the bytes, and train nothing.");
   command.footer(kExample);
 }
 

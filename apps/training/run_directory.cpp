@@ -152,7 +152,7 @@ void RunDirectory::cut_router(const RouterLayout& layout, std::int64_t step) {
   if (records == 0 || !file) {
     write_file(path, header);
   } else if (!file.read(found.data(), static_cast<std::streamsize>(found.size())) || found != header) {
-    user_error("the record of another model", path.string(), "move it away to start a new record");
+    user_error("this is the record of another model", path.string(), "move it away to start a new record");
   }
   const auto size = header.size() + static_cast<std::size_t>(records) * layout.record_bytes();
   if (fs::file_size(path) < size) log("router.bin lost steps in a crash: they read as zero");

@@ -152,7 +152,8 @@ void Trainer::record(const StepReport& report, nlohmann::ordered_json row) {
 std::string Trainer::start_text() const {
   if (complete()) {
     return fmt::format(
-        "the run is complete at step {}, nothing is left to do: train.steps=N with --resume trains it longer",
+        "the run is complete at step {}, and nothing is left to do: train.steps=N with --resume trains it "
+        "longer",
         done_);
   }
   std::string text = job_;
@@ -244,10 +245,10 @@ void Trainer::give_up(const StepReport& last) const {
   // Every rank has counted the same steps, so every rank comes here.
   throw AgreedError(
       ExitCode::non_finite,
-      fmt::format("{} steps in a row were skipped (train.max_skips = {}), step {} with a loss of {} and "
-                  "a gradient norm of {}",
-                  guard_.state().skips_in_row, config_.train.max_skips, last.step, last.losses.ce,
-                  last.grad_norm),
+      fmt::format(
+          "{} steps in a row were skipped (train.max_skips = {}); the last one, step {}, had a loss of "
+          "{} and a gradient norm of {}",
+          guard_.state().skips_in_row, config_.train.max_skips, last.step, last.losses.ce, last.grad_norm),
       directory_ != nullptr ? directory_->path().string() : std::string(),
       fmt::format("start again from a checkpoint with --init-from and a lower optim.lr; {}", saved));
 }

@@ -8,14 +8,15 @@ void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view
   if (ranks % ep != 0) {
     user_error(fmt::format("{} rank{} cannot be cut into groups of parallel.ep = {}", ranks,
                            ranks == 1 ? "" : "s", ep),
-               where, "start a number of ranks that it divides with mpirun, or choose a divisor");
+               where,
+               "start a multiple of it with mpirun -np, or set it to a divisor of the number of ranks");
   }
   if (layout.n_routed_experts == 0 && ep > 1) {
-    user_error(fmt::format("a dense model has no experts to share out over parallel.ep = {} ranks", ep),
-               where, "set it to 1");
+    user_error(fmt::format("a dense model has no experts to shard over parallel.ep = {} ranks", ep), where,
+               "set it to 1");
   }
   if (layout.n_routed_experts % ep != 0) {
-    user_error(fmt::format("{} experts cannot be shared out evenly over parallel.ep = {} ranks",
+    user_error(fmt::format("{} experts cannot be sharded evenly over parallel.ep = {} ranks",
                            layout.n_routed_experts, ep),
                where, "choose a divisor of moe.n_routed_experts");
   }

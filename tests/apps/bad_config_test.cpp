@@ -300,7 +300,7 @@ TEST_CASE("keys that contradict each other are refused with both values") {
       mixture("n_group = 0", {"moe.n_group = 0"}),
       mixture("bias_update_speed = -0.1", {"moe.bias_update_speed = -0.1"}),
       mixture("z_loss_alpha = inf", {"moe.z_loss_alpha"}),
-      on_line("moe.first_k_dense_replace=2", {"none of the 2 layers is a mixture of experts"}),
+      on_line("moe.first_k_dense_replace=2", {"none of the 2 layers is an MoE layer"}),
       {"more parameters than can be counted",
        std::string(kModel) +
            "[moe]\nn_routed_experts = 65535\nnum_experts_per_tok = 2\nmoe_intermediate_size = 1048576\n",

@@ -108,8 +108,8 @@ TEST_CASE("a Hugging Face directory is exported again with all that is not ours 
     write_text(model / file, "as it was");
   write_text(model / "modeling_deepseek.py", "import torch");
   const ProgramResult result = must({"export", model, "--format", "hf", "--out", temp / "again"});
-  CHECK_THAT(result.err, Contains("not known here and are passed over: my_note"));
-  CHECK_THAT(result.err, Contains("left behind in " + model.string() + ": modeling_deepseek.py"));
+  CHECK_THAT(result.err, Contains("Granule does not know and ignores: my_note"));
+  CHECK_THAT(result.err, Contains("not copied from " + model.string() + ": modeling_deepseek.py"));
   const json written = json_of(temp / "again/config.json");
   CHECK(written["eos_token_id"] == json{2, 7, 9});
   CHECK(written["pad_token_id"] == 3);

@@ -124,7 +124,7 @@ TEST_CASE("a learning rate that jumps when a run is made longer is said with bot
   CHECK(
       learning_rate_jump(cosine, run_of(40, ScheduleKind::cosine, 3e-5), 20, 100) ==
       "the learning rate of step 21 is 1.40e-03, that of step 20 was 3.00e-05: the schedule is that of a run "
-      "of 40 steps now, and was of 20");
+      "of 40 steps, and was that of a run of 20 before");
   const RunConfig wsd = run_of(20, ScheduleKind::wsd, 0.0);
   CHECK(learning_rate_jump(wsd, run_of(40, ScheduleKind::wsd, 0.0), 20, 100)
             .value()
@@ -142,7 +142,7 @@ TEST_CASE("a learning rate that jumps when a run is made longer is said with bot
   const RunConfig constant = run_of(20, ScheduleKind::constant, 0.0);
   CHECK_FALSE(learning_rate_jump(constant, run_of(40, ScheduleKind::constant, 0.0), 20, 100));
   CHECK_FALSE(learning_rate_jump(constant, cosine, 0, 100));
-  CHECK(learning_rate_jump(constant, cosine, 10, 100).value().find("another one than before") !=
+  CHECK(learning_rate_jump(constant, cosine, 10, 100).value().find("the schedule has changed") !=
         std::string::npos);
 }
 

@@ -269,8 +269,8 @@ TEST_CASE("a lengthened run says that its learning rate jumps, and a decay after
   CHECK(longer.exit_code == 0);
   CHECK_THAT(longer.err,
              Contains("the learning rate of step 21 is ") &&
-                 Contains(", that of step 20 was 1.00e-04: the schedule is that of a run of 40 steps "
-                          "now, and was of 20\n"));
+                 Contains(", that of step 20 was 1.00e-04: the schedule is that of a run of 40 steps, "
+                          "and was that of a run of 20 before\n"));
   CHECK_THAT(text_of(shop.directory / "run/log.txt"), Contains("the learning rate of step 21"));
   REQUIRE(shop.train("straight", cosine).exit_code == 0);
   fs::remove_all(shop.checkpoint("straight", 40));

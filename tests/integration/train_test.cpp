@@ -230,7 +230,7 @@ TEST_CASE("a run that is complete says so, changes nothing, and goes on when it 
   const std::string tensors = shop.tensors("run", 40);
   const auto metrics = shop.metrics("run");
   CHECK(train({"--resume"})
-            .find("the run is complete at step 40, nothing is left to do: train.steps=N with "
+            .find("the run is complete at step 40, and nothing is left to do: train.steps=N with "
                   "--resume trains it longer\n") != std::string::npos);
   CHECK(shop.tensors("run", 40) == tensors);
   CHECK(shop.metrics("run") == metrics);
@@ -248,7 +248,7 @@ TEST_CASE("a warmup that is longer than the run is warned of") {
   const auto warned = [&](const char* warmup) {
     const ProgramResult result = shop.train("dry", {"--dry-run", std::string("schedule.warmup=") + warmup});
     CHECK(result.exit_code == 0);
-    return result.err.find("warning: schedule.warmup has 41 steps and the run 40") != std::string::npos;
+    return result.err.find("warning: schedule.warmup has 41 steps and the run has 40") != std::string::npos;
   };
   CHECK(warned("41"));
   CHECK_FALSE(warned("40"));

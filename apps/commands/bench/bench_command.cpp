@@ -158,26 +158,30 @@ void run_ceiling(const BenchArguments& arguments) {
 }
 
 void add_ceiling(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command =
-      bench.add_subcommand("ceiling", "what this machine can do: the yardstick of the others");
-  command->add_option("--threads", arguments->threads, "threads measured together (default: the cores)")
+  CLI::App* command = bench.add_subcommand(
+      "ceiling", "Measure what this machine can do. All other benchmarks are compared with it.");
+  command
+      ->add_option("--threads", arguments->threads,
+                   "How many threads are measured together. By default it is the number of cores.")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--seconds", arguments->seconds, "how long each rate is measured")
+  command
+      ->add_option("--seconds", arguments->seconds,
+                   "How long each rate is measured. By default it is 0.2 seconds.")
       ->check(CLI::Range(0.001, 60.0));
-  command->add_flag("--json", arguments->json, "one JSON object on stdout");
+  command->add_flag("--json", arguments->json, "Print one JSON object on stdout.");
   command->footer("Example:\n  granule bench ceiling --threads 1");
   command->callback([arguments] { run_ceiling(*arguments); });
 }
 
 CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, BenchArguments& arguments) {
   CLI::App* command = bench.add_subcommand(name, what);
-  command->add_option("config", arguments.config, "run configuration (TOML): the sizes")
-      ->required()
-      ->type_name("CONFIG");
-  command->add_option("overrides", arguments.overrides, "keys to override, such as train.threads=1")
+  command->add_option("config", arguments.config, kConfigHelp)->required()->type_name("CONFIG");
+  command->add_option("overrides", arguments.overrides, "Keys to override, such as train.threads=1.")
       ->type_name("key=value");
-  command->add_flag("--json", arguments.json, "one JSON object on stdout");
-  command->add_option("--compare", arguments.compare, "an earlier --json result: prints the ratios to it")
+  command->add_flag("--json", arguments.json, "Print one JSON object on stdout.");
+  command
+      ->add_option("--compare", arguments.compare,
+                   "An earlier result of --json. The ratios to it are printed.")
       ->type_name("FILE");
   command->footer(fmt::format("Example:\n  granule bench {} configs/bench.toml --json", name));
   return command;
@@ -187,17 +191,21 @@ CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, Ben
 
 void add_bench_command(CLI::App& program) {
   const auto arguments = std::make_shared<BenchArguments>();
-  CLI::App* bench = program.add_subcommand("bench", "Measure this machine: ceiling, gemm, ops, step");
+  CLI::App* bench = program.add_subcommand("bench", "Measure the speed of this machine.");
+  bench->footer("Example: granule bench step configs/bench.toml");
   require_one_of_its_commands(*bench);
   add_ceiling(*bench, arguments);
-  CLI::App* gemm = add_benchmark(*bench, "gemm", "the matrix products of a step", *arguments);
-  CLI::App* ops = add_benchmark(*bench, "ops", "the operators of a step, forward and backward", *arguments);
+  CLI::App* gemm =
+      add_benchmark(*bench, "gemm", "Measure the matrix products of a training step.", *arguments);
+  CLI::App* ops = add_benchmark(
+      *bench, "ops", "Measure the operators of a training step, forward and backward.", *arguments);
   for (CLI::App* const command : {gemm, ops}) {
-    command->add_option("--repeats", arguments->repeats, "times each is run; the median is reported")
+    command->add_option("--repeats", arguments->repeats, "How often each is run. The median is reported.")
         ->check(CLI::Range(1, 1000000));
   }
-  CLI::App* step = add_benchmark(*bench, "step", "whole training steps on random tokens", *arguments);
-  step->add_option("--steps", arguments->steps, "steps measured; their median is reported")
+  CLI::App* step =
+      add_benchmark(*bench, "step", "Measure whole training steps on random tokens.", *arguments);
+  step->add_option("--steps", arguments->steps, "How many steps are measured. Their median is reported.")
       ->check(CLI::Range(1, 1000000));
   gemm->callback([arguments] { run_pieces(*arguments, gemm_pieces); });
   ops->callback([arguments] { run_pieces(*arguments, operator_pieces); });

@@ -50,9 +50,8 @@ std::string describe(const TextSource& text, const DataSetReport& report, double
 void tell_unknown(const DataSetReport& report, const Tokenizer& tokenizer) {
   if (report.unknown_tokens == 0) return;
   const std::int64_t tokens = report.train.tokens + report.val.tokens;
-  say("granule: warning: {} of {} tokens ({:.2g} %) are {}: the tokenizer has no token for that text, which "
-      "is "
-      "lost; one with byte fallback has",
+  say("granule: warning: {} of {} tokens ({:.2g} %) are {}: the tokenizer has no token for that text, and "
+      "the text is lost; a tokenizer with byte fallback keeps it",
       report.unknown_tokens, tokens,
       100.0 * static_cast<double>(report.unknown_tokens) / static_cast<double>(tokens),
       tokenizer.token_name(*tokenizer.unknown_id()));
@@ -95,32 +94,35 @@ void run(Arguments arguments) {
 
 void add_data_build_command(CLI::App& data) {
   CLI::App& command =
-      *data.add_subcommand("build", "Turn text into token shards, a manifest and a copy of the tokenizer");
+      *data.add_subcommand("build", "Turn text into token shards, a manifest and a copy of the tokenizer.");
   const auto arguments = std::make_shared<Arguments>();
   command
       .add_option(
           "--tokenizer", arguments->tokenizer,
-          "SentencePiece .model, as granule tokenizer train writes, the tokenizer.json of a byte-level "
-          "BPE, or a directory that holds one")
+          "A SentencePiece .model (granule tokenizer train writes one), the tokenizer.json of a byte-level "
+          "BPE, or a directory that holds one of them.")
       ->required();
   command.add_option("--eos", arguments->eos,
-                     "Token that ends documents, where a tokenizer.json leaves it open");
-  command.add_flag("--bos", arguments->bos,
-                   "Put the tokenizer's BOS before every document: generate and exports then do so too");
+                     "The token that ends documents, if the tokenizer.json does not say it.");
+  command.add_flag(
+      "--bos", arguments->bos,
+      "Put the tokenizer's BOS before every document. Then granule generate and exports do the same.");
   add_text_options(command, arguments->input);
-  command.add_option("--out", arguments->build.out, "Directory of the data set, new or empty")->required();
+  command.add_option("--out", arguments->build.out, "Directory of the data set. It must be new or empty.")
+      ->required();
   command
       .add_option("--val-fraction", arguments->build.val_fraction,
-                  "Share of the documents held back for validation; of a single document, its tail")
+                  "Share of the documents held back for validation. A single document gives its tail.")
       ->capture_default_str();
   command
-      .add_option("--shard-tokens", arguments->build.shard_tokens, "Tokens after which a new shard begins")
+      .add_option("--shard-tokens", arguments->build.shard_tokens,
+                  "A new shard begins after this many tokens.")
       ->capture_default_str();
   command.add_option("--vocab-size", arguments->build.vocab_size,
-                     "Vocabulary of the model, where it is larger than the tokenizer's");
+                     "Vocabulary size of the model, if it is larger than that of the tokenizer.");
   command.add_flag("--compress", arguments->compress,
-                   "Chunks with gzip and checksums: half the size, slower to read");
-  command.add_flag("--split-lines", arguments->split_lines, "Every line of a text file is a document");
+                   "Store chunks with gzip and checksums. They take half the space and are slower to read.");
+  command.add_flag("--split-lines", arguments->split_lines, "Take every line of a text file as a document.");
   command.footer(
       "Example: granule data build --tokenizer tok.model --input book.txt more/ --out dataset --val-fraction "
       "0.05");

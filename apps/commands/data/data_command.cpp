@@ -6,7 +6,7 @@
 namespace granule {
 
 void add_data_command(CLI::App& program) {
-  CLI::App& data = *program.add_subcommand("data", "Build and look at data sets of token shards");
+  CLI::App& data = *program.add_subcommand("data", "Build data sets of token shards, and look into them.");
   add_data_build_command(data);
   add_data_inspect_command(data);
   add_data_where_command(data);

@@ -73,45 +73,46 @@ void run(Arguments arguments) {
 
 void add_ids(CLI::App& command, Arguments& arguments) {
   ImportOptions& options = arguments.options;
-  command.add_option(
-      "--tokenizer", arguments.tokenizer,
-      "The tokenizer that made the files: its vocabulary, EOS and lengths of text; it is copied");
+  command.add_option("--tokenizer", arguments.tokenizer,
+                     "The tokenizer that made the files. It gives the vocabulary, the EOS and the lengths of "
+                     "text, and it is "
+                     "copied.");
   command.add_option("--eos", arguments.eos,
-                     "Token that ends documents, where a tokenizer.json leaves it open");
+                     "The token that ends documents, if the tokenizer.json does not say it.");
   command.add_option("--vocab-size", options.set.vocab_size,
-                     "Vocabulary of the model; required without --tokenizer");
+                     "Vocabulary size of the model. It is required without --tokenizer.");
   command.add_option("--document-start", options.marks.start,
-                     "Id that begins documents: files of llmc and nanogpt are cut before it");
+                     "The id that begins documents. Files of llmc and nanogpt are cut before it.");
   command.add_option("--document-end", options.marks.end,
-                     "Id that ends documents: files of llmc and nanogpt are cut after it");
-  command.add_flag("--add-eos", arguments.add_eos, "Put an EOS after documents that do not end with it");
+                     "The id that ends documents. Files of llmc and nanogpt are cut after it.");
+  command.add_flag("--add-eos", arguments.add_eos, "Put an EOS after documents that do not end with it.");
 }
 
 }  // namespace
 
 void add_data_import_command(CLI::App& data) {
-  CLI::App& command = *data.add_subcommand("import", "Turn token files of other programs into token shards");
+  CLI::App& command = *data.add_subcommand("import", "Turn token files of other programs into token shards.");
   const auto arguments = std::make_shared<Arguments>();
   DataSetOptions& set = arguments->options.set;
   command
       .add_option("files", arguments->options.files,
-                  "The files, in order; of Megatron's pairs one or the stem")
+                  "The files, in order. For a pair of Megatron, name either file or their common stem.")
       ->required()
       ->type_name("FILE");
   command
       .add_option("--format", arguments->format,
-                  "megatron (.bin and .idx), llmc (.bin with a header), nanogpt (uint16 alone)")
+                  "megatron (.bin and .idx), llmc (.bin with a header) or nanogpt (only uint16 numbers).")
       ->required();
-  command.add_option("--out", set.out, "Directory of the data set, new or empty")->required();
+  command.add_option("--out", set.out, "Directory of the data set. It must be new or empty.")->required();
   add_ids(command, *arguments);
   command
       .add_option("--val-fraction", set.val_fraction,
-                  "Share of the documents held back for validation; of a single document, its tail")
+                  "Share of the documents held back for validation. A single document gives its tail.")
       ->capture_default_str();
-  command.add_option("--shard-tokens", set.shard_tokens, "Tokens after which a new shard begins")
+  command.add_option("--shard-tokens", set.shard_tokens, "A new shard begins after this many tokens.")
       ->capture_default_str();
   command.add_flag("--compress", arguments->compress,
-                   "Chunks with gzip and checksums: half the size, slower to read");
+                   "Store chunks with gzip and checksums. They take half the space and are slower to read.");
   command.footer(
       "Example: granule data import --format megatron corpus_text_document --vocab-size 102400 --out "
       "dataset");

@@ -232,9 +232,9 @@ void run(const fs::path& path) {
 }  // namespace
 
 void add_data_inspect_command(CLI::App& data) {
-  CLI::App& command = *data.add_subcommand("inspect", "Show what a data set or a shard holds, and check it");
+  CLI::App& command = *data.add_subcommand("inspect", "Show what a data set or a shard holds, and check it.");
   const auto path = std::make_shared<fs::path>();
-  command.add_option("path", *path, "Directory of a data set, or one .h5 file")
+  command.add_option("path", *path, "The directory of a data set, or one .h5 file.")
       ->required()
       ->type_name("PATH");
   command.footer("Example: granule data inspect dataset");

@@ -129,15 +129,17 @@ void where(const Arguments& arguments) {
 }  // namespace
 
 void add_data_where_command(CLI::App& data) {
-  CLI::App& command = *data.add_subcommand("where", "Show which documents a step of a run saw");
+  CLI::App& command = *data.add_subcommand("where", "Show which documents a step of a run saw.");
   const auto arguments = std::make_shared<Arguments>();
-  command.add_option("run", arguments->run, "run directory")->required()->type_name("RUN");
-  command.add_option("--step", arguments->step, "step, counted from 1 as in metrics.jsonl")
+  command.add_option("run", arguments->run, "The run directory.")->required()->type_name("RUN");
+  command.add_option("--step", arguments->step, "The step, counted from 1 as in metrics.jsonl.")
       ->required()
       ->type_name("N");
   command
-      .add_option("--data", arguments->data,
-                  "where the run's data are now; of a data.mix once for each source, in its order")
+      .add_option(
+          "--data", arguments->data,
+          "Where the data of the run are now. For a data.mix give it once for each source, in the order of "
+          "the mix.")
       ->type_name("DIR")
       ->allow_extra_args(false);
   command.footer("Example: granule data where runs/tiny --step 120");

@@ -15,13 +15,16 @@ constexpr std::size_t kNamedToPeople = 5, kNamedToMachines = 20;
 void add_text_options(CLI::App& command, TextInput& input) {
   command
       .add_option("--input", input.paths,
-                  "Text files, JSON Lines, or directories of them; gzip and Zstandard too")
+                  "Text files, JSON Lines files, or directories of them. They may be compressed by gzip or "
+                  "Zstandard.")
       ->required();
-  command.add_option("--text-key", input.lines.text_key, "Key of the document in the objects of JSON Lines")
+  command
+      .add_option("--text-key", input.lines.text_key,
+                  "The key in a JSON Lines object whose value is the document.")
       ->capture_default_str();
   command
       .add_option("--skip-bad-lines", input.lines.skip_bad_lines,
-                  "Lines without a document that are skipped at most; one more is an error")
+                  "At most this many lines without a document are skipped. One more is an error.")
       ->capture_default_str();
 }
 

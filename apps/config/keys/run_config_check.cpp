@@ -27,7 +27,8 @@ void check_attention(const ModelConfig& model, const PlaceOf& place) {
   if (model.head_dim() % 2 != 0) {
     user_error(fmt::format("the heads are {} wide (model.hidden_size = {} over {} heads)", model.head_dim(),
                            model.hidden_size, heads),
-               place("model.num_attention_heads"), "rotary positions turn pairs: choose an even width");
+               place("model.num_attention_heads"),
+               "rotary positions need an even width; choose another number of heads");
   }
   if (model.rope_scaling.type == RopeScaling::Type::dynamic && model.head_dim() == 2) {
     user_error("dynamic rope scaling of heads that are 2 wide", place("model.rope_scaling"),
@@ -47,10 +48,10 @@ void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf
   if (moe.num_experts_per_tok > moe.n_routed_experts) {
     user_error(fmt::format("moe.num_experts_per_tok = {} exceeds moe.n_routed_experts = {}",
                            moe.num_experts_per_tok, moe.n_routed_experts),
-               place("moe.num_experts_per_tok"), "a token can use each routed expert once");
+               place("moe.num_experts_per_tok"), "a token can use each routed expert only once: lower it");
   }
   if (moe_layers(model, moe) == 0) {
-    user_error(fmt::format("none of the {} layers is a mixture of experts (moe.first_k_dense_replace = {}, "
+    user_error(fmt::format("none of the {} layers is an MoE layer (moe.first_k_dense_replace = {}, "
                            "moe.moe_layer_freq = {})",
                            model.num_hidden_layers, moe.first_k_dense_replace, moe.moe_layer_freq),
                place("moe.first_k_dense_replace"),
@@ -70,7 +71,7 @@ void check_group_limit(const MoeConfig& moe, const PlaceOf& place) {
   check_groups(moe.n_group, "moe.n_group", moe, place);
   if (moe.topk_group > moe.n_group) {
     user_error(fmt::format("moe.topk_group = {} exceeds moe.n_group = {}", moe.topk_group, moe.n_group),
-               place("moe.topk_group"), "a token uses at most every group");
+               place("moe.topk_group"), "a token can use at most all groups: lower it");
   }
   const std::int64_t left = moe.n_routed_experts / moe.n_group * moe.topk_group;
   if (moe.num_experts_per_tok > left) {

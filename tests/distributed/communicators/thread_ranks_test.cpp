@@ -195,6 +195,6 @@ TEST_CASE("a mesh refuses impossible layouts by name") {
   CHECK_THROWS_WITH(check_layout({.ep = 3, .n_routed_experts = 9}, 8),
                     Contains("8 ranks cannot be cut into groups of parallel.ep = 3"));
   CHECK_THROWS_WITH(check_layout({.ep = 4, .n_routed_experts = 6}, 8),
-                    Contains("6 experts cannot be shared out evenly over parallel.ep = 4 ranks"));
+                    Contains("6 experts cannot be sharded evenly over parallel.ep = 4 ranks"));
   CHECK_THROWS_WITH(check_layout({.ep = 2}, 2), Contains("dense model"));
 }
