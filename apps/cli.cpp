@@ -7,12 +7,12 @@
 #include <sstream>
 
 #include "apps/commands/commands.hpp"
-#include "apps/commands/usage.hpp"
 #include "apps/config/keys/key_advice.hpp"
-#include "apps/console.hpp"
-#include "apps/same_program.hpp"
+#include "apps/program/console.hpp"
+#include "apps/program/same_program.hpp"
+#include "apps/program/usage.hpp"
+#include "apps/program/version.hpp"
 #include "apps/training/stop_signals.hpp"
-#include "apps/version.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
 #include "distributed/mpi/launcher.hpp"

@@ -8,9 +8,9 @@
 #include "apps/commands/commands.hpp"
 #include "apps/config/config_reader.hpp"
 #include "apps/config/keys/run_config_keys.hpp"
-#include "apps/console.hpp"
-#include "apps/model_files.hpp"
-#include "apps/progress.hpp"
+#include "apps/models/model_files.hpp"
+#include "apps/program/console.hpp"
+#include "apps/program/progress.hpp"
 #include "apps/training/evaluation.hpp"
 #include "core/error.hpp"
 

@@ -2,12 +2,12 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/carried_files.hpp"
 #include "apps/commands/commands.hpp"
 #include "apps/config/hf_config.hpp"
-#include "apps/console.hpp"
-#include "apps/exported_tokenizer.hpp"
-#include "apps/model_files.hpp"
+#include "apps/models/carried_files.hpp"
+#include "apps/models/exported_tokenizer.hpp"
+#include "apps/models/model_files.hpp"
+#include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
 #include "data/models/hf_directory.hpp"

@@ -3,10 +3,10 @@
 #include <cmath>
 
 #include "apps/commands/commands.hpp"
-#include "apps/console.hpp"
 #include "apps/generation/generation.hpp"
 #include "apps/generation/token_sampler.hpp"
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
+#include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/open_tokenizer.hpp"
 

@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/console.hpp"
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
+#include "apps/program/console.hpp"
 #include "apps/runs/fork_source.hpp"
 #include "apps/runs/provenance.hpp"
 #include "distributed/parameter_files.hpp"

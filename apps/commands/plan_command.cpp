@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/console.hpp"
 #include "apps/planning/plan.hpp"
+#include "apps/program/console.hpp"
 
 namespace granule {
 namespace {

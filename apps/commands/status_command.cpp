@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "apps/runs/run_status.hpp"
 
 namespace granule {

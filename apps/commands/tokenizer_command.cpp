@@ -8,10 +8,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/commands/data/text_input.hpp"
-#include "apps/commands/usage.hpp"
-#include "apps/console.hpp"
-#include "apps/progress.hpp"
+#include "apps/commands/text_input.hpp"
+#include "apps/program/console.hpp"
+#include "apps/program/progress.hpp"
+#include "apps/program/usage.hpp"
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/files.hpp"

@@ -1,12 +1,12 @@
 // granule train: from a config and data to a run directory.
 #include <nlohmann/json.hpp>
 
-#include "apps/carried_files.hpp"
 #include "apps/commands/commands.hpp"
-#include "apps/console.hpp"
-#include "apps/model_files.hpp"
+#include "apps/models/carried_files.hpp"
+#include "apps/models/model_files.hpp"
 #include "apps/planning/host_memory.hpp"
 #include "apps/planning/plan.hpp"
+#include "apps/program/console.hpp"
 #include "apps/runs/job_record.hpp"
 #include "apps/runs/learning_rate_notes.hpp"
 #include "apps/runs/run_start.hpp"

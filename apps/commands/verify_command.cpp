@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "apps/training/run_data.hpp"
 #include "apps/training/same_input.hpp"
 #include "apps/verification/step_figures.hpp"

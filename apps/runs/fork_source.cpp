@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
 #include "core/error.hpp"
 #include "data/models/hf_directory.hpp"
 

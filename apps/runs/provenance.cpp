@@ -6,8 +6,8 @@
 
 #include <fmt/chrono.h>
 
-#include "apps/console.hpp"
-#include "apps/version.hpp"
+#include "apps/program/console.hpp"
+#include "apps/program/version.hpp"
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"
 #include "data/files/strict_json.hpp"

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
 #include "apps/runs/train_arguments.hpp"
 #include "distributed/communicators/communicator.hpp"
 

@@ -1,6 +1,6 @@
 #include "apps/runs/saved_run.hpp"
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "distributed/checkpoint.hpp"
 

@@ -1,6 +1,6 @@
 #include "apps/runs/train_arguments.hpp"
 
-#include "apps/commands/usage.hpp"
+#include "apps/program/usage.hpp"
 
 namespace granule {
 namespace {

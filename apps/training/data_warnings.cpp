@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "data/shards/manifest.hpp"
 
 namespace granule {

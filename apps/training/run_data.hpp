@@ -25,9 +25,6 @@ struct RunData {
   nlohmann::json identity{};                       ///< of the training data
 };
 
-/// The section of a checkpoint that says how documents began in training: {"bos_id": ID or null}.
-inline constexpr const char* kDocumentsSection = "documents";
-
 /// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
 [[nodiscard]] RunData open_run_data(const RunConfig& config, DigestCheck digests = DigestCheck::verify);
 /// Tokens and SHA-256 of every source, the tokenizer's.

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "apps/carried_files.hpp"
+#include "apps/models/carried_files.hpp"
 #include "apps/runs/metrics_file.hpp"
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"

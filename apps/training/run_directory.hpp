@@ -10,7 +10,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "apps/progress.hpp"
+#include "apps/program/progress.hpp"
 #include "apps/training/event_file.hpp"
 #include "data/files/run_lock.hpp"
 
@@ -41,7 +41,7 @@ class RunDirectory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   void write_config(const std::string& toml) const;
   void copy_tokenizer(const std::filesystem::path& tokenizer) const;
-  /// Files of the model that the run starts from, see apps/carried_files.hpp.
+  /// Files of the model that the run starts from, see apps/models/carried_files.hpp.
   void take_over(const std::vector<std::filesystem::path>& files);
 
   enum class TensorBoard : bool { no, yes };

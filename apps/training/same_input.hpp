@@ -5,7 +5,7 @@
 #include <string>
 
 #include "apps/config/run_config.hpp"
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
 #include "apps/training/run_data.hpp"
 #include "distributed/hosts.hpp"
 

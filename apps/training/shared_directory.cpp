@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "data/files/atomic_file.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/checkpoint.hpp"

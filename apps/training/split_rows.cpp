@@ -1,6 +1,6 @@
 #include "apps/training/split_rows.hpp"
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 
 namespace granule {
 

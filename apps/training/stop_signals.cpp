@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "distributed/mpi/launched.hpp"
 
 namespace granule {

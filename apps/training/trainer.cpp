@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/models/model_files.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/parameter_files.hpp"

@@ -20,10 +20,7 @@ GENERATED = ("build_version.hpp",)  # written by the build
 # Includes from one subfolder into another that may close a circle, each with its reason.
 MAY_CLOSE_A_CIRCLE = {
     ("apps", "apps/commands"): "the program names its commands, which use what all of apps shares",
-    ("apps", "apps/training"): "the files of a model say how a run remembers its tokenizer",
-    ("apps/commands", "apps/commands/data"): "tokenizer train takes its text as data build does",
     ("apps/config/keys", "apps/config"): "the keys are a part of the config that stands in a folder of its own",
-    ("apps/runs", "apps/commands"): "arguments are refused in the words of all commands",
     ("apps/runs", "apps/training"): "what is recorded of a run is read off its trainer and its steps",
     ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
     ("moe/routing", "moe"): "routers are made from the configuration of the whole",

@@ -1,7 +1,7 @@
 // A BOS before documents: in training, in what generate starts with, and in what an export's tokenizer does.
 #include <nlohmann/json.hpp>
 
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
 #include "data/files/files.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/tokenizers/special_tokens.hpp"

@@ -5,7 +5,7 @@
 
 #include "apps/generation/generation.hpp"
 #include "apps/generation/token_sampler.hpp"
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"

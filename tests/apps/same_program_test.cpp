@@ -1,5 +1,5 @@
 // Ranks of one job run one program.
-#include "apps/same_program.hpp"
+#include "apps/program/same_program.hpp"
 
 #include "core/kernels/instruction_set.hpp"
 #include "tests/support/catch.hpp"

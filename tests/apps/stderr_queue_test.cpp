@@ -1,6 +1,6 @@
 // What is said to a reader that reads late, slowly, or never: nobody waits for it, and nothing that must be
 // said is lost.
-#include "apps/stderr_queue.hpp"
+#include "apps/program/stderr_queue.hpp"
 
 #include <algorithm>
 #include <csignal>

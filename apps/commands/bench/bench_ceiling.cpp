@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/version.hpp"
+#include "apps/program/version.hpp"
 #include "core/kernels/ceiling.hpp"
 
 namespace granule {

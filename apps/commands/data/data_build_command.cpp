@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
-#include "apps/commands/data/text_input.hpp"
-#include "apps/console.hpp"
-#include "apps/progress.hpp"
+#include "apps/commands/text_input.hpp"
+#include "apps/program/console.hpp"
+#include "apps/program/progress.hpp"
 #include "core/error.hpp"
 #include "data/open_tokenizer.hpp"
 #include "data/shards/shard_builder.hpp"

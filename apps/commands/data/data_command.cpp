@@ -1,7 +1,7 @@
 #include "apps/commands/data/data_command.hpp"
 
 #include "apps/commands/commands.hpp"
-#include "apps/commands/usage.hpp"
+#include "apps/program/usage.hpp"
 
 namespace granule {
 

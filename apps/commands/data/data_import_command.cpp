@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
-#include "apps/console.hpp"
-#include "apps/progress.hpp"
+#include "apps/program/console.hpp"
+#include "apps/program/progress.hpp"
 #include "core/error.hpp"
 #include "data/imports/token_import.hpp"
 #include "data/open_tokenizer.hpp"

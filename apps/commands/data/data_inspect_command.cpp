@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/files/digest.hpp"
 #include "data/open_tokenizer.hpp"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 #include "apps/runs/fork_source.hpp"
 #include "apps/runs/saved_run.hpp"
 #include "apps/training/run_data.hpp"

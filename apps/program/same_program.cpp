@@ -1,10 +1,10 @@
-#include "apps/same_program.hpp"
+#include "apps/program/same_program.hpp"
 
 #include <algorithm>
 #include <cstdlib>
 #include <vector>
 
-#include "apps/version.hpp"
+#include "apps/program/version.hpp"
 #include "core/kernels/instruction_set.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/hosts.hpp"

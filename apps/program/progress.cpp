@@ -1,11 +1,11 @@
-#include "apps/progress.hpp"
+#include "apps/program/progress.hpp"
 
 #include <algorithm>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 
 namespace granule {
 namespace {

@@ -17,6 +17,9 @@
 
 namespace granule {
 
+/// The section of a checkpoint that says how documents began in training: {"bos_id": ID or null}.
+inline constexpr const char* kDocumentsSection = "documents";
+
 class ModelFiles {
  public:
   /// Throws a user error when `path` is none of the three or is damaged. Damaged checkpoints of a run that

@@ -1,9 +1,9 @@
-#include "apps/commands/data/text_input.hpp"
+#include "apps/commands/text_input.hpp"
 
 #include <algorithm>
 #include <string>
 
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 
 namespace granule {
 namespace {

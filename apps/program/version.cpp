@@ -1,4 +1,4 @@
-#include "apps/version.hpp"
+#include "apps/program/version.hpp"
 
 #include <fmt/format.h>
 #include <mpi.h>

@@ -1,4 +1,4 @@
-#include "apps/commands/usage.hpp"
+#include "apps/program/usage.hpp"
 
 #include <algorithm>
 #include <optional>

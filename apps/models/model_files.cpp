@@ -1,11 +1,10 @@
-#include "apps/model_files.hpp"
+#include "apps/models/model_files.hpp"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/config/hf_config.hpp"
-#include "apps/console.hpp"
-#include "apps/training/run_data.hpp"
+#include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"

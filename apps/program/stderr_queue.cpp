@@ -1,4 +1,4 @@
-#include "apps/stderr_queue.hpp"
+#include "apps/program/stderr_queue.hpp"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,4 +1,4 @@
-#include "apps/console.hpp"
+#include "apps/program/console.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "apps/same_program.hpp"
-#include "apps/stderr_queue.hpp"
+#include "apps/program/same_program.hpp"
+#include "apps/program/stderr_queue.hpp"
 #include "data/files/disk.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"

@@ -1,4 +1,4 @@
-#include "apps/carried_files.hpp"
+#include "apps/models/carried_files.hpp"
 
 #include <algorithm>
 

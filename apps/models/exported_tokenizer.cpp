@@ -1,4 +1,4 @@
-#include "apps/exported_tokenizer.hpp"
+#include "apps/models/exported_tokenizer.hpp"
 
 #include "data/files/digest.hpp"
 #include "data/files/strict_json.hpp"
