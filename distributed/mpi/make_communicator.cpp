@@ -8,7 +8,7 @@ namespace {
 
 [[noreturn]] void refuse_strangers(int processes) {
   user_error(
-      fmt::format("{} processes were started together, but each one believes it is alone", processes),
+      fmt::format("{} processes were started together, but each one is a job of one rank", processes),
       "MPI launcher",
       "use the mpirun that belongs to the MPI library in granule --version, or srun --mpi=pmix if that "
       "was built with PMIx");

@@ -107,7 +107,7 @@ TEST_CASE("processes that were started together and know nothing of each other a
     const ProgramResult result = job_in(environment);
     INFO(result.err);
     CHECK(result.exit_code != 0);
-    CHECK_THAT(result.err, Contains("4 processes were started together, but each one believes it is alone"));
+    CHECK_THAT(result.err, Contains("4 processes were started together, but each one is a job of one rank"));
   }
   for (const auto& alone : {std::map<std::string, std::string>{}, {{"SLURM_STEP_NUM_TASKS", "1"}}}) {
     CHECK(job_in(alone).out == "a job of 1\n");
