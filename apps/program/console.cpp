@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <unistd.h>
 
 #include "apps/program/same_program.hpp"
@@ -22,6 +23,12 @@ void print_out(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
   if (errno == EPIPE) throw ReaderGone();
   throw_errno("write the output", "stdout");
+}
+
+bool somebody_reads_out() noexcept {
+  constexpr int kMilliseconds = 2000;
+  pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  return ::poll(&out, 1, kMilliseconds) != 0;  // what is wrong with it is said by who writes
 }
 
 void print_json(const nlohmann::json& json, int indent) {

@@ -18,6 +18,8 @@ class ReaderGone {};
 
 /// Writes to stdout at once. Throws ReaderGone, or io_error (exit 74) when it cannot be written.
 void print_out(std::string_view text);
+/// Whether stdout takes a page of text within two seconds: it may be a pipe that nobody reads any more.
+[[nodiscard]] bool somebody_reads_out() noexcept;
 /// A line of JSON, or with `indent` several, to stdout. A path in it may be of any bytes: U+FFFD stands for
 /// those that are no UTF-8.
 void print_json(const nlohmann::json& json, int indent = -1);

@@ -19,7 +19,9 @@ std::string name_of(int signal) {
   return std::string("SIG") + sigabbrev_np(signal);
 }
 
+/// A job that has saved ends, though nobody takes the line.
 void print_line(const RunEnd& end) {
+  if (!somebody_reads_out()) return say("granule: warning: nobody reads stdout: its line is left out");
   try {
     print_json(end_of_run(end));
   } catch (const ReaderGone&) {

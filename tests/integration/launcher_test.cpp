@@ -1,15 +1,21 @@
 // The program under an MPI launcher: one rank works as without one, errors are said once, commands of one
-// rank refuse several.
+// rank refuse several, and TERM is acted upon.
 #include "distributed/mpi/launcher.hpp"
 
+#include <csignal>
 #include <fstream>
+#include <thread>
 
+#include "distributed/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/small_run.hpp"
+#include "tests/support/workshop.hpp"
 
 using namespace granule;
 using namespace granule::test;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -20,7 +26,43 @@ int count_of(const std::string& text, const std::string& part) {
   return count;
 }
 
+/// Rows of a run that is training.
+std::size_t rows_of(const Workshop& shop) {
+  return fs::exists(shop.directory / "run/metrics.jsonl")
+             ? static_cast<std::size_t>(count_of(text_of(shop.directory / "run/metrics.jsonl"), "\n"))
+             : 0;
+}
+
 }  // namespace
+
+TEST_CASE("TERM to mpirun saves where the ranks are given time for it, whether somebody reads or not") {
+  for (const bool unread : {false, true}) {
+    const Workshop shop;
+    RunningRanks job(
+        2,
+        {"--mca", "odls_base_sigkill_timeout", "1.5", program_path(), "train", shop.path("run.toml"),
+         "train.steps=1000000", "schedule.kind=constant", "train.micro_batch_size=1", "log.every=1",
+         "eval.every=0", "checkpoint.every=0", "--out", shop.path("run")},
+        {.unread = unread});
+    // A line has some hundred bytes and a pipe 64 KiB.
+    while (job.launcher().running() && rows_of(shop) < (unread ? 1500 : 10))
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    job.launcher().send(SIGTERM);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while ((job.process(0) > 0 || job.process(1) > 0) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    CHECK((job.process(0) < 0 && job.process(1) < 0));
+    INFO((unread ? "unread\n" : "read\n") << job.launcher().err());
+    // mpirun itself waits for who reads it.
+    if (!unread) CHECK(job.launcher().wait().exit_code <= 1);
+    const FoundCheckpoint found = find_newest_valid(shop.directory / "run");
+    REQUIRE(found.checkpoint);
+    CHECK(found.checkpoint->step() == static_cast<std::int64_t>(rows_of(shop)));
+    CHECK(count_of(text_of(shop.directory / "run/log.txt"),
+                   fmt::format("stopped by a signal after step {} (SIGTERM)", found.checkpoint->step())) ==
+          1);
+  }
+}
 
 TEST_CASE("a job without a launcher has one rank, whose way out is an exception") {
   CHECK_FALSE(under_mpi_launcher());

@@ -1,5 +1,7 @@
 #include "tests/support/run_program.hpp"
 
+#include <array>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -45,12 +47,15 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 // Files rather than pipes: a program that writes much, or never reads its input, cannot block the test.
 class FileActions {
  public:
-  FileActions(const TempDir& files, const std::filesystem::path& directory) {
+  /// `pipe` is the end to write to, or -1.
+  FileActions(const TempDir& files, const std::filesystem::path& directory, int pipe) {
     posix_spawn_file_actions_init(&actions_);
     constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC | O_APPEND;
     posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, (files / "in").c_str(), O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, (files / "out").c_str(), kWrite, 0600);
     posix_spawn_file_actions_addopen(&actions_, STDERR_FILENO, (files / "err").c_str(), kWrite, 0600);
+    for (const int output : {STDOUT_FILENO, STDERR_FILENO})
+      if (pipe >= 0) posix_spawn_file_actions_adddup2(&actions_, pipe, output);
     if (!directory.empty()) posix_spawn_file_actions_addchdir_np(&actions_, directory.c_str());
   }
   ~FileActions() { posix_spawn_file_actions_destroy(&actions_); }
@@ -71,6 +76,7 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments, Progra
 }
 
 RunningProgram::~RunningProgram() {
+  if (unread_ >= 0) ::close(unread_);
   if (!running()) return;
   kill_group();
   waitpid(pid_, &status_, 0);
@@ -80,7 +86,11 @@ void RunningProgram::start(const std::vector<std::string>& arguments) {
   std::vector<std::string> words{options_.program.empty() ? program_path() : options_.program.string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<std::string> variables = environment_with(options_.environment);
-  const FileActions actions(files_, options_.working_directory);
+  std::array<int, 2> ends{-1, -1};
+  if (options_.unread)
+    GRANULE_CHECK(::pipe2(ends.data(), O_CLOEXEC) == 0, "no pipe: {}", std::strerror(errno));
+  unread_ = ends[0];
+  const FileActions actions(files_, options_.working_directory, ends[1]);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   // A group of its own, so that a timeout ends its children (mpirun's ranks) too.
@@ -89,6 +99,7 @@ void RunningProgram::start(const std::vector<std::string>& arguments) {
   const int failure = posix_spawnp(&pid_, words[0].c_str(), actions.get(), &attributes,
                                    pointers_to(words).data(), pointers_to(variables).data());
   posix_spawnattr_destroy(&attributes);
+  if (ends[1] >= 0) ::close(ends[1]);
   GRANULE_CHECK(failure == 0, "cannot run {}: {}", words[0], std::strerror(failure));
 }
 

@@ -18,7 +18,8 @@ struct ProgramOptions {
   std::string input{};                               ///< what the program reads on stdin
   std::filesystem::path working_directory{};         ///< empty: the test's own
   std::filesystem::path program{};                   ///< empty: granule
-  std::chrono::seconds timeout{120};                 ///< afterwards the program and its children are killed
+  bool unread = false;  ///< its stdout and stderr are a pipe that nobody reads: neither is known
+  std::chrono::seconds timeout{120};  ///< afterwards the program and its children are killed
 };
 
 struct ProgramResult {
@@ -55,6 +56,7 @@ class RunningProgram {
 
   ProgramOptions options_;
   TempDir files_;
+  int unread_ = -1;  ///< the end of the pipe that nobody reads
   std::chrono::steady_clock::time_point deadline_;
   pid_t pid_ = -1;
   int status_ = 0;
