@@ -18,6 +18,16 @@ std::unique_ptr<RunningRanks> start_faulty(const Workshop& shop, const char* out
                                         ProgramOptions{.environment = {{"GRANULE_FAULT", job.fault}}});
 }
 
+ProgramResult run_on_odd_system(const std::string& system, const std::vector<std::string>& arguments,
+                                const std::string& fault, int ranks) {
+  ProgramOptions options{.environment = {{"GRANULE_SYSTEM", system}, {"GRANULE_FAULT", fault}},
+                         .program = GRANULE_FAULTY};
+  if (ranks == 1) return run_program(arguments, std::move(options));
+  std::vector<std::string> words{GRANULE_FAULTY};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return under_mpirun(ranks, std::move(words), std::move(options));
+}
+
 Ending end_of_faulty(const Workshop& shop, const char* out, const FaultyJob& job) {
   const auto running = start_faulty(shop, out, job);
   const bool planted = running->launcher().wait_for_err("planted ");

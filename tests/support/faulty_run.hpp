@@ -19,6 +19,11 @@ struct FaultyJob {
 [[nodiscard]] std::unique_ptr<RunningRanks> start_faulty(const Workshop& shop, const char* out,
                                                          const FaultyJob& job);
 
+/// The same program on a system that tests/integration/odd_system.cpp makes odd, alone or as several ranks.
+[[nodiscard]] ProgramResult run_on_odd_system(const std::string& system,
+                                              const std::vector<std::string>& arguments,
+                                              const std::string& fault = {}, int ranks = 1);
+
 struct Ending {
   ProgramResult result;
   double seconds = 0.0;  ///< from the fault to the end of the job
