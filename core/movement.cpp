@@ -10,7 +10,7 @@ thread_local MovementListener* newest = nullptr;
 }  // namespace
 
 void note_movement() {
-  if (newest != nullptr) newest->hear_();
+  for (const MovementListener* one = newest; one != nullptr; one = one->outer_) one->hear_();
 }
 
 MovementListener::MovementListener(std::function<void()> hear)

@@ -9,8 +9,8 @@ namespace granule {
 /// nothing.
 void note_movement();
 
-/// Is called for every note of the thread that made it, as long as it lives. Of several listeners only the
-/// newest is called.
+/// Is called for every note of the thread that made it, as long as it lives. Of several listeners the
+/// newest is called first.
 class MovementListener {
  public:
   explicit MovementListener(std::function<void()> hear);

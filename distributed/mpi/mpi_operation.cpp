@@ -46,6 +46,7 @@ void MpiOperation::wait() {
     if (std::chrono::steady_clock::now() - begin < kSpin) {
       std::this_thread::yield();
     } else {
+      link_.signs->hear();
       std::this_thread::sleep_for(kNap);
     }
   }

@@ -11,6 +11,7 @@
 #include "distributed/communicators/ledger.hpp"
 #include "distributed/communicators/pending.hpp"
 #include "distributed/mpi/mpi_job.hpp"
+#include "distributed/mpi/mpi_signs.hpp"
 
 namespace granule {
 
@@ -18,6 +19,7 @@ namespace granule {
 struct MpiLink {
   std::shared_ptr<MpiJob> job;
   std::shared_ptr<Ledger> ledger;
+  std::shared_ptr<MpiSigns> signs;
   MPI_Comm data = MPI_COMM_NULL;
   MPI_Comm tickets = MPI_COMM_NULL;
   int rank = 0, size = 1;

@@ -69,6 +69,23 @@ TEST_CASE("data that come slowly, in a step and in an evaluation, are no hang as
   }
 }
 
+TEST_CASE("ranks wait for one whose data come slowly, and end with one whose data never come") {
+  const Workshop shop;
+  make_shards_of_pieces(shop);
+  for (const bool ever : {true, false}) {
+    fs::remove_all(shop.directory / "run");
+    const ProgramResult result = run_on_odd_system(
+        fmt::format("{} when={}/metrics.jsonl rank=1",
+                    ever ? "slow=train milliseconds=600 calls=6" : "stuck=train", shop.path("run")),
+        words_of(shop, "run",
+                 {"model.vocab_size=59", "parallel.watchdog_seconds=1", "train.steps=5", "train.batch_size=8",
+                  "train.micro_batch_size=4", "eval.every=0"}),
+        {}, 2);
+    INFO(result.err);
+    CHECK(result.exit_code == (ever ? 0 : 75));
+  }
+}
+
 TEST_CASE("a read that never returns is a hang, which the watchdog ends") {
   const Workshop shop;
   make_shards_of_pieces(shop);
