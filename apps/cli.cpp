@@ -40,11 +40,11 @@ void add_commands(CLI::App& program) {
   add_verify_command(program);
   add_plan_command(program);
   add_bench_command(program);
-  // Last: a command would inherit it.
+  // The footer is set last, because a command that is added later would inherit it.
   program.footer("Each command has its own --help, with an example. docs/commands.md lists the exit codes.");
 }
 
-/// CLI11 would call an unknown command an unexpected argument.
+/// CLI11 would call an unknown command an unexpected argument, so the first word is checked before.
 void check_command_name(const CLI::App& program, const std::string& word) {
   if (word.empty() || word.front() == '-') return;
   std::vector<std::string_view> names;
@@ -58,12 +58,13 @@ void check_command_name(const CLI::App& program, const std::string& word) {
       near.empty() ? "see granule --help" : fmt::format("did you mean '{}'? See granule --help", near));
 }
 
-/// Every rank finds the same mistake on its command line, and needs no MPI to let the first one speak.
+/// Every rank finds the same mistake on its command line. The environment says which rank is the first, so
+/// MPI is not needed.
 bool speaks() {
   return launched_rank() == 0;
 }
 
-/// Ranks that each did all of the work would print, and write, everything several times.
+/// If several ranks each did all of the work, they would print and write everything several times.
 void check_ranks(std::span<char*> words) {
   const std::string_view command = words[1], subcommand = words.size() > 2 ? words[2] : "";
   const bool of_several =
@@ -107,7 +108,7 @@ int run_and_report(int argc, char** argv) {
   } catch (const SilentEnd& end) {
     return static_cast<int>(end.code);
   } catch (const UsageError& error) {
-    // A launcher ends the other ranks when one fails: those that are silent must not be the first.
+    // A launcher ends the other ranks when one fails, so a silent rank must not be the first to fail.
     return speaks() ? report(error.what(), error.code()) : static_cast<int>(ExitCode::success);
   } catch (const Error& error) {
     return report(error.what(), error.code());

@@ -1,10 +1,11 @@
-// The command line: one subcommand a file, one place where errors become a line and an exit code.
+// The command line. Each subcommand has its own file, and one place turns errors into a line and an exit
+// code.
 #pragma once
 
 namespace granule {
 
-/// Parses the arguments, runs the subcommand, prints "granule: error: …" for what it throws; returns the exit
-/// code.
+/// Parses the arguments and runs the subcommand. For an exception it prints "granule: error: …". Returns the
+/// exit code.
 int run_cli(int argc, char** argv);
 
 }  // namespace granule

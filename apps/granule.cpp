@@ -5,7 +5,7 @@
 namespace {
 
 /// oneDNN allocates and frees its packing buffers in every product. By default the C library gives such
-/// blocks back to the system and a step spends a quarter of its time faulting the same pages in again.
+/// blocks back to the system. Then a step spends a quarter of its time on page faults for the same memory.
 void keep_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);

@@ -1,11 +1,11 @@
-// Every subcommand: each function adds its options to the program and a callback that runs it.
-// A callback throws granule::Error for bad input and returns normally on success.
+// Every subcommand has a function that adds its options to the program and a callback that runs it. A
+// callback throws granule::Error for bad input and returns normally on success.
 #pragma once
 #include <CLI/CLI.hpp>
 
 namespace granule {
 
-/// What the help of every command says of MODEL and of CONFIG.
+/// What the help of every command says about MODEL and CONFIG.
 inline constexpr const char* kModelHelp =
     "A run directory (its newest valid checkpoint is read), a checkpoint, or a Hugging Face directory.";
 inline constexpr const char* kConfigHelp = "The run configuration, a TOML file.";

@@ -1,4 +1,4 @@
-// granule eval: how well a model predicts a data set, and how its experts share the work.
+// granule eval: how well a model predicts a data set, and how evenly its experts are used.
 #include <chrono>
 #include <cmath>
 #include <numeric>
@@ -26,13 +26,15 @@ struct EvalArguments {
   std::vector<std::string> overrides;
 };
 
-constexpr std::int64_t kLongestByDefault = 4096;  // of models that do not say what they were trained with
+// For models that do not say on what length they were trained.
+constexpr std::int64_t kLongestByDefault = 4096;
 
 constexpr const char* kExample =
     "Example:\n  granule eval runs/tiny --data DATA\n"
     "  granule eval runs/tiny --data DATA --split train moe.num_experts_per_tok=2 train.dtype=f64";
 
-/// The keys that an evaluation reads, besides those of the shape, which are refused where they are read.
+/// The keys that an evaluation reads. Those of the shape are not in this list; they are refused where they
+/// are read.
 constexpr std::string_view kKeys[] = {"model.max_position_embeddings",
                                       "model.rms_norm_eps",
                                       "model.rope_theta",
@@ -66,9 +68,9 @@ void refuse_keys_without_effect(std::span<const std::string> overrides) {
 RunConfig config_of(const ModelFiles& model, std::span<const std::string> overrides) {
   refuse_keys_without_effect(overrides);
   ConfigBase base = model.config_base();
-  base.config.train.batch_size = 0;       // there is none: any micro_batch_size divides it
-  base.config.moe.capacity_factor = 0.0;  // dropless, however it was trained, unless asked for
-  base.config.train.threads = 0;          // those of the machine it was trained on say nothing about this one
+  base.config.train.batch_size = 0;       // an evaluation has none, so any micro_batch_size divides it
+  base.config.moe.capacity_factor = 0.0;  // an evaluation is dropless unless the user asks for a capacity
+  base.config.train.threads = 0;          // the machine that it was trained on may have had others
   if (base.config.data.seq_len == 0)
     base.config.data.seq_len = std::min(base.config.model.max_position_embeddings, kLongestByDefault);
   return override_run_config(overrides, {.base = base});
@@ -151,7 +153,8 @@ void eval(const EvalArguments& arguments) {
   const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
   data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256(), VocabularyOf::model);
   if (config.data.document_mask) data.require_documents();
-  static_cast<void>(data.samples(config.data.seq_len));  // too short a split shows before the model is read
+  // A split that is too short shows before the model is read.
+  static_cast<void>(data.samples(config.data.seq_len));
   Context context({.threads = thread_count(config)});
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
   const Evaluation evaluation = run_evaluation(context, *model, data, config);

@@ -1,4 +1,4 @@
-// granule export: a model as other programs read it.
+// granule export: writes a model for other programs.
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
@@ -44,7 +44,7 @@ void check_format(const std::string& format) {
 struct SavedTensors {
   std::vector<TensorToSave> parameters, states;
 };
-/// The tensors straight from the model's files: nothing is loaded.
+/// The tensors directly from the model's files. Nothing is loaded.
 SavedTensors tensors_of(const ModelFiles& files) {
   ParameterStore store;
   declare_parameters(store, files.config().model, files.config().moe);
@@ -62,7 +62,8 @@ SavedTensors tensors_of(const ModelFiles& files) {
   return tensors;
 }
 
-/// config.json, proven to be read as the model it describes. `source` is that of a Hugging Face directory.
+/// Makes config.json and proves that it is read as the model it describes. `source` is the config.json of a
+/// Hugging Face directory.
 json config_document(const HfConfig& config, DType dtype, const json& source) {
   json document = to_json(config, dtype == DType::bf16 ? "bfloat16" : "float32", source);
   GRANULE_ASSERT(hf_config_from_json(document, "config.json") == config,
@@ -70,7 +71,7 @@ json config_document(const HfConfig& config, DType dtype, const json& source) {
   return document;
 }
 
-/// For a model that has no such file. `config` is its config.json.
+/// The document for a model that has no such file. `config` is its config.json.
 json generation_document(const json& config) {
   json document{{"_from_model_config", true}, {"transformers_version", "4.36.0"}};
   const std::size_t empty = document.size();
@@ -80,8 +81,8 @@ json generation_document(const json& config) {
   return document.size() > empty ? document : json();
 }
 
-/// The tokenizer, where the export has to say what it is. A Hugging Face directory says it itself about a
-/// tokenizer.json, and may hold one that this program does not read.
+/// The tokenizer, if the export must describe it. A Hugging Face directory already describes its
+/// tokenizer.json, and this program may not be able to read that file.
 std::unique_ptr<Tokenizer> tokenizer_to_describe(const ModelFiles& files) {
   const auto& path = files.tokenizer();
   const bool says_itself = files.checkpoint() == nullptr && path && path->extension() == ".json";
@@ -92,7 +93,7 @@ HfConfig hf_config_of(const ModelFiles& files, const Tokenizer* tokenizer) {
   HfConfig config{files.config().model, files.config().moe};
   if (files.checkpoint() == nullptr) config = read_hf_config(files.path());
   if (tokenizer == nullptr) return config;
-  // What a config.json says of them itself stands.
+  // If a config.json names these tokens itself, its own ids are kept.
   if (!config.bos_token_id) config.bos_token_id = tokenizer->bos_id();
   if (!config.eos_token_id) config.eos_token_id = tokenizer->eos_id();
   return config;

@@ -1,4 +1,4 @@
-// granule generate: text that follows a prompt.
+// granule generate: continues a prompt with text.
 #include <chrono>
 #include <cmath>
 
@@ -58,16 +58,17 @@ std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& files) {
   return tokenizer;
 }
 
-/// What the model sees before its own text. In training a document follows the end of the one before it, and
-/// sees it unless attention stays inside documents: then nothing but what starts a text does.
+/// What the model sees before its own text. In training, a document follows the end of the previous one and
+/// sees that end. If attention stays inside documents, it sees only the token that starts a text.
 struct Beginning {
   std::vector<std::int32_t> tokens;
-  std::int64_t prompt = 0;  ///< of them, at the end
-  bool forgotten = false;   ///< the first token generated does not see them
+  /// How many of the tokens are the prompt. It is at the end.
+  std::int64_t prompt = 0;
+  bool forgotten = false;  ///< the first generated token does not see them
 };
 
-/// `bos` is the token that documents begin with, if they do: then it is all that stands before a text, as it
-/// is for other programs.
+/// `bos` is the token that documents begin with, if they do. Then it is the only token before a text, as in
+/// other programs.
 Beginning beginning_of(Tokenizer& tokenizer, const std::string& prompt, bool document_mask,
                        std::optional<std::int32_t> bos) {
   if (first_invalid_utf8(prompt)) user_error("the prompt is not UTF-8", "--prompt", "convert it to UTF-8");
@@ -84,7 +85,7 @@ struct Generated {
   std::string reason;
 };
 
-/// Prints the text as it grows; says why it ended.
+/// Prints the text while it grows, and returns why it ended.
 Generated generate_text(Decoder& decoder, const Tokenizer& tokenizer, const Beginning& beginning,
                         const GenerateArguments& arguments) {
   TokenSampler sampler(arguments.sampling);
@@ -93,7 +94,7 @@ Generated generate_text(Decoder& decoder, const Tokenizer& tokenizer, const Begi
   Generated done;
   while (true) {
     const std::vector<double> logits = decoder.feed(next);
-    // Rows that pad the vocabulary stand for no piece.
+    // Rows that pad the vocabulary have no token.
     const std::int32_t token =
         sampler.choose(std::span(logits).first(static_cast<std::size_t>(tokenizer.vocab_size())));
     if (token == tokenizer.eos_id()) {
@@ -133,7 +134,7 @@ void generate(const GenerateArguments& arguments) {
                            positions, before > beginning.prompt ? " and the first is taken" : ""),
                "--prompt", "shorten it");
   }
-  config.train.threads = 0;  // those of the machine it was trained on say nothing about this one
+  config.train.threads = 0;  // the machine that it was trained on may have had others
   Context context({.threads = thread_count(config)});
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
   const std::int64_t wanted = before + std::min(arguments.max_tokens, positions);

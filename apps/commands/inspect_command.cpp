@@ -58,14 +58,14 @@ Json tensors_of(const ModelFiles& files) {
   return tensors;
 }
 
-/// The whole config of a run; of a Hugging Face directory the tables it speaks of.
+/// The whole config of a run. For a Hugging Face directory, only the tables that its config.json describes.
 nlohmann::json config_of(const ModelFiles& files) {
   nlohmann::json config = to_json(files.config());
   if (files.checkpoint() != nullptr) return config;
   return {{"model", config["model"]}, {"moe", config["moe"]}};
 }
 
-/// Of a run what its run.json says until today, of a checkpoint what it was saved with.
+/// For a run, what its run.json says up to today. For a checkpoint, the record it was saved with.
 nlohmann::json provenance_of_model(const fs::path& given, const ModelFiles& files) {
   if (files.checkpoint() == nullptr) return {};
   return provenance_of(given, files.checkpoint()->sections());
@@ -92,7 +92,7 @@ Json describe(const ModelFiles& files, const nlohmann::json& provenance) {
   return report;
 }
 
-/// 16375728128 as 16,375,728,128.
+/// Writes 16375728128 as 16,375,728,128.
 std::string with_commas(std::int64_t value) {
   if (value < 1000) return fmt::format("{}", value);
   return fmt::format("{},{:03}", with_commas(value / 1000), value % 1000);

@@ -1,4 +1,4 @@
-// granule plan: what a run would need on machines that are not here.
+// granule plan: what a run would need on machines that are not available.
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
@@ -13,7 +13,7 @@ struct PlanArguments {
   std::vector<std::string> overrides;
   std::int64_t ranks = 1;
   std::string device = "cpu", dtype;
-  // Figures by hand, in the units of their options; absent: the device's.
+  // Figures that the user gave, in the units of their options. An absent one is taken from the device.
   std::optional<double> peak_tflops, memory_gb, memory_gbps, node_gbps, network_gbps;
   std::optional<std::int64_t> ranks_per_node;
   Efficiencies reached;
@@ -59,7 +59,7 @@ void plan(const PlanArguments& arguments) {
                "set it, as in model.vocab_size=32000");
   }
   request.dtype = dtype_of_plan(arguments, request.config);
-  // An accelerator's kernels hold on chip what the CPU's hold once a thread.
+  // An accelerator's kernels keep on chip what the CPU's kernels keep once for each thread.
   if (arguments.device == "cpu") {
     request.threads = thread_count(request.config, arguments.ranks);
     if (arguments.ranks > 1) request.carrier = PlanRequest::Carrier::mpi;
@@ -69,7 +69,7 @@ void plan(const PlanArguments& arguments) {
   print_json(to_json(plan), 2);
 }
 
-/// CLI11's ranges let NaN pass, and show the largest double in full.
+/// The ranges of CLI11 let NaN pass, and print the largest double in full.
 CLI::Validator number_between(double least, double most, const std::string& what) {
   const auto check = [=](const std::string& text) {
     double value = 0.0;

@@ -1,4 +1,4 @@
-// granule status: how far a run is, and whether a job works on it.
+// granule status: how far a run is, and whether a job is working on it.
 #include <memory>
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-// granule tokenizer train: a new vocabulary from text.
+// granule tokenizer train: makes a new vocabulary from text.
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -29,11 +29,11 @@ struct Arguments {
   fs::path out;
 };
 
-// Before minutes of training, not after.
+// It is called before minutes of training, not after them.
 void require_writable(const fs::path& out) {
   if (out.extension() != ".model")
     user_error("the name must end in .model", out.string(), "choose such a name for --out");
-  require_path_fits(out, {.added = 32});  // written aside under a longer name
+  require_path_fits(out, {.added = 32});  // it is first written under a longer name
   std::error_code error;
   if (fs::exists(out, error)) user_error("the file already exists", out.string(), "choose another --out");
   if (!out.has_parent_path()) return;

@@ -1,4 +1,4 @@
-// granule train: from a config and data to a run directory.
+// granule train: makes a run directory from a config and data.
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
@@ -31,7 +31,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kLongestNameInRun = 96;  // checkpoints/tmp.step-…/optim-00001-of-00001.safetensors
-constexpr double kCeilingSeconds = 0.05;       // enough for a figure that utilisation is given against
+constexpr double kCeilingSeconds = 0.05;       // enough for the figure that utilisation refers to
 
 void warn_of_long_warmup(const RunSteps& steps) {
   if (steps.schedule.warmup <= steps.total) return;
@@ -40,7 +40,7 @@ void warn_of_long_warmup(const RunSteps& steps) {
       steps.schedule.warmup, steps.total);
 }
 
-/// Of endless runs there are more than an integer holds: a real number then.
+/// An endless run has more tokens than an integer can count. Then the result is a floating-point number.
 nlohmann::ordered_json tokens_of(const RunConfig& config, std::int64_t steps) {
   const std::int64_t of_step = config.train.batch_size * config.data.seq_len;
   std::int64_t tokens = 0;
@@ -48,7 +48,7 @@ nlohmann::ordered_json tokens_of(const RunConfig& config, std::int64_t steps) {
   return static_cast<double>(steps) * static_cast<double>(of_step);
 }
 
-/// `request` is of this job: the bytes of a rank are those of `granule plan`.
+/// `request` describes this job, and the bytes of a rank are those of `granule plan`.
 void print_dry_run(const PlanRequest& request, const RunSteps& steps) {
   const RunConfig& config = request.config;
   const ParameterCounts counts = count_parameters(config.model, config.moe);
@@ -68,7 +68,7 @@ void print_dry_run(const PlanRequest& request, const RunSteps& steps) {
       config.train.batch_size * config.data.seq_len, flops / 1e9);
 }
 
-/// What a config alone says; of a model whose vocabulary and length do not come from the data.
+/// Prints what a config alone says. The data would give the vocabulary and the length of the run.
 void print_dry_run_without_data(const PlanRequest& request) {
   if (request.config.model.vocab_size == 0) {
     user_error("the vocabulary size is not known without data", "model.vocab_size",
@@ -83,11 +83,11 @@ std::optional<Checkpoint> checkpoint_to_resume(Communicator& ranks, const TrainA
   FoundCheckpoint found;
   try {
     found = find_newest_valid(ranks, arguments.out);
-  } catch (const NewerCheckpoint& error) {  // on all ranks
+  } catch (const NewerCheckpoint& error) {  // all ranks throw it
     throw AgreedError(error.code(), error.what(), "", "");
   }
   if (ranks.rank() == 0) warn_of_damage(found.passed_over);
-  // Starting over would bury what might still be saved by hand.
+  // A new start would overwrite what might still be saved by hand.
   if (!found.checkpoint && !found.passed_over.empty()) {
     throw AgreedError(ExitCode::user, "every checkpoint of the run is damaged", arguments.out.string(),
                       "repair one, or move checkpoints/ away to start from the beginning");
@@ -95,25 +95,26 @@ std::optional<Checkpoint> checkpoint_to_resume(Communicator& ranks, const TrainA
   return std::move(found.checkpoint);
 }
 
-/// Refuses a run whose checkpoints its disk cannot hold: better now than after hours.
+/// Throws an error if the disk cannot hold the run's checkpoints. It is better to say so now than after
+/// hours.
 void require_room_for_checkpoints(const TrainArguments& arguments, const RunConfig& config,
                                   const RunSteps& steps) {
   const std::int64_t parameters = count_parameters(config.model, config.moe).total();
-  const std::int64_t bytes = 3 * parameters * size_of(config.train.dtype);  // weights and both moments
+  const std::int64_t bytes = 3 * parameters * size_of(config.train.dtype);  // the weights and two moments
   const auto there = list_checkpoints(arguments.out);
   const std::int64_t left = steps.total - (there.empty() ? 0 : there.front().step);
   const std::int64_t every = steps.checkpoint_every > 0 ? steps.checkpoint_every : steps.total;
   require_room(arguments.out, bytes, config.checkpoint.keep, (left + every - 1) / every);
 }
 
-/// What a run is made from: found by every rank for itself.
+/// What a run is made from. Every rank reads it for itself.
 struct RunInput {
   RunStart start;
   RunConfig config;
   std::optional<RunData> data;
 };
 
-/// No collective.
+/// It is not a collective.
 RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, DigestCheck digests,
                     RunStart start) {
   RunInput input{.start = std::move(start)};
@@ -127,7 +128,7 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, DigestC
   return input;
 }
 
-/// Every rank reads for itself, and all have read the same.
+/// Every rank reads for itself, and then all make sure that they have read the same.
 RunInput read_together(Communicator& ranks, const Hosts& hosts, const TrainArguments& arguments) {
   RunStart start = open_start(ranks, arguments);
   RunInput input;
@@ -150,7 +151,7 @@ PlanRequest plan_of(const RunConfig& config, std::int64_t ranks, int threads) {
           .carrier = ranks > 1 ? PlanRequest::Carrier::mpi : PlanRequest::Carrier::memory};
 }
 
-/// A decay that would never begin is refused; a run that has begun with one is only told.
+/// Throws an error if a decay would never begin. If the run has begun with such a schedule, it only warns.
 void check_decay(const RunSteps& steps, bool has_begun) {
   const auto late = decay_after_the_run(steps);
   if (!late) return;
@@ -169,7 +170,7 @@ void dry_run(const RunInput& input, std::int64_t ranks, int threads) {
   print_dry_run(request, steps);
 }
 
-/// Rank 0's; the others have none.
+/// Only rank 0 has a run directory.
 std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, const RunInput& input) {
   const RunConfig& config = input.config;
   if (arguments.out.empty()) user_error("--out is missing", "command line", "name the directory of the run");
@@ -177,7 +178,8 @@ std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, co
   warn_of_long_warmup(steps);
   check_decay(steps, arguments.resume && !list_checkpoints(arguments.out).empty());
   const bool has_checkpoints = fs::exists(checkpoints_of(arguments.out));
-  // Before anything is made, or else after what a killed save has left is gone: it may fill the disk.
+  // A new run checks this before it writes anything. A resumed run checks it after what a killed save left is
+  // removed, because that may fill the disk.
   if (!has_checkpoints) require_room_for_checkpoints(arguments, config, steps);
   auto directory = std::make_unique<RunDirectory>(
       arguments.out, arguments.resume ? RunDirectory::Open::resume : RunDirectory::Open::fresh);
@@ -188,14 +190,14 @@ std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, co
   return directory;
 }
 
-/// Of all ranks' threads together.
+/// The rate of the threads of all ranks together.
 double peak_flops(Communicator& ranks, Context& context, DType dtype) {
   double flops = 1e9 * fma_ceiling_gflops(context.pool(), dtype, kCeilingSeconds);
   ranks.all_reduce(std::span(&flops, 1), ReduceOp::sum, "ceiling").wait();
   return flops;
 }
 
-/// Before anything large is asked for: every rank looks at its own host.
+/// Every rank checks its own host before anything large is allocated.
 void check_memory(Communicator& ranks, const Hosts& hosts, const RunConfig& config, int threads) {
   agree(ranks, [&] {
     if (const auto room = memory_room())
@@ -203,7 +205,7 @@ void check_memory(Communicator& ranks, const Hosts& hosts, const RunConfig& conf
   });
 }
 
-/// Values, and the rest of the state where there is one.
+/// Fills in the values, and the rest of the state if there is one.
 void fill(Trainer& trainer, ShardedModel& sharded, const RunInput& input,
           const std::optional<Checkpoint>& checkpoint) {
   const auto& files = input.start.files;
@@ -219,7 +221,7 @@ void fill(Trainer& trainer, ShardedModel& sharded, const RunInput& input,
   }
 }
 
-/// The run directory as it is before the first step. A complete run's stays as it was.
+/// Brings the run directory into its state before the first step. That of a complete run stays as it was.
 void begin_records(RunDirectory& directory, const RunInput& input, const Trainer& trainer,
                    JobRecord& record) {
   if (trainer.complete()) return;
@@ -229,15 +231,15 @@ void begin_records(RunDirectory& directory, const RunInput& input, const Trainer
   record.begin(directory.path(), input.start, trainer, input.config, input.data->identity);
 }
 
-/// A rank without a watchdog would wait for ever for one that hangs in its last save.
+/// Without a watchdog, a rank would wait for ever for one that hangs in its last save.
 void meet_at_end(Communicator& ranks) {
   ranks.barrier("end").wait();
 }
 
-/// Returns the signal that stopped the run; 0: none.
+/// Returns the signal that stopped the run, or 0.
 int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
   Watchdog watchdog(ranks, watchdog_options());
-  // Before the first step nothing is worth a save: all that is read here may be left at once.
+  // Before the first step there is nothing to save, so a signal may stop all reading here at once.
   std::optional<Interruptible> set_up(std::in_place, [&signals] { return signals.stop(); });
   const Hosts hosts(ranks);
   RunInput input = read_together(ranks, hosts, arguments);
@@ -266,7 +268,8 @@ int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& ar
   agree(ranks, [&] { fill(trainer, sharded, input, checkpoint); });
   if (directory) begin_records(*directory, input, trainer, record);
   trainer.set_provenance(record.provenance());
-  // Their files are mapped: kept open they would hold the space of checkpoints that are removed.
+  // The files of the checkpoint are mapped. If they stayed open, removed checkpoints would keep their space
+  // on the disk.
   checkpoint.reset();
   input.start.files.reset();
   set_up.reset();
@@ -279,12 +282,12 @@ int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& ar
 void train(TrainArguments arguments) {
   settle(arguments);
   require_path_fits(arguments.out, {.inside = kLongestNameInRun});
-  StopSignals signals;  // before MPI and every thread
+  StopSignals signals;  // it is made before MPI and before every thread
   int stopped = 0;
   run_job_together([&](Communicator& ranks) {
     try {
       stopped = train_on(ranks, signals, arguments);
-    } catch (const Interrupted& set_up) {  // all ranks: they agree on it
+    } catch (const Interrupted& set_up) {  // all ranks throw it, because they agree on it
       stopped = set_up.signal;
       if (ranks.rank() != 0) return;
       say("stopped by a signal before a step was taken ({})", name_of_signal(stopped));

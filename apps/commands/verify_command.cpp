@@ -1,4 +1,5 @@
-// granule verify: the layout certificate. One step of a run under every layout, held against one rank.
+// granule verify: the layout certificate. It computes one step of a run under every layout and compares it
+// with one rank.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -26,11 +27,11 @@ using Json = nlohmann::ordered_json;
 struct VerifyArguments {
   std::filesystem::path config;
   std::vector<std::string> overrides;
-  std::set<std::int64_t> ranks;  // empty: not said
+  std::set<std::int64_t> ranks;  // empty if not given
   std::set<std::int64_t> ep, zero{0, 1, 2, 3};
 };
 
-/// A layout on so many ranks.
+/// A layout together with its number of ranks.
 struct Candidate {
   std::int64_t ranks;
   ParallelLayout layout;
@@ -40,11 +41,12 @@ struct Candidate {
   }
 };
 
-/// What every layout computes: a run's first step.
+/// What every layout computes: the first step of a run.
 struct FirstStep {
   RunConfig config;
   std::optional<RunData> data{};
-  std::vector<Batch> batches{};  ///< all of them, read once: the HDF5 library is not for several threads
+  /// All batches, read once, because the HDF5 library must not be used by several threads.
+  std::vector<Batch> batches{};
 };
 
 std::vector<Batch> read_batches(const RunConfig& config, RunData& data) {
@@ -58,7 +60,7 @@ std::vector<Batch> read_batches(const RunConfig& config, RunData& data) {
   return batches;
 }
 
-/// Layouts are named by options: the same key in an override would be without effect.
+/// Layouts are chosen by options, so the same key in an override would have no effect.
 void refuse_layout_keys(const std::vector<std::string>& overrides) {
   for (const std::string& text : overrides) {
     for (const auto& [key, option] :
@@ -80,7 +82,8 @@ FirstStep read_first_step(const VerifyArguments& arguments, DigestCheck digests)
   return step;
 }
 
-/// Every layout that was asked for and that fits; refuses what fits nowhere.
+/// Every layout that was asked for and that fits. Throws a user error if ranks do not divide the batch, and
+/// if an ep fits into no job.
 std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunConfig& config) {
   const std::int64_t experts = config.moe.n_routed_experts;
   std::vector<Candidate> all;
@@ -125,7 +128,7 @@ Json row_of(const Candidate& candidate, const FigureDifferences& difference, boo
           {"other_choices", difference.other_choices}};
 }
 
-/// Compares what the layouts gave, says each, and collects the rows.
+/// Compares the results of the layouts, prints each comparison and collects the rows.
 class Certificate {
  public:
   Certificate(const RunConfig& config, StepFigures reference)
@@ -153,7 +156,7 @@ class Certificate {
         std::max({difference.aux, difference.device_aux, difference.z}), difference.grad_norm,
         difference.gradient, difference.parameter, holds ? "" : "  DIFFERS");
   }
-  /// Throws when a layout does not hold.
+  /// Throws an error if a layout fails.
   void finish() const {
     const Json report{{"dtype", name_of(dtype_)},
                       {"reference",
@@ -172,7 +175,7 @@ class Certificate {
 
  private:
   DType dtype_;
-  bool scores_;  ///< of routers; without them there is no balance loss
+  bool scores_;  ///< whether routers have scores; without them there is no balance loss
   StepFigures reference_;
   std::vector<Json> rows_;
   std::int64_t failed_ = 0;
@@ -191,7 +194,7 @@ StepFigures on_one_rank(const StepInput& input) {
   return step_figures(alone, input, {});
 }
 
-/// Ranks are threads of this process.
+/// The ranks are threads of this process.
 void verify_here(const VerifyArguments& arguments) {
   const FirstStep step = read_first_step(arguments, DigestCheck::verify);
   const auto layouts = candidates(arguments, step.config);
@@ -208,7 +211,7 @@ void verify_here(const VerifyArguments& arguments) {
   certificate.finish();
 }
 
-/// Ranks are those of the launcher; rank 0 computes the reference too, and compares.
+/// The ranks are those of the launcher. Rank 0 also computes the reference, and compares.
 void verify_on(Communicator& ranks, VerifyArguments arguments) {
   Watchdog watchdog(ranks, watchdog_options());
   const Hosts hosts(ranks);
@@ -259,19 +262,19 @@ void add_verify_command(CLI::App& program) {
       ->type_name("key=value");
   command->add_option("--ranks", arguments->ranks, "Numbers of ranks to check. Leave it out under mpirun.")
       ->delimiter(',')
-      ->allow_extra_args(false)  // what follows a list is no part of it
+      ->allow_extra_args(false)  // a word after the list does not belong to it
       ->check(CLI::Range(1, 64))
       ->type_name("LIST");
   command
       ->add_option("--ep", arguments->ep,
                    "How many ranks shard the experts. By default every number that fits is checked.")
       ->delimiter(',')
-      ->allow_extra_args(false)  // what follows a list is no part of it
+      ->allow_extra_args(false)  // a word after the list does not belong to it
       ->check(CLI::Range(1, 64))
       ->type_name("LIST");
   command->add_option("--zero", arguments->zero, "ZeRO stages to check. By default all are checked: 0,1,2,3.")
       ->delimiter(',')
-      ->allow_extra_args(false)  // what follows a list is no part of it
+      ->allow_extra_args(false)  // a word after the list does not belong to it
       ->check(CLI::Range(0, 3))
       ->type_name("LIST");
   command->footer(

@@ -20,14 +20,15 @@ namespace {
 using nlohmann::json;
 
 constexpr std::uintmax_t kMaxFileBytes = 1 << 20;
-// toml++ bounds the nesting of brackets but not of dotted names, and frees tables recursively.
+// toml++ limits the nesting of brackets but not that of dotted names, and it frees tables recursively.
 constexpr std::ptrdiff_t kMaxDots = 2'000;
 
 bool is_utf8(std::string_view text) {
-  return !first_invalid_utf8(text);  // TOML and state.json can hold nothing else
+  return !first_invalid_utf8(text);  // TOML and state.json must be UTF-8
 }
 
-// What a user wrote, fit for the one line of an error: no control characters, valid UTF-8, not endless.
+// Makes what a user wrote fit for the one line of an error: valid UTF-8, without control characters, and not
+// too long.
 std::string shown(std::string_view text) {
   const bool plain =
       std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
@@ -43,7 +44,8 @@ std::string text_of_file(const std::filesystem::path& path) {
   if (!std::filesystem::exists(status)) {
     user_error("there is no such config file", path.string(), "give the path of a TOML file");
   }
-  if (!std::filesystem::is_regular_file(status)) {  // asked first: opening a FIFO would wait for a writer
+  // This comes before the file is opened, because opening a FIFO would wait for a writer.
+  if (!std::filesystem::is_regular_file(status)) {
     user_error(
         std::filesystem::is_directory(status) ? "the config is a directory" : "the config is no regular file",
         path.string(), "give the path of a TOML file");
@@ -219,7 +221,7 @@ void wrong_type(const ConfigEntry& entry, std::string_view expected, std::string
 }
 
 std::optional<std::int64_t> whole_number_meant(const json& value) {
-  constexpr double kLargest = 9e15;  // below 2^53: whole numbers are exact
+  constexpr double kLargest = 9e15;  // below 2^53, so whole numbers are exact
   if (value.is_number_float()) {
     const auto number = value.get<double>();
     if (!(std::abs(number) <= kLargest) || number != std::floor(number)) return std::nullopt;

@@ -24,7 +24,7 @@ constexpr const char* kOwnType = "granule";
 constexpr const char* kOwnArchitecture = "GranuleForCausalLM";
 constexpr std::uintmax_t kMaxFileBytes = 16 << 20;
 
-// The defaults of DeepseekConfig (the published configuration_deepseek.py); what it leaves None is 0 here.
+// The defaults of DeepseekConfig (the published configuration_deepseek.py). What is None there is 0 here.
 RunConfig class_defaults() {
   RunConfig config;
   config.model.vocab_size = 102400;
@@ -44,8 +44,8 @@ bool is_model_key(const ConfigKey& key) {
   return key.table() == "model" || key.table() == "moe";
 }
 
-/// Whether the published class computes this model; of what it does not know it would compute something else
-/// without a word.
+/// Whether the published class computes this model. It would compute something else without a warning if it
+/// did not know a feature.
 bool is_published(const MoeConfig& moe) {
   const MoeConfig neutral;
   return moe.n_routed_experts == 0 ||
@@ -53,7 +53,7 @@ bool is_published(const MoeConfig& moe) {
           moe.routed_scaling_factor == 1.0 && !moe.has_selection_bias());
 }
 
-/// Keys of this program's routers that the published class does not have.
+/// Keys of this program's routers, which the published class does not have.
 bool is_own_key(std::string_view name) {
   constexpr std::string_view kOwn[] = {"router",         "hash_seed",    "routed_scaling_factor",
                                        "n_group",        "topk_group",   "device_loss_alpha",
@@ -74,7 +74,8 @@ void refuse(std::string_view name, const json& value, std::string_view where, st
 }
 
 void refuse_other_models(const json& document, std::string_view where) {
-  // Configs saved without the class that wrote them lack model_type; an architecture still tells.
+  // Configs that were saved without the class that wrote them have no model_type. An architecture still tells
+  // it.
   if (const auto type = document.find("model_type");
       type != document.end() && *type != "deepseek" && *type != kOwnType)
     refuse("model_type", *type, where, "model_type \"deepseek\"");
@@ -86,7 +87,8 @@ void refuse_other_models(const json& document, std::string_view where) {
   if (!quantised.is_null()) refuse("quantization_config", quantised, where, "unquantised weights");
 }
 
-/// Something that is wrong with a key of a run becomes a fault that the same key mends.
+/// If something is wrong with a key of a run, it becomes a fault, and the user can correct it by setting that
+/// key.
 void collect(std::vector<ConfigFault>& faults, std::string_view key, const std::function<void()>& read) {
   try {
     read();
@@ -110,14 +112,15 @@ bool is_dense(const json& document) {
   return experts.is_null() || experts == 0;
 }
 
-// None is false to the published code; a dense model never reads the keys of experts, nor one without dense
-// layers their width. Any other null would stop it, and is refused here like another wrong type.
+// To the published code None is false. A dense model never reads the keys of experts, and a model without
+// dense layers never reads their width. Any other null would stop that code, so it is refused here like a
+// wrong type.
 bool null_is_default(const RunConfig& defaults, const ConfigKey& key, const json& document) {
   return is_own_key(key.leaf()) || key.name == "model.rope_scaling" || key.get(defaults) == json(false) ||
          (key.table() == "moe" && is_dense(document));
 }
 
-// A key of the run's tables by its bare name: the names are the same on both sides.
+// Reads a key of the run's tables by its bare name, which is the same on both sides.
 void read_key(RunConfig& config, const ConfigKey& key, const RopeKeys& keys, std::string_view where) {
   const std::string name(key.leaf());
   const json& document = keys.document;
@@ -128,8 +131,8 @@ void read_key(RunConfig& config, const ConfigKey& key, const RopeKeys& keys, std
   key.set(config, {std::string(keys.written_name(name)), std::move(value), std::string(where), {}, {}});
 }
 
-// None means one for each head. The class's 32 fits larger models only: who left the key out of a smaller one
-// meant the same, as the weights' shapes will confirm.
+// None means one key/value head for each head. The default of the class, 32, fits larger models only. A
+// smaller model without the key means None, too, and the shapes of the weights will confirm it.
 void settle_key_value_heads(ModelConfig& model, const json& document) {
   const bool given = document.contains("num_key_value_heads") && model.num_key_value_heads != 0;
   if (!given &&
@@ -154,7 +157,8 @@ json id_or_null(std::optional<std::int64_t> id) {
   return id ? json(*id) : json();
 }
 
-/// Who computes the model. Where nobody but this program does, no other shall take it for what it knows.
+/// Which class computes the model. If only this program does, other programs must not take it for a model
+/// that they know.
 json class_of(const MoeConfig& moe) {
   if (!is_published(moe)) return {{"architectures", {kOwnArchitecture}}, {"model_type", kOwnType}};
   return {{"architectures", {kArchitecture}},
@@ -234,7 +238,7 @@ json to_json(const HfConfig& config, std::string_view torch_dtype) {
     if (!is_model_key(key)) continue;
     const json value = key.get(run);
     if (is_own_key(key.leaf()) && value == key.get(RunConfig{})) continue;
-    // None switches experts off in the published class; a zero there would still build them.
+    // None switches experts off in the published class. A zero there would still build them.
     const bool none = (value == 0 && !value.is_boolean() && may_be_null(key.leaf())) ||
                       (value == "none" && key.leaf() == "rope_scaling");
     document[std::string(key.leaf())] = none ? json() : value;
@@ -244,7 +248,8 @@ json to_json(const HfConfig& config, std::string_view torch_dtype) {
 
 json to_json(const HfConfig& config, std::string_view torch_dtype, const json& source) {
   json document = source;
-  // Another spelling of keys that are written below; and who computed the source is no matter any more.
+  // These are other spellings of keys that are written below. Which class computed the source does not matter
+  // any more.
   for (const char* const key : {"rope_parameters", "dtype", "auto_map"}) document.erase(key);
   document.update(to_json(config, torch_dtype));
   for (const char* const key : {"bos_token_id", "eos_token_id"}) {

@@ -16,14 +16,15 @@ namespace {
 
 using nlohmann::json;
 
-/// Read by apps/config/hf_config.cpp itself.
+/// apps/config/hf_config.cpp itself reads these.
 constexpr std::string_view kRead[] = {"model_type",          "architectures",     "auto_map",
                                       "quantization_config", "attention_dropout", "bos_token_id",
                                       "eos_token_id",        "rope_parameters"};
 
-/// How a model was saved, is trained, or is used to generate text: no value of these changes its logits.
+/// These say how a model was saved, is trained, or is used to generate text. None of their values changes its
+/// logits.
 constexpr std::string_view kSilent[] = {
-    // How the file came to be.
+    // How the file was made.
     "transformers_version", "torch_dtype", "dtype", "name_or_path", "_name_or_path", "_commit_hash",
     "_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal",
     "attn_implementation", "unsloth_version", "unsloth_fixed", "tokenizer_class", "transformers.js_config",
@@ -43,10 +44,10 @@ constexpr std::string_view kSilent[] = {
     "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores",
     "return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values",
     "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens",
-    // Without effect where what they belong to is off, which is asked for.
+    // Keys without effect, because the features that they belong to must be off.
     "max_window_layers"};
 
-/// A key, and its values that change nothing; null is one everywhere.
+/// A key and the values of it that change nothing. For every key, null is such a value.
 struct Row {
   std::string_view key;
   std::vector<json> neutral;
@@ -135,13 +136,13 @@ constexpr FixedRow kFixedRows[] = {
     {"parallel_attn", "[false]"},
     {"num_experts_per_token", "[]"}};
 
-/// Those whose neutral value follows from the model.
+/// Rows whose neutral value depends on the model.
 std::vector<Row> following_rows(const json& document, const ModelConfig& model, const MoeConfig& moe) {
   std::vector<json> methods{"noaux_tc"};
   if (moe.scoring_func == ScoringFunction::softmax) methods = {"group_limited_greedy"};
   if (moe.scoring_func == ScoringFunction::softmax && moe.n_group == 1) {
     methods.emplace_back("greedy");
-    methods.emplace_back("gready");  // as the published class of DeepSeek-V2 spells it
+    methods.emplace_back("gready");  // the spelling of the published class of DeepSeek-V2
   }
   const std::vector<json> shared{moe.n_shared_experts * moe.moe_intermediate_size};
   std::vector<Row> rows{{"head_dim", {model.head_dim()}},
@@ -183,7 +184,7 @@ void check_row(const json& document, const Row& row, std::string_view where) {
          fmt::format("models with {} {} can be read", row.key, readable.empty() ? "null" : readable));
 }
 
-/// 1 / √D where it is said: files round it to some six digits.
+/// If it is given, it must be 1 / √D. Files round it to about six digits.
 void check_attention_multiplier(const json& document, const ModelConfig& model, std::string_view where) {
   const json value = document.value("attention_multiplier", json());
   const double ours = 1.0 / std::sqrt(static_cast<double>(model.head_dim()));
@@ -215,7 +216,7 @@ bool is_key_of_run(std::string_view name) {
                      [&](const ConfigKey& key) { return key.name == as_model || key.name == as_moe; });
 }
 
-/// Words in the names of keys that have changed what models compute.
+/// Words in the names of keys that are known to change what models compute.
 bool speaks_of_model(std::string_view key) {
   constexpr std::string_view kWords[] = {
       "attention", "attn", "rope",   "rotary", "position", "norm",   "scal",  "cap",     "multiplier",

@@ -1,4 +1,4 @@
-// Keys of a config.json that no table of a run has: what they may say of a model that this program computes.
+// Keys of a config.json that no table of a run has, and which values of them this program can accept.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,10 +10,12 @@
 
 namespace granule {
 
-/// Four kinds. Those of transformers that do not touch what a model computes say nothing. Those that are
-/// known to change it must have the value that changes nothing. One that is unknown, and whose name speaks of
-/// a part of the model, must be null, false or empty. Any other is returned, to be told to the user. Throws a
-/// user error that names the first key that is refused.
+/// There are four kinds of keys:
+///   - keys of transformers that do not change what a model computes may have any value
+///   - keys that are known to change it must have the value that changes nothing
+///   - an unknown key whose name describes a part of the model must be null, false or empty
+///   - any other unknown key is returned, so that the user hears of it
+/// Throws a user error that names the first key that is refused.
 [[nodiscard]] std::vector<std::string> judge_foreign_keys(const nlohmann::json& document,
                                                           const ModelConfig& model, const MoeConfig& moe,
                                                           std::string_view where);

@@ -14,7 +14,7 @@ std::string text_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-/// Collects faults of one file.
+/// Collects the faults of one file.
 class Faults {
  public:
   Faults(std::string_view where, std::vector<ConfigFault>& faults) : where_(where), faults_(faults) {}
@@ -32,7 +32,7 @@ void drop_nulls(json& table) {
     item = item->is_null() ? table.erase(item) : std::next(item);
 }
 
-/// Takes out what changes nothing, so that only what has to be understood is left.
+/// Removes fields that change nothing. What is left must be understood.
 json without_neutral_fields(json table, const json& document) {
   if (!table.is_object()) return table;
   drop_nulls(table);
@@ -56,7 +56,7 @@ bool is_by_layer_type(const json& parameters) {
          std::all_of(parameters.begin(), parameters.end(), may_be);
 }
 
-/// The one table of the layer types that the model has; nothing where they differ.
+/// The table that all layer types of the model share. Absent if they differ.
 std::optional<json> common_table(const json& by_type, const json& layer_types) {
   std::optional<json> common;
   for (const auto& [type, table] : by_type.items()) {
@@ -85,7 +85,7 @@ void settle_theta(json& document, json theta, Faults& faults) {
 
 void settle_scaling(json& document, json scaling, Faults& faults) {
   const json old = document.value("rope_scaling", json());
-  const auto form = [](json table) {  // "type" and "rope_type" are one
+  const auto form = [](json table) {  // "type" and "rope_type" mean the same
     if (table.is_object() && table.contains("rope_type")) table["type"] = table["rope_type"];
     if (table.is_object()) table.erase("rope_type");
     return table;

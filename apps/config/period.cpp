@@ -14,7 +14,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kForms = R"(give 500 (steps), "20Mt" (tokens), "1e" (epochs) or 0.8 (of the run))";
-constexpr double kMaxCount = 9e15;  // below 2^53: whole numbers stay exact
+constexpr double kMaxCount = 9e15;  // below 2^53, so whole numbers are exact
 constexpr double kMaxSteps = 1e15;
 
 struct Scale {
@@ -57,7 +57,7 @@ Period period_of_text(const ConfigEntry& entry, std::string_view text) {
   for (const Scale& scale : kScales) {
     if (!text.ends_with(scale.suffix)) continue;
     if (!read_number(text.substr(0, text.size() - scale.suffix.size()), period.amount)) break;
-    // "1.1Mt" is meant as 1100000 tokens although 1.1 has no exact double.
+    // "1.1Mt" means 1100000 tokens, although 1.1 has no exact double.
     return checked(entry, {Period::Unit::tokens, std::round(period.amount * scale.tokens * 1e3) / 1e3});
   }
   if (text.ends_with('e') && read_number(text.substr(0, text.size() - 1), period.amount)) {

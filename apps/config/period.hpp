@@ -12,27 +12,28 @@ struct ConfigEntry;
 struct Period {
   enum class Unit : std::uint8_t { steps, tokens, epochs, fraction };
   Unit unit = Unit::steps;
-  double amount = 0.0;  ///< steps and tokens are whole numbers below 2^53
+  double amount = 0.0;  ///< whole numbers below 2^53 for steps and tokens
   friend bool operator==(const Period&, const Period&) = default;
 };
 
-/// What a length is measured against.
+/// The quantities that are needed to convert a length into steps.
 struct RunLength {
-  std::int64_t batch_size = 0;         ///< sequences a step, over all ranks
+  std::int64_t batch_size = 0;         ///< sequences in a step, over all ranks
   std::int64_t tokens_per_step = 0;    ///< batch_size × seq_len
-  std::int64_t samples_per_epoch = 0;  ///< 0: unknown, epochs are refused
-  std::int64_t total_steps = 0;        ///< 0: unknown, fractions are refused
+  std::int64_t samples_per_epoch = 0;  ///< 0 if unknown; then epochs are refused
+  std::int64_t total_steps = 0;        ///< 0 if unknown; then fractions are refused
 };
 
-/// An integer counts steps, a float is a fraction of the run in [0, 1], a text has a unit: t, Kt, Mt, Bt, Tt
-/// (tokens), e (epochs); a text without one reads as the number would. Throws a user error.
+/// An integer is a number of steps, and a floating-point number is a fraction of the run in [0, 1]. A text
+/// has a unit: t, Kt, Mt, Bt, Tt (tokens) or e (epochs). A text without a unit is read as a number. Throws a
+/// user error.
 [[nodiscard]] Period period_of(const ConfigEntry& entry);
 
-/// The value that period_of reads as the same period.
+/// The value that period_of reads as this period.
 [[nodiscard]] nlohmann::json to_json(const Period& period);
 
-/// Nearest whole number of steps, at least one unless the period is zero. `key` names it in the user error
-/// for epochs without data, fractions without a run, and more than 10^15 steps.
+/// The nearest whole number of steps, which is at least one unless the period is zero. Throws a user error
+/// that names `key` for epochs without data, for fractions without a run, and for more than 10^15 steps.
 [[nodiscard]] std::int64_t steps_in(const Period& period, const RunLength& run, std::string_view key);
 
 }  // namespace granule

@@ -17,8 +17,10 @@ using Trait = ConfigKey::Trait;
 // The entries of a config, and where each key was last written.
 struct Layers {
   std::vector<ConfigEntry> entries;
-  std::string source;                // of what no entry says
-  const ConfigBase* base = nullptr;  // says the rest of the model
+  // The place that errors name if no entry sets a key.
+  std::string source;
+  // It gives the rest of the model.
+  const ConfigBase* base = nullptr;
 
   [[nodiscard]] const ConfigEntry* find(std::string_view key) const {
     const auto found =
@@ -56,14 +58,14 @@ void fill_in_decay_points(RunConfig& config, const Layers& layers) {
   if (steps_down) schedule.decay_at.push_back({Period::Unit::fraction, 0.9});
 }
 
-// A hash router takes the run's seed unless it has one, and its choices cannot be balanced.
+// A hash router uses the run's seed unless it has its own, and its choices cannot be balanced.
 void fill_in_hash_router(RunConfig& config) {
   if (config.moe.router != RouterKind::hash) return;
   if (config.moe.hash_seed < 0) config.moe.hash_seed = config.train.seed;
   if (config.moe.aux_loss_alpha == MoeConfig{}.aux_loss_alpha) config.moe.aux_loss_alpha = 0.0;
 }
 
-/// Of a later entry with the same key.
+/// Whether a later entry has the same key.
 bool is_replaced(const Layers& layers, const ConfigEntry& entry) {
   return layers.find(entry.key) != &entry;
 }
@@ -75,8 +77,8 @@ bool describes_model(const RunConfig& config) try {
   return false;
 }
 
-/// A base that describes a model, be it with values of the user's that change no shape, fixes the shapes. One
-/// that describes none has none to keep; its weights will tell.
+/// A base fixes the shapes if it describes a model, also with the help of values that change no shape. A base
+/// that describes no model has no shapes to keep. Its weights will tell.
 bool has_shapes(const ConfigBase& base, const Layers& layers) {
   RunConfig config = base.config;
   for (const ConfigKey& key : config_keys()) {
@@ -86,7 +88,7 @@ bool has_shapes(const ConfigBase& base, const Layers& layers) {
   return describes_model(config);
 }
 
-/// Keys of layers that a model does not have say nothing about its parameters.
+/// If a model has no layers of a kind, the keys of that kind do not describe its parameters.
 bool describes_parameters(const ConfigKey& key, const RunConfig& config) {
   if (key.table() == "moe") return moe_layers(config.model, config.moe) > 0;
   return key.leaf() != "intermediate_size" ||

@@ -9,7 +9,8 @@ namespace {
 using nlohmann::json;
 using Trait = ConfigKey::Trait;
 
-/// Other paths may hold the same data, which its digests tell. Weights decide which sample is read when.
+/// Other paths may have the same data, and the digests tell. The weights decide which sample is read when, so
+/// they may not differ.
 std::string objection_to_data(const RunConfig& saved, const RunConfig& now) {
   const auto was = saved.data.sources(), is = now.data.sources();
   if (was.size() != is.size()) return "the run has another number of sources";
@@ -19,7 +20,7 @@ std::string objection_to_data(const RunConfig& saved, const RunConfig& now) {
   return {};
 }
 
-/// Where an objective counts in micro-batches, other ones would change it.
+/// If the objective depends on micro-batches, other micro-batches would change it.
 std::string objection_to_micro_batches(const MoeConfig& moe) {
   if (moe.n_routed_experts == 0) return {};
   if (!moe.seq_aux && moe.aux_loss_alpha > 0.0)
@@ -29,7 +30,7 @@ std::string objection_to_micro_batches(const MoeConfig& moe) {
   return {};
 }
 
-/// Why a key of Trait::agreed may not differ; empty: it may.
+/// Why a key of Trait::agreed may not differ. Empty if it may.
 std::string objection(std::string_view key, const RunConfig& saved, const RunConfig& now) {
   if (key == "train.micro_batch_size") return objection_to_micro_batches(now.moe);
   return objection_to_data(saved, now);

@@ -1,4 +1,4 @@
-// Writes a RunConfig as TOML and as JSON, from the list of keys.
+// Writes a RunConfig as TOML and as JSON. It uses the list of keys.
 #include <cmath>
 
 #include "apps/config/keys/run_config_keys.hpp"
@@ -28,7 +28,8 @@ std::string toml_value(const json& value) {
   }
   GRANULE_ASSERT(value.is_string() || value.is_boolean() || value.is_number_integer(), "config value {}",
                  value.dump());
-  // JSON's strings escape a subset of what TOML's do; DEL alone must be escaped in TOML and is not in JSON.
+  // JSON's strings escape a subset of what TOML's strings escape. Only DEL must be escaped in TOML and is not
+  // in JSON.
   std::string text = value.dump();
   for (auto at = text.find('\x7f'); at != std::string::npos; at = text.find('\x7f'))
     text.replace(at, 1, "\\u007F");

@@ -1,13 +1,13 @@
-// `granule bench ceiling`: the machine's own rates, in a form in which they can be checked.
+// `granule bench ceiling`: the machine's own rates, in a form that can be checked.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
 namespace granule {
 
-/// {threads, instruction_set, clock_ghz, f32 and f64: {lanes, gflops_by_chains: {"1": …}, fma_ceiling_gflops,
-/// fmas_per_cycle}, stream_gbps}. The rates are those of all threads together. `fmas_per_cycle` counts
-/// vectors, for each thread: it cannot be above the number of multiply-add units of a core. `seconds` is the
-/// time of each measurement.
+///   {threads, instruction_set, clock_ghz,
+///    f32 and f64: {lanes, gflops_by_chains: {"1": …}, fma_ceiling_gflops, fmas_per_cycle}, stream_gbps}
+/// The rates are those of all threads together. `fmas_per_cycle` counts vectors for each thread, so it cannot
+/// exceed the number of multiply-add units of a core. Each measurement takes `seconds`.
 [[nodiscard]] nlohmann::ordered_json bench_ceiling(int threads, double seconds);
 
 }  // namespace granule

@@ -1,4 +1,4 @@
-// granule bench: rates against the machine's own ceiling, measured in the same run.
+// granule bench: rates compared with the machine's own ceiling, which is measured in the same run.
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -38,7 +38,7 @@ RunConfig config_of(const BenchArguments& arguments, std::int64_t ranks = 1) {
   return config;
 }
 
-/// What an earlier run of the same benchmark printed with --json.
+/// Reads what an earlier run of the same benchmark printed with --json.
 nlohmann::json earlier_result(const std::filesystem::path& path) {
   return load_json_object(path);
 }
@@ -70,7 +70,7 @@ void print_step(const nlohmann::ordered_json& result) {
   }
 }
 
-/// Rates differ between machines and moments: shares of the floor of their own runs can be compared.
+/// Rates differ between machines and moments. Shares of the floor that each run measured can be compared.
 void compare_step(const nlohmann::ordered_json& now, const std::filesystem::path& path) {
   const auto before = earlier_result(path);
   for (const char* const key : {"tokens_per_second", "share_of_floor"}) {

@@ -35,7 +35,7 @@ std::vector<Product> products_of(const RunConfig& config) {
   return products;
 }
 
-/// The operands of a product, kept alive by the pieces that use them.
+/// The operands of a product. The pieces that use them keep them alive.
 struct Operands {
   Tensor x, w, y;
   Operands(Context& context, const Product& p, DType dtype)
@@ -61,7 +61,8 @@ void add_product(std::vector<BenchPiece>& pieces, Context& context, const Produc
   const double bytes = static_cast<double>(o->x.bytes() + o->w.bytes() + o->y.bytes());
   ThreadPool& pool = context.pool();
   pieces.push_back(
-      {p.name + ": y = x wT", flops, bytes, [=, &pool] {  // o too: it keeps the operands alive
+      // The capture includes `o`, which keeps the operands alive.
+      {p.name + ": y = x wT", flops, bytes, [=, &pool] {
          static_cast<void>(o);
          return timed<T>(pool, p.rows, p.out, p.in, {x, p.in}, {w, p.in, Transpose::yes}, {y, p.out});
        }});

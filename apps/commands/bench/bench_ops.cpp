@@ -32,8 +32,9 @@ class OperatorBench {
     return {&leaves_->back()};
   }
 
-  /// Forward and backward of `use`, which applies one operator called `phase`. Backward does twice forward's
-  /// operations and moves twice its bytes, unless forward has done its products already (Fused::yes).
+  /// Adds forward and backward of `use`, which applies one operator called `phase`. Backward does twice the
+  /// operations of forward and moves twice its bytes. With Fused::yes, forward has already done the products
+  /// of backward.
   void add(const std::string& phase, double flops, double bytes, const Tensor& x,
            std::function<Var(const Var&)> use, Fused fused = Fused::no) {
     const auto run = [this_context = &context_, leaves = leaves_, x,

@@ -13,7 +13,7 @@ nlohmann::ordered_json measure_pieces(Context& context, DType dtype, const std::
   const double gflops = fma_ceiling_gflops(context.pool(), dtype), gbps = stream_gbps(context.pool());
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const BenchPiece& piece : pieces) {
-    piece.run();  // first touch of its memory
+    piece.run();  // the first run touches its memory
     std::vector<double> seconds;
     for (std::int64_t i = 0; i < repeats; ++i) seconds.push_back(piece.run());
     std::sort(seconds.begin(), seconds.end());

@@ -1,5 +1,6 @@
-// What `granule bench gemm` and `granule bench ops` measure: named pieces of work, each with the operations
-// and bytes it cannot do without, timed and held to the machine's own rates of the same run.
+// What `granule bench gemm` and `granule bench ops` measure: named pieces of work. Each piece states the
+// operations and bytes that it needs at least. Its time is compared with the machine's own rates of the same
+// run.
 #pragma once
 #include <functional>
 #include <string>
@@ -15,20 +16,21 @@ namespace granule {
 struct BenchPiece {
   std::string name;
   double flops = 0.0;
-  double bytes = 0.0;           ///< read and written once each
-  std::function<double()> run;  ///< does the work once, returns its seconds
+  double bytes = 0.0;           ///< each is read and written once
+  std::function<double()> run;  ///< does the work once and returns its seconds
 };
 
-/// {fma_ceiling_gflops, stream_gbps, threads, results: [{name, seconds (median), gflops, gbps,
-/// share_of_floor}]}: the floor of a piece is the longer of its operations at the ceiling and its bytes at
-/// the streaming rate. Bytes that stay in a cache can beat it.
+///   {fma_ceiling_gflops, stream_gbps, threads,
+///    results: [{name, seconds (median), gflops, gbps, share_of_floor}]}
+/// The floor of a piece is the longer of two times: its operations at the ceiling, and its bytes at the
+/// streaming rate. A piece whose bytes stay in a cache can beat its floor.
 [[nodiscard]] nlohmann::ordered_json measure_pieces(Context& context, DType dtype,
                                                     const std::vector<BenchPiece>& pieces,
                                                     std::int64_t repeats);
 
-/// The matrix products of a step: every layer's, forward and both gradients, at the config's sizes.
+/// The matrix products of a step, for every layer at the config's sizes: forward and both gradients.
 [[nodiscard]] std::vector<BenchPiece> gemm_pieces(Context& context, const RunConfig& config);
-/// The operators of a step, forward and backward, at the config's sizes.
+/// The operators of a step at the config's sizes, forward and backward.
 [[nodiscard]] std::vector<BenchPiece> operator_pieces(Context& context, const RunConfig& config);
 
 }  // namespace granule

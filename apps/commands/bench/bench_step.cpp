@@ -36,7 +36,7 @@ MicroBatch random_batch(Context& context, const RunConfig& config, std::int64_t 
   return batch;
 }
 
-/// A step as the trainer takes it, without files.
+/// A step like that of the trainer, but without files.
 class BenchStep {
  public:
   BenchStep(Context& context, Communicator& ranks, const RunConfig& config)
@@ -85,14 +85,14 @@ double median(std::vector<double> values) {
 
 StepFloor step_floor(const RunConfig& config) {
   const double per_parameter =
-      7.0 * static_cast<double>(size_of(config.train.dtype));  // w, m, v twice, g once
+      7.0 * static_cast<double>(size_of(config.train.dtype));  // w, m and v are moved twice, g once
   return {step_operations(config).needed,
           per_parameter * static_cast<double>(count_parameters(config.model, config.moe).total())};
 }
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {
   Context context({.threads = options.threads});
-  // Measured by all ranks at once: what the machine gives them together.
+  // All ranks measure at once, which shows what the machine gives them together.
   std::array<double, 2> ceilings{fma_ceiling_gflops(context.pool(), config.train.dtype),
                                  stream_gbps(context.pool())};
   ranks.all_reduce(std::span(ceilings), ReduceOp::sum, "ceilings").wait();

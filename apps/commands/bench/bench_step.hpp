@@ -1,4 +1,5 @@
-// `granule bench step`: whole training steps against the least time this machine could take for them.
+// `granule bench step`: whole training steps compared with the least time that this machine could take for
+// them.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
@@ -12,9 +13,10 @@ struct BenchOptions {
   std::int64_t steps = 7;  ///< how many steps are measured; one more step runs before them
 };
 
-/// The least seconds of a step: the operations of every matrix product and of causal attention (forward, and
-/// twice that backward) at the machine's multiply-add ceiling, and AdamW's 28 bytes a parameter (f32; 56 in
-/// f64) at its streaming rate.
+/// The least seconds of a step. They are the sum of two parts:
+///   - the operations of every matrix product and of causal attention, at the machine's multiply-add ceiling;
+///     backward counts twice
+///   - AdamW's 28 bytes for each parameter (56 in f64), at the machine's streaming rate
 struct StepFloor {
   double flops = 0.0, optimizer_bytes = 0.0;
   [[nodiscard]] double seconds(double gflops, double gbps) const {
@@ -23,10 +25,10 @@ struct StepFloor {
 };
 [[nodiscard]] StepFloor step_floor(const RunConfig& config);
 
-/// {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds, share_of_floor,
-/// threads, ranks, peak_bytes, seconds_by_phase} on random tokens. With several ranks, fma_ceiling_gflops and
-/// stream_gbps are sums over the ranks, and peak_bytes is the largest of any rank. threads and
-/// seconds_by_phase are those of this rank.
+///   {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds,
+///    share_of_floor, threads, ranks, peak_bytes, seconds_by_phase}
+/// The tokens are random. With several ranks, fma_ceiling_gflops and stream_gbps are sums over the ranks, and
+/// peak_bytes is the largest of any rank. threads and seconds_by_phase are those of this rank.
 [[nodiscard]] nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config,
                                                 const BenchOptions& options);
 

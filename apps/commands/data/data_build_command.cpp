@@ -1,4 +1,4 @@
-// granule data build: text to token shards.
+// granule data build: makes token shards from text.
 #include <chrono>
 #include <filesystem>
 #include <memory>

@@ -1,4 +1,4 @@
-// The commands under `granule data`, each in a file of its own.
+// The commands under `granule data`. Each has its own file.
 #pragma once
 #include <CLI/CLI.hpp>
 

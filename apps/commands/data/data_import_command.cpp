@@ -1,4 +1,4 @@
-// granule data import: token files of other programs to token shards.
+// granule data import: makes token shards from the token files of other programs.
 #include <filesystem>
 #include <map>
 #include <memory>

@@ -1,4 +1,4 @@
-// granule data inspect: what a data set or a shard holds, and whether it is sound.
+// granule data inspect: what a data set or a shard contains, and whether it is sound.
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -26,8 +26,8 @@ constexpr std::int64_t kShownTokens = 32;
 
 struct Listed {
   fs::path path;
-  std::string split;   // empty: not known
-  std::string sha256;  // empty: not known
+  std::string split;   // empty if not known
+  std::string sha256;  // empty if not known
   const char* unchecked = "no manifest";
 };
 
@@ -52,7 +52,8 @@ std::vector<Listed> shards_in(const fs::path& directory) {
     shards.push_back({entry->path(), split, ""});
   }
   std::ranges::sort(shards, {}, &Listed::path);
-  // Beside shards of a split, what has another name is not one, such as a file that they link to.
+  // If some files are shards of a split, files with other names are not shards. Shards may link to such a
+  // file.
   const auto is_other = [](const Listed& shard) { return shard.split.empty(); };
   if (!std::ranges::all_of(shards, is_other)) std::erase_if(shards, is_other);
   if (error)
@@ -113,7 +114,7 @@ void describe_tokens(Json& json, const ShardReader& shard, std::optional<std::in
   if (decodable) json["first_text"] = tokenizer->decode(first);
 }
 
-// A shard that differs from the manifest is not opened: it could be anything.
+// A shard that differs from the manifest is not opened, because it could be anything.
 Json inspect_shard(const Listed& listed, std::optional<std::int64_t> vocab_size, Tokenizer* tokenizer,
                    std::vector<std::string>& problems) {
   Json json{{"file", listed.path.filename().string()},
@@ -175,7 +176,7 @@ void print_table(const Json& json) {
   if (first.contains("first_text")) say("{} begins: {}", cell(first, "file"), first["first_text"].dump());
 }
 
-// Shards can be looked at without their tokenizer.
+// Shards can be inspected without their tokenizer, so its errors are only reported.
 std::unique_ptr<Tokenizer> open_or_report(const fs::path& path, std::vector<std::string>& problems) {
   try {
     return open_tokenizer(path);

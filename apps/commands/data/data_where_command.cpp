@@ -1,4 +1,4 @@
-// granule data where: which documents a step of a run saw, from its config and the data alone.
+// granule data where: which documents a step of a run saw. Its config and the data are enough to tell.
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -22,10 +22,11 @@ using Json = nlohmann::ordered_json;
 struct Arguments {
   fs::path run;
   std::int64_t step = 0;
-  std::vector<std::string> data;  // a directory for each source; none: where the run's config has them
+  // A directory for each source. Empty if the sources are where the run's config says.
+  std::vector<std::string> data;
 };
 
-/// The same sources in other directories.
+/// Takes the same sources from other directories.
 void move_sources(RunConfig& config, const Arguments& arguments) {
   if (arguments.data.empty()) return;
   const std::vector<DataMix::Part> sources = config.data.sources();
@@ -49,8 +50,8 @@ RunConfig config_of(const Arguments& arguments) {
   return config;
 }
 
-/// The order in which the run reads its samples. Refuses a config or data that are not those which the run
-/// was saved with.
+/// The order in which the run reads its samples. Throws a user error if the config or the data are not those
+/// that the run was saved with.
 SampleOrder order_of_unchanged(const fs::path& run, const RunConfig& config, const RunData& data,
                                const std::optional<CheckpointManifest>& manifest) {
   if (!manifest) {
@@ -101,7 +102,7 @@ void where(const Arguments& arguments) {
   const auto& [run, step, given] = arguments;
   const RunConfig config = config_of(arguments);
   RunConfig training = config;
-  training.eval.every = Period{};  // the validation split is not looked at
+  training.eval.every = Period{};  // the validation split is not needed
   const RunData data = open_run_data(training);
   const std::int64_t steps = resolve_steps(config, data.train.samples(config.data.seq_len)).total;
   const std::optional<CheckpointManifest> manifest = newest_manifest(run);

@@ -10,7 +10,8 @@
 namespace granule {
 namespace {
 
-/// Names that other programs have for a key, between spaces, or for what has none.
+/// Names that other programs use for a key, between spaces. The last member may be a sentence if we have no
+/// such key.
 struct Synonyms {
   std::string_view key;
   std::string_view names;
@@ -123,7 +124,7 @@ std::vector<std::string_view> known_keys() {
   return known;
 }
 
-/// A key, or a sentence for what has none; empty when the name is in no list.
+/// A key, or a sentence if there is none. Empty if the name is in no list.
 std::string_view synonym_of(std::string_view name) {
   const std::string word = fmt::format(" {} ", name);
   for (const Synonyms& row : kSynonyms) {
@@ -136,7 +137,7 @@ bool is_key(std::string_view text) {
   return text.find(' ') == std::string_view::npos;
 }
 
-/// Insertions, deletions, replacements, and swaps of neighbours.
+/// Counts insertions, deletions, replacements, and swaps of neighbours.
 std::size_t edits_between(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> edits(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) {
@@ -171,7 +172,7 @@ std::string normalised(std::string_view name) {
 
 std::string_view near_word(std::string_view word, const std::vector<std::string_view>& known,
                            std::size_t length) {
-  constexpr std::size_t kLongest = 200;  // what is longer is no slip of a finger
+  constexpr std::size_t kLongest = 200;  // a longer word is not a typing mistake
   if (known.empty() || word.size() > kLongest) return {};
   const std::size_t most = length <= 3 ? 1 : length <= 7 ? 2 : 3;
   const auto edits = [&](std::string_view candidate) { return edits_between(word, candidate); };

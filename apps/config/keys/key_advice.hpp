@@ -1,4 +1,4 @@
-// What a user who wrote a name that is none may have meant.
+// What a user may have meant by a name that does not exist.
 #pragma once
 #include <string>
 #include <string_view>
@@ -6,19 +6,20 @@
 
 namespace granule {
 
-/// The one of `known` that a mistyped word is close to; empty when none is. `length` is that of the part that
-/// tells words apart: the longer, the more letters may be wrong.
+/// The word of `known` that a mistyped word is close to. Empty if there is none. `length` is the length of
+/// the part that distinguishes the words: the longer it is, the more letters may be wrong.
 [[nodiscard]] std::string_view near_word(std::string_view word, const std::vector<std::string_view>& known,
                                          std::size_t length);
 
-/// What to write instead of a key that is unknown. Names of other programs (learning_rate, max_steps, top_k)
-/// lead to the key that means the same, or to why there is none.
+/// What to write instead of an unknown key. Names of other programs (learning_rate, max_steps, top_k) lead to
+/// the key with the same meaning, or to the reason why there is none.
 [[nodiscard]] std::string advice_for_key(std::string_view key);
 
-/// The same for a bare name, "learning-rate" too: empty where nothing is known of it.
+/// The same for a bare name, also "learning-rate". Empty if nothing is known about it.
 [[nodiscard]] std::string advice_for_name(std::string_view name);
 
-/// The keys of that bare name, or the key that another program's name means: "train.steps" for "max_steps".
+/// The keys with that bare name. For a name of another program, the key that it means: "train.steps" for
+/// "max_steps".
 [[nodiscard]] std::vector<std::string_view> keys_meant(std::string_view name);
 
 }  // namespace granule

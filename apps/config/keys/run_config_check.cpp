@@ -59,7 +59,7 @@ void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf
   }
 }
 
-/// Of `whole` things in equal groups.
+/// `whole` things must be divisible into equal groups.
 void check_groups(std::int64_t groups, std::string_view key, const MoeConfig& moe, const PlaceOf& place) {
   if (moe.n_routed_experts % groups == 0) return;
   user_error(fmt::format("moe.n_routed_experts = {} does not divide into {} = {} groups",
@@ -90,7 +90,7 @@ void check_losses(const MoeConfig& moe, const PlaceOf& place) {
   }
 }
 
-/// Its choices follow from the tokens: nothing is learned that could be scored, limited or balanced.
+/// Its choices follow from the tokens. Nothing is learned that could be scored, limited or balanced.
 void check_hash_router(const MoeConfig& moe, const PlaceOf& place) {
   const MoeConfig neutral;
   const auto without_effect = [&](bool set, std::string_view key) {
@@ -141,7 +141,7 @@ void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& pla
   }
 }
 
-/// Sources of their own length have no epoch in common.
+/// Sources have different lengths, so they have no epoch in common.
 void check_no_epochs(const RunConfig& config, const PlaceOf& place) {
   std::vector<std::pair<std::string_view, Period>> periods{{"train.steps", config.train.steps},
                                                            {"schedule.warmup", config.schedule.warmup},
@@ -219,7 +219,7 @@ void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& 
   if (moe.n_routed_experts == 0 || moe_layers(model, moe) < model.num_hidden_layers) {
     require(model.intermediate_size, "model.intermediate_size", ", the width of the dense layers", place);
   }
-  static_cast<void>(count_parameters(model, moe));  // refuses what no machine can hold
+  static_cast<void>(count_parameters(model, moe));  // throws if no machine could hold the model
 }
 
 void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {

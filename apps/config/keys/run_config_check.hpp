@@ -1,4 +1,4 @@
-// What must hold between the keys of a config; ranges of single keys are checked where they are read.
+// Conditions between several keys of a config. The ranges of single keys are checked where they are read.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -9,16 +9,16 @@
 
 namespace granule {
 
-/// Where a key was written ("run.toml:12"), or the file where it is missing.
+/// Where a key was written ("run.toml:12"), or the file if the key is missing.
 using PlaceOf = std::function<std::string(std::string_view key)>;
 
-/// Throws a user error when no such model can be built.
+/// Throws a user error if such a model cannot be built.
 void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place);
 
-/// How many layers are mixtures of experts.
+/// How many layers are MoE layers.
 [[nodiscard]] std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe);
 
-/// The model, and how the run's batch, schedule and lengths fit together.
+/// Checks the model, and whether the run's batch, schedule and lengths fit together.
 void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf& place);
 
 }  // namespace granule

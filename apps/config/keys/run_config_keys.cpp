@@ -28,7 +28,7 @@ constexpr NumberRange kAboveZero{0.0, 1e30, End::excluded};
 constexpr NumberRange kShare{0.0, 1.0, End::excluded};
 constexpr NumberRange kMomentum{0.0, 1.0, End::included, End::excluded};
 
-// `at` returns the member of a config, const or not.
+// `at` returns the member of a config, which may be const.
 template <class At>
 ConfigKey integer(std::string_view name, At at, IntegerRange range, Trait trait = Trait::none) {
   return {name, trait, [at](const RunConfig& c) { return json(at(c)); },

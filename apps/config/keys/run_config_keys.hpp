@@ -1,5 +1,5 @@
-// The one list of the keys of a config: how each is read into a RunConfig and got back out of it. Reading,
-// writing, comparing and documenting all walk this list.
+// The one list of the keys of a config. For each key it says how a RunConfig gets its value and gives it
+// back. Reading, writing, comparing and documenting all use this list.
 #pragma once
 #include <functional>
 #include <string_view>
@@ -15,9 +15,9 @@ namespace granule {
 struct ConfigKey {
   enum class Trait : std::uint8_t {
     none,
-    shape,   ///< changes the shape or the presence of a parameter: fixed by a model that is loaded
+    shape,   ///< changes the shape or the presence of a parameter, so a loaded model fixes it
     layout,  ///< may differ when a run is resumed
-    agreed,  ///< may differ when a run is resumed, in what check_resumable() finds to change nothing
+    agreed,  ///< may differ when a run is resumed, if check_resumable() finds that it changes nothing
   };
   std::string_view name;  ///< "model.hidden_size"
   Trait trait = Trait::none;
@@ -28,10 +28,10 @@ struct ConfigKey {
   [[nodiscard]] std::string_view leaf() const { return name.substr(name.find('.') + 1); }
 };
 
-/// In the order of the tables of docs/config.md.
+/// All keys, in the order of the tables of docs/config.md.
 [[nodiscard]] const std::vector<ConfigKey>& config_keys();
 
-/// Those whose value is a table or a list of tables.
+/// The keys whose value is a table or a list of tables.
 [[nodiscard]] ConfigKey mix_key();
 [[nodiscard]] ConfigKey rope_scaling_key();
 

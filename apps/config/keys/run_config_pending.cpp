@@ -36,7 +36,7 @@ const std::vector<PendingKey>& pending_keys() {
 }
 
 void refuse_pending(std::string_view key, const json& value, std::string_view where) {
-  // A sweep lists other keys by name, so that whatever stands in its table belongs to it.
+  // A sweep lists other keys by their names, so every key in its table belongs to it.
   const PendingKey* row = row_of(key.starts_with("sweep.") ? "sweep.mode" : key);
   if (row == nullptr || (value == row->value) == (row->rule == kOnly)) return;
   const std::string leave_out = fmt::format("leave it out, or set it to {}", row->value.dump());

@@ -1,5 +1,5 @@
-// Keys and values that the config format names but this version does not build: known, and refused by name.
-// Building one means deleting its row (and, for a key, adding it to apps/config/keys/run_config_keys.cpp).
+// Keys and values that the config format names but this version does not build. They are known, and refused
+// by name. To build one, delete its row. For a key, also add it to apps/config/keys/run_config_keys.cpp.
 #pragma once
 #include <string>
 #include <string_view>
@@ -11,22 +11,23 @@ namespace granule {
 
 struct PendingKey {
   enum class Rule : std::uint8_t {
-    only,   ///< the key has no member in RunConfig; `value` alone is accepted, and means that the feature is
-            ///< off
-    never,  ///< the key is built except for `value`
+    /// The key has no member in RunConfig. Only `value` is accepted, which means that the feature is off.
+    only,
+    /// The key is built, except for `value`.
+    never,
   };
   std::string_view key;
   Rule rule = Rule::only;
   nlohmann::json value;
-  std::string_view advice;  ///< what to do instead; empty: leave the key out
+  std::string_view advice;  ///< what to do instead; if empty, the message says to leave the key out
 };
 
 [[nodiscard]] const std::vector<PendingKey>& pending_keys();
 
-/// Throws a user error when this value of this key is not built. Keys without a row pass.
+/// Throws a user error if this value of this key is not built. Keys without a row pass.
 void refuse_pending(std::string_view key, const nlohmann::json& value, std::string_view where);
 
-/// Whether the key is known only as pending: a value that refuse_pending let pass has nothing to set.
+/// Whether the key is known only as pending. If refuse_pending let its value pass, there is nothing to set.
 [[nodiscard]] bool is_pending_only(std::string_view key);
 
 }  // namespace granule

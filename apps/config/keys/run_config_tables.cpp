@@ -9,10 +9,10 @@ namespace {
 
 using nlohmann::json;
 
-/// The fields of one table, each an entry of its own: "data.mix[1].weight".
+/// The fields of one table. Each is an entry of its own, such as "data.mix[1].weight".
 class Fields {
  public:
-  /// Every name of the table must be one of `names`, and each of these must be there.
+  /// Every name in the table must be one of `names`, and each of `names` must be in the table.
   Fields(const ConfigEntry& key, std::string name, const json& table, std::vector<std::string_view> names)
       : key_(key), name_(std::move(name)), table_(table) {
     std::string form;
@@ -73,7 +73,7 @@ constexpr std::pair<std::string_view, ScalingType> kScalings[] = {{"linear", Sca
                                                                   {"dynamic", ScalingType::dynamic}};
 constexpr const char* kScalingForm = "{type = \"linear\" or \"dynamic\", factor = …}";
 
-/// Newer versions of transformers write rope_type, or both, and "default" for none.
+/// Newer versions of transformers write rope_type, or both names, and "default" for no scaling.
 ConfigEntry with_one_type(ConfigEntry entry) {
   json& table = entry.value;
   if (!table.is_object() || !table.contains("rope_type")) return entry;
