@@ -8,7 +8,8 @@
 namespace granule {
 namespace {
 
-// Scores of a piece of a prompt against all before it are held at once: pieces bound that memory.
+// The scores of a piece of a prompt against all tokens before it are held at once. A small piece keeps that
+// memory small.
 constexpr std::size_t kPiece = 128;
 
 }  // namespace

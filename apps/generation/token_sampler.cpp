@@ -50,7 +50,7 @@ std::int32_t TokenSampler::choose(std::span<const double> logits) {
     if (left < candidate.logit) return candidate.id;
     left -= candidate.logit;
   }
-  return candidates_.back().id;  // rounding alone leads here
+  return candidates_.back().id;  // only rounding leads here
 }
 
 }  // namespace granule

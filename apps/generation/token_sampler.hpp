@@ -1,4 +1,4 @@
-// Choosing the next token from a model's logits.
+// Chooses the next token from a model's logits.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -9,18 +9,18 @@
 namespace granule {
 
 struct SamplingOptions {
-  double temperature = 1.0;  ///< divides the logits; 0: always the likeliest token
-  std::int64_t top_k = 0;    ///< only the so many likeliest; 0: all
-  double top_p = 1.0;        ///< of those only the likeliest that together have this probability; 1: all
+  double temperature = 1.0;  ///< divides the logits; 0 means always the likeliest token
+  std::int64_t top_k = 0;    ///< how many of the likeliest tokens are left; 0 means all
+  double top_p = 1.0;  ///< of these, only the likeliest that together have this probability; 1 means all
   std::uint64_t seed = 0;
 };
 
-/// Computes in float64. Choice number i is a pure function of the seed, i and the logits; among equal logits
-/// the lower id counts as likelier.
+/// Computes in float64. Choice number i is a pure function of the seed, i and the logits. If logits are
+/// equal, the lower id counts as likelier.
 class TokenSampler {
  public:
   explicit TokenSampler(const SamplingOptions& options);
-  /// Throws a user error when no logit is finite or one is NaN: the model is broken.
+  /// Throws a user error if no logit is finite or one is NaN, because then the model is broken.
   [[nodiscard]] std::int32_t choose(std::span<const double> logits);
 
  private:
@@ -28,7 +28,7 @@ class TokenSampler {
     double logit;  ///< later its probability, up to a factor
     std::int32_t id;
   };
-  /// Leaves the candidates that may be chosen, likeliest first, and returns their total weight.
+  /// Keeps the candidates that may be chosen, likeliest first, and returns their total weight.
   double shortlist(std::span<const double> logits);
 
   SamplingOptions options_;

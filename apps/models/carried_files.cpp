@@ -20,7 +20,7 @@ constexpr std::string_view kCarried[] = {"tokenizer.model",
                                          "chat_template.jinja",
                                          "chat_template.json",
                                          "generation_config.json"};
-/// With any ending: LICENSE, LICENSE.txt, LICENSE-MODEL, README.md.
+/// The names may have any ending: LICENSE, LICENSE.txt, LICENSE-MODEL, README.md.
 constexpr std::string_view kTexts[] = {"LICENSE", "LICENCE", "COPYING", "NOTICE", "USE_POLICY", "README"};
 constexpr std::string_view kTemplates = "additional_chat_templates";
 
@@ -30,7 +30,7 @@ bool is_carried(const std::string& name) {
          std::any_of(std::begin(kTexts), std::end(kTexts), begins);
 }
 
-/// What an export writes anew, or what is no part of a model.
+/// Files that an export writes anew, or that are not part of a model.
 bool is_replaced(const std::string& name) {
   return name.starts_with(".") || name == "config.json" || name == "state.json" ||
          name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");

@@ -1,4 +1,4 @@
-// Files beside the weights of a model that a copy of the model takes along as they are.
+// The files in a model's folder that are copied unchanged when the model is copied.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -8,17 +8,19 @@ namespace granule {
 
 struct CarriedFiles {
   std::vector<std::filesystem::path> files{};  ///< tokenizer, generation settings, chat template, licence
-  std::vector<std::filesystem::path> directories{};  ///< of further chat templates
-  std::vector<std::string> left{};  ///< names of what stays behind, but for weights and config.json
+  std::vector<std::filesystem::path> directories{};  ///< with more chat templates
+  /// The names of files that are not copied, except weights and config.json.
+  std::vector<std::string> left{};
 };
 
-/// Of a Hugging Face directory, a run or a checkpoint.
+/// Works for a Hugging Face directory, a run or a checkpoint.
 [[nodiscard]] CarriedFiles carried_files(const std::filesystem::path& model);
 
-/// Whether a file of this name may be one that a run took over from the model that it started from.
+/// Whether a run may have taken a file of this name from the model that it started from.
 [[nodiscard]] bool is_taken_over(const std::string& name);
-/// Those files of a model: they hold for the weights that it is trained into, too. The tokenizer is that of
-/// the data, and a README speaks of the weights as they were.
+/// The files of a model that a run takes over, because they also hold for the weights that it trains. The
+/// tokenizer is not among them, because it comes from the data. A README is not either, because it describes
+/// the old weights.
 [[nodiscard]] std::vector<std::filesystem::path> files_to_take_over(const std::filesystem::path& model);
 
 }  // namespace granule

@@ -11,7 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// What transformers needs beside a tokenizer file that has no config.
+/// What transformers needs in addition to a tokenizer file that has no config.
 json new_config(const Tokenizer& tokenizer, std::int64_t positions) {
   const bool is_json = tokenizer.standard_name() == kTokenizerJsonFile;
   const auto name = [&](std::optional<std::int32_t> id) {

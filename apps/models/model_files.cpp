@@ -23,7 +23,7 @@ ConfigBase base_of(const Checkpoint& checkpoint) {
           checkpoint.path().string()};
 }
 
-/// Of the data that it was trained on; empty when it does not say.
+/// The tokenizer of the data that it was trained on. Empty if the checkpoint does not say.
 std::string tokenizer_of_data(const Checkpoint& checkpoint) {
   const nlohmann::json& sections = checkpoint.sections();
   const auto data = sections.find("data");
@@ -33,7 +33,7 @@ std::string tokenizer_of_data(const Checkpoint& checkpoint) {
   return sha.is_string() ? sha.get<std::string>() : std::string();
 }
 
-/// A directory of runs or of models is easily taken for one of them.
+/// A user may give a directory of runs or of models instead of one of them.
 std::string advice_for_directory(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
@@ -85,7 +85,7 @@ void ModelFiles::take_tokenizer_of(const fs::path& run) {
   const auto own = find_tokenizer(run);
   if (!own && tokenizer_) return;
   if (own && tokenizer_digest(*own) != tokenizer_of_data(*checkpoint()))
-    return;  // put there by somebody else
+    return;  // another program put it there
   tokenizer_ = own;
   companions_ = run;
 }

@@ -1,5 +1,5 @@
 // MODEL on the command line: a run directory (its newest valid checkpoint), a checkpoint directory, or a
-// Hugging Face directory. One thing to every command that reads a model.
+// Hugging Face directory. Every command that reads a model gets the same object for all three.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -22,35 +22,35 @@ inline constexpr const char* kDocumentsSection = "documents";
 
 class ModelFiles {
  public:
-  /// Throws a user error when `path` is none of the three or is damaged. Damaged checkpoints of a run that
-  /// were passed over are named in passed_over().
+  /// Throws a user error if `path` is none of the three or is damaged. If damaged checkpoints of a run were
+  /// passed over, passed_over() names them.
   [[nodiscard]] static ModelFiles open(const std::filesystem::path& path);
 
-  /// Model and moe keys; the other tables too where the model is a checkpoint. Of a Hugging Face directory
-  /// opened to override they may describe no model.
+  /// The keys of model and moe, and for a checkpoint also the other tables. A Hugging Face directory that was
+  /// opened to override may describe no model.
   [[nodiscard]] const RunConfig& config() const { return base_.config; }
-  /// The same as the layer of values under a config file or overrides.
+  /// The same, as the layer of values under a config file or overrides.
   [[nodiscard]] const ConfigBase& config_base() const { return base_; }
-  /// The config.json of a Hugging Face directory as it stands; an empty object for a checkpoint.
+  /// The config.json of a Hugging Face directory without changes. An empty object for a checkpoint.
   [[nodiscard]] nlohmann::json hf_document() const;
   [[nodiscard]] const TensorSet& tensors() const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::optional<std::filesystem::path>& tokenizer() const { return tokenizer_; }
-  /// Where the tokenizer lies, and what else goes with the model. Of a run it is the run's own directory: it
-  /// stays when a checkpoint is removed.
+  /// The directory of the tokenizer and of the other files of the model. For a run this is the run's own
+  /// directory, because that stays when a checkpoint is removed.
   [[nodiscard]] const std::filesystem::path& companions() const { return companions_; }
-  /// Of the tokenizer, or else what a checkpoint says of its data; empty when neither is known.
+  /// The digest of the tokenizer, or else what a checkpoint says about its data. Empty if neither is known.
   [[nodiscard]] std::string tokenizer_sha256() const;
-  /// The token that documents began with in training, as a checkpoint says; of a Hugging Face directory the
-  /// BOS, where its tokenizer puts one before a text. Absent: none did.
+  /// The token that documents began with in training, as a checkpoint says. For a Hugging Face directory it
+  /// is the BOS, if its tokenizer adds one before a text. Absent if documents began with no token.
   [[nodiscard]] std::optional<std::int32_t> bos_of_documents() const;
   /// nullptr for a Hugging Face directory.
   [[nodiscard]] const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&source_); }
   [[nodiscard]] const std::vector<DamagedCheckpoint>& passed_over() const { return passed_over_; }
-  /// Keys of a config.json that are not known here.
+  /// The keys of a config.json that are not known here.
   [[nodiscard]] const std::vector<std::string>& unknown_keys() const { return unknown_keys_; }
 
-  /// A model with these weights; `config` may differ from config() in keys that do not change shapes.
+  /// A model with these weights. `config` may differ from config() in keys that do not change shapes.
   [[nodiscard]] std::unique_ptr<Model> load(Context& context, const RunConfig& config, DType dtype,
                                             Gradients gradients) const;
 
@@ -67,11 +67,11 @@ class ModelFiles {
   std::vector<DamagedCheckpoint> passed_over_;
 };
 
-/// ModelFiles::open, with what was passed over named on stderr: damaged checkpoints, unknown keys of a
+/// ModelFiles::open, which also names on stderr the damaged checkpoints and the unknown keys of a
 /// config.json. Its config describes a model.
 [[nodiscard]] ModelFiles open_model(const std::filesystem::path& path);
 
-/// The same for who lays other values over the config, and judges what results.
+/// The same for a caller that changes values of the config and then checks the result.
 [[nodiscard]] ModelFiles open_model_to_override(const std::filesystem::path& path);
 
 /// Names every damaged checkpoint on stderr.

@@ -9,8 +9,8 @@ namespace {
 
 using Load = ExpertLoad;
 
-/// Sketches the memory of a step once for each form of it: neither the ZeRO stage nor the number of ranks
-/// matters.
+/// Computes the memory of a step once for each form of it. Neither the ZeRO stage nor the number of ranks
+/// matters for it.
 class StepMemory {
  public:
   void add_to(RankMemory& memory, const PlanRequest& request, Load load) {
@@ -31,7 +31,8 @@ class StepMemory {
   std::map<std::array<std::int64_t, 5>, RankMemory> known_;
 };
 
-/// A receive limit with which the worst load fits: what an even load brings, or the first of its halves.
+/// A receive limit with which the worst load fits. It is as large as an even load needs, or half of that, a
+/// quarter, and so on.
 std::optional<Change> limit_that_fits(const PlanRequest& request, StepMemory& steps, RankMemory memory,
                                       double most) {
   PlanRequest tried = request;
@@ -46,7 +47,7 @@ std::optional<Change> limit_that_fits(const PlanRequest& request, StepMemory& st
   return std::nullopt;
 }
 
-/// Requests that differ from one in what costs memory, least changed first.
+/// Tries requests that differ from a given one in keys that cost memory, with the fewest changes first.
 class Search {
  public:
   Search(const PlanRequest& request, double memory) : request_(request), memory_(memory) {}
@@ -60,7 +61,7 @@ class Search {
   }
 
  private:
-  /// What no number of ranks takes away: one sequence, recomputed.
+  /// The least memory of a step, which more ranks do not reduce: one sequence, recomputed.
   [[nodiscard]] double least_step() {
     PlanRequest least = request_;
     least.config.train.recompute = Recompute::full;
@@ -71,7 +72,8 @@ class Search {
   }
   static constexpr std::int64_t kMostRanks = 1 << 14;
 
-  /// The best of those that fit: fewest keys changed, then those that cost least speed, as the loops go.
+  /// The best change of those that fit. It changes the fewest keys. Of several, the order of the loops takes
+  /// the one that costs the least speed.
   std::optional<Change> at(std::int64_t ranks) {
     std::optional<Change> best;
     for (std::int64_t zero = request_.config.parallel.zero; zero <= 3; ++zero) {
@@ -102,7 +104,7 @@ class Search {
     if (static_cast<double>(memory.total()) > memory_) return;
     steps_.add_to(memory, tried, Load::worst);
     std::int64_t bytes = memory.total();
-    if (static_cast<double>(bytes) > memory_) {  // while tokens choose one rank's experts
+    if (static_cast<double>(bytes) > memory_) {  // if all tokens choose one rank's experts
       const auto limit = limit_that_fits(tried, steps_, memory, memory_);
       if (!limit) return;
       keys.push_back(limit->keys[0]);
@@ -127,7 +129,7 @@ class Search {
     return keys;
   }
 
-  /// Larger and larger ones; none but the request's own is smaller.
+  /// Values of ep in increasing order. None is smaller than that of the request.
   [[nodiscard]] std::vector<std::int64_t> expert_ranks(std::int64_t ranks) const {
     std::vector<std::int64_t> sizes;
     const std::int64_t experts = request_.config.moe.n_routed_experts;
@@ -137,7 +139,7 @@ class Search {
     return sizes;
   }
 
-  /// That cut the batch evenly: the request's own, and smaller ones.
+  /// Micro-batches that divide the batch evenly. They are the request's own and smaller ones.
   [[nodiscard]] std::vector<std::int64_t> micro_batches(std::int64_t ranks) const {
     std::vector<std::int64_t> sizes;
     for (std::int64_t micro = request_.config.train.micro_batch_size; micro >= 1; --micro) {

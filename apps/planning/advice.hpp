@@ -1,4 +1,5 @@
-// Whether a layout fits into a device's memory, what is to blame where it does not, and what would.
+// Whether a layout fits into a device's memory. If not, what takes the memory, and which change would make it
+// fit.
 #pragma once
 #include <optional>
 #include <string>
@@ -10,20 +11,20 @@ namespace granule {
 
 enum class Fit : std::uint8_t {
   yes,
-  unless_skewed,  ///< with tokens spread evenly, but not when all of them choose one rank's experts
+  unless_skewed,  ///< it fits with tokens spread evenly, but not if all of them choose one rank's experts
   no
 };
 
-/// Keys to change, and what a rank would then hold at most.
+/// The keys to change, and the most that a rank would then hold.
 struct Change {
-  std::vector<std::string> keys;  ///< "parallel.zero=3"; of other ranks "--ranks 64"
+  std::vector<std::string> keys;  ///< "parallel.zero=3", or "--ranks 64" for another number of ranks
   std::int64_t bytes = 0;
 };
 
 struct Advice {
   Fit fit = Fit::yes;
-  std::string blame;             ///< the largest category, where it does not fit
-  std::optional<Change> change;  ///< the least that would fit; none: nothing that was tried does
+  std::string blame;             ///< the largest category, if it does not fit
+  std::optional<Change> change;  ///< the least change that fits; absent if nothing that was tried does
 };
 
 [[nodiscard]] Advice advise(const PlanRequest& request, const RankMemory& even, const RankMemory& worst,

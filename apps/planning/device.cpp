@@ -17,18 +17,18 @@ struct Accelerator {
   double gigabytes, memory_gbps, node_gbps, network_gbps;
 };
 
-// NVIDIA's data sheets of the SXM cards (H100; A100 40 GB and 80 GB), dense rates: bf16 on tensor cores, f32
-// on CUDA cores, f64 on tensor cores. Between the cards of a node NVLink's one direction, half of the
-// advertised 900 and 600 GB/s; between nodes the adapter that a DGX H100 (400 Gb/s) and a DGX A100 (200 Gb/s)
-// has for each card. Memory in 10⁹ bytes of the name; what a card has above that is left to its context and
-// libraries.
+// The figures come from NVIDIA's data sheets of the SXM cards (H100; A100 40 GB and 80 GB). Rates are dense:
+// bf16 on tensor cores, f32 on CUDA cores, f64 on tensor cores. Within a node, the rate is one direction of
+// NVLink, which is half of the advertised 900 and 600 GB/s. Between nodes, it is the adapter for each card in
+// a DGX H100 (400 Gb/s) and a DGX A100 (200 Gb/s). Memory is the size in the name, in 10⁹ bytes. What a card
+// has above that is left for its context and libraries.
 constexpr std::array kAccelerators{
     Accelerator{"h100", 989.4, 66.9, 66.9, 80.0, 3350.0, 450.0, 50.0},
     Accelerator{"a100-40g", 312.0, 19.5, 19.5, 40.0, 1555.0, 300.0, 25.0},
     Accelerator{"a100-80g", 312.0, 19.5, 19.5, 80.0, 2039.0, 300.0, 25.0},
 };
 constexpr std::int64_t kCardsOfNode = 8;
-/// What OpenMPI carries between two processes of a host, bytes a second.
+/// The rate of OpenMPI between two processes of a host, in bytes a second.
 constexpr double kHostRate = 2e9;
 
 double tflops_of(const Accelerator& card, DType dtype) {

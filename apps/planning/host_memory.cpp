@@ -14,12 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Larger ones mean that there is no limit: version 1 writes the largest whole number of pages.
+/// A larger limit means that there is none. Version 1 writes the largest whole number of pages.
 constexpr std::int64_t kNoLimit = std::int64_t{1} << 60;
-/// A plan is as exact as this, and so is what the system calls free.
+/// How exact a plan is, and also what the system calls free.
 constexpr double kMargin = 1.03;
 
-/// The number in a file of one value; nothing where it is missing, "max" or as good as no limit.
+/// The number in a file of one value. Absent if it is missing, is "max", or is too large to be a limit.
 std::optional<std::int64_t> number_in(const fs::path& file) {
   std::ifstream stream(file);
   std::int64_t value = 0;
@@ -27,7 +27,7 @@ std::optional<std::int64_t> number_in(const fs::path& file) {
   return value;
 }
 
-/// "name value" or "Name: value kB" lines.
+/// Reads lines of the form "name value" or "Name: value kB".
 std::map<std::string, std::int64_t> fields_of(const fs::path& file) {
   std::map<std::string, std::int64_t> fields;
   std::ifstream stream(file);
@@ -46,11 +46,11 @@ std::int64_t field(const std::map<std::string, std::int64_t>& fields, const std:
 }
 
 struct Mount {
-  fs::path point, root;  // the part of the hierarchy that stands there
-  bool second = false;   // of version 2
+  fs::path point, root;  // the directory of the mount, and the part of the hierarchy that is there
+  bool second = false;   // whether it is of version 2
 };
 
-/// Where the hierarchy of the controller of memory is mounted, of each version that is.
+/// Where the hierarchy of the memory controller is mounted, for each version that is.
 std::vector<Mount> memory_mounts(const fs::path& root) {
   std::vector<Mount> mounts;
   std::ifstream stream(root / "proc/self/mountinfo");
@@ -67,7 +67,7 @@ std::vector<Mount> memory_mounts(const fs::path& root) {
   return mounts;
 }
 
-/// The path of this process in the hierarchy; nothing where it has none.
+/// The path of this process in the hierarchy. Absent if it has none.
 std::optional<fs::path> path_in(const fs::path& root, bool second) {
   std::ifstream stream(root / "proc/self/cgroup");
   for (std::string line; std::getline(stream, line);) {
@@ -81,11 +81,11 @@ std::optional<fs::path> path_in(const fs::path& root, bool second) {
   return std::nullopt;
 }
 
-/// Directories of this process's groups, from its own to the one at the mount.
+/// The directories of this process's groups, from its own to the one at the mount.
 std::vector<fs::path> groups_of(const fs::path& root, const Mount& mount, const fs::path& path) {
   const fs::path top = root / mount.point.relative_path();
   fs::path inside = path.lexically_relative(mount.root);
-  // A container may see its own group as the root, under a path that says something else.
+  // A container may see its own group as the root, under a path that does not exist there.
   if (inside.empty() || *inside.begin() == ".." || !fs::is_directory(top / inside)) inside = ".";
   std::vector<fs::path> groups;
   for (fs::path at = (top / inside).lexically_normal();; at = at.parent_path()) {
@@ -94,7 +94,7 @@ std::vector<fs::path> groups_of(const fs::path& root, const Mount& mount, const 
   }
 }
 
-/// What a group of version 2 has left, if it has a limit.
+/// How much memory a group of version 2 has left, if it has a limit.
 std::optional<std::int64_t> room_of_second(const fs::path& group, std::int64_t free_swap) {
   const auto limit = number_in(group / "memory.max");
   if (!limit) return std::nullopt;
@@ -108,7 +108,7 @@ std::optional<std::int64_t> room_of_second(const fs::path& group, std::int64_t f
   return *limit - number_in(group / "memory.current").value_or(0) + files + swap;
 }
 
-/// The same of version 1, where a second limit may hold for memory and swap together.
+/// The same for version 1, where a second limit may apply to memory and swap together.
 std::optional<std::int64_t> room_of_first(const fs::path& group, std::int64_t free_swap) {
   const auto limit = number_in(group / "memory.limit_in_bytes");
   const auto both = number_in(group / "memory.memsw.limit_in_bytes");
@@ -128,7 +128,7 @@ std::string shown(double bytes) {
   return bytes < kGiB ? fmt::format("{:.1f} MiB", bytes / kMiB) : fmt::format("{:.1f} GiB", bytes / kGiB);
 }
 
-/// What would fit, in the words of keys.
+/// What would fit, as keys that the user can give.
 std::string advice_text(const PlanRequest& request, const RankMemory& even, double bytes_of_rank) {
   const Advice advice = advise(request, even, plan_memory(request, ExpertLoad::worst), bytes_of_rank);
   const std::string others = "use a smaller model, shorter sequences, or more hosts";
@@ -168,7 +168,7 @@ std::optional<MemoryRoom> memory_room(const fs::path& root) {
 void require_memory(const PlanRequest& request, std::int64_t ranks_here, const MemoryRoom& room) {
   GRANULE_CHECK(ranks_here >= 1, "{} ranks on this host", ranks_here);
   const RankMemory even = plan_memory(request, ExpertLoad::uniform);
-  // What MPI keeps of its sums is a bound that few runs come near.
+  // What MPI keeps for its sums is an upper bound that few runs come near.
   const auto rank = static_cast<double>(even.total() - even.staging);
   const double needed = rank * static_cast<double>(ranks_here);
   if (needed <= kMargin * static_cast<double>(room.bytes)) return;

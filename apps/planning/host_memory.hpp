@@ -1,4 +1,4 @@
-// The memory that this host has for the ranks on it, held against what a plan says they take.
+// The memory that this host has for its ranks, compared with what a plan says they need.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -14,13 +14,13 @@ struct MemoryRoom {
   std::string of;  ///< what has no more: "this host", or the cgroup that limits this process
 };
 
-/// What this process may still take: the least of what the machine and each of its cgroups (version 1 and 2,
-/// up to the root) have. Pages of files and swap count as free, since the system gives them. Nothing is
-/// returned where the system does not tell. `root` stands before the paths of /proc and of the cgroups.
+/// How much memory this process may still take. It is the least of what the machine and each of its cgroups
+/// (version 1 and 2, up to the root) have. Pages of files and swap count as free, because the system gives
+/// them away. Absent if the system does not tell. `root` is put before the paths of /proc and of the cgroups.
 [[nodiscard]] std::optional<MemoryRoom> memory_room(const std::filesystem::path& root = "/");
 
-/// Throws exit code 71, with keys that help, when the `ranks_here` ranks of this host need more than `room`
-/// even while tokens spread evenly over experts. What fits, or nearly fits, passes.
+/// Throws exit code 71 and names keys that help if the `ranks_here` ranks of this host need more than `room`.
+/// The check assumes that tokens spread evenly over experts. What fits, or nearly fits, passes.
 void require_memory(const PlanRequest& request, std::int64_t ranks_here, const MemoryRoom& room);
 
 }  // namespace granule

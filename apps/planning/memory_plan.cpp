@@ -11,18 +11,18 @@
 namespace granule {
 namespace {
 
-/// Cosines and sines of every position: RopeTable, in the model's dtype.
+/// The cosines and sines of every position, as in RopeTable, in the model's dtype.
 std::int64_t rope_bytes(const PlanRequest& request) {
   const ModelConfig& model = request.config.model;
   const bool linear = model.rope_scaling.type == RopeScaling::Type::linear;
   const bool dynamic = model.rope_scaling.type == RopeScaling::Type::dynamic;
   std::int64_t positions = linear ? model.positions() : model.max_position_embeddings;
   const std::int64_t seq = request.config.data.seq_len;
-  if (dynamic && seq > model.max_position_embeddings) positions += seq;  // a table of its own
+  if (dynamic && seq > model.max_position_embeddings) positions += seq;  // it has a table of its own
   return positions * model.head_dim() * state_bytes(request.dtype).value;
 }
 
-/// Of the record of what the balance losses do to each router.
+/// The record of how the balance losses change each router.
 std::int64_t statistics_bytes(const PlanRequest& request) {
   std::int64_t layers = 0;
   for (std::int64_t layer = 0; layer < request.config.model.num_hidden_layers; ++layer)
@@ -37,10 +37,10 @@ std::int64_t biases_bytes(const ParameterStore& store) {
   return bytes;
 }
 
-/// sharded_bytes() knows one dtype; of mixed precision each quantity is that many times float32's.
+/// sharded_bytes() knows one dtype. In mixed precision, each quantity is a multiple of the one for float32.
 ShardedBytes stored(ShardedBytes f32, ZeroStage stage) {
   const StateBytes state = state_bytes(DType::bf16);
-  // The buffers of whole values, and as many of whole gradients.
+  // The buffers of whole values, and equally many of whole gradients.
   const std::int64_t elements = f32.communication / (stage == ZeroStage::values ? 8 : 4);
   const std::int64_t element = state.gradient + (stage == ZeroStage::values ? state.value : 0);
   return {.weights = f32.weights / 4 * state.value,
@@ -49,14 +49,14 @@ ShardedBytes stored(ShardedBytes f32, ZeroStage stage) {
           .communication = elements * element};
 }
 
-/// What an MPI sum keeps while it is under way: a piece of its part from every other rank.
+/// What an MPI sum keeps while it runs: a piece of its part from every other rank.
 std::int64_t staged_bytes(std::int64_t ranks, std::int64_t part, std::int64_t element) {
   constexpr std::int64_t kPiece = std::int64_t{1} << 18;  // distributed/mpi/mpi_collectives.cpp
   return (ranks - 1) * std::min(kPiece, part) * element;
 }
 
-/// The most that sums of gradients under way at once keep. Whole ones are all under way behind the last
-/// micro-batch; else those of the buckets in the slots.
+/// The most that sums of gradients keep while several run at once. Sums of whole gradients all run after the
+/// last micro-batch. In the other stages, those of the buckets in the slots run at once.
 std::int64_t gradient_staging(const ShardPlan& plan, std::int64_t units, ZeroStage stage,
                               std::int64_t element) {
   const auto of = [&](std::size_t i) {
@@ -74,7 +74,7 @@ std::int64_t gradient_staging(const ShardPlan& plan, std::int64_t units, ZeroSta
   return std::accumulate(slots.begin(), slots.end(), std::int64_t{0});
 }
 
-/// Sums of the routers' balance gradients are under way together, when those of the gradients are done.
+/// The sums of the routers' balance gradients run together, after those of the gradients.
 std::int64_t staging_bytes(const PlanRequest& request, const ShardPlan& plan, std::int64_t units,
                            ZeroStage stage) {
   if (request.carrier == PlanRequest::Carrier::memory) return 0;

@@ -26,7 +26,7 @@ double utilisation(const Plan& plan) {
                                  plan.device.flops * static_cast<double>(plan.request.ranks));
 }
 
-/// Bytes with every choice of train.recompute.
+/// The bytes with every choice of train.recompute.
 Json recompute_choices(const Plan& plan) {
   Json choices;
   for (std::size_t i = 0; i < kRecompute.size(); ++i) {
@@ -89,7 +89,7 @@ Json advice_json(const Advice& advice) {
   return json;
 }
 
-/// 16375728128 as 16,375,728,128.
+/// Writes 16375728128 as 16,375,728,128.
 std::string with_commas(std::int64_t value) {
   if (value < 1000) return fmt::format("{}", value);
   return fmt::format("{},{:03}", with_commas(value / 1000), value % 1000);

@@ -1,4 +1,4 @@
-// A plan: everything that can be said of a run before it is one.
+// A plan says everything that can be said about a run before it starts.
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 
@@ -11,20 +11,20 @@ struct Plan {
   PlanRequest request;
   DeviceFigures device;
   Efficiencies reached;
-  RankMemory even, worst;  ///< tokens spread evenly over experts, or all to those of one rank
+  RankMemory even, worst;  ///< if tokens spread evenly over experts, or all go to those of one rank
   std::vector<PlannedTraffic> traffic;
   StepTime time;
   Advice advice;
 };
 
-/// Throws a user error for a layout that cannot be.
+/// Throws a user error for a layout that is not possible.
 [[nodiscard]] Plan make_plan(const PlanRequest& request, const DeviceFigures& device,
                              const Efficiencies& reached);
 
 /// {weights, gradients, optimizer, communication, statistics, activations, scratch, total}
 [[nodiscard]] nlohmann::ordered_json to_json(const RankMemory& memory);
 [[nodiscard]] nlohmann::ordered_json to_json(const Plan& plan);
-/// For people: several lines.
+/// Several lines for people.
 [[nodiscard]] std::string to_text(const Plan& plan);
 
 }  // namespace granule

@@ -7,8 +7,8 @@
 namespace granule {
 namespace {
 
-/// Multiply-adds of one token, forward: of all blocks before their second norm and behind it, and of the
-/// head.
+/// The multiply-adds of one token in forward. `attention` is the part of all blocks before their second norm,
+/// `feed_forward` is the part after it.
 struct TokenWork {
   std::int64_t attention = 0, feed_forward = 0, head = 0;
 };
@@ -22,7 +22,7 @@ TokenWork token_work(const RunConfig& config) {
   TokenWork work{.head = m.vocab_size * h};
   for (std::int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
     work.attention +=
-        2 * h * h + 2 * h * kv + h * config.data.seq_len;  // Q Kᵀ and P V: half the sequence each
+        2 * h * h + 2 * h * kv + h * config.data.seq_len;  // Q Kᵀ and P V, half the sequence each
     work.feed_forward += e.is_moe_layer(layer) ? 3 * h * e.moe_intermediate_size *
                                                          (e.num_experts_per_tok + e.n_shared_experts) +
                                                      h * e.n_routed_experts
@@ -31,7 +31,7 @@ TokenWork token_work(const RunConfig& config) {
   return work;
 }
 
-/// Elements that a rank's optimizer updates.
+/// The number of elements that a rank's optimizer updates.
 double updated_elements(const PlanRequest& request) {
   const std::int64_t elements = resident_memory(request).optimizer / state_bytes(request.dtype).optimizer;
   return static_cast<double>(elements);
@@ -62,7 +62,7 @@ StepTime predict_step(const PlanRequest& request, std::span<const PlannedTraffic
   const StepOperations operations = step_operations(request.config);
   const double rate = device.flops * reached.flops * static_cast<double>(request.ranks);
   StepTime time{.compute = operations.needed / rate, .recompute = operations.recomputed / rate};
-  // AdamW reads the gradient and reads and writes the values and what the optimizer keeps.
+  // AdamW reads the gradient. It reads and writes the values and what the optimizer keeps.
   const StateBytes state = state_bytes(request.dtype);
   const auto touched = static_cast<double>(state.gradient + 2 * (state.optimizer + state.value));
   time.optimizer = updated_elements(request) * touched / (device.memory_rate * reached.memory);

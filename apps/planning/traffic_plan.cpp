@@ -14,16 +14,16 @@ struct Group {
   std::int64_t ranks;
 };
 
-/// Adds collectives up by group, kind and phase.
+/// Sums up collectives by group, kind and phase.
 class Account {
  public:
-  /// `times` calls of each rank with `count` elements, in the sense of Collective::count.
+  /// Adds `times` calls of each rank. `count` is the number of elements, as in Collective::count.
   void add(const Group& group, CollectiveKind kind, Phase phase, DType dtype, std::int64_t count,
            std::int64_t times = 1) {
     const Collective call{.kind = kind, .phase = phase, .dtype = dtype, .count = count};
     add(group, kind, phase, times, times * traffic_of(call, 0, static_cast<int>(group.ranks)));
   }
-  /// All-to-alls that send `bytes` to others in all.
+  /// Adds all-to-alls that together send `bytes` to other ranks.
   void add_exchange(const Group& group, Phase phase, std::int64_t calls, std::int64_t bytes) {
     add(group, CollectiveKind::all_to_all, phase, calls, bytes);
   }
@@ -43,7 +43,7 @@ class Account {
   std::vector<PlannedTraffic> rows_;
 };
 
-/// The ranks of a job, and what a step of theirs has to exchange.
+/// The ranks of a job, and what they have to exchange in a step.
 class TrafficPlan {
  public:
   explicit TrafficPlan(const PlanRequest& request)
@@ -76,7 +76,7 @@ class TrafficPlan {
     return shard.bucket.group == ParameterGroup::dense ? world_ : data_;
   }
 
-  /// Rows of tokens to their experts and back, forward and backward: MoeLayer, RemoteExperts.
+  /// Token copies travel to their experts and back, in forward and backward. See MoeLayer and RemoteExperts.
   void add_tokens() {
     const RunConfig& config = request_.config;
     const std::int64_t passes = mixtures_ * request_.micro_batches();
@@ -89,7 +89,7 @@ class TrafficPlan {
         layout_.receive_limit > 0 ? layout_.receive_limit : std::max<std::int64_t>(received, 1);
     const std::int64_t rounds = std::max<std::int64_t>(1, (received + limit - 1) / limit);
     const std::int64_t forwards = config.train.recompute == Recompute::none ? 1 : 2;
-    const auto add = [&](Phase phase, std::int64_t times) {  // rounds cut the same rows
+    const auto add = [&](Phase phase, std::int64_t times) {  // rounds divide the same rows
       account_.add_exchange(expert_, phase, passes * times * rounds,
                             passes * times * others * config.model.hidden_size * size_of(request_.dtype));
     };
@@ -116,7 +116,7 @@ class TrafficPlan {
 
   void add_values() {
     if (layout_.zero == ZeroStage::nothing) return;
-    std::vector<std::int64_t> times(plan_.shards.size(), 1);  // of each shard
+    std::vector<std::int64_t> times(plan_.shards.size(), 1);  // for each shard
     if (layout_.zero == ZeroStage::values) {
       const TransientPlan transient = make_transient_plan(plan_, units_);
       const std::vector<std::int64_t> gathers = gathers_of_step(transient, request_.micro_batches());
@@ -130,7 +130,7 @@ class TrafficPlan {
     }
   }
 
-  /// What ranks tell each other about a step: LossReport, RouterRecord, the norm, the end of the step.
+  /// What ranks report to each other about a step: LossReport, RouterRecord, the norm, the end of the step.
   void add_reports() {
     const MoeConfig& moe = request_.config.moe;
     const bool scored = moe.router == RouterKind::topk;

@@ -59,7 +59,8 @@ void say_error(std::string_view message) {
 
 bool refuses_several(const Communicator& ranks, std::string_view what, std::string_view advice) {
   if (ranks.size() == 1) return false;
-  // Said before the communicator goes: a launcher ends the other ranks when the first one has failed.
+  // This comes before the communicator ends, because a launcher ends the other ranks when the first one has
+  // failed.
   if (ranks.rank() == 0) {
     const Error error(ExitCode::user, what, fmt::format("{} ranks", ranks.size()), advice);
     say_error(error.what());
@@ -74,10 +75,10 @@ void run_job_together(const std::function<void(Communicator&)>& body) {
       require_same_program(ranks, this_program());
       body(ranks);
     } catch (const AgreedError& error) {
-      if (ranks.rank() == 0) say_error(error.what());  // before any rank goes, as above
+      if (ranks.rank() == 0) say_error(error.what());  // before any rank leaves, as above
       agreed = error.code();
     } catch (...) {
-      finish_saying();  // the job ends, and with it the thread that says it
+      finish_saying();  // the job ends, and the thread that writes the message ends with it
       throw;
     }
   });
@@ -103,8 +104,8 @@ void prepare_streams() {
   std::signal(SIGXFSZ, SIG_IGN);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) != -1) continue;
-    // The lowest free number is the one that is missing. Not open for writing: a result that nobody can get
-    // is an error.
+    // The lowest free number is the one that is missing. It is not opened for writing, so a result that
+    // cannot be delivered becomes an error.
     static_cast<void>(open("/dev/null", O_RDONLY));
   }
 }

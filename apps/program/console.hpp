@@ -1,5 +1,5 @@
-// The program's two voices: stdout for machines (JSON, generated text), stderr for people. Here, and not with
-// fmt::print, because a reader that goes away must neither kill a training run nor pass for a crash.
+// The two outputs of the program: stdout for machines (JSON, generated text), stderr for people. They do not
+// use fmt::print, because a reader that goes away must not kill a training run or look like a crash.
 #pragma once
 #include <functional>
 #include <string_view>
@@ -13,48 +13,50 @@
 
 namespace granule {
 
-/// Whoever read stdout has closed it (`granule … | head`): there is nothing left to do, and nothing wrong.
+/// The reader of stdout has closed it (`granule … | head`). Nothing is left to do, and nothing is wrong.
 class ReaderGone {};
 
-/// Writes to stdout at once. Throws ReaderGone, or io_error (exit 74) when it cannot be written.
+/// Writes to stdout at once. Throws ReaderGone, or io_error (exit code 74) if it cannot be written.
 void print_out(std::string_view text);
-/// Whether stdout takes a page of text within two seconds: it may be a pipe that nobody reads any more.
+/// Whether stdout takes a page of text within two seconds. It may be a pipe whose reader is gone.
 [[nodiscard]] bool somebody_reads_out() noexcept;
-/// A line of JSON, or with `indent` several, to stdout. A path in it may be of any bytes: U+FFFD stands for
-/// those that are no UTF-8.
+/// Writes JSON to stdout in one line, or with `indent` in several. A path in it may have any bytes. Those
+/// that are not UTF-8 are replaced by U+FFFD.
 void print_json(const nlohmann::json& json, int indent = -1);
 void print_json(const nlohmann::ordered_json& json, int indent = -1);
-/// Writes to stderr, without waiting for who reads it; where it fails there is nobody to tell.
+/// Writes to stderr without waiting for its reader. A failure is ignored, because it could not be reported.
 void print_err(std::string_view text) noexcept;
-/// The same for one line of many: left out, and counted, where the reader is far behind.
+/// The same for one line of many. If the reader is far behind, the line is left out and counted.
 void print_progress(std::string_view line) noexcept;
-/// Gives who reads stderr some seconds to take what was said. Called before the process ends.
+/// Gives the reader of stderr some seconds to take what was written. Call it before the process ends.
 void finish_saying() noexcept;
 
-/// A formatted line for people.
+/// Writes a formatted line for people.
 template <class... Args>
 void say(fmt::format_string<Args...> text, Args&&... args) {
   print_err(fmt::format(text, std::forward<Args>(args)...) + '\n');
 }
 
-/// "granule: error: …", the one line in which a person hears of an error.
+/// Writes "granule: error: …", the one line that tells a person about an error.
 void say_error(std::string_view message);
 
-/// This rank ends with the code and says nothing: another one has spoken.
+/// This rank ends with the code and writes nothing, because another one has done so.
 struct SilentEnd {
   ExitCode code;
 };
-/// A user error of a whole job of several ranks, to be called by each: rank 0 says why, and true is returned
-/// for all of them to part from each other in peace, and then to throw SilentEnd. One rank is not refused.
+/// A user error for a command that refuses several ranks. Each rank calls it. Rank 0 writes the message, and
+/// true is returned on all ranks. Then all of them leave in good order and throw SilentEnd. One rank alone is
+/// not refused.
 [[nodiscard]] bool refuses_several(const Communicator& ranks, std::string_view what, std::string_view advice);
-/// run_job() for a command of several ranks, which must be of one program: what all of them know of
-/// (AgreedError) is said by rank 0, and all part in peace and throw SilentEnd.
+/// run_job() for a command of several ranks, which must run the same program. If all of them know of an error
+/// (AgreedError), rank 0 writes it. Then all leave in good order and throw SilentEnd.
 void run_job_together(const std::function<void(Communicator&)>& body);
-/// Of the watchdog of a job: it speaks on stderr, and ends the process of a job of one rank.
+/// For the watchdog of a job. It writes to stderr, and ends the process of a job of one rank.
 [[nodiscard]] WatchdogOptions watchdog_options();
 
-/// Before anything else: a write to a closed pipe, or beyond the limit for a file's size, becomes an error
-/// instead of a signal, and no file opened later can take the place of a stdout or stderr that was closed.
+/// Call it before anything else. A write to a closed pipe, or beyond the limit of a file's size, becomes an
+/// error instead of a signal. If stdout or stderr was closed, no file that is opened later can take its
+/// place.
 void prepare_streams();
 
 }  // namespace granule

@@ -12,7 +12,7 @@ namespace {
 
 constexpr auto kRedraw = std::chrono::milliseconds(100);
 
-// A line that wraps could not be drawn over.
+// A line that wraps could not be overwritten.
 std::string_view fit_terminal(std::string_view line) {
   winsize size{};
   if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return line;

@@ -1,5 +1,5 @@
-// What a long command says on stderr while it works: one line redrawn in place on a terminal, else plain
-// lines now and then.
+// What a long command writes to stderr while it works. On a terminal it is one line that is redrawn in place,
+// else a plain line now and then.
 #pragma once
 #include <chrono>
 #include <string_view>
@@ -8,17 +8,17 @@ namespace granule {
 
 class Progress {
  public:
-  /// Off a terminal, lines of show() come at most once every `interval`.
+  /// If stderr is not a terminal, lines of show() come at most once every `interval`.
   explicit Progress(std::chrono::milliseconds interval = std::chrono::seconds(5));
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// The state of the work; may be called as often as one likes.
+  /// Shows the state of the work. It may be called as often as you like.
   void show(std::string_view line);
-  /// A line that stays, such as a result.
+  /// Writes a line that stays, such as a result.
   void say(std::string_view line);
-  /// A line that stays, and is left out where nobody has read many before it.
+  /// Writes a line that stays. It is left out if many lines before it have not been read.
   void say_one_of_many(std::string_view line);
 
  private:

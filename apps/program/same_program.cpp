@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kVariable = "GRANULE_CPU_TARGET";
 
-/// The lowest rank whose text is not that of rank 0; the number of ranks when there is none.
+/// The lowest rank whose text differs from that of rank 0, or the number of ranks if there is none.
 std::size_t first_other(const std::vector<std::string>& texts) {
   const auto other = [&](const std::string& text) { return text != texts[0]; };
   return static_cast<std::size_t>(std::ranges::find_if(texts, other) - texts.begin());

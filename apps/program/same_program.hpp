@@ -1,5 +1,5 @@
-// Ranks of one job run one program on one instruction set: others would compute other bits, and fall out of
-// step somewhere in the middle.
+// All ranks of a job must run the same program on the same instruction set. Otherwise they would compute
+// different bits and get out of step later.
 #pragma once
 #include <string>
 
@@ -8,17 +8,17 @@
 namespace granule {
 
 struct ProgramIdentity {
-  std::string version;          ///< with the commit
-  std::string instruction_set;  ///< that kernels were chosen for
+  std::string version;          ///< including the commit
+  std::string instruction_set;  ///< the one that kernels were chosen for
 };
 [[nodiscard]] ProgramIdentity this_program();
 
-/// Throws AgreedError (76) that names both, and the ranks, where two ranks differ in one of them. A
+/// Throws AgreedError (76) if two ranks differ in one of these. It names both values and the ranks. This is a
 /// collective, the first of every job.
 void require_same_program(Communicator& ranks, const ProgramIdentity& mine);
 
-/// Reads GRANULE_CPU_TARGET of the environment, before the first kernel runs: no better instruction set than
-/// the one it names is used. Throws a user error for a name that this machine or this build does not have.
+/// Reads GRANULE_CPU_TARGET from the environment before the first kernel runs. Then no better instruction set
+/// than the named one is used. Throws a user error for a name that this machine or this build does not have.
 void limit_instruction_set();
 
 }  // namespace granule

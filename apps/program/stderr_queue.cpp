@@ -14,8 +14,10 @@
 namespace granule {
 namespace {
 
-constexpr std::size_t kMostWaiting = 64 << 10;  // bytes before which no progress waits: as a pipe holds
-constexpr std::size_t kPiece = 4096;            // written at once, so that a slow reader is seen to move
+// Progress is left out if this many bytes are waiting. It is the size of a pipe's buffer.
+constexpr std::size_t kMostWaiting = 64 << 10;
+// This much is written at once, so that progress of a slow reader is noticed.
+constexpr std::size_t kPiece = 4096;
 constexpr std::chrono::seconds kStill{2}, kLongest{10};
 
 bool is_regular_file(int fd) {
@@ -28,7 +30,7 @@ bool is_regular_file(int fd) {
 StderrQueue::StderrQueue(int fd) : fd_(fd), direct_(is_regular_file(fd)) {}
 
 StderrQueue& StderrQueue::of_process() {
-  static auto* const queue = new StderrQueue(STDERR_FILENO);  // never ended, as its thread
+  static auto* const queue = new StderrQueue(STDERR_FILENO);  // never destroyed, like its thread
   return *queue;
 }
 
@@ -52,11 +54,11 @@ void StderrQueue::take(std::string_view text, Kind kind) noexcept try {
   waiting_.emplace_back(text);
   waiting_bytes_ += text.size();
   changed_.notify_all();
-} catch (const std::exception&) {  // neither memory nor threads are left
+} catch (const std::exception&) {  // no memory or thread is left
   write_now(text);
 }
 
-/// The thread takes no signal: those of a run are for another one.
+/// The thread blocks all signals, because those of a run are for another thread.
 void StderrQueue::start() {
   sigset_t all, before;
   sigfillset(&all);
@@ -71,7 +73,7 @@ void StderrQueue::start() {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
-/// Called with the lock held and something to write.
+/// Call it with the lock held and something to write.
 std::string StderrQueue::next() {
   if (waiting_.empty()) {
     const std::int64_t lines = left_out_;
@@ -108,13 +110,13 @@ void StderrQueue::write_now(std::string_view text) {
       if (direct_) continue;
       const std::scoped_lock lock(mutex_);
       moved_ = Clock::now();
-    } else if (errno == EAGAIN) {  // another program has made it so
+    } else if (errno == EAGAIN) {  // another program has set it to non-blocking
       pollfd writable{.fd = fd_, .events = POLLOUT, .revents = 0};
       ::poll(&writable, 1, -1);
     } else if (errno != EINTR) {
       if (direct_) return;
       const std::scoped_lock lock(mutex_);
-      gone_ = true;  // there is nobody to tell
+      gone_ = true;  // there is no reader any more
       waiting_.clear();
       waiting_bytes_ = 0;
       return;
@@ -130,7 +132,7 @@ void StderrQueue::drain() noexcept try {
     if (Clock::now() >= end) return;
     changed_.wait_until(lock, end);
   }
-} catch (const std::exception&) {  // a lock that cannot be had: nothing is waited for
+} catch (const std::exception&) {  // if the lock cannot be taken, there is no waiting
 }
 
 }  // namespace granule

@@ -1,5 +1,5 @@
-// What the program says on stderr, written by a thread of its own: a terminal that is held, or a launcher
-// that no longer reads the pipe, must not stop who computes.
+// What the program writes to stderr, on a thread of its own. A terminal that is stopped, or a launcher that
+// no longer reads the pipe, must not block the computation.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -13,8 +13,9 @@
 
 namespace granule {
 
-/// Of two kinds of text: what must be said waits for the reader however long that takes, progress only while
-/// little waits before it. How many lines of progress were left out is said once the reader reads again.
+/// There are two kinds of text. An important text waits for the reader however long that takes. Progress
+/// waits only while little text waits before it. When the reader reads again, it is told how many lines of
+/// progress were left out.
 class StderrQueue {
  public:
   /// A regular file is written at once, and without a thread.
@@ -22,13 +23,14 @@ class StderrQueue {
   StderrQueue(const StderrQueue&) = delete;
   StderrQueue& operator=(const StderrQueue&) = delete;
 
-  /// Of this process. Its thread ends with the process, for it may wait for a reader that never comes.
+  /// The queue of this process. Its thread ends with the process, because it may wait for a reader that never
+  /// comes.
   [[nodiscard]] static StderrQueue& of_process();
 
   void write(std::string_view text) noexcept;
   void write_progress(std::string_view line) noexcept;
-  /// Waits until everything is written, as long as the reader takes something every two seconds, and ten
-  /// seconds at the most. Called before the process ends.
+  /// Waits until everything is written. It gives up if the reader takes nothing for two seconds, and after
+  /// ten seconds in any case. Call it before the process ends.
   void drain() noexcept;
 
  private:
@@ -42,9 +44,9 @@ class StderrQueue {
 
   int fd_;
   bool direct_;
-  std::mutex mutex_;  // guards the rest
+  std::mutex mutex_;  // guards all members below
   std::condition_variable changed_;
-  pid_t started_in_ = 0;  // a process that was forked off has no such thread
+  pid_t started_in_ = 0;  // a forked process does not have this thread
   bool busy_ = false, gone_ = false;
   std::deque<std::string> waiting_;
   std::size_t waiting_bytes_ = 0;

@@ -21,19 +21,19 @@ const CLI::App& parsed_command(const CLI::App& program) {
   return *at;
 }
 
-/// As it is typed: "granule data build".
+/// The command as it is typed: "granule data build".
 std::string typed(const CLI::App& command) {
   const CLI::App* const parent = command.get_parent();
   return parent == nullptr ? command.get_name() : typed(*parent) + ' ' + command.get_name();
 }
 
-/// "--out" as it is, the positional "config" as CONFIG, the word that help has for it.
+/// "--out" stays as it is. The positional "config" becomes CONFIG, which is its name in the help.
 std::string shown(const CLI::App& command, const std::string& name) {
   const CLI::Option* const option = name.starts_with('-') ? nullptr : command.get_option_no_throw(name);
   return option == nullptr ? name : option->get_type_name();
 }
 
-/// The option that a mistyped one may mean; nothing for a word that is none.
+/// The option that a mistyped one may mean. Absent for a word that is not an option.
 std::optional<std::string> nearest_option(const CLI::App& command, const std::string& word) {
   if (!word.starts_with("--")) return std::nullopt;
   std::vector<std::string> names;
@@ -46,7 +46,7 @@ std::optional<std::string> nearest_option(const CLI::App& command, const std::st
   return near.empty() ? std::nullopt : std::optional(std::string(near));
 }
 
-/// What "--steps" or "--learning-rate" means, where the command takes keys of the config.
+/// What "--steps" or "--learning-rate" means, if the command takes keys of the config.
 std::optional<std::string> meant_key(const CLI::App& command, const std::string& word) {
   if (!word.starts_with("--") || command.get_option_no_throw("overrides") == nullptr) return std::nullopt;
   const std::string name = word.substr(2, word.find('=') - 2);
@@ -58,7 +58,7 @@ std::optional<std::string> meant_key(const CLI::App& command, const std::string&
   return fmt::format("a key of the config is given as {}=VALUE", fmt::join(keys, "=VALUE or "));
 }
 
-/// Of words that belong nowhere; a mistyped option takes its value there with it.
+/// The message for words that do not belong to the command. A mistyped option takes its value with it.
 std::string unexpected(const CLI::App& command, const std::string& words) {
   std::istringstream stream(words);
   std::string first;
@@ -73,7 +73,7 @@ std::string unexpected(const CLI::App& command, const std::string& words) {
   return fmt::format("'{}' is one word too many", first);
 }
 
-/// CLI11 tells the parts of a mistake in its sentence alone. A sentence that is not known here is kept.
+/// CLI11 gives the parts of a mistake only within its sentence. A sentence that is not known here is kept.
 std::string in_our_words(const CLI::App& command, const std::string& sentence) {
   std::smatch part;
   const auto is = [&](const char* pattern) { return std::regex_match(sentence, part, std::regex(pattern)); };

@@ -1,4 +1,4 @@
-// Mistakes on the command line in the program's own words.
+// Errors of the command line, in the program's own words.
 #pragma once
 #include <string>
 
@@ -8,17 +8,17 @@
 
 namespace granule {
 
-/// A command that only holds others: called without one it is an error that names them.
+/// For a command that only has subcommands. Without one it is an error that names them.
 void require_one_of_its_commands(CLI::App& parent);
 
-/// A mistake on the command line, which every rank of a job finds.
+/// An error on the command line. Every rank of a job finds the same one.
 class UsageError : public Error {
  public:
   UsageError(std::string_view what, std::string_view advice)
       : Error(ExitCode::user, what, "command line", advice) {}
 };
 
-/// Throws the error for what CLI11 found wrong while it parsed.
+/// Throws the error for what CLI11 found wrong while parsing.
 [[noreturn]] void refuse_usage(const CLI::App& program, const CLI::ParseError& error);
 
 }  // namespace granule
