@@ -20,7 +20,7 @@ struct Named {
   std::optional<std::int64_t> step{};
 };
 
-/// A directory may have a colon in its name.
+/// A directory may have a colon in its name. So the whole text is the path if such a directory exists.
 Named named_by(const std::string& text) {
   std::error_code failure;
   const auto colon = text.rfind(':');

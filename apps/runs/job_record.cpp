@@ -58,7 +58,7 @@ void JobRecord::end_session(std::int64_t step, const json& stopped_by) {
   provenance_->end(step, stopped_by);
   try {
     provenance_->write(run_);
-  } catch (const Error& error) {  // the checkpoints are what counts
+  } catch (const Error& error) {  // only the checkpoints matter
     say("granule: warning: {}", error.what());
   }
 }

@@ -1,4 +1,4 @@
-// What a job leaves behind of itself: its session in run.json and in checkpoints, and the line on stdout.
+// What a job records about itself: its session in run.json and in checkpoints, and the line on stdout.
 #pragma once
 #include <chrono>
 #include <filesystem>
@@ -16,22 +16,24 @@
 
 namespace granule {
 
-/// Of every rank; the first one writes.
+/// Every rank has one, and the first rank writes.
 class JobRecord {
  public:
   JobRecord(const Communicator& ranks, const Hosts& hosts, int threads);
 
-  /// Writes run.json with this job's session. Without it, as for a run that is complete, nothing is recorded.
+  /// Writes run.json with this job's session. If it is not called, as for a complete run, nothing is
+  /// recorded.
   void begin(const std::filesystem::path& run, const RunStart& start, const Trainer& trainer,
              const RunConfig& config, const nlohmann::json& data);
   /// Null before begin().
   [[nodiscard]] nlohmann::json provenance() const;
 
-  /// Trains, and completes the session, however that ends. Returns what `train` returned, the signal that the
-  /// run was stopped by, or 0.
+  /// Trains and completes the session, also after an exception. Returns what `train` returned: the signal
+  /// that stopped the run, or 0.
   int run(const Trainer& trainer, const std::function<int()>& train);
 
-  /// One line on stdout. The run is on the disk by now: that nobody can read the line changes nothing.
+  /// Prints one line on stdout. The run is already on the disk, so it does not matter if nobody reads the
+  /// line.
   void print_end(const std::filesystem::path& run, const Trainer& trainer) const;
 
  private:
@@ -45,7 +47,7 @@ class JobRecord {
   std::string stopped_by_;
 };
 
-/// The same line of a job that a signal stopped before it came to a step.
+/// The same line for a job that a signal stopped before its first step.
 void print_end_before_a_step(const std::filesystem::path& run, int signal);
 
 }  // namespace granule

@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-/// The step of a row as it is written, {"step":12,…}: told without reading all of it.
+/// The step of a row as it is written, {"step":12,…}. It is found without reading the whole row.
 std::optional<std::int64_t> step_at_begin(const std::string& line) {
   constexpr std::string_view kBegin = R"({"step":)";
   if (!line.starts_with(kBegin) || line.back() != '}') return std::nullopt;
@@ -25,7 +25,7 @@ std::optional<std::int64_t> step_at_begin(const std::string& line) {
   return whole ? std::optional(step) : std::nullopt;
 }
 
-/// Nothing where the line is no row.
+/// Absent if the line is not a row.
 std::optional<std::int64_t> step_of_row(const std::string& line) try {
   if (const auto step = step_at_begin(line)) return step;
   return parse_json(line, "metrics.jsonl").at("step").get<std::int64_t>();
@@ -44,7 +44,7 @@ MetricsCut cut_metrics(const fs::path& file, std::int64_t step) {
   if (failure) return cut;
   std::ifstream stream(file, std::ios::binary);
   std::uintmax_t kept = 0;
-  // A last line without its end was cut short.
+  // A last line without a newline was cut short.
   for (std::string line; std::getline(stream, line) && !stream.eof(); kept += line.size() + 1, ++cut.rows) {
     const auto found = step_of_row(line);
     cut.damaged = !found;
@@ -62,10 +62,10 @@ RowsFromEnd::RowsFromEnd(const fs::path& file) : stream_(file, std::ios::binary)
   const std::uintmax_t size = fs::file_size(file, absent);
   if (!absent) begin_ = size;
   std::string torn;
-  if (begin_ > 0) static_cast<void>(read_line(torn));  // what follows the last end of a line
+  if (begin_ > 0) static_cast<void>(read_line(torn));  // what follows the last newline
 }
 
-/// The text after the last end of a line in buffer_, which it then ends with.
+/// Reads the text after the last newline in buffer_. Then buffer_ ends with the line before it.
 bool RowsFromEnd::read_line(std::string& line) {
   constexpr std::uintmax_t kPiece = 1 << 16;
   std::size_t end = buffer_.rfind('\n');

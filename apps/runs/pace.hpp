@@ -1,4 +1,5 @@
-// How a run is doing, for people who watch it: the mean of its last losses, and how long it still takes.
+// The progress of a run for people who watch it: the mean of its last losses, and the time that it still
+// needs.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -8,26 +9,26 @@
 
 namespace granule {
 
-/// Of the last steps. Time is that of the clock, so evaluations and saves between steps count.
+/// It covers the last steps. Time is wall-clock time, so evaluations and saves between steps count.
 class Pace {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kSteps = 50;
 
   explicit Pace(Clock::time_point start = Clock::now()) : times_{start} {}
-  /// A step was done. A loss that is not finite enters no mean.
+  /// Call it after every step. A loss that is not finite is not in the mean.
   void add(double ce, Clock::time_point now = Clock::now());
-  /// Nothing before there is a loss.
+  /// Absent before there is a loss.
   [[nodiscard]] std::optional<double> mean_ce() const;
-  /// For `steps` more of them; nothing before the first.
+  /// The time for `steps` more steps. Absent before the first step.
   [[nodiscard]] std::optional<double> seconds_left(std::int64_t steps) const;
 
  private:
-  std::deque<Clock::time_point> times_;  ///< the first is the start of the first of these steps
+  std::deque<Clock::time_point> times_;  ///< the first one is when the first of these steps started
   std::deque<double> losses_;
 };
 
-/// "12 s", "3 min 05 s", "2 h 07 min", "5 d 3 h".
+/// Formats a duration: "12 s", "3 min 05 s", "2 h 07 min", "5 d 3 h".
 [[nodiscard]] std::string duration_text(double seconds);
 
 }  // namespace granule

@@ -21,7 +21,7 @@ using nlohmann::json;
 
 constexpr const char* kFormat = "granule-run/1";
 
-/// A record that this program can go on with.
+/// Whether this program can continue the record.
 bool is_record(const json& record) {
   return record.is_object() && record.value("format", json()) == kFormat && record.contains("start") &&
          record.contains("sessions") && record["sessions"].is_array();

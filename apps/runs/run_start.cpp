@@ -23,14 +23,14 @@ const char* name_of(Kind kind) {
   return std::ranges::find(kKinds, kind, &std::pair<Kind, const char*>::first)->second;
 }
 
-/// What rank 0 finds: kind, path of what is opened, the run's saved config, its provenance.
+/// What rank 0 finds: the kind, the path of what is opened, the run's saved config, and its provenance.
 struct Found {
   Kind kind = Kind::initialised;
   std::string path;
   json saved_config, before;
 };
 
-/// As it was begun: by the command line, or by an earlier job of the same run.
+/// How the run began. The command line says it, or else an earlier job of the same run recorded it.
 void note_beginning(Found& found, const TrainArguments& arguments) {
   if (!arguments.fork.empty() || !arguments.init_from.empty()) {
     found.kind = arguments.fork.empty() ? Kind::model : Kind::fork;
@@ -44,7 +44,7 @@ void note_beginning(Found& found, const TrainArguments& arguments) {
   found.path = start.value("path", "");
 }
 
-/// Without a config file and a fork there must be a run.
+/// Without a config file and without a fork, there must already be a run.
 void require_own_config(const TrainArguments& arguments) {
   std::error_code failure;
   if (!arguments.config.empty() || !arguments.fork.empty()) return;
@@ -75,7 +75,7 @@ Found look(const TrainArguments& arguments) {
 }
 
 std::string text_of(const Found& found) {
-  // A path need not be UTF-8; JSON must.
+  // A path need not be UTF-8, but JSON must be.
   const auto bytes = std::vector<std::uint8_t>(found.path.begin(), found.path.end());
   return json{{"kind", static_cast<int>(found.kind)},
               {"path", bytes},
@@ -91,13 +91,13 @@ Found found_of(const std::string& text) {
           document.at("config"), document.at("before")};
 }
 
-/// Model and moe keys alone: how a model was trained is no reason to train on in the same way.
+/// Only the keys of model and moe. A user who starts from a model need not train it as it was trained before.
 ConfigBase base_of(const ConfigBase& whole) {
   return {{.model = whole.config.model, .moe = whole.config.moe}, whole.name, whole.faults};
 }
 
-/// A fork without a config file trains on as its source, but for the overrides. A new kind of schedule takes
-/// nothing of the old one.
+/// A fork without a config file trains like its source, except for the overrides. If the kind of schedule is
+/// new, none of the old schedule is kept.
 ConfigBase whole_base(const ModelFiles& source, const TrainArguments& arguments) {
   ConfigBase base = source.config_base();
   const auto is_kind = [](const std::string& word) { return word.starts_with("schedule.kind"); };
@@ -116,7 +116,7 @@ RunStart open_start(Communicator& ranks, const TrainArguments& arguments) {
   RunStart start{.kind = found.kind, .before = std::move(found.before)};
   agree(ranks, [&] {
     if (start.kind == Kind::initialised) return;
-    if (!found.saved_config.is_null()) {  // its own checkpoint has everything
+    if (!found.saved_config.is_null()) {  // the run's own checkpoint has everything
       const std::string out = arguments.out.string();
       start.base = base_of({run_config_from_json(found.saved_config, out), out});
       return;

@@ -38,19 +38,20 @@ Json value_or_null(const std::optional<nlohmann::json>& row, const char* key) {
   return Json((*row)[key]);
 }
 
-/// A count that the newest session has noted; nothing where there is none.
+/// A count that the newest session recorded. Absent if there is none.
 std::optional<std::int64_t> noted(const nlohmann::json& record, const char* key) {
   if (record.is_null() || record["sessions"].empty()) return std::nullopt;
   const auto count = record["sessions"].back().value(key, nlohmann::json());
   return count.is_number_integer() ? std::optional(count.get<std::int64_t>()) : std::nullopt;
 }
 
-/// Of the whole run: as the newest session resolved it, or else from the config where that needs no data.
+/// The steps of the whole run. The newest session recorded them, or else they come from the config if that
+/// needs no data.
 std::optional<std::int64_t> steps_of(const fs::path& run, const nlohmann::json& record) {
   if (const auto steps = noted(record, "steps")) return steps;
   try {
     return resolve_steps(load_run_config(config_file_of(run), {}), 0).total;
-  } catch (const Error&) {  // epochs, or no config any more
+  } catch (const Error&) {  // there are epochs, or no config any more
     return std::nullopt;
   }
 }
@@ -64,7 +65,7 @@ Json newest_checkpoint(const fs::path& run) {
 std::int64_t newest_step(const fs::path& run, const std::optional<nlohmann::json>& row,
                          const nlohmann::json& record) {
   const auto checkpoints = list_checkpoints(run);
-  std::int64_t step = noted(record, "from_step").value_or(0);  // a fork begins late
+  std::int64_t step = noted(record, "from_step").value_or(0);  // a fork does not begin at step 0
   if (!checkpoints.empty()) step = std::max(step, checkpoints.front().step);
   return row ? std::max(step, row->value("step", step)) : step;
 }

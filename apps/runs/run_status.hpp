@@ -1,5 +1,5 @@
-// How far a run is, from its directory alone: for `granule status`, and for the line that `granule train`
-// ends with.
+// How far a run is, from its directory alone. `granule status` prints it, and `granule train` uses it in its
+// last line.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -9,26 +9,27 @@
 
 namespace granule {
 
-/// {"run", "step", "steps", "complete", "running", "job", "ce", "aux", "lr", "grad_norm", "val_ce",
-/// "val_step", "tokens_per_second", "step_seconds", "seconds_left", "checkpoint", "updated"}. Nothing is
-/// changed or waited for; what is not known is null. Throws a user error for a directory that is no run's.
+///   {"run", "step", "steps", "complete", "running", "job", "ce", "aux", "lr", "grad_norm", "val_ce",
+///    "val_step", "tokens_per_second", "step_seconds", "seconds_left", "checkpoint", "updated"}
+/// What is not known is null. It changes nothing and waits for nothing. Throws a user error for a directory
+/// that is not a run's.
 [[nodiscard]] nlohmann::ordered_json run_status(const std::filesystem::path& run);
 
-/// "step 120 of 200, 0.013 s a step, 80867 tok/s, 1 s left; ce 5.78, val ce 5.86; held by host h, process
-/// 12".
+/// For example: "step 120 of 200, 0.013 s a step, 80867 tok/s, 1 s left; ce 5.78, val ce 5.86; held by host
+/// h, process 12".
 [[nodiscard]] std::string status_text(const nlohmann::ordered_json& status);
 
 /// How a job on a run ended.
 struct RunEnd {
   std::filesystem::path run;
   std::int64_t step = 0, steps = 0;
-  std::string stopped_by{};    ///< a signal's name; empty: the run is complete
-  std::optional<double> ce{};  ///< of the last step, where this job took it
+  std::string stopped_by{};    ///< a signal's name; empty if the run is complete
+  std::optional<double> ce{};  ///< of the last step, if this job computed it
   double seconds = 0.0;        ///< of the job
 };
 
-/// {"run", "step", "steps", "complete", "stopped_by", "ce", "val_ce", "checkpoint", "seconds"}: the line on
-/// stdout. What this job did not measure is what metrics.jsonl says.
+///   {"run", "step", "steps", "complete", "stopped_by", "ce", "val_ce", "checkpoint", "seconds"}
+/// This is the line on stdout. Values that this job did not measure come from metrics.jsonl.
 [[nodiscard]] nlohmann::ordered_json end_of_run(const RunEnd& end);
 
 }  // namespace granule

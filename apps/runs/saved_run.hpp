@@ -1,4 +1,4 @@
-// What a run directory says of its run without its tensors: the config, and the newest manifest.
+// What a run directory says about its run without its tensors: the config and the newest manifest.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -10,14 +10,14 @@
 
 namespace granule {
 
-/// The run's config.toml. Throws a user error where there is none.
+/// The run's config.toml. Throws a user error if there is none.
 [[nodiscard]] std::filesystem::path config_file_of(const std::filesystem::path& run);
 
-/// The newest manifest that can be read; those that cannot are named on stderr. Its tensors are not looked
-/// at. Throws NewerCheckpoint.
+/// The newest manifest that can be read. Those that cannot be read are named on stderr. Its tensors are not
+/// checked. Throws NewerCheckpoint.
 [[nodiscard]] std::optional<CheckpointManifest> newest_manifest(const std::filesystem::path& run);
 
-/// The config that a checkpoint was saved with. Throws a user error where it holds none.
+/// The config that a checkpoint was saved with. Throws a user error if the manifest has none.
 [[nodiscard]] RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where);
 
 }  // namespace granule

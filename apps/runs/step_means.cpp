@@ -7,10 +7,10 @@
 namespace granule {
 namespace {
 
-/// Keys of a row whose step's own value stands beside the mean.
+/// Keys whose row also has the value of the step itself, besides the mean.
 constexpr std::array<const char*, 5> kKeys{"ce", "aux", "device_aux", "z", "grad_norm"};
 
-/// Every step of a run has the same tokens and operations.
+/// Every step of a run has the same number of tokens and operations.
 void put_speed(nlohmann::ordered_json& row, double seconds) {
   const double own = row["step_seconds"].get<double>();
   row["step_seconds"] = seconds;

@@ -1,4 +1,4 @@
-// What a row of metrics.jsonl says of the steps since the row before it.
+// What a row of metrics.jsonl says about the steps since the previous row.
 #pragma once
 #include <functional>
 #include <map>
@@ -10,20 +10,20 @@
 
 namespace granule {
 
-/// Sums over the steps that were applied since the last row of a mean. They are in the checkpoint, so that
-/// the record of a resumed run is the record of a straight one.
+/// Sums over the steps that were applied since the last row with means. They are in the checkpoint, so a
+/// resumed run has the same record as an uninterrupted one.
 class StepMeans {
  public:
   StepMeans() = default;
-  /// From what saved() gave.
+  /// Restores what saved() gave.
   explicit StepMeans(const nlohmann::json& saved);
   [[nodiscard]] nlohmann::json saved() const;
 
-  /// Of every step; one that was skipped is in no mean.
+  /// Call it for every step. A skipped step is not in the means.
   void add(const StepReport& report);
-  /// Turns the step's row into one of means and begins anew. The step's own losses and norm stay beside them,
-  /// as ce_step and so on. The row of a skipped step says its own values, and the means wait for the next
-  /// one.
+  /// Turns the step's row into a row of means, and starts new ones. The step's own losses and norm stay in
+  /// the row, as ce_step and so on. The row of a skipped step has its own values, and the means go into the
+  /// next row.
   void put_into(nlohmann::ordered_json& row);
 
  private:

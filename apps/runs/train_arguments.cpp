@@ -7,7 +7,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFlag = "true";  // of an option without a value
+constexpr const char* kFlag = "true";  // the value of an option without one
 
 constexpr const char* kExample =
     "Example:\n  granule train configs/tiny.toml data.path=DATA train.steps=200 --out runs/tiny\n"
@@ -24,7 +24,8 @@ constexpr const char* kExample =
     "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe.\n"
     "docs/distributed.md says more.";
 
-/// A key=value word that stands where CONFIG may: no path before the "=", and no file of that name.
+/// Whether a word in the place of CONFIG is a key=value word. There is no path before its "=", and no file
+/// has that name.
 bool is_override(const fs::path& word) {
   const std::string text = word.string();
   const auto equals = text.find('=');
@@ -42,7 +43,7 @@ bool same_directory(const fs::path& a, const fs::path& b) {
   return fs::equivalent(a, b, failure) && !failure;
 }
 
-/// RUN in the place of --out. Whether it is there is for rank 0 to see.
+/// Takes RUN instead of --out. Rank 0 checks whether it exists.
 void take_run(TrainArguments& arguments, const fs::path& run) {
   if (!arguments.out.empty() && !same_directory(arguments.out, run)) {
     throw UsageError(

@@ -1,4 +1,4 @@
-// What was typed after `granule train`, and what it means.
+// What the user typed after `granule train`, and what it means.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -10,7 +10,8 @@ namespace granule {
 
 struct TrainArguments {
   std::filesystem::path
-      config;  ///< after settle(): empty where the run's own config, or the fork's, is meant
+      /// After settle(), this is empty if the config of the run itself, or of the fork, is meant.
+      config;
   std::filesystem::path out;
   std::filesystem::path init_from;
   std::string fork;  ///< RUN[:STEP]
@@ -21,8 +22,8 @@ struct TrainArguments {
 
 void add_train_options(CLI::App& command, TrainArguments& arguments);
 
-/// `granule train --resume RUN` and `granule train CONFIG --out RUN --resume` are both understood: the first
-/// word is a RUN where --resume stands beside it, no --out does, and it is no file. Throws a user error for
+/// Both `granule train --resume RUN` and `granule train CONFIG --out RUN --resume` are understood. The first
+/// word is a RUN if --resume is given, --out is not, and the word is not a file. Throws a user error for
 /// words that contradict each other.
 void settle(TrainArguments& arguments);
 
