@@ -20,9 +20,8 @@ struct ConfigEntry {
   nlohmann::json value;  ///< the JSON value that equals the TOML value; dates are refused
   std::string where;     ///< "run.toml:12", "command line, optim.lr=1"
   std::string written;   ///< the text after "=" of an override; empty for files
-  std::filesystem::path
-      /// Relative paths start from this directory. If it is empty, they start from the working directory.
-      base;
+  /// Relative paths start from this directory. If it is empty, they start from the working directory.
+  std::filesystem::path base;
 };
 
 /// Throws a user error with file and line if the text is not TOML. The file must be a regular one of at most

@@ -15,9 +15,8 @@ namespace granule {
 struct RunStart {
   enum class Kind : std::uint8_t { initialised, model, fork };
   Kind kind = Kind::initialised;
-  std::optional<ModelFiles>
-      /// The files of the model or the fork. Absent if the run has its own checkpoint.
-      files{};
+  /// The files of the model or the fork. Absent if the run has its own checkpoint.
+  std::optional<ModelFiles> files{};
   std::optional<ConfigBase> base{};  ///< values under the config file
   nlohmann::json before{};           ///< the run's provenance until now; null for a new run
 };

@@ -9,9 +9,8 @@
 namespace granule {
 
 struct TrainArguments {
-  std::filesystem::path
-      /// After settle(), this is empty if the config of the run itself, or of the fork, is meant.
-      config;
+  /// After settle(), this is empty if the config of the run itself, or of the fork, is meant.
+  std::filesystem::path config;
   std::filesystem::path out;
   std::filesystem::path init_from;
   std::string fork;  ///< RUN[:STEP]

@@ -19,7 +19,7 @@ void warn_of_unlisted_shards(const TokenSource& source) {
       names.size() == 1 ? "is" : "are", names.front());
 }
 
-/// How many samples of source `index` a step takes, on average.
+/// How many samples of source `index` a step takes on average.
 double samples_a_step(const Mixture& mixture, std::int64_t index, std::int64_t batch_size) {
   constexpr std::int64_t kSteps = 1000;
   return static_cast<double>(mixture.count(index, kSteps * batch_size)) / static_cast<double>(kSteps);

@@ -7,7 +7,7 @@
 namespace granule {
 namespace {
 
-/// Samples at positions [first, first + count).
+/// Reads the samples at positions [first, first + count).
 MicroBatch read_samples(Context& context, const DataMix& data, MixSampler& sampler, std::int64_t first,
                         std::int64_t count, const EvaluationOptions& options) {
   const std::int64_t seq = options.seq_len;
@@ -46,7 +46,8 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
   const std::int64_t ranks = options.ranks != nullptr ? options.ranks->size() : 1;
   for (std::int64_t round = 0; round < samples; round += ranks * size) {
     if (options.ranks != nullptr) options.ranks->ledger().begin_phase("evaluation");
-    // A rank for which nothing is left computes nothing with the others, whose experts it may hold.
+    // A rank without samples still takes part in the computation, because it may hold experts that the others
+    // need.
     const std::int64_t first = std::min(round + rank * size, samples);
     const MicroBatch batch =
         read_samples(context, data, sampler, first, std::min(size, samples - first), options);

@@ -21,9 +21,10 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 
-// Debian 12 has no library of it but Intel's for storage arrays, and a run writes a few hundred bytes a step.
+// Debian 12's only library for this CRC is Intel's for storage arrays, and a run writes only a few hundred
+// bytes in a step.
 constexpr std::array<std::uint32_t, 256> kCrcTable = [] {
-  constexpr std::uint32_t kCastagnoli = 0x82f63b78;  // bits reversed
+  constexpr std::uint32_t kCastagnoli = 0x82f63b78;  // the bits are in reversed order
   std::array<std::uint32_t, 256> table{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t rest = byte;
@@ -38,7 +39,7 @@ void put_little_endian(std::string& out, T value) {
   for (std::size_t i = 0; i < sizeof(T); ++i) out += static_cast<char>(value >> (8 * i) & 0xff);
 }
 
-/// Protobuf's wire format: a field is its number and type, then the value.
+/// In protobuf's wire format, a field is its number and type, and then the value.
 enum class Wire : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
 
 void put_varint(std::string& out, std::uint64_t value) {
@@ -56,7 +57,7 @@ void put_bytes(std::string& out, int field, std::string_view bytes) {
   out += bytes;
 }
 
-/// Field numbers of event.proto and summary.proto.
+/// Field numbers from event.proto and summary.proto.
 namespace field {
 constexpr int kEventWallTime = 1, kEventStep = 2, kEventFileVersion = 3, kEventSummary = 5, kEventSession = 7;
 constexpr int kSummaryValue = 1, kValueTag = 1, kValueSimple = 2, kSessionStatus = 1;
@@ -66,13 +67,13 @@ std::string event(double wall_time, std::int64_t step) {
   std::string out;
   put_key(out, field::kEventWallTime, Wire::fixed64);
   put_little_endian(out, std::bit_cast<std::uint64_t>(wall_time));
-  if (step == 0) return out;  // the default of a field is left out
+  if (step == 0) return out;  // a field with its default value is left out
   put_key(out, field::kEventStep, Wire::varint);
   put_varint(out, static_cast<std::uint64_t>(step));
   return out;
 }
 
-/// A checksum over data that holds checksums is weak, so TFRecord rotates it and adds a constant.
+/// A checksum of data that contain checksums is weak, so TFRecord rotates it and adds a constant.
 std::uint32_t masked_crc(std::string_view bytes) {
   return std::rotr(crc32c(bytes), 15) + 0xa282ead8U;
 }
@@ -90,7 +91,7 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// The seconds in the name of an event file; -1 for another file.
+/// The seconds in the name of an event file, or -1 for another file.
 std::int64_t seconds_in(const fs::path& path) {
   const std::string name = path.filename().string();
   std::int64_t seconds = -1;
@@ -108,7 +109,7 @@ fs::path next_name(const fs::path& directory) {
 
 void add_scalars(std::vector<Scalar>& scalars, const std::string& tag, const nlohmann::ordered_json& value) {
   if (value.is_number()) scalars.push_back({tag, static_cast<float>(value.get<double>())});
-  // Of each expert: thousands of curves that nobody looks at.
+  // Values of single experts are left out. They would be thousands of curves that nobody looks at.
   if (!value.is_object()) return;
   for (const auto& [part, inner] : value.items())
     add_scalars(scalars, fmt::format("{}/{}", tag, part), inner);

@@ -1,5 +1,6 @@
-// TensorBoard's event files: records of the TFRecord format, each an `Event` of TensorFlow's event.proto in
-// protobuf's wire format. Only what a scalar needs is written, so no protobuf library is.
+// TensorBoard's event files. They are records of the TFRecord format, and each is an `Event` of TensorFlow's
+// event.proto in protobuf's wire format. Only what a scalar needs is written, so no protobuf library is
+// needed.
 #pragma once
 #include <cstdint>
 #include <cstdio>
@@ -15,7 +16,7 @@
 namespace granule {
 
 struct Scalar {
-  std::string tag;  ///< TensorBoard groups by what stands before the first slash
+  std::string tag;  ///< TensorBoard groups tags by the part before the first slash
   float value;
   friend bool operator==(const Scalar&, const Scalar&) = default;
 };
@@ -23,28 +24,29 @@ struct Scalar {
 /// CRC-32C (Castagnoli), as in RFC 3720.
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
 
-/// One record each: length, its masked CRC, the event, the event's masked CRC. wall_time: seconds since 1970.
+/// A record is its length, the masked CRC of the length, the event, and the masked CRC of the event.
+/// wall_time is in seconds since 1970.
 [[nodiscard]] std::string version_record(double wall_time);
-/// From here on `step` and later are written anew: a reader drops what it has of them.
+/// Says that `step` and later steps are written again. A reader drops what it has of them.
 [[nodiscard]] std::string restart_record(double wall_time, std::int64_t step);
 [[nodiscard]] std::string scalars_record(double wall_time, std::int64_t step,
                                          std::span<const Scalar> scalars);
 
-/// Every number of a row of metrics.jsonl but its step: `key`, `key/part` for an object, and for a list of a
-/// value per layer, `NAME_by_layer`, `NAME/layer_N`. Null is left out.
+/// Every number of a row of metrics.jsonl except its step. The tag is `key`, and `key/part` for an object. A
+/// list with one value for each layer, `NAME_by_layer`, gives `NAME/layer_N`. Null is left out.
 [[nodiscard]] std::vector<Scalar> scalars_of(const nlohmann::ordered_json& row,
                                              std::span<const std::int64_t> layers);
 
-/// One file of a run. A resumed run has another, whose name sorts behind those that are there: that is the
-/// order in which TensorBoard reads them.
+/// One event file of a run. A resumed run gets another one, whose name sorts after those that exist.
+/// TensorBoard reads the files in this order.
 class EventFile {
  public:
-  /// Creates the directory where it is missing, and a file that goes on from `first_step`. Throws exit code
-  /// 74, as all of it does.
+  /// Creates the directory if it is missing, and a file that continues at `first_step`. Throws exit code 74,
+  /// as all member functions do.
   EventFile(const std::filesystem::path& directory, std::int64_t first_step);
 
   void append(std::int64_t step, std::span<const Scalar> scalars);
-  /// What was appended is on the disk when this returns.
+  /// When this returns, everything that was appended is on the disk.
   void sync();
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 

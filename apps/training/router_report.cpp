@@ -29,7 +29,7 @@ std::int64_t sum(const std::vector<std::int64_t>& values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
 }
 
-/// Of the part of the router's gradient that this rank owns.
+/// The shares in the part of the router's gradient that this rank owns.
 GradientShares own_shares(const RouterRecord& record, std::int64_t i, std::int64_t layer,
                           const ShardedParameters& parameters) {
   GradientShares sum;

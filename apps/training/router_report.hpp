@@ -1,4 +1,4 @@
-// What a step's report says of each router.
+// What a step's report says about each router.
 #pragma once
 #include <vector>
 
@@ -12,22 +12,22 @@ namespace granule {
 
 struct RouterReport {
   LoadStatistics load;
-  std::vector<std::int64_t> dropped;  ///< choices that each expert's capacity refused
-  double entropy = 0.0;               ///< mean over tokens, nats
-  /// On the router's weights: the norm of the gradient of this layer's balance losses over that of all the
-  /// rest.
+  std::vector<std::int64_t> dropped;  ///< choices refused by each expert's capacity
+  double entropy = 0.0;               ///< mean over tokens, in nats
+  /// On the router's weights: the norm of the gradient of this layer's balance losses, divided by the norm of
+  /// the rest of the gradient.
   double balance_over_ce = 0.0;
 };
 
-/// Of every mixture-of-experts layer, after gradients and record of a step are summed over the ranks.
+/// The report of every MoE layer. Gradients and record of a step must already be summed over the ranks.
 [[nodiscard]] std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record,
                                                        const ShardedParameters& parameters);
 
-/// The run's figures (the worst layer's maximum, means of what has a mean, sums of what is counted), then
-/// each layer's.
+/// Adds the figures of the whole run, and then those of each layer. A figure of the run is the maximum over
+/// layers, a mean, or a sum of counts.
 void add_routers(nlohmann::ordered_json& row, const std::vector<RouterReport>& routers);
 
-/// Mean coefficient of variation of the load over layers, the one figure of a progress line.
+/// The mean over layers of the load's coefficient of variation. It is the one such figure in a progress line.
 [[nodiscard]] double mean_load_cv(const std::vector<RouterReport>& routers);
 
 }  // namespace granule

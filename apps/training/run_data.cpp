@@ -7,7 +7,7 @@ namespace {
 
 using nlohmann::json;
 
-/// Only eval.every asks for it: who has none is told why it is needed.
+/// Only eval.every needs it. If it is missing, the error says so.
 DataMix open_validation(const std::vector<DataMix::Part>& sources, DigestCheck digests) try {
   return {sources, Split::val, digests};
 } catch (const Error& error) {

@@ -1,4 +1,4 @@
-// The data of a run as its config names it, and what the run remembers of it.
+// The data of a run as its config names them, and what the run records about them.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -13,10 +13,10 @@
 
 namespace granule {
 
-/// Of a checkpoint's state.json: the name of the order in which the run reads its samples.
+/// The section of a checkpoint's state.json with the name of the order in which the run reads its samples.
 inline constexpr const char* kSampleOrderSection = "sample_order";
 
-/// A training split, a validation split where the run evaluates, a tokenizer where there is one.
+/// A training split, a validation split if the run evaluates, and a tokenizer if there is one.
 struct RunData {
   DataMix train;
   std::optional<DataMix> validation{};
@@ -25,33 +25,33 @@ struct RunData {
   nlohmann::json identity{};                       ///< of the training data
 };
 
-/// Throws a user error when there is no such data, or when documents shall be masked that it does not tell.
+/// Throws a user error if there are no such data. Also throws one if documents are to be masked and the data
+/// do not tell where they end.
 [[nodiscard]] RunData open_run_data(const RunConfig& config, DigestCheck digests = DigestCheck::verify);
-/// Tokens and SHA-256 of every source, the tokenizer's.
+/// The number of tokens and the SHA-256 of every source, and the SHA-256 of the tokenizer.
 [[nodiscard]] nlohmann::json identity_of(const DataMix& data);
 
-/// vocab_size from the data where the config leaves it open; shards of another vocabulary, or of another
-/// tokenizer than that of this digest (empty: unknown), are refused.
+/// Takes vocab_size from the data if the config does not set it. Throws a user error if shards have another
+/// vocabulary, or another tokenizer than the one with this digest. An empty digest means unknown.
 void settle_vocabulary(RunConfig& config, const RunData& data, const std::string& tokenizer_sha256,
                        VocabularyOf owner = VocabularyOf::config);
 
-/// What a step holds, over all ranks.
+/// What a step contains, over all ranks.
 [[nodiscard]] StepTotals totals_of(const RunConfig& config);
 
 /// The order in which a new run of this config reads its samples.
 [[nodiscard]] SampleOrder sample_order_of(const RunConfig& config);
-/// The order of the run that left these sections in a checkpoint: it is kept to the run's end. Those of runs
-/// that began before orders had names do not say it. Throws a user error for an order that is not known here.
+/// The order of the run whose checkpoint has these sections. It stays the same until the run's end. Runs from
+/// before orders had names do not record it. Throws a user error for an order that is not known here.
 [[nodiscard]] SampleOrder sample_order_of(const nlohmann::json& sections, const RunConfig& config,
                                           const std::string& checkpoint);
-/// Which samples a run of this config reads.
+/// Chooses the samples that a run of this config reads.
 [[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train, SampleOrder order);
 
-/// What a loader read, as tensors.
+/// Makes tensors from what a loader read.
 [[nodiscard]] MicroBatch to_micro_batch(Context& context, const Batch& batch);
 
-/// Throws a user error that names the source when the data is not what `saved`, the identity that a
-/// checkpoint holds, describes.
+/// Throws a user error that names the source if the data differ from `saved`, the identity in a checkpoint.
 void require_same_data(const nlohmann::json& saved, const RunData& data, const std::string& checkpoint);
 
 }  // namespace granule

@@ -25,12 +25,12 @@ namespace fs = std::filesystem;
   io_error(fmt::format("cannot write: {}", std::strerror(error)), path.string(), advice_for(error));
 }
 
-/// Left by a job that was killed while its hosts looked for it, see shared_directory.hpp.
+/// A file that a killed job left, whose hosts were looking for it. See shared_directory.hpp.
 bool is_sign(const std::string& name) {
   return name.starts_with(".shared-");
 }
 
-/// Anything but the lock of a job that never got further.
+/// Whether there is anything except the lock of a job that did not get further.
 bool holds_something(const fs::path& directory) {
   if (!fs::exists(directory)) return false;
   for (const auto& entry : fs::directory_iterator(directory)) {
@@ -40,7 +40,8 @@ bool holds_something(const fs::path& directory) {
   return false;
 }
 
-/// What is left of a job that was killed before it recorded a step: only its own files, and nothing in them.
+/// Whether a job was killed before it recorded a step. Then there are only its own files, and they have no
+/// records.
 bool is_failed_start(const fs::path& directory) {
   if (!fs::exists(directory / ".lock") || !fs::exists(directory / "log.txt")) return false;
   const auto is_ours_and_empty = [](const fs::directory_entry& entry) {
@@ -79,7 +80,7 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   was_empty_ = failed_start || !holds_something(path_);
   if (mode == Open::fresh && !was_empty_) {
     if (fs::exists(path_ / ".lock"))
-      RunLock{path_, std::chrono::milliseconds(0)};  // a job that runs is named
+      RunLock{path_, std::chrono::milliseconds(0)};  // a running job is named in the error
     user_error("the directory is not empty", path_.string(),
                "give --out a new or empty directory, or --resume to go on with this run");
   }
@@ -96,7 +97,7 @@ RunDirectory::~RunDirectory() {
   if (was_empty_ && !recorded_) forget();
 }
 
-/// Best effort: there is an error on its way already.
+/// It ignores its own failures, because another error is already being reported.
 void RunDirectory::forget() {
   std::error_code ignored;
   events_.reset();
@@ -109,7 +110,7 @@ void RunDirectory::forget() {
        {"config.toml", "metrics.jsonl", "router.bin", "log.txt", "run.json", "checkpoints"})
     ours.push_back(path_ / name);
   for (const fs::path& path : ours) {
-    // checkpoints/ where it is empty; a link was there before the job.
+    // checkpoints/ is only removed if it is empty. A link existed before the job.
     if (!fs::is_symlink(path, ignored)) fs::remove(path, ignored);
   }
   fs::remove_all(path_ / "tensorboard", ignored);

@@ -1,5 +1,5 @@
-// The files of a run beside its checkpoints: config.toml, metrics.jsonl, router.bin, log.txt, the tokenizer,
-// TensorBoard's event files.
+// The files of a run besides its checkpoints: config.toml, metrics.jsonl, router.bin, log.txt, the tokenizer,
+// and TensorBoard's event files.
 #pragma once
 #include <cstdio>
 #include <filesystem>
@@ -16,13 +16,15 @@
 
 namespace granule {
 
-/// What router.bin holds: int32 counts [layer][expert] of every step from `first_step` on, little-endian,
-/// behind `kHeaderBytes` bytes of JSON ({"format": "granule-router/1", "dtype": "int32", "layers": […],
-/// "experts": E, "header_bytes": …}) padded with spaces and closed by a newline.
+/// What router.bin contains. It begins with `kHeaderBytes` bytes of JSON, padded with spaces and closed by a
+/// newline:
+///   {"format": "granule-router/1", "dtype": "int32", "layers": […], "experts": E, "header_bytes": …}
+/// Then come int32 counts [layer][expert] of every step from `first_step` on, little-endian.
 struct RouterLayout {
   std::vector<std::int64_t> layers;
   std::int64_t experts = 0;
-  std::int64_t first_step = 1;  ///< of the first record: later in a fork, whose header says so
+  /// The step of the first record. In a fork it is a later one, and the header says which.
+  std::int64_t first_step = 1;
   static constexpr std::size_t kHeaderBytes = 4096;
   [[nodiscard]] std::size_t record_bytes() const {
     return layers.size() * static_cast<std::size_t>(experts) * 4;
@@ -32,35 +34,36 @@ struct RouterLayout {
 class RunDirectory {
  public:
   enum class Open : bool { fresh, resume };
-  /// Locks the directory for the life of this object. Open::fresh wants it new or empty (user error).
+  /// Locks the directory while this object exists. For Open::fresh it must be new or empty (else a user
+  /// error).
   RunDirectory(const std::filesystem::path& path, Open mode);
-  /// A job that fails before a step is recorded leaves a directory that was empty as it was, but for its
-  /// lock: the same --out can be given again.
+  /// If a job fails before a step is recorded, an originally empty directory becomes empty again, except for
+  /// its lock. So the same --out can be given again.
   ~RunDirectory();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   void write_config(const std::string& toml) const;
   void copy_tokenizer(const std::filesystem::path& tokenizer) const;
-  /// Files of the model that the run starts from, see apps/models/carried_files.hpp.
+  /// Copies files of the model that the run starts from, see apps/models/carried_files.hpp.
   void take_over(const std::vector<std::filesystem::path>& files);
 
   enum class TensorBoard : bool { no, yes };
-  /// Opens metrics.jsonl and router.bin to go on after `step`: what later steps left behind is cut off. With
-  /// TensorBoard::yes every row of metrics is written to an event file too.
+  /// Opens metrics.jsonl and router.bin to continue after `step`. Records of later steps are cut off. With
+  /// TensorBoard::yes, every row of metrics is also written to an event file.
   void open_records(const RouterLayout& layout, std::int64_t step, TensorBoard tensorboard);
-  /// Whether the last row that open_records() kept is of this step and has its evaluation. A row of the step
-  /// without one is taken back, to be appended anew.
+  /// Whether the last row that open_records() kept is of this step and has its evaluation. If the row has
+  /// none, it is removed, so that it can be appended again.
   [[nodiscard]] bool has_evaluation_of(std::int64_t step);
   void append_metrics(const nlohmann::ordered_json& row);
-  /// Counts of one step, [layer][expert].
+  /// Appends the counts of one step, [layer][expert].
   void append_counts(std::span<const std::int64_t> counts);
-  /// Everything appended is on the disk when this returns. Throws exit code 74.
+  /// When this returns, everything that was appended is on the disk. Throws exit code 74.
   void sync();
-  /// A line for people: to stderr and to log.txt.
+  /// Writes a line for people to stderr and to log.txt.
   void log(const std::string& line);
-  /// The same for one of many lines: log.txt has all of them, stderr what its reader takes in time.
+  /// The same for one of many lines. log.txt gets all of them, and stderr gets what its reader takes in time.
   void log_step(const std::string& line);
-  /// The state of the work, redrawn in place on a terminal; nothing where stderr is not one.
+  /// Shows the state of the work, redrawn in place on a terminal. Does nothing if stderr is not a terminal.
   void status(const std::string& line);
 
  private:
@@ -77,7 +80,7 @@ class RunDirectory {
 
   std::filesystem::path path_;
   bool was_empty_;
-  bool recorded_ = false;  // anything of a step
+  bool recorded_ = false;  // whether anything of a step is recorded
   std::unique_ptr<RunLock> lock_;
   File metrics_, router_, log_;
   std::vector<std::int64_t> layers_;

@@ -20,7 +20,7 @@ std::string digest_of(const json& value) {
   return xxh3_of(std::as_bytes(std::span(text)));
 }
 
-/// Digests by what they are of, as a message calls it.
+/// Digests, each under the name that a message uses for its data.
 json digests_of(const JobInput& input) {
   json digests{{"configs", digest_of(to_json(input.config))}};
   if (input.data == nullptr) return digests;
@@ -29,8 +29,8 @@ json digests_of(const JobInput& input) {
   return digests;
 }
 
-/// Of every file that a model's weights are read from. A checkpoint's manifest states them, and they were
-/// verified when it was opened.
+/// The digests of all files that a model's weights are read from. A checkpoint's manifest states them, and
+/// they were verified when it was opened.
 json digests_of_files(const ModelFiles& model) {
   if (model.checkpoint() != nullptr) return {{"models to start from", model.checkpoint()->digest()}};
   json digests = json::object();
@@ -41,7 +41,7 @@ json digests_of_files(const ModelFiles& model) {
   return digests;
 }
 
-/// The digests that the first rank of each view has computed.
+/// The digests that the first rank of this rank's view computed.
 std::string shared_digests(Communicator& ranks, const Hosts& hosts, const ModelFiles& model) {
   std::string mine;
   agree(ranks, [&] {
@@ -51,7 +51,7 @@ std::string shared_digests(Communicator& ranks, const Hosts& hosts, const ModelF
   return all[static_cast<std::size_t>(hosts.first_of_view(ranks.rank()))];
 }
 
-/// What is not the same on both sides; empty when all is.
+/// The name of something that differs. Empty if everything is the same.
 std::string difference(const json& mine, const json& theirs) {
   for (const auto& [what, digest] : mine.items())
     if (!theirs.contains(what) || theirs[what] != digest) return what;

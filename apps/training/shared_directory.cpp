@@ -21,7 +21,7 @@ constexpr const char* kSignPrefix = ".shared-";
 constexpr std::chrono::seconds kPatience{3};
 constexpr std::chrono::milliseconds kPause{100};
 
-/// A new name every time: what was looked for before may be remembered as absent.
+/// The name is new every time, because a file system may remember that an earlier one was absent.
 std::string new_sign() {
   std::random_device random;
   return fmt::format("{}{:08x}{:08x}", kSignPrefix, random(), random());
@@ -45,7 +45,7 @@ bool finds(const fs::path& sign) {
   return true;
 }
 
-/// The lowest rank that does not see what rank 0 writes; the number of ranks when there is none.
+/// The lowest rank that does not see what rank 0 writes, or the number of ranks if there is none.
 int first_apart(Communicator& ranks, const Hosts& hosts, const fs::path& run) {
   std::string sign;
   agree(ranks, [&] {
@@ -62,7 +62,7 @@ int first_apart(Communicator& ranks, const Hosts& hosts, const fs::path& run) {
   return static_cast<int>(first);
 }
 
-/// "step-00000020, step-00000010"; of nothing "none".
+/// "step-00000020, step-00000010", or "none".
 std::string checkpoints_seen(const fs::path& run) {
   std::string names;
   for (const StepDirectory& listed : list_checkpoints(run))

@@ -1,4 +1,5 @@
-// Whether the hosts of a job share the run directory. Rank 0 writes it; all ranks read its checkpoints.
+// Checks whether the hosts of a job share the run directory. Rank 0 writes it, and all ranks read its
+// checkpoints.
 #pragma once
 #include <filesystem>
 
@@ -8,10 +9,10 @@ namespace granule {
 
 enum class Going : bool { from_the_beginning, on };
 
-/// Rank 0, which holds the directory's lock, leaves a file there for a moment, and one rank of every other
-/// view looks for it. Where one does not find it, rank 0 warns. Throws AgreedError (2) on all ranks when,
-/// besides, the job would go on from a checkpoint and hosts do not have checkpoints of the same steps:
-/// whichever were taken, others would be lost. A collective.
+/// Rank 0, which holds the directory's lock, creates a file there for a moment. One rank of every other view
+/// looks for it, and rank 0 warns if one does not find it. It is an error if the job would also continue from
+/// a checkpoint, and hosts have checkpoints of different steps. Whichever were taken, others would be lost.
+/// Then it throws AgreedError (2) on all ranks. This is a collective.
 void check_shared(Communicator& ranks, const Hosts& hosts, const std::filesystem::path& run, Going going);
 
 }  // namespace granule

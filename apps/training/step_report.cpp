@@ -7,7 +7,7 @@
 namespace granule {
 namespace {
 
-/// JSON has no NaN: an absent value is what a reader of the file can plot around.
+/// JSON has no NaN. A reader of the file can skip null in a plot.
 void null_non_finite(nlohmann::ordered_json& value) {
   if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
   if (!value.is_structured()) return;
@@ -26,7 +26,7 @@ const char* skip_text(StepVerdict verdict) {
   return "";
 }
 
-/// Dense models and hash routers have no scores, and nothing that is computed from them.
+/// Dense models and hash routers have no scores, so they have nothing that is computed from scores.
 void null_what_needs_scores(nlohmann::ordered_json& row) {
   for (const std::string key : {"aux", "device_aux", "z", "router_entropy", "balance_over_ce"}) {
     row[key] = nullptr;
@@ -55,7 +55,7 @@ nlohmann::ordered_json metrics_row(const StepReport& report) {
                              {"peak_bytes", report.peak_bytes}};
   add_routers(row, report.routers);
   const auto of_each_layer = [&](std::vector<double> values) {
-    values.resize(report.routers.size());  // a loss that a layer does not have is 0
+    values.resize(report.routers.size());  // a layer without a loss has 0
     return values;
   };
   row["aux_by_layer"] = of_each_layer(report.losses.aux_by_layer);

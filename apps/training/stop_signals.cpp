@@ -12,8 +12,9 @@
 namespace granule {
 namespace {
 
-constexpr std::chrono::seconds kDeliberate{1};  // after a SIGINT: sooner, the same one has come twice
-constexpr int kFailure = 128;                   // and the signal's number, as shells have it
+// A second SIGINT that comes sooner may be the same one, sent twice.
+constexpr std::chrono::seconds kDeliberate{1};
+constexpr int kFailure = 128;  // the signal's number is added, as shells do
 
 bool is_ignored(int signal) {
   struct sigaction action {};
@@ -28,13 +29,13 @@ sigset_t signals_taken() {
   return set;
 }
 
-/// The first rank speaks for all, which it need not have met yet.
+/// The first rank writes for all. It need not have met the others yet.
 bool speaks() {
   return launched_rank() == 0;
 }
 
-/// Ends this process by the signal; returns where the system does not let it, as in the first process of a
-/// container.
+/// Ends this process by the signal. It returns if the system does not allow that, as in the first process of
+/// a container.
 void raise_by_default(int signal) {
   std::signal(signal, SIG_DFL);
   sigset_t set;
@@ -86,7 +87,7 @@ StopSignals::StopSignals() {
   const sigset_t set = signals_taken();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   listener_ = std::thread([this, set] {
-    // The end of this object wakes the thread with SIGUSR1.
+    // The destructor of this object wakes the thread with SIGUSR1.
     for (int signal = 0; sigwait(&set, &signal) == 0 && !finished_;) take(signal);
   });
 }

@@ -1,5 +1,5 @@
-// Signals that ask a run to save: SIGINT, SIGTERM, SIGHUP and SIGUSR2 to finish the step, save and stop,
-// SIGUSR1 to save and go on.
+// Signals that ask a run to save. After SIGINT, SIGTERM, SIGHUP and SIGUSR2 it finishes the step, saves and
+// stops. After SIGUSR1 it saves and continues.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -10,37 +10,38 @@
 
 namespace granule {
 
-/// What a run is asked to do.
+/// What signals ask a run to do.
 struct SignalRequest {
   bool save = false;
-  int stop = 0;  ///< the signal that stops the run; 0: none does
+  int stop = 0;  ///< the signal that stops the run; 0 if there is none
 };
 
-/// "SIGTERM"; the name of a signal that StopSignals takes.
+/// The name of a signal that StopSignals takes, such as "SIGTERM".
 [[nodiscard]] std::string_view name_of_signal(int signal);
 
-/// A run has ended because of this signal.
+/// Says that a run has ended because of this signal.
 struct StoppedBySignal {
   int signal;
 };
-/// The exit code that says so: 0 after SIGUSR2, else 128 + the signal's number. A process without a launcher
-/// ends by the signal itself instead, so that a shell or a loop around it stops too, and this does not
-/// return.
+/// Returns the exit code for the signal: 0 after SIGUSR2, else 128 + the signal's number. A process without a
+/// launcher ends by the signal itself, so that a shell or a loop around it stops too. In that case this does
+/// not return.
 [[nodiscard]] int end_by(StoppedBySignal stopped);
 
-/// Takes the signals while it lives, on a thread of its own, and blocks them in the calling thread to the end
-/// of the process: one that is sent again must not change the exit code. Made before any other thread of the
-/// process, which inherit that: a signal frame must not be put on the stack of a thread that computes, since
-/// the generated code of a BLAS may use its stack pointer as it likes. A SIGHUP that is ignored, as nohup has
-/// it, stays ignored.
+/// Takes the signals on its own thread while it exists. They are blocked in the calling thread until the end
+/// of the process, so that a repeated signal does not change the exit code.
 ///
-/// The first signal that stops the run is said on stderr by the first rank. All that come later are the same
-/// wish, in any number and mixture: launchers and job systems send a signal to a process, to its group and on
-/// from one process to another. Only a SIGINT that comes a second or more after a first SIGINT was said ends
-/// the process at once.
+/// Create it before any other thread, because threads inherit the blocking. A signal frame must not be put on
+/// the stack of a thread that computes. The generated code of a BLAS may use its stack pointer in any way. If
+/// SIGHUP is ignored, as under nohup, it stays ignored.
+///
+/// The first signal that stops the run is reported on stderr by the first rank. All later ones mean the same
+/// request, in any number and mixture. Launchers and job systems send a signal to a process, to its group,
+/// and from one process to another. There is one exception: a SIGINT that comes a second or more after a
+/// first SIGINT was reported ends the process at once.
 class StopSignals {
  public:
-  /// What a signal that stops the run interrupts: the line says it.
+  /// What is being done when a signal stops the run. The message says it.
   enum class Place { set_up, step, evaluation };
 
   StopSignals();
@@ -48,11 +49,12 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  /// What was asked for since the last call; a stop stays asked for.
+  /// What was asked for since the last call. A stop remains asked for.
   [[nodiscard]] SignalRequest take();
-  /// The first signal that asked to stop; 0: none has.
+  /// The first signal that asked to stop, or 0.
   [[nodiscard]] int stop() const { return stop_; }
-  /// What asked for a save until now has had it: one signal to a job reaches its ranks at different steps.
+  /// Forgets all requests to save, because a save has just been made. One signal to a job reaches its ranks
+  /// at different steps.
   void forget_saves() { save_ = false; }
   void enter(Place place, std::int64_t step);
 
@@ -66,7 +68,8 @@ class StopSignals {
   std::atomic<bool> save_{false}, finished_{false};
   std::atomic<Place> place_{Place::set_up};
   std::atomic<std::int64_t> step_{0};
-  std::optional<Clock::time_point> interrupt_said_;  // the listener's: when the first SIGINT was
+  // The listener's time when the first SIGINT was reported.
+  std::optional<Clock::time_point> interrupt_said_;
   std::thread listener_;
 };
 

@@ -17,7 +17,7 @@
 namespace granule {
 namespace {
 
-/// How often ranks compare what each of them holds a copy of.
+/// After this many steps, ranks compare what several of them hold a copy of.
 constexpr std::int64_t kReplicaCheckEvery = 100;
 
 AdamWConfig adamw_config(const RunConfig::Optim& optim) {
@@ -34,7 +34,7 @@ LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks,
           .mask = DocumentMask{config.data.document_mask}};
 }
 
-/// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak", each category at its own.
+/// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak". Each category is at its own peak.
 std::string memory_text(const MemoryTable& memory) {
   const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text = "memory:";
@@ -149,7 +149,7 @@ void Trainer::record(const StepReport& report, nlohmann::ordered_json row) {
   if (report.evaluation) warn_of_divergence(*report.evaluation);
 }
 
-/// "2 ranks of 1 thread, ep 1, ZeRO 3: going on from step-00000040".
+/// For example: "2 ranks of 1 thread, ep 1, ZeRO 3: going on from step-00000040".
 std::string Trainer::start_text() const {
   if (complete()) {
     return fmt::format(
@@ -166,7 +166,7 @@ std::string Trainer::start_text() const {
 
 SignalRequest Trainer::agree_on_request(StopSignals& signals, std::int64_t& peak_bytes) {
   const SignalRequest mine = signals.take();
-  // Ranks may have had different signals: that of the first rank counts where it has one.
+  // Ranks may have received different signals. If the first rank has one, that one counts.
   constexpr std::int64_t kFirstRank = 1 << 16;
   const std::int64_t stop = mine.stop == 0 ? 0 : mine.stop + (ranks_.rank() == 0 ? kFirstRank : 0);
   std::array<std::int64_t, 3> highest{stop, mine.save ? 1 : 0, peak_bytes};
@@ -200,7 +200,7 @@ SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
   const nlohmann::ordered_json row = row_of(report);
   const bool evaluates = evaluation_due(done_) && request.stop == 0 && !guard_.gives_up();
   row_to_evaluate_ = evaluation_due(done_) ? row.dump() : std::string();
-  // The row of a step that is saved must be on the disk too, or else in the checkpoint.
+  // The row of a saved step must also be on the disk, or else in the checkpoint.
   if (!evaluates) record(report, row);
   if (guard_.gives_up()) give_up(report);
   if (request.save || due(done_, steps_.checkpoint_every) || (complete() && evaluates))
@@ -230,7 +230,7 @@ int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   }
   if (done_ != first && saved_ != done_) save();
   std::int64_t unused = 0;
-  if (request.stop == 0) request = agree_on_request(signals, unused);  // of the last save
+  if (request.stop == 0) request = agree_on_request(signals, unused);  // requests during the last save
   if (request.stop != 0) {
     tell(saved_ < 0
              ? fmt::format("stopped by a signal before the first step ({})", name_of_signal(request.stop))
@@ -243,7 +243,7 @@ int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
 void Trainer::give_up(const StepReport& last) const {
   const std::string saved =
       saved_ < 0 ? "there is no checkpoint" : "the last one is " + checkpoint_name(saved_);
-  // Every rank has counted the same steps, so every rank comes here.
+  // Every rank has counted the same steps, so every rank gets here.
   throw AgreedError(
       ExitCode::non_finite,
       fmt::format(
@@ -285,12 +285,13 @@ void Trainer::save() {
     if (data_.tokenizer) content.extra_files = tokenizer_files(*data_.tokenizer);
     checkpoints_->save(content);
   } else {
-    // This rank's part: to give what rank 0 writes, and to be there when it is put in place.
+    // The other ranks send what rank 0 writes, and wait until the checkpoint is put in place.
     read_as_written(model, CheckpointOptions{}.max_file_bytes);
     read_as_written(optimizer, CheckpointOptions{}.max_file_bytes);
     ranks_.barrier("commit").wait();
   }
-  ranks_.barrier("saved").wait();  // while rank 0 removes an old checkpoint, the others are in this phase too
+  // While rank 0 removes an old checkpoint, the others wait in this phase too.
+  ranks_.barrier("saved").wait();
   saved_ = done_;
   tell(fmt::format("saved {}", checkpoint_name(done_)));
 }
@@ -298,7 +299,8 @@ void Trainer::save() {
 void Trainer::resume(const Checkpoint& checkpoint) {
   const auto& saved = checkpoint.sections();
   const std::string source = checkpoint.path().string();
-  require_same_data(saved.at("data"), data_, source);  // first: other data may bring another vocabulary
+  // This comes first, because other data may bring another vocabulary.
+  require_same_data(saved.at("data"), data_, source);
   const RunConfig before = run_config_from_json(saved.at("config"), source);
   check_resumable(before, config_, source);
   order_ = sample_order_of(saved, config_, source);

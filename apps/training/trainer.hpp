@@ -1,4 +1,4 @@
-// The main job: steps, evaluations, checkpoints, records.
+// The training loop: steps, evaluations, checkpoints and records.
 #pragma once
 #include <chrono>
 
@@ -21,63 +21,63 @@ namespace granule {
 
 class Trainer {
  public:
-  /// `config` is final: vocab_size is set, data and shapes agree. The model's values are set by the caller or
-  /// by resume(). `directory`: rank 0's; other ranks have none. `peak_flops`: of all ranks, for the
-  /// utilisation reported; 0: unknown. `job`: ranks and threads, for the log.
+  /// `config` is final: vocab_size is set, and data and shapes agree. The caller or resume() sets the model's
+  /// values. Only rank 0 has a `directory`. `peak_flops` is the peak of all ranks, for the reported
+  /// utilisation, or 0 if unknown. `job` names ranks and threads for the log.
   Trainer(Context& context, ShardedModel& sharded, const RunConfig& config, const RunData& data,
           RunDirectory* directory, double peak_flops, std::string job);
 
-  /// Takes up weights, optimizer and position. Throws a user error when the checkpoint is of another run.
+  /// Restores weights, optimizer and position. Throws a user error if the checkpoint is of another run.
   void resume(const Checkpoint& checkpoint);
-  /// The same of another run's checkpoint, whose config may differ in all that keeps the shapes. Where the
-  /// data, or the order in which they are read, are others, they are read from their beginning.
+  /// The same for another run's checkpoint. Its config may differ in everything that keeps the shapes. If the
+  /// data or their order of reading differ, they are read from their beginning.
   void fork(const Checkpoint& source);
-  /// What checkpoints say of where the run comes from. Rank 0's.
+  /// What checkpoints say about the history of the run. Only rank 0 calls it.
   void set_provenance(nlohmann::json record) { provenance_ = std::move(record); }
-  /// Whether the last step is done: from the start when the checkpoint resumed from was it.
+  /// Whether the last step is done. It is true from the start if the run resumed from the last checkpoint.
   [[nodiscard]] bool complete() const { return done_ >= steps_.total; }
   [[nodiscard]] std::int64_t done() const { return done_; }
   [[nodiscard]] std::int64_t total() const { return steps_.total; }
-  /// Cross-entropy of the last step that this object took.
+  /// The cross-entropy of the last step that this object computed.
   [[nodiscard]] std::optional<double> last_ce() const { return last_ce_; }
-  /// Trains to the last step or a signal, saves, and returns the signal that all ranks stopped for; 0: none.
-  /// The last checkpoint is of the last step done. Throws exit code 77, without saving, when train.max_skips
-  /// steps in a row had to be skipped. The watchdog hears how long steps take.
+  /// Trains until the last step or a signal, and saves. Returns the signal for which all ranks stopped, or 0.
+  /// The last checkpoint is that of the last step done. If train.max_skips steps in a row had to be skipped,
+  /// it throws exit code 77 without saving. The watchdog is told how long steps take.
   int run(StopSignals& signals, Watchdog& watchdog);
 
  private:
   [[nodiscard]] StepReport step(std::int64_t n);
   [[nodiscard]] MicroBatch next_micro_batch();
-  /// Takes the step, unless its loss or gradient says that it must be skipped: then nothing changes.
+  /// Applies the step. If its loss or gradient says that it must be skipped, nothing changes.
   void update_parameters(StepReport& report);
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
-  /// A step with its records, and the save and the evaluation that are due after it, in this order. Returns
-  /// what signals ask for then.
+  /// Does a step and records it. Then come the save and the evaluation that are due after it, in this order.
+  /// Returns what signals ask for after that.
   [[nodiscard]] SignalRequest advance(StopSignals& signals, Watchdog& watchdog);
-  /// What metrics.jsonl says of a step, but for its evaluation; null where it says nothing.
+  /// The row of metrics.jsonl for a step, without its evaluation. Null if the step gets no row.
   [[nodiscard]] nlohmann::ordered_json row_of(const StepReport& report);
   void record(const StepReport& report, nlohmann::ordered_json row);
   void open_records();
   [[nodiscard]] std::string start_text() const;
-  /// What the ranks agree to do, one of them having been asked to; each learns the largest `peak_bytes`.
+  /// What all ranks agree to do after one of them was asked to. Each also learns the largest `peak_bytes`.
   [[nodiscard]] SignalRequest agree_on_request(StopSignals& signals, std::int64_t& peak_bytes);
   void save();
   void save_on_request(StopSignals& signals);
 
-  // trainer_evaluation.cpp
+  // These are in trainer_evaluation.cpp.
   [[nodiscard]] bool evaluation_due(std::int64_t step) const;
-  /// Nothing when a signal stops the run meanwhile; one that asks for a save has it between two
+  /// Absent if a signal stops the run meanwhile. A signal that asks for a save gets it between two
   /// micro-batches. `request` becomes what signals ask for at the end.
   [[nodiscard]] std::optional<Evaluation> evaluate_between_signals(StopSignals& signals,
                                                                    SignalRequest& request);
-  /// The evaluation that a job did not come to after it had saved the last step: made up for on resume.
+  /// Does the evaluation of the last saved step on resume, if the previous job ended before it.
   [[nodiscard]] SignalRequest make_up_evaluation(StopSignals& signals);
   void warn_of_divergence(const Evaluation& evaluation);
   void tell(const std::string& line);
   [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
 
-  // trainer_state.cpp
+  // These are in trainer_state.cpp.
   void load_state(const Checkpoint& checkpoint);
   void add_records_to(nlohmann::json& sections) const;
   void take_records_from(const nlohmann::json& sections);
@@ -100,18 +100,18 @@ class Trainer {
   ShardedOptimizer optimizer_;
   StepGuard guard_;
   RouterRecord router_;
-  std::vector<GlobalTensor> tensors_;            // what a checkpoint holds
-  std::optional<CheckpointWriter> checkpoints_;  // rank 0's
+  std::vector<GlobalTensor> tensors_;            // the content of a checkpoint
+  std::optional<CheckpointWriter> checkpoints_;  // only on rank 0
   std::unique_ptr<Loader> loader_;
-  RunPosition begun_;  // where the run's first step is, in its data too
+  RunPosition begun_;  // where the run's first step is, also in its data
   StepMeans means_;    // since the last row of metrics.jsonl
   Pace pace_;
   std::optional<double> last_ce_;
   nlohmann::json provenance_;
-  std::vector<std::string> notes_;  // to be said before the first step
+  std::vector<std::string> notes_;  // messages before the first step
   std::int64_t done_ = 0;           // steps
   std::int64_t saved_ = -1;         // step of the newest checkpoint
-  std::string row_to_evaluate_;     // of the last step in metrics.jsonl, where its evaluation is still due
+  std::string row_to_evaluate_;     // that of the last step, while its evaluation is still due
 };
 
 }  // namespace granule

@@ -1,4 +1,5 @@
-// The trainer's evaluations: after the steps that are due one, broken off and made up for.
+// The trainer's evaluations: after the steps when they are due, interrupted by signals, and repeated on
+// resume.
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -8,7 +9,7 @@
 namespace granule {
 namespace {
 
-/// Leaves an evaluation, on all ranks after the same micro-batch.
+/// Ends an evaluation early, on all ranks after the same micro-batch.
 struct GivenUp {};
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the trainer takes up from a checkpoint, of its own run or of another, and keeps in one.
+// The trainer's state in checkpoints: what it restores from its own run or from another, and what it saves.
 #include <nlohmann/json.hpp>
 
 #include "apps/runs/learning_rate_notes.hpp"

@@ -39,9 +39,9 @@ double relative(const std::vector<double>& a, const std::vector<double>& b, doub
   return difference == 0.0 ? 0.0 : difference / std::max(largest_of(b), least_scale);
 }
 
-// float64: sums of some thousand terms in another order. float32: what was measured for it, 2e-7 for losses
-// and 4e-6 for norms, and some room; a wrong mean or a loss of local counts shows at 1e-3 and above. `noise`
-// times `tensor` is a few roundings of the dtype.
+// For float64, the tolerance is for sums of some thousand terms in another order. For float32, it is what was
+// measured (2e-7 for losses and 4e-6 for norms), and some room. A wrong mean or a loss of local counts shows
+// at 1e-3 and above. `noise` times `tensor` is a few roundings of the dtype.
 struct Tolerances {
   double loss, norm, tensor, noise;
 };
@@ -70,7 +70,7 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
       ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};
   const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
   for (const TensorToSave& tensor : gathered(tensors, arena, "")) {
-    std::vector<double> values = values_read(tensor);  // which all ranks do together
+    std::vector<double> values = values_read(tensor);  // all ranks do this together
     if (ranks.rank() == 0) figures.gradients[tensor.spec.name] = std::move(values);
   }
   return figures;

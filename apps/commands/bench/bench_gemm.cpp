@@ -60,8 +60,8 @@ void add_product(std::vector<BenchPiece>& pieces, Context& context, const Produc
   const double flops = 2.0 * static_cast<double>(p.rows * p.out * p.in);
   const double bytes = static_cast<double>(o->x.bytes() + o->w.bytes() + o->y.bytes());
   ThreadPool& pool = context.pool();
+  // The capture includes `o`, which keeps the operands alive.
   pieces.push_back(
-      // The capture includes `o`, which keeps the operands alive.
       {p.name + ": y = x wT", flops, bytes, [=, &pool] {
          static_cast<void>(o);
          return timed<T>(pool, p.rows, p.out, p.in, {x, p.in}, {w, p.in, Transpose::yes}, {y, p.out});
