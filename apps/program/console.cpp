@@ -28,7 +28,7 @@ void print_out(std::string_view text) {
 bool somebody_reads_out() noexcept {
   constexpr int kMilliseconds = 2000;
   pollfd out{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
-  return ::poll(&out, 1, kMilliseconds) != 0;  // what is wrong with it is said by who writes
+  return ::poll(&out, 1, kMilliseconds) != 0;  // the write itself reports an error
 }
 
 void print_json(const nlohmann::json& json, int indent) {

@@ -19,7 +19,7 @@ std::string name_of(int signal) {
   return std::string("SIG") + sigabbrev_np(signal);
 }
 
-/// A job that has saved ends, though nobody takes the line.
+/// A job that has saved ends even if nobody reads the line.
 void print_line(const RunEnd& end) {
   if (!somebody_reads_out()) return say("granule: warning: nobody reads stdout: its line is left out");
   try {
