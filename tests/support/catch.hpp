@@ -1,5 +1,5 @@
-// Catch2, version 2 (Debian 12) or 3 (Debian 13), under the names of version 2: tests include this header
-// only.
+// Catch2 of version 2 (Debian 12) or 3 (Debian 13), under the names of version 2. Tests include only this
+// header.
 #pragma once
 #if __has_include(<catch2/catch_all.hpp>)
 #include <string>
@@ -12,7 +12,7 @@ namespace Catch {
 
 using Matchers::EndsWith;
 using Matchers::StartsWith;
-/// Version 3 means an element of a range by this name.
+/// In version 3, this name means an element of a range, so the matcher of version 2 is defined here.
 [[nodiscard]] inline auto Contains(const std::string& part, CaseSensitive sensitivity = CaseSensitive::Yes) {
   return Matchers::ContainsSubstring(part, sensitivity);
 }

@@ -13,7 +13,7 @@ namespace {
 
 using Rows = std::vector<std::int64_t>;
 
-/// Whole numbers that tell rank and place; sums over ranks are exact in every type.
+/// Whole numbers that differ by rank and place. Sums over ranks are exact in every type.
 std::int64_t number(int rank, std::int64_t i) {
   return (i * 7 + rank * 31) % 101 - 50;
 }
@@ -182,7 +182,7 @@ void host_values(Communicator& ranks, Context&) {
   ranks.barrier("end").wait();
 }
 
-/// Waited for in the other order, and between groups of either axis.
+/// The collectives are waited for in another order, and run in groups of both axes.
 void several_in_flight(Communicator& ranks, Context& context) {
   const auto group = ranks.split(ranks.rank() % 2, -ranks.rank(), "odd or even");
   const Tensor a = numbers<float>(context, ranks.rank(), {300});
@@ -199,7 +199,7 @@ void several_in_flight(Communicator& ranks, Context& context) {
   } else {
     sum_of_group.wait();
     sum.wait();
-    gathered = Pending();  // waits
+    gathered = Pending();  // this waits
   }
   expect_elements<float>(
       a, [&](auto i) { return sum_of<float>(ranks.size(), i); }, "first");
@@ -214,7 +214,7 @@ void several_in_flight(Communicator& ranks, Context& context) {
 }
 
 void groups(Communicator& ranks, Context&) {
-  // Colors by halves, keys that turn the order around.
+  // The colors are the two halves, and the keys reverse the order.
   const int half = ranks.rank() < (ranks.size() + 1) / 2 ? 0 : 1;
   const auto group = ranks.split(half, -ranks.rank(), "half");
   const int first = half == 0 ? 0 : (ranks.size() + 1) / 2;
@@ -229,7 +229,7 @@ void groups(Communicator& ranks, Context&) {
   expect(alone->size() == 1 && alone->rank() == 0, "a group of one");
 }
 
-/// Sums have the bits of adding rank by rank, whole or scattered, each time.
+/// Sums are the same bits as adding rank by rank, whole or scattered, every time.
 template <class T>
 void rank_order(Communicator& ranks, Context& context) {
   const std::int64_t part = 517, n = part * ranks.size();

@@ -1,4 +1,4 @@
-// What every communicator has to do, as cases that any of them can run: alone, on threads, under mpirun.
+// What every communicator must do, as cases that each of them can run: alone, on threads and under mpirun.
 #pragma once
 #include <functional>
 #include <string>
@@ -11,7 +11,7 @@ namespace granule::test {
 
 struct CollectiveCase {
   std::string name;
-  /// Throws on a wrong result.
+  /// Throws if a result is wrong.
   std::function<void(Communicator&, Context&)> run;
 };
 [[nodiscard]] std::vector<CollectiveCase> collective_cases();

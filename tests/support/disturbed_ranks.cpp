@@ -34,7 +34,7 @@ Pending all_gather(Communicator& ranks, const Collective& call) {
   return ranks.all_gather(mine, values<std::int64_t>(call.output, call.count * ranks.size()), call.phase);
 }
 
-/// The call that led to this collective, made again.
+/// Makes the call that led to this collective again.
 Pending call_again(Communicator& ranks, const Collective& call) {
   switch (call.kind) {
     case CollectiveKind::all_reduce:
@@ -68,7 +68,7 @@ class DisturbedOperation final : public Operation {
   Pending pending_;
 };
 
-/// The ranks' own ledger: it lives as long as they do.
+/// The ranks' own ledger, which exists as long as they do.
 std::shared_ptr<Ledger> ledger_of(const Communicator& ranks) {
   return {std::shared_ptr<Ledger>(), &ranks.ledger()};
 }
@@ -101,7 +101,8 @@ std::unique_ptr<Communicator> DisturbedRanks::form(const Group& group) {
 Disturbance random_pauses(std::uint64_t seed, int rank) {
   const auto random = std::make_shared<std::mt19937_64>(seed * 1000 + static_cast<std::uint64_t>(rank));
   return [random](const Collective&, const Communicator&) {
-    // Mostly none: ranks then meet in any order, and one in a while is late by many collectives of others.
+    // Most draws give no pause. So ranks meet in any order, and sometimes one is late by many collectives of
+    // the others.
     const auto draw = (*random)() % 16;
     if (draw < 4) std::this_thread::sleep_for(std::chrono::microseconds((*random)() % 300));
     if (draw == 4) std::this_thread::yield();

@@ -1,5 +1,5 @@
-// Ranks that something happens to on their way into a collective: they are delayed, they leave it out, they
-// run it twice, or they end. Around any communicator, and for tests alone.
+// Ranks that are disturbed when they enter a collective: they are delayed, skip it, run it twice, or end.
+// They wrap any communicator, and only tests use them.
 #pragma once
 #include <exception>
 #include <functional>
@@ -9,15 +9,15 @@
 
 namespace granule::test {
 
-/// How often the rank runs a collective that it was to run once.
+/// How often the rank runs a collective that it should run once.
 enum class Runs { never, once, twice };
 
-/// Called for every collective of this rank before it is entered, in the group of that name. What it throws,
-/// and how it ends the process, is up to it.
+/// Called for every collective of this rank before it enters it, with the group of the collective. It may
+/// throw anything, and may end the process in any way.
 using Disturbance = std::function<Runs(const Collective& collective, const Communicator& group)>;
 
-/// Hands everything on to other ranks, groups split from it too. Shares their ledger, which therefore counts
-/// every collective twice.
+/// Passes everything on to other ranks, and does the same for groups that are split from it. It shares their
+/// ledger, so the ledger counts every collective twice.
 class DisturbedRanks final : public Communicator {
  public:
   DisturbedRanks(Communicator& ranks, Disturbance disturbance);
@@ -25,7 +25,7 @@ class DisturbedRanks final : public Communicator {
 
   [[noreturn]] void abort(ExitCode code, std::string_view message) override {
     ranks_.abort(code, message);
-    std::terminate();  // for the compiler: it has not returned
+    std::terminate();  // for the compiler; this is never reached
   }
 
  private:
@@ -37,7 +37,7 @@ class DisturbedRanks final : public Communicator {
   Disturbance disturbance_;
 };
 
-/// Pauses of a random length, the same for a seed and a rank.
+/// Pauses of random length, which depend only on the seed and the rank.
 [[nodiscard]] Disturbance random_pauses(std::uint64_t seed, int rank);
 
 }  // namespace granule::test

@@ -1,5 +1,5 @@
-// A small checkpoint whose every value follows from its step, so that any state found on a disk can be
-// judged.
+// A small checkpoint in which every value follows from the step. So a test can check any state that it finds
+// on a disk.
 #pragma once
 #include <filesystem>
 #include <vector>
@@ -13,11 +13,11 @@ namespace granule::test {
 
 class ExampleCheckpoint {
  public:
-  /// The tokenizer file is created in `directory`, beside the run.
+  /// Creates the tokenizer file in `directory`, in the same folder as the run.
   ExampleCheckpoint(std::int64_t step, const std::filesystem::path& directory);
-  /// Valid as long as this object.
+  /// It is valid as long as this object.
   [[nodiscard]] CheckpointContent content() const;
-  /// True when all of it reads back, bit for bit.
+  /// Whether all of it reads back, bit for bit.
   [[nodiscard]] bool equals(const Checkpoint& checkpoint) const;
 
  private:
@@ -31,7 +31,7 @@ class ExampleCheckpoint {
   std::vector<TensorToSave> optimizer_;
 };
 
-/// Small enough for the example's tensors to take several files.
+/// It is so small that the example's tensors need several files.
 inline constexpr std::int64_t kExampleFileBytes = 300;
 
 }  // namespace granule::test

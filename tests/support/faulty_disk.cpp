@@ -19,7 +19,7 @@ bool FaultyDisk::strikes(Repeatable repeatable) {
   const int call = calls_++;
   if (fault_ == Fault::none || call < at_ || (call > at_ && !is_sticky(fault_))) return false;
   if (fault_ == Fault::interrupted && repeatable == Repeatable::no) return false;
-  if (fault_ == Fault::short_write || fault_ == Fault::torn) return false;  // write() sees to them
+  if (fault_ == Fault::short_write || fault_ == Fault::torn) return false;  // write() handles these
   ++faults_;
   if (fault_ == Fault::kill) ::kill(::getpid(), SIGKILL);
   const bool full = fault_ == Fault::enospc || fault_ == Fault::enospc_sticky;
@@ -53,7 +53,7 @@ int FaultyDisk::fsync(int /*fd*/) {
 int FaultyDisk::close(int fd) {
   const bool fails = strikes(Repeatable::yes);
   const int error = errno;
-  const int result = Disk::close(fd);  // a failing close closes all the same
+  const int result = Disk::close(fd);  // a close that fails closes the file too
   errno = error;
   return fails ? -1 : result;
 }

@@ -1,5 +1,5 @@
-// A disk whose n-th write-class call goes wrong in a chosen way, and every one after it where the fault is
-// sticky.
+// A disk whose n-th call that writes fails in a chosen way. If the fault is sticky, every later call fails
+// too.
 #pragma once
 #include "data/files/disk.hpp"
 
@@ -7,8 +7,10 @@ namespace granule::test {
 
 enum class Fault { none, eio, eio_sticky, enospc, enospc_sticky, short_write, interrupted, kill, torn };
 
-/// kill: the process is gone before the call. torn: half of the write reaches the file, then the process is
-/// gone. short_write and interrupted touch only calls that may be repeated (write; write, fsync, create).
+/// The kinds of faults:
+///   kill: the process ends before the call
+///   torn: half of the write reaches the file, then the process ends
+///   short_write, interrupted: only calls that may be repeated are affected (write; write, fsync, create)
 class FaultyDisk : public Disk {
  public:
   FaultyDisk(Fault fault, int at) : fault_(fault), at_(at) {}
@@ -27,7 +29,7 @@ class FaultyDisk : public Disk {
 
  private:
   enum class Repeatable { yes, no };
-  /// Counts the call; true when it has to fail, with errno set.
+  /// Counts the call. Returns true if it must fail, with errno set.
   bool strikes(Repeatable repeatable);
 
   Fault fault_;

@@ -39,7 +39,7 @@ Ending end_of_faulty(const Workshop& shop, const char* out, const FaultyJob& job
 }
 
 Expected expected_end(const std::string& fault, int rank) {
-  // Of those that are killed, the launcher speaks.
+  // If a rank is killed, the launcher writes the message.
   static const std::map<std::string, Expected> kEndings{
       {"kill", {137, "exited on signal 9"}},  {"segfault", {139, "exited on signal 11"}},
       {"abort", {134, "exited on signal 6"}}, {"exit", {1, "exiting improperly"}},
@@ -49,7 +49,7 @@ Expected expected_end(const std::string& fault, int rank) {
   }
   const auto ending = kEndings.find(fault);
   if (ending != kEndings.end()) return ending->second;
-  return {75, fmt::format("rank {} has not moved for", rank == 0 ? 1 : 0)};  // a rank that hangs
+  return {75, fmt::format("rank {} has not moved for", rank == 0 ? 1 : 0)};  // for a rank that hangs
 }
 
 std::string tensors_after_skip(const Workshop& shop, const std::string& fault, int ranks, int zero) {

@@ -1,4 +1,4 @@
-// A training job of several ranks with one planted fault: the program of
+// A training job of several ranks with one planted fault. The program is
 // tests/integration/faulty_program.cpp.
 #pragma once
 #include <array>
@@ -11,15 +11,16 @@ namespace granule::test {
 
 struct FaultyJob {
   int ranks = 2;
-  std::string fault{};              ///< as the program wants it; empty: none
-  std::vector<std::string> more{};  ///< of granule train
+  std::string fault{};              ///< in the form that the program wants; empty if none
+  std::vector<std::string> more{};  ///< more arguments of granule train
 };
 
-/// Started beside the test.
+/// Starts the job, which runs at the same time as the test.
 [[nodiscard]] std::unique_ptr<RunningRanks> start_faulty(const Workshop& shop, const char* out,
                                                          const FaultyJob& job);
 
-/// The same program on a system that tests/integration/odd_system.cpp makes odd, alone or as several ranks.
+/// Runs the same program on a system that tests/integration/odd_system.cpp makes odd, alone or as several
+/// ranks.
 [[nodiscard]] ProgramResult run_on_odd_system(const std::string& system,
                                               const std::vector<std::string>& arguments,
                                               const std::string& fault = {}, int ranks = 1);
@@ -30,18 +31,19 @@ struct Ending {
 };
 [[nodiscard]] Ending end_of_faulty(const Workshop& shop, const char* out, const FaultyJob& job);
 
-/// What a fault has to come to.
+/// How a job with a fault must end.
 struct Expected {
   int code;
-  std::string message;  ///< in what the job says
+  std::string message;  ///< part of what the job prints
 };
-/// Of the faults that end a rank, stop it, or bring it out of step, on rank `rank`.
+/// For faults on rank `rank` that end it, stop it, or bring it out of step.
 [[nodiscard]] Expected expected_end(const std::string& fault, int rank);
 
-/// The faults that plant a value that is not finite: in the loss, the router's logits, an expert's gradient.
+/// The faults that plant a value that is not finite. It is in the loss, the router's logits, or an expert's
+/// gradient.
 inline constexpr std::array kNotFinite{"nan-loss", "nan-logits", "nan-gradient"};
-/// A run of 6 steps whose 4th such a fault on the last rank spoils; checks that all ranks skip that step and
-/// that nothing else happens. The tensors at the end.
+/// Runs 6 steps, and such a fault on the last rank spoils the 4th. Checks that all ranks skip that step and
+/// that nothing else happens. Returns the tensors at the end.
 [[nodiscard]] std::string tensors_after_skip(const Workshop& shop, const std::string& fault, int ranks,
                                              int zero);
 

@@ -1,5 +1,6 @@
 // The reference's vectors: models of a few thousand parameters with their logits, losses, gradients and three
-// AdamW steps, computed in float64 from the published model's semantics (tests/data/golden/README.md).
+// AdamW steps. They were computed in float64 from the published model's definition
+// (tests/data/golden/README.md).
 #pragma once
 #include <string>
 #include <vector>
@@ -21,15 +22,16 @@ class Golden {
   [[nodiscard]] std::int64_t seq() const { return seq_; }
   [[nodiscard]] const std::vector<double>& learning_rates() const { return rates_; }
 
-  /// All numbers of a tensor, whatever its float type.
+  /// All numbers of a tensor of any float type.
   [[nodiscard]] std::vector<double> numbers(const std::string& key) const;
   [[nodiscard]] std::vector<std::int64_t> integers(const std::string& key) const;
   [[nodiscard]] bool has(const std::string& key) const { return file_.find(key).has_value(); }
 
-  /// The batch of step 0, 1 or 2. Labels there shift inside the window, so the last position has no target.
+  /// The batch of step 0, 1 or 2. Its labels are shifted inside the window, so the last position has no
+  /// target.
   [[nodiscard]] MicroBatch micro_batch(Context& context, std::int64_t step) const;
   [[nodiscard]] StepTotals totals() const { return {batch_ * (seq_ - 1), batch_, 1}; }
-  /// Start weights.
+  /// Loads the initial weights.
   void load_init(ParameterStore& store) const;
 
  private:

@@ -9,7 +9,7 @@ std::vector<double> central_differences(const ScalarFunction& f, std::span<const
     moved[i] = x[i] + step;
     const double above = moved[i], f_above = f(moved);
     moved[i] = x[i] - step;
-    derivative[i] = (f_above - f(moved)) / (above - moved[i]);  // the step that was really made
+    derivative[i] = (f_above - f(moved)) / (above - moved[i]);  // divided by the actual step
     moved[i] = x[i];
   }
   return derivative;

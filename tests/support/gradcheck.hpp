@@ -1,4 +1,4 @@
-// Derivatives by central differences, in float64: what gradients are checked against.
+// Derivatives by central differences in float64. Gradients are compared with them.
 #pragma once
 #include <functional>
 #include <span>

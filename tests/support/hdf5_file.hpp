@@ -1,4 +1,4 @@
-// HDF5 files as other software may write them: made of other files, or not written whole.
+// HDF5 files as other software may write them: composed of other files, or only partly written.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -7,23 +7,23 @@
 
 namespace granule::test {
 
-/// How a dataset of uint16 is stored. What is not written is left as HDF5 leaves it.
+/// How a dataset of uint16 is stored. Parts that are not written stay as HDF5 leaves them.
 struct Hdf5Storage {
-  std::int64_t chunk = 0;     ///< 0: contiguous
-  std::int64_t written = -1;  ///< so many of the values, from the first on; -1: all
+  std::int64_t chunk = 0;     ///< 0 means contiguous
+  std::int64_t written = -1;  ///< how many values are written, from the first; -1 means all
   bool extendible = false;
   bool compact = false;
-  std::int64_t filter = 0;  ///< number of a filter, beside chunks; 0: none
+  std::int64_t filter = 0;  ///< number of a filter for chunks; 0 means none
   bool optional_filter = false;
-  std::vector<std::string> raw{};  ///< external files, each for as many values as fit evenly
+  std::vector<std::string> raw{};  ///< external files, which have equal numbers of values
 };
 
-/// Elements [begin, begin + size) of a virtual dataset come from `source_begin` on of a dataset elsewhere.
+/// Elements [begin, begin + size) of a virtual dataset come from another dataset, from `source_begin` on.
 struct Hdf5Mapping {
   std::int64_t begin = 0, size = 0;
   std::string file, dataset = "data";
   std::int64_t source_begin = 0;
-  bool whole = false;  ///< the source is selected as a whole, as h5py does
+  bool whole = false;  ///< the whole source is selected, as h5py does it
 };
 
 class Hdf5File {

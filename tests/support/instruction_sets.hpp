@@ -1,11 +1,11 @@
-// Kernels compiled for several instruction sets, each run in turn on this machine.
+// Runs kernels that are compiled for several instruction sets, one set after the other.
 #pragma once
 #include <hwy/highway.h>
 
 namespace granule::test {
 
-/// body(name) under every instruction set that was compiled and that this machine has; the best one is
-/// chosen again afterwards.
+/// Calls body(name) under every instruction set that was compiled and that this machine has. Afterwards the
+/// best one is chosen again.
 template <class Body>
 void for_each_instruction_set(const Body& body) {
   for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {

@@ -32,11 +32,12 @@ std::vector<std::string> mpirun_words(const fs::path& session, int ranks, std::v
 }
 
 ProgramOptions mpirun_options(const fs::path& session, ProgramOptions options) {
-  // OpenMPI keeps memory to the end of the process: under a sanitizer its leaks would change the exit code.
+  // OpenMPI keeps memory until the end of the process. Under a sanitizer, its leaks would change the exit
+  // code.
   const std::map<std::string, std::string> needed{
       {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
       {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
-      {"TMPDIR", session.string()},  // where both keep the files of a job
+      {"TMPDIR", session.string()},  // where both versions keep the files of a job
       {"ASAN_OPTIONS", "detect_leaks=0"},
       {"TSAN_OPTIONS", "ignore_noninstrumented_modules=1"}};
   options.environment.insert(needed.begin(), needed.end());

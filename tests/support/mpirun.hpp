@@ -1,30 +1,31 @@
-// Runs a program as ranks under mpirun, with what it needs in a container and on few cores.
+// Runs a program as ranks under mpirun, with the options that a container and few cores need.
 #pragma once
 #include "tests/support/run_program.hpp"
 
 namespace granule::test {
 
-/// A job that runs beside the test, whose ranks can be signalled.
+/// A job that runs at the same time as the test, and whose ranks can get signals.
 class RunningRanks {
  public:
-  /// `words` is the program and its arguments; `options` are of mpirun, but for its name.
+  /// `words` is the program and its arguments. `options` are those of mpirun, except for its name.
   RunningRanks(int ranks, std::vector<std::string> words, ProgramOptions options = {});
-  /// Kills what still runs, ranks that were stopped too.
+  /// Kills what still runs, also ranks that were stopped.
   ~RunningRanks();
   RunningRanks(const RunningRanks&) = delete;
   RunningRanks& operator=(const RunningRanks&) = delete;
 
   [[nodiscard]] RunningProgram& launcher() { return launcher_; }
-  /// The process of a rank; -1 when there is none.
+  /// The process of a rank, or -1 if there is none.
   [[nodiscard]] pid_t process(int rank) const;
 
  private:
-  TempDir session_;  // killed jobs leave their session directories behind: each gets one of its own
+  // Each job has its own session directory, because killed jobs leave theirs behind.
+  TempDir session_;
   int ranks_;
   RunningProgram launcher_;
 };
 
-/// Runs a job to its end.
+/// Runs a job until it ends.
 [[nodiscard]] ProgramResult under_mpirun(int ranks, std::vector<std::string> words,
                                          ProgramOptions options = {});
 

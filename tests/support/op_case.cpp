@@ -11,16 +11,16 @@ namespace {
 using Record = BoundOp::Record;
 
 constexpr std::int64_t kStepMemory = std::int64_t{256} << 20;
-/// Differences of numbers far below 1, the size of the operands, are judged absolutely.
+/// Numbers far below 1, the size of the operands, are compared absolutely.
 constexpr double kFloor = 1e-2;
-/// Operands with more elements are differentiated in random directions instead of element by element.
+/// Operands with more elements are differentiated in random directions, and not element by element.
 constexpr std::size_t kManyElements = 256;
 
 ContextOptions options(int threads) {
   return {.threads = threads, .poison = Poison::yes, .step_memory = kStepMemory};
 }
 
-/// The operator in one Context and dtype, its operands fenced, run forward once and recorded.
+/// The operator in one Context and dtype. Its operands are fenced, and it is run forward once and recorded.
 class Run {
  public:
   Run(const std::vector<Operand>& operands, const Bind& bind, DType dtype, int threads)
@@ -35,7 +35,8 @@ class Run {
     for (const Tensor& tensor : {y_, dy_}) digests_.push_back(digest_of(tensor));
   }
 
-  /// Gradients into fenced, NaN-poisoned destinations with beta 0; an unwanted one stays undefined.
+  /// Computes gradients into fenced destinations full of NaN with beta 0. One that is not wanted stays
+  /// undefined.
   std::vector<Tensor> gradients(const std::vector<bool>& wanted) {
     std::vector<Fenced> fences;
     std::vector<Grad> grads;
@@ -54,7 +55,7 @@ class Run {
   }
   std::vector<Tensor> gradients() { return gradients(std::vector<bool>(tensors_.size(), true)); }
 
-  /// What gradients with beta 1 make of destinations that hold `before`.
+  /// The destinations after gradients with beta 1, if they contained `before`.
   std::vector<Tensor> added_to(const std::vector<Numbers>& before) {
     std::vector<Fenced> fences;
     std::vector<Grad> grads;
@@ -95,7 +96,7 @@ class Run {
     return {y.value, grads};
   }
 
-  /// Σ dy ∘ y with operand i set to `values`; f64 only.
+  /// Σ dy ∘ y with operand i set to `values`. Only for f64.
   double loss_with(std::size_t i, std::span<const double> values) {
     std::copy(values.begin(), values.end(), tensors_[i].data<double>());
     const Numbers y = values_of(op_->forward(tensors_, Record::no)), dy = values_of(dy_);
@@ -232,7 +233,7 @@ void check_clean(const OpCase& op_case, Run& run) {
   CHECK(run.context().step_memory().damaged_blocks() == 0);
 }
 
-/// All that is checked in one dtype.
+/// Everything that is checked in one dtype.
 void check_run(const OpCase& op_case, const std::vector<Operand>& operands, const Bind& bind,
                const Reference& reference, DType dtype, Run& run) {
   const double tolerance = dtype == DType::f64 ? op_case.f64_tolerance : op_case.f32_tolerance;

@@ -1,10 +1,15 @@
-// One call checks everything an operator promises: check_op({"name"}, Op{…}, reference, arguments…) where the
-// arguments stand as in forward: variable(shape) and parameter(shape) for the tensors with gradients,
-// plain(make) for what must be made anew for each Context and dtype, any other value as it is.
-// Checked, in f64 and f32: forward against the reference; gradients by central differences; f32 against f64;
-// recorded and unrecorded, direct and on a tape the same bits; beta 0 on NaN, beta 1; each gradient absent
-// and alone; 1, 2 and 3 threads the same bits; fences around operands, destinations and step memory; nothing
-// written into an input, dy or what was saved.
+// One call checks everything that an operator promises:
+//   check_op({"name"}, Op{…}, reference, arguments…)
+// The arguments are in the order of forward:
+//   variable(shape), parameter(shape)  tensors with gradients
+//   plain(make)                        what must be made anew for each Context and dtype
+//   any other value                    itself
+// These are checked in f64 and f32:
+//   - forward against the reference, gradients by central differences, f32 against f64
+//   - the same bits recorded and unrecorded, directly and on a tape, and with 1, 2 and 3 threads
+//   - beta 0 on NaN, beta 1, each gradient absent, each gradient alone
+//   - fences around operands, destinations and step memory
+//   - nothing is written into an input, dy or what was saved
 #pragma once
 #include <concepts>
 #include <functional>
@@ -25,15 +30,15 @@ enum class Precision : std::uint8_t { both, f64_only };
 
 struct OpCase {
   std::string name;
-  /// Relative to the largest element. Sums of a few hundred terms of either sign lose some ten roundings of
-  /// 6e-8; a case with longer sums says why it allows more.
+  /// Relative to the largest element. A sum of a few hundred terms of both signs has about ten roundings of
+  /// 6e-8. A case with longer sums says why it allows more.
   double f32_tolerance = 2e-6;
-  double f64_tolerance = 1e-12;      ///< the same sums in another order: some ten roundings of 1e-16
-  double gradient_tolerance = 1e-7;  ///< central differences in f64, step 1e-5: f''' times 2e-11
+  double f64_tolerance = 1e-12;      ///< the same sums in another order: about ten roundings of 1e-16
+  double gradient_tolerance = 1e-7;  ///< central differences in f64 with step 1e-5: f''' times 2e-11
   Precision precision = Precision::both;
 };
 
-/// Numbers for an operand: as given, or normal ones of a scale.
+/// The numbers of an operand: given ones, or normal ones of a scale.
 struct Operand {
   Shape shape;
   std::vector<double> values{};
@@ -54,7 +59,7 @@ struct Parameter : Operand {};
   return {{shape, std::move(values)}};
 }
 
-/// An argument without a gradient that lives in a Context: make(Context&, DType) returns it.
+/// An argument without a gradient that needs a Context. make(Context&, DType) returns it.
 template <class Make>
 struct Plain {
   Make make;
@@ -68,12 +73,13 @@ template <class Make>
   return plain([=](Context& context, DType) { return ids_of(context, shape, ids); });
 }
 
-/// The forward in plain float64 loops: the operands' numbers in the order given, to the output's.
+/// Forward in plain float64 loops. It takes the operands' numbers in the given order and returns those of the
+/// output.
 using Reference = std::function<Numbers(const std::vector<Numbers>& operands)>;
 
 namespace detail {
 
-/// An operator with its plain arguments, its types erased.
+/// An operator with its plain arguments, whose types are erased.
 class BoundOp {
  public:
   enum class Record : bool { no, yes };
@@ -84,7 +90,8 @@ class BoundOp {
   /// Record::yes keeps what backward needs.
   [[nodiscard]] virtual Tensor forward(std::span<const Tensor> operands, Record record) = 0;
   virtual void backward(std::span<const Tensor> operands, const Tensor& dy, std::span<const Grad> grads) = 0;
-  /// apply() on the current tape; parameters are leaves, variables are vars, both as many as operands.
+  /// Calls apply() on the current tape. Parameters are leaves, and variables are vars. Both lists are as long
+  /// as the operands.
   [[nodiscard]] virtual Var apply_to(std::span<const Var> vars, std::span<Leaf> leaves) = 0;
 };
 using Bind = std::function<std::unique_ptr<BoundOp>(Context&, DType)>;
@@ -180,7 +187,7 @@ class BoundOpOf final : public BoundOp {
 template <class Op, class... Args>
 std::unique_ptr<BoundOp> bind(Context& context, DType dtype, const Op& op, const Args&... arguments) {
   std::size_t next = 0;
-  auto prepared = std::tuple{prepare(arguments, context, dtype, next)...};  // in order: braces
+  auto prepared = std::tuple{prepare(arguments, context, dtype, next)...};  // braces keep the order
   return [&]<class... P>(std::tuple<P...>&& tuple) -> std::unique_ptr<BoundOp> {
     return std::make_unique<BoundOpOf<Op, P...>>(op, std::move(tuple));
   }(std::move(prepared));
@@ -191,7 +198,7 @@ void check_bound(const OpCase& op_case, std::vector<Operand> operands, const Bin
 
 }  // namespace detail
 
-/// Runs every check in the header comment; failures are Catch2 failures that name the case.
+/// Runs every check that the comment at the top lists. Failures are Catch2 failures that name the case.
 template <class Op, class... Args>
 void check_op(const OpCase& op_case, const Op& op, const Reference& reference, const Args&... arguments) {
   std::vector<Operand> operands;

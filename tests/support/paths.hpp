@@ -1,5 +1,5 @@
-// Where this build's program, sources and test data are. Functions, not definitions on every command line: so
-// another clone of the same sources finds its compiled tests in the cache.
+// Where this build's program, sources and test data are. These are functions, and not definitions on every
+// command line. So another clone of the same sources finds its compiled tests in the cache.
 #pragma once
 #include <string>
 

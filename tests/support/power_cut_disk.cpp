@@ -35,7 +35,7 @@ PowerCutDisk::Entries PowerCutDisk::entries_of(const Node& directory, Unsynced u
   for (const Change& change : directory.pending) {
     if (unsynced == Unsynced::lost || (unsynced == Unsynced::any_part && random() % 2 == 0)) continue;
     const bool moves = !change.removed.empty() && !change.added.empty();
-    if (moves && !entries.contains(change.removed)) continue;  // what it moves did not survive
+    if (moves && !entries.contains(change.removed)) continue;  // what it moves was lost
     if (!change.removed.empty()) entries.erase(change.removed);
     if (!change.added.empty()) entries[change.added] = change.node;
   }

@@ -1,5 +1,5 @@
-// A disk that remembers, after every call, what would be left of a directory if the power failed right then.
-// Kill -9 does not show that: the page cache survives it.
+// A disk that remembers, after every call, what would be left of a directory if the power failed at that
+// moment. Kill -9 does not show this, because the page cache survives it.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -11,16 +11,16 @@
 
 namespace granule::test {
 
-/// What becomes of data and directory entries that were not synced: the three kinds POSIX allows.
+/// What happens to data and directory entries that were not synced. POSIX allows these three kinds.
 enum class Unsynced { lost, kept, any_part };
 
 class PowerCutDisk : public Disk {
  public:
-  /// What is below `root` now counts as synced. Calls must stay below it and rename within one directory.
+  /// Everything below `root` now counts as synced. Calls must stay below it and rename within one directory.
   explicit PowerCutDisk(std::filesystem::path root);
-  /// States remembered so far; one after every call that changes something.
+  /// The number of states remembered so far. There is one after every call that changes something.
   [[nodiscard]] std::size_t states() const { return states_.size(); }
-  /// Builds in `target`, a new directory, what is left after a power cut in that state.
+  /// Makes `target`, a new directory, with what is left after a power cut in that state.
   void restore(std::size_t state, Unsynced unsynced, std::mt19937& random,
                const std::filesystem::path& target) const;
 
@@ -36,8 +36,8 @@ class PowerCutDisk : public Disk {
  private:
   using Entries = std::map<std::string, std::size_t>;  ///< name to node
   struct Change {
-    std::string removed;  ///< name that goes, if any
-    std::string added;    ///< name that comes, if any
+    std::string removed;  ///< the name that is removed, if any
+    std::string added;    ///< the name that is added, if any
     std::size_t node = 0;
   };
   struct Node {
@@ -45,7 +45,7 @@ class PowerCutDisk : public Disk {
     std::string data;
     std::size_t synced_size = 0;
     Entries synced;
-    std::vector<Change> pending;  ///< of a directory, since its last sync
+    std::vector<Change> pending;  ///< for a directory, since its last sync
   };
   using Nodes = std::vector<Node>;  ///< the first is the root
 

@@ -1,4 +1,4 @@
-// The kinds of mixtures a configuration can ask for, one of each, small enough for a test.
+// One MoE layer of every kind that a configuration can ask for, small enough for a test.
 #pragma once
 #include <string>
 #include <vector>

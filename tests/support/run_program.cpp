@@ -44,7 +44,8 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
   return result;
 }
 
-// Files rather than pipes: a program that writes much, or never reads its input, cannot block the test.
+// These are files and not pipes. So a program that writes much, or never reads its input, cannot block the
+// test.
 class FileActions {
  public:
   /// `pipe` is the end to write to, or -1.
@@ -93,7 +94,7 @@ void RunningProgram::start(const std::vector<std::string>& arguments) {
   const FileActions actions(files_, options_.working_directory, ends[1]);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  // A group of its own, so that a timeout ends its children (mpirun's ranks) too.
+  // It gets its own process group, so that a timeout also ends its children (mpirun's ranks).
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawnattr_setpgroup(&attributes, 0);
   const int failure = posix_spawnp(&pid_, words[0].c_str(), actions.get(), &attributes,
@@ -126,7 +127,8 @@ std::string RunningProgram::err() const {
 
 bool RunningProgram::wait_for_err(const std::string& text) {
   for (;;) {
-    const bool alive = running();  // asked before reading: nothing is written after the answer "no"
+    // This comes before reading, because nothing is written after the answer "no".
+    const bool alive = running();
     if (err().find(text) != std::string::npos) return true;
     if (!alive || std::chrono::steady_clock::now() > deadline_) return false;
     std::this_thread::sleep_for(kPoll);

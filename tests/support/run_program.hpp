@@ -1,5 +1,5 @@
-// Runs the built `granule` program as a user would: arguments, environment and input in; exit code, stdout
-// and stderr out. Not a shell: arguments are passed as they are.
+// Runs the built `granule` program as a user would. It passes arguments, environment and input, and returns
+// exit code, stdout and stderr. There is no shell, so arguments are passed unchanged.
 #pragma once
 #include <chrono>
 #include <filesystem>
@@ -14,23 +14,24 @@
 namespace granule::test {
 
 struct ProgramOptions {
-  std::map<std::string, std::string> environment{};  ///< on top of the test's own
+  std::map<std::string, std::string> environment{};  ///< added to the test's own
   std::string input{};                               ///< what the program reads on stdin
-  std::filesystem::path working_directory{};         ///< empty: the test's own
-  std::filesystem::path program{};                   ///< empty: granule
-  bool unread = false;  ///< its stdout and stderr are a pipe that nobody reads: neither is known
-  std::chrono::seconds timeout{120};  ///< afterwards the program and its children are killed
+  std::filesystem::path working_directory{};         ///< the test's own if empty
+  std::filesystem::path program{};                   ///< granule if empty
+  /// Its stdout and stderr are a pipe that nobody reads, so the test does not get them.
+  bool unread = false;
+  std::chrono::seconds timeout{120};  ///< after this time the program and its children are killed
 };
 
 struct ProgramResult {
   int exit_code = -1;  ///< 128 + n when signal n ended the program, as in a shell
-  int signal = 0;      ///< that ended the program; 0: none
+  int signal = 0;      ///< the signal that ended the program; 0 if none
   bool timed_out = false;
   std::string out;
   std::string err;
 };
 
-/// A program that runs beside the test, to be signalled or killed while it works.
+/// A program that runs at the same time as the test, which can send it signals or kill it.
 class RunningProgram {
  public:
   explicit RunningProgram(const std::vector<std::string>& arguments, ProgramOptions options = {});
@@ -42,12 +43,13 @@ class RunningProgram {
   [[nodiscard]] pid_t pid() const { return pid_; }
   void send(int signal) const;
   [[nodiscard]] bool running();
-  /// What it has written so far.
+  /// What the program has written so far.
   [[nodiscard]] std::string out() const;
   [[nodiscard]] std::string err() const;
-  /// Blocks until stderr contains `text`, the program ends, or the timeout is over; says whether it was seen.
+  /// Blocks until stderr contains `text`, the program ends, or the timeout is over. Returns whether the text
+  /// was seen.
   [[nodiscard]] bool wait_for_err(const std::string& text);
-  /// Blocks until the program ends; past the timeout it is killed and the result says so.
+  /// Blocks until the program ends. After the timeout it is killed, and the result says so.
   [[nodiscard]] ProgramResult wait();
 
  private:
@@ -63,7 +65,7 @@ class RunningProgram {
   bool ended_ = false;
 };
 
-/// Runs granule with these arguments to its end.
+/// Runs granule with these arguments until it ends.
 [[nodiscard]] ProgramResult run_program(const std::vector<std::string>& arguments,
                                         ProgramOptions options = {});
 

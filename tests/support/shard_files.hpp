@@ -8,16 +8,17 @@
 
 namespace granule::test {
 
-/// One shard of one document per entry, its bytes three times its tokens, without a tokenizer.
+/// Writes one shard with the given documents and without a tokenizer. A document has three times as many
+/// bytes as tokens.
 void write_shard(const std::filesystem::path& path, const std::vector<std::vector<std::int32_t>>& documents,
                  std::int64_t vocab_size);
 
-/// `count` documents of `length` tokens: token t of document d is (31 d + 7 t) mod vocab_size.
+/// Makes `count` documents of `length` tokens. Token t of document d is (31 d + 7 t) mod vocab_size.
 [[nodiscard]] std::vector<std::vector<std::int32_t>> patterned_documents(std::int64_t count,
                                                                          std::int64_t length,
                                                                          std::int64_t vocab_size);
 
-/// The message of the user error (exit code 2) that `action` throws; fails the test when it throws anything
+/// The message of the user error (exit code 2) that `action` throws. The test fails if it throws anything
 /// else.
 [[nodiscard]] std::string user_error_of(const std::function<void()>& action);
 

@@ -1,4 +1,4 @@
-// A small model trained for some steps on thread ranks, and everything that a layout must not change.
+// Trains a small model for some steps on thread ranks, and returns everything that a layout must not change.
 #pragma once
 #include <map>
 #include <string>
@@ -18,22 +18,23 @@ struct ShardedRunOptions {
   int ranks = 1;
   ParallelLayout layout{};
   DType dtype = DType::f64;
-  std::int64_t steps = 3, sequences = 16, micro = 2;  ///< a step, a micro-batch
+  std::int64_t steps = 3, sequences = 16, micro = 2;  ///< sequences in a step and in a micro-batch
   Recompute recompute = Recompute::none;
-  /// What to go on from: the tensors of an outcome in files, after this many steps.
+  /// The tensors with which the run begins: an outcome in files, after `start_step` steps.
   const TensorSet* start = nullptr;
   std::int64_t start_step = 0;
-  Disturbance disturbance = nullptr;  ///< of every rank
+  Disturbance disturbance = nullptr;  ///< for every rank
 };
 
-/// Odd sizes, a tied embedding, 8 experts, every balance loss, and the bias.
+/// A model with odd sizes, a tied embedding, 8 experts, every balance loss, and the bias.
 struct ShardedCase {
   ModelConfig model;
   MoeConfig moe;
 };
 [[nodiscard]] ShardedCase sharded_case();
 
-/// By step: each figure as rank 0 has it. By name: every parameter, moment and state at the end.
+/// The figures of every step, as rank 0 has them. The tensors at the end by name: every parameter, moment and
+/// state.
 struct ShardedOutcome {
   std::vector<double> ce, aux, device_aux, grad_norm;
   std::vector<std::vector<std::int64_t>> counts;
@@ -42,7 +43,7 @@ struct ShardedOutcome {
 [[nodiscard]] ShardedOutcome sharded_run(const ShardedRunOptions& options,
                                          const ShardedCase& of = sharded_case());
 
-/// Largest |a − b| / |b| of two series; infinite where a NaN is.
+/// The largest |a − b| / |b| of two series. Infinite if there is a NaN.
 [[nodiscard]] double largest_relative(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace granule::test

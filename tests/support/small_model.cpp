@@ -13,7 +13,7 @@ ModelConfig small_model_config() {
   config.num_key_value_heads = 2;
   config.intermediate_size = 36;
   config.max_position_embeddings = 32;
-  config.initializer_range = 0.2;  // large enough that every part of the model matters at once
+  config.initializer_range = 0.2;  // large enough that every part of the model matters from the start
   return config;
 }
 

@@ -1,4 +1,4 @@
-// A model small enough for a test and odd enough to catch mistakes, with random tokens to train it on.
+// A model that is small enough for a test and odd enough to find mistakes, with random tokens to train it on.
 #pragma once
 #include "moe/objective.hpp"
 #include "moe/routing/router_record.hpp"
@@ -7,10 +7,10 @@
 namespace granule::test {
 
 [[nodiscard]] ModelConfig small_model_config();
-/// 8 experts top-3, 2 shared, dense first layer, sequence-level loss, α 0.05.
+/// It has 8 experts top-3, 2 shared experts, a dense first layer, the sequence-level loss, and α 0.05.
 [[nodiscard]] MoeConfig small_moe_config();
 
-/// One model with its context, initial values drawn with `seed`.
+/// One model with its context. Its initial values are drawn with `seed`.
 struct SmallModel {
   Context context;
   Model model;
@@ -19,10 +19,11 @@ struct SmallModel {
   explicit SmallModel(DType dtype, int threads = 1, const ModelConfig& config = small_model_config(),
                       const MoeConfig& moe = small_moe_config());
 
-  /// Losses and gradients of one global batch, cut into micro-batches of `micro` of its sequences.
+  /// Computes losses and gradients of one global batch. It is divided into micro-batches of `micro`
+  /// sequences.
   LossReport run(std::int64_t sequences, std::int64_t micro, Recompute recompute = Recompute::none,
                  UnitObserver* units = nullptr);
-  /// The flat gradients, as float64.
+  /// The flat gradients as float64.
   [[nodiscard]] std::vector<double> gradients() const;
   [[nodiscard]] std::vector<double> gradient(const std::string& name) const;
 };

@@ -1,14 +1,14 @@
-// A SentencePiece vocabulary for tests, trained once a process in well under a second.
+// A SentencePiece vocabulary for tests. Each process trains it once, in well under a second.
 #pragma once
 #include <filesystem>
 #include <string>
 
 namespace granule::test {
 
-/// English-like text of about `sentences` × 40 bytes in lines, the same for the same seed.
+/// Text like English, in lines, with about `sentences` × 40 bytes. It is the same for the same seed.
 [[nodiscard]] std::string prose(unsigned seed, int sentences);
 
-/// A `.model` of 350 pieces trained on such prose. Needs a build with SentencePiece.
+/// A `.model` of 350 pieces that is trained on such prose. It needs a build with SentencePiece.
 [[nodiscard]] const std::filesystem::path& small_tokenizer();
 
 }  // namespace granule::test

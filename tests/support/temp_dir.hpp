@@ -1,4 +1,4 @@
-// A directory of the test's own, gone when the test is over.
+// A directory for one test. It is removed when the test ends.
 #pragma once
 #include <filesystem>
 
@@ -6,8 +6,8 @@ namespace granule::test {
 
 class TempDir {
  public:
-  /// memory: where there is one, a file system that no disk slows down, for tests of thousands of small
-  /// files.
+  /// `memory` is a file system that no disk slows down, if there is one. Tests of thousands of small files
+  /// use it.
   enum class Where { disk, memory };
   explicit TempDir(Where where = Where::disk);
   ~TempDir();

@@ -12,7 +12,7 @@
 namespace granule::test {
 namespace {
 
-constexpr std::int64_t kMargin = 67;        // elements; odd, so that nothing behind it is aligned
+constexpr std::int64_t kMargin = 67;        // in elements; it is odd, so that nothing after it is aligned
 constexpr unsigned char kFenceByte = 0xff;  // NaN in every floating type
 
 void write(const Tensor& tensor, std::span<const double> values) {

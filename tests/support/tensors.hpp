@@ -1,4 +1,4 @@
-// Tensors for tests: made from numbers, read back as numbers, fenced, compared bit by bit.
+// Tensors for tests: made from numbers, read back as numbers, fenced, and compared bit by bit.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -10,30 +10,30 @@ namespace granule::test {
 
 using Numbers = std::vector<double>;
 
-/// n normal numbers of this scale, the same for every run; each is a float32 number, so that a float32 and a
-/// float64 computation start from the same input.
+/// n normal numbers of this scale, the same in every run. Each is a float32 number, so that computations in
+/// float32 and float64 start from the same input.
 [[nodiscard]] std::vector<double> normal_values(std::int64_t n, std::uint64_t seed, double scale = 1.0);
 
 /// An f32 or f64 tensor with these elements.
 [[nodiscard]] Tensor tensor_of(Context& context, const Shape& shape, DType dtype,
                                std::span<const double> values);
-/// An i32 tensor with these elements, as token ids and positions are passed.
+/// An i32 tensor with these elements, which is how token ids and positions are passed.
 [[nodiscard]] Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t> values);
 /// The elements of an f32 or f64 tensor.
 [[nodiscard]] std::vector<double> values_of(const Tensor& tensor);
 
 [[nodiscard]] bool same_bits(const Tensor& a, const Tensor& b);
 [[nodiscard]] std::uint64_t digest_of(const Tensor& tensor);
-/// max |a - b| / max(floor, max |b|); the absolute difference where both are zero; infinite where a NaN is
-/// involved or the sizes differ.
+/// max |a - b| / max(floor, max |b|). If both are zero, it is the absolute difference. It is infinite if
+/// there is a NaN or the sizes differ.
 [[nodiscard]] double relative_difference(std::span<const double> a, std::span<const double> b,
                                          double floor = 0.0);
 
-/// A tensor amid a larger one whose margins are NaN: reading past its ends shows in the result, writing past
-/// them is seen by intact(). Its first element is not aligned to more than its own size.
+/// A tensor inside a larger one whose margins are NaN. If code reads past its ends, the result shows it. If
+/// code writes past them, intact() shows it. Its first element is aligned to no more than its own size.
 class Fenced {
  public:
-  Fenced(Context& context, const Shape& shape, DType dtype);  ///< every element NaN
+  Fenced(Context& context, const Shape& shape, DType dtype);  ///< every element is NaN
   Fenced(Context& context, const Shape& shape, DType dtype, std::span<const double> values);
   [[nodiscard]] const Tensor& tensor() const { return inner_; }
   [[nodiscard]] bool intact() const;
