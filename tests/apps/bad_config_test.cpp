@@ -1,4 +1,4 @@
-// Every kind of mistake in a config: the message names the key and the place, and the exit code is 2.
+// Every kind of mistake in a config. The message names the key and the place, and the exit code is 2.
 #include <fstream>
 
 #include <sys/stat.h>
@@ -14,7 +14,7 @@ using granule::test::TempDir;
 
 namespace {
 
-// A sound config, in which a row replaces or adds lines.
+// A correct config, in which a row replaces or adds lines.
 constexpr std::string_view kModel =
     "[model]\nhidden_size = 32\nnum_hidden_layers = 2\nnum_attention_heads = 4\nintermediate_size = 48\n";
 constexpr std::string_view kMoe =
@@ -24,7 +24,7 @@ constexpr std::string_view kMoe =
 struct BadConfig {
   std::string name;
   std::string text;      // the file
-  std::string override;  // empty: none
+  std::string override;  // empty if none
   std::vector<std::string> message;
 };
 
@@ -42,7 +42,7 @@ BadConfig on_line(std::string override, std::vector<std::string> message) {
   return {std::move(name), sound(), std::move(override), std::move(message)};
 }
 
-// The message of the user error that this config leads to; empty when it is accepted.
+// The message of the user error that this config causes. Empty if it is accepted.
 std::string message_for(const std::filesystem::path& file, const std::string& override) {
   std::vector<std::string> overrides;
   if (!override.empty()) overrides.push_back(override);
@@ -376,7 +376,7 @@ TEST_CASE("what is no readable file is refused before anything waits for it") {
   REQUIRE(mkfifo((directory / "fifo").c_str(), 0600) == 0);
   CHECK_THAT(message_for(directory / "fifo", ""), Contains("no regular file"));
   CHECK_THAT(message_for("/dev/null", ""), Contains("no regular file"));
-  if (geteuid() == 0) return;  // root reads everything
+  if (geteuid() == 0) return;  // root can read everything
   std::ofstream(directory / "locked.toml") << sound();
   std::filesystem::permissions(directory / "locked.toml", std::filesystem::perms::none);
   CHECK_THAT(message_for(directory / "locked.toml", ""), Contains("cannot read the config"));

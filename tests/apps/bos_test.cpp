@@ -1,4 +1,4 @@
-// A BOS before documents: in training, in what generate starts with, and in what an export's tokenizer does.
+// A BOS before documents: in training, at the start of generated text, and in an export's tokenizer.
 #include <nlohmann/json.hpp>
 
 #include "apps/models/model_files.hpp"
@@ -52,7 +52,8 @@ json template_of(const char* token, std::int32_t id) {
       {"special_tokens", {{token, {{"id", token}, {"ids", {id}}, {"tokens", {token}}}}}}};
 }
 
-/// A tokenizer.json that puts a BOS before every text, as Llama 3's, or DeepSeek's, whose config says so.
+/// A tokenizer that adds a BOS before every text. The tokenizer.json itself does it, as Llama 3's. Or the
+/// config in its folder says so, as DeepSeek's.
 void put_tokenizer(const fs::path& directory, bool in_file) {
   json file = json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/base.json"));
   file["post_processor"] = {
@@ -93,7 +94,7 @@ void build_and_export(const TempDir& dir, const fs::path& tokenizer, bool bos) {
   must_run(dir, {"export", "run", "--format", "hf", "--out", "hf"});
 }
 
-/// What stands before a text when other programs call the tokenizer: names of tokens.
+/// The names of the tokens that other programs get before a text when they call the tokenizer.
 std::string before_text(const json& processor) {
   std::string before;
   if (processor.is_null()) return before;
@@ -121,7 +122,7 @@ TEST_CASE("an exported tokenizer puts a BOS before a text where training had one
   CHECK(config["add_bos_token"] == bos);
   CHECK(config["add_eos_token"] == false);
   CHECK(config["bos_token"] == kBos);
-  // It is the run's own tokenizer all the same, for its data and for data built with the export.
+  // It still counts as the run's own tokenizer, for the run's data and for data built with the export.
   must_run(dir, {"eval", "hf", "--data", "set", "--split", "train", "data.seq_len=16"});
   build(dir, "hf", "again", bos);
   must_run(dir, {"eval", "run", "--data", "again", "--split", "train"});

@@ -1,4 +1,4 @@
-// The program before any command does its work: version, help, usage errors, streams that cannot be written.
+// The program before any command starts: version, help, usage errors, and streams that cannot be written.
 #include <fmt/format.h>
 
 #include "tests/support/catch.hpp"
@@ -36,7 +36,7 @@ TEST_CASE("the version option names version, commit, instruction set, CUDA, NCCL
 }
 
 TEST_CASE("the header that names the commit names the one that is checked out") {
-  // Its script again, not the program: that one may be a commit old until it is built.
+  // It runs the version script again, because the program may be a commit old until it is built.
   const granule::test::TempDir temp;
   const auto result =
       in_shell(fmt::format("cmake -DGIT=$(command -v git) -DSOURCE={0} -DVERSION=1.2.3 -DHEADER={1} -P "

@@ -1,4 +1,4 @@
-// docs/commands.md against the program's own help and exit codes.
+// Compares docs/commands.md with the program's own help and exit codes.
 #include <map>
 #include <regex>
 #include <set>
@@ -25,7 +25,8 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-/// Section heading "granule eval" to the options in its table; codes under "Exit codes".
+/// Maps a section heading such as "granule eval" to the options in its table. The codes are under "Exit
+/// codes".
 std::map<std::string, Names> documented() {
   std::map<std::string, Names> sections;
   std::string section;
@@ -71,7 +72,7 @@ Help help_of(const std::string& command) {
   return help;
 }
 
-/// Every command that does something, with its options.
+/// Every command that does something itself, with its options.
 std::map<std::string, Names> built(const std::string& command) {
   const Help help = help_of(command);
   if (help.commands.empty()) return {{command, help.options}};

@@ -1,4 +1,4 @@
-// docs/config.md against the program's own list of keys.
+// Compares docs/config.md with the program's own list of keys.
 #include <fstream>
 #include <map>
 #include <set>
@@ -34,8 +34,8 @@ std::vector<std::string> cells_of(const std::string& line) {
   return cells;
 }
 
-// "table.key" → its row, from the sections headed ## `[table]` and their rows | `key` | type | default |
-// range | … |
+// Maps "table.key" to its row. Sections are headed ## `[table]`, and have rows of this form:
+//   | `key` | type | default | range | … |
 std::map<std::string, Row> documented_keys() {
   std::map<std::string, Row> rows;
   std::ifstream page(source_dir() + "/docs/config.md");
@@ -70,7 +70,7 @@ TEST_CASE("the defaults in docs/config.md are those of the program") {
     const std::string text = rows.at(std::string(key.name)).fallback;
     if (text.size() < 2 || text.front() != '`' || text.back() != '`') continue;
     const std::string value = text.substr(1, text.size() - 2);
-    if (rows.contains("model." + value)) continue;  // another key's value
+    if (rows.contains("model." + value)) continue;  // the value of another key
     INFO(key.name);
     CHECK(granule::parse_override("x.y=" + value).value == key.get(defaults));
     ++compared;

@@ -34,7 +34,7 @@ test::ProgramResult run_in(const TempDir& dir, const std::vector<std::string>& a
   return run_program(arguments, options);
 }
 
-// The one line of an error, and that nothing was said for machines.
+// The one line of an error. It also checks that nothing was written for machines.
 std::string error_of(const TempDir& dir, const std::vector<std::string>& arguments) {
   const auto result = run_in(dir, arguments);
   INFO(result.err);

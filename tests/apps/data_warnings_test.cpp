@@ -1,4 +1,4 @@
-// What granule says of data that is odd and no error.
+// What granule says about data that are strange but not an error.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-// granule data where against what the loader reads.
+// Compares granule data where with what the loader reads.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -27,7 +27,7 @@ nlohmann::json where(const std::string& run, int step) {
   return nlohmann::json::parse(result.out);
 }
 
-/// The tokens of a sample, put together from its pieces.
+/// The tokens of a sample, joined from its pieces.
 std::vector<std::int32_t> tokens_of(const nlohmann::json& sample) {
   std::vector<std::int32_t> tokens;
   for (const auto& piece : sample["documents"]) {
@@ -75,7 +75,8 @@ TEST_CASE("data where names exactly the tokens that a step read, document by doc
   const Workshop shop;
   REQUIRE(shop.train("run").exit_code == 0);
   check_against_loader(shop, {{shop.path("data")}}, 12);
-  // 67 samples an epoch: positions 64 to 67 hold the end of the first and the beginning of the second.
+  // An epoch has 67 samples. Positions 64 to 67 are the end of the first epoch and the beginning of the
+  // second.
   const auto report = where(shop.path("run"), 17);
   CHECK(report["samples"][2]["epoch"] == 0);
   CHECK(report["samples"][3]["epoch"] == 1);
@@ -147,7 +148,7 @@ TEST_CASE("data where refuses steps that are not there, changed data and what is
   refused(run, -1, "there is no step -1");
   refused(shop.path("data"), 1, "this is no run directory");
   refused(shop.path("nowhere"), 1, "this is no run directory");
-  // Steps that are still to come are defined.
+  // Future steps are defined, too.
   CHECK(where(run, 40)["samples"].size() == 4);
 
   const std::string config = text_of(run + "/config.toml");
@@ -156,7 +157,8 @@ TEST_CASE("data where refuses steps that are not there, changed data and what is
   write_text(run + "/config.toml", config);
 
   fs::remove(shop.directory / "data/train-00000.h5");
-  write_shard(shop.directory / "data/train-00000.h5", patterned_documents(9, 120, 59), 59);  // as many tokens
+  // It has the same number of tokens.
+  write_shard(shop.directory / "data/train-00000.h5", patterned_documents(9, 120, 59), 59);
   refused(run, 1, "the data is not what the run was trained on");
   fs::remove_all(shop.directory / "run/checkpoints");
   const ProgramResult unchecked = run_where(run, 1);

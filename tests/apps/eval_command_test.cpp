@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
 // granule eval from outside: what it prints, what overrides do, what it refuses.
 #include <cmath>
 #include <fstream>

@@ -22,7 +22,7 @@ const std::string kGolden = test_data_dir() + "/events/golden.tfevents";
 
 using Points = std::map<std::string, std::vector<std::pair<std::int64_t, float>>>;
 
-/// What tests/apps/read_events.py finds in a directory.
+/// The points that tests/apps/read_events.py finds in a directory.
 Points read_events(const fs::path& directory) {
   const ProgramResult read =
       run_program({source_dir() + "/tests/apps/read_events.py", directory.string()}, {.program = "python3"});
@@ -31,7 +31,7 @@ Points read_events(const fs::path& directory) {
   return nlohmann::json::parse(read.out).get<Points>();
 }
 
-/// What metrics.jsonl says, number by number, as event files should.
+/// The points that event files should have: every number in metrics.jsonl.
 Points expected_of(const fs::path& metrics) {
   Points points;
   std::istringstream rows(text_of(metrics));
@@ -44,7 +44,7 @@ Points expected_of(const fs::path& metrics) {
         for (const auto& [part, inner] : value.items())
           points[key + "/" + part].emplace_back(step, inner.get<float>());
       if (!value.is_array()) continue;
-      REQUIRE(value.size() == 1);  // the workshop's mixture is layer 1
+      REQUIRE(value.size() == 1);  // the workshop's MoE layer is layer 1
       const std::string tag = key.substr(0, key.find("_by_layer"));
       points[tag + "/layer_1"].emplace_back(step, value[0].get<float>());
     }
@@ -132,7 +132,7 @@ TEST_CASE("a run that is asked for event files writes every number of metrics.js
   CHECK(points.at("load_cv/layer_1").size() == 40);
   CHECK(points.at("seconds_by_phase/forward").size() == 40);
   CHECK(points == expected_of(metrics));
-  // As after a crash behind step 40 whose last checkpoint did not make it.
+  // This is the state after a crash after step 40, if the last checkpoint was not finished.
   fs::remove_all(shop.checkpoint("run", 40));
   REQUIRE(shop.train("run", {"log.tensorboard=true", "--resume"}).exit_code == 0);
   CHECK(std::distance(fs::directory_iterator(events), fs::directory_iterator()) == 2);

@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
 // granule export from outside: the files, against a reader of its own and as a MODEL of this program.
 #include <nlohmann/json.hpp>
 

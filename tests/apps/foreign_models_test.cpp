@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
 // Hugging Face directories as other programs write them, and checkpoints in unusual places, given to
 // commands.
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
 // granule generate from outside.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -53,7 +53,7 @@ TEST_CASE("temperature 0, top-k 1 and a tiny top-p are all greedy") {
     CHECK(text(prompt, {"--max-tokens", "12", "--top-p", "1e-9"}) == greedy);
     longest = std::max(longest, greedy.size());
   }
-  CHECK(longest > 5);  // a word at least
+  CHECK(longest > 5);  // at least one word
 }
 
 TEST_CASE("a text is what follows the end of a document and the prompt") {
@@ -72,7 +72,7 @@ TEST_CASE("a text is what follows the end of a document and the prompt") {
       chosen.push_back(static_cast<std::int32_t>(best));
       next = {chosen.back()};
     }
-    // Only where a document starts does decode() take the tokenizer's own space away.
+    // decode() removes the tokenizer's own space only where a document starts.
     std::string expected = tokenizer->decode(chosen);
     if (*prompt != '\0' && tokenizer->token_bytes(chosen.at(0)).starts_with(' ')) expected.insert(0, " ");
     CHECK(text(prompt, {"--max-tokens", "10", "--temperature", "0"}) == expected + "\n");
@@ -89,14 +89,14 @@ TEST_CASE("where attention stays inside documents, a text does not see the end o
   const auto tokenizer = granule::open_tokenizer(*files.tokenizer());
   granule::Context context;
   const auto model = files.load(context, files.config(), files.config().train.dtype, granule::Gradients::no);
-  // So hot that the end of the text is hardly ever drawn.
+  // The temperature is so high that the end of the text is rarely drawn.
   const std::vector<std::string> options{"--max-tokens", "8", "--temperature", "3", "--seed", "4"};
   for (const char* const prompt : {"the old", ""}) {
     granule::TokenSampler sampler({.temperature = 3.0, .seed = 4});
     std::vector<std::int32_t> seen = tokenizer->encode(prompt), chosen;
     while (chosen.size() < 8) {
       granule::Decoder fresh(context, *model, 64);
-      // Nothing to see: the first token is what follows the end of a document.
+      // Without a context, the first token is the one that follows the end of a document.
       const auto logits = fresh.feed(seen.empty() ? std::vector{*tokenizer->eos_id()} : seen);
       const std::int32_t next = sampler.choose(logits);
       if (next == *tokenizer->eos_id()) break;
@@ -140,8 +140,9 @@ TEST_CASE("a text that starts a document has no space before its first word") {
 }
 
 TEST_CASE("text is cut at the model's last position, which is said and is no error") {
-  // 64 positions: the end of the document before, and 63 tokens of which the last predicts one more.
-  // So hot that every token is about as likely, the end of the text is one of 350.
+  // There are 64 positions: the end of the previous document and 63 tokens, the last of which predicts one
+  // more. The temperature is so high that all tokens are about equally likely. The end of the text is one of
+  // 350.
   for (int seed = 0; seed < 20; ++seed) {
     const auto result = generate(
         small_run().run, "",
@@ -158,8 +159,8 @@ TEST_CASE("text is cut at the model's last position, which is said and is no err
 }
 
 TEST_CASE("an end-of-text token ends the text") {
-  // A bias is missing in the head, so the embedding of the end is made the likeliest answer to everything:
-  // the final norm's weights are all one row of the head.
+  // The head has no bias. So the final norm's weights are all set to one row of the head, which makes the
+  // embedding of the end the likeliest answer everywhere.
   const TempDir temp;
   REQUIRE(run_program({"export", small_run().run, "--format", "hf", "--out", temp / "hf"}).exit_code == 0);
   const char* const script = R"(
@@ -182,7 +183,8 @@ open(path, "wb").write(data)
       run_program({"-c", script, temp / "hf/model.safetensors"}, {.program = "/usr/bin/python3"});
   INFO(edited.err);
   REQUIRE(edited.exit_code == 0);
-  // By the sign of one number the next token is the end (id 2) or piece 9: both kinds of text must be seen.
+  // The sign of one number decides whether the next token is the end (id 2) or piece 9. Both kinds of text
+  // must occur.
   bool ended = false;
   for (const char* const prompt : {"the", "a", "whale", "sea", "of the", "captain", "went"}) {
     const auto result = generate(temp / "hf", prompt, {"--max-tokens", "1", "--temperature", "0"});

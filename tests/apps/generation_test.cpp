@@ -1,4 +1,4 @@
-// Decoding with a key-value cache against running the whole sequence again for every token.
+// Compares decoding with a key-value cache with running the whole sequence again for every token.
 #include "apps/generation/generation.hpp"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
   return tokens;
 }
 
-/// Logits after the last token, from one pass over all of them and no cache.
+/// Logits after the last token, from one pass over all tokens and without a cache.
 std::vector<double> logits_without_cache(SmallModel& small, const std::vector<std::int32_t>& tokens,
                                          std::int64_t rope_length = 0) {
   const auto count = std::ssize(tokens);

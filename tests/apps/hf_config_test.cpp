@@ -21,7 +21,7 @@ using nlohmann::json;
 
 namespace {
 
-// The published config.json of deepseek-moe-16b-base, as far as it says anything about the model.
+// The published config.json of deepseek-moe-16b-base, with every key that describes the model.
 json published_16b() {
   return json::parse(R"({
     "architectures": ["DeepseekForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
@@ -60,7 +60,7 @@ TEST_CASE("the published 16B config.json is read as the model it describes") {
   CHECK(counts.total() == 16'375'728'128);
   CHECK(counts.activated() == 2'828'650'496);
   CHECK(config.model.initializer_range == 0.02);
-  CHECK(config.moe.aux_loss_alpha == 0.001);  // absent there: the class's default
+  CHECK(config.moe.aux_loss_alpha == 0.001);  // the file has no such key, so this is the class's default
   CHECK(config.moe.seq_aux);
   CHECK(config.bos_token_id == 100000);
   CHECK(config.eos_token_id == 100001);
@@ -179,7 +179,7 @@ TEST_CASE("models that the published class does not compute are marked as ours, 
     CHECK(hf_config_from_json(document, "x") == config);
   }
   HfConfig config = hf_config_from_json(published_16b(), "x");
-  config.moe.z_loss_alpha = 0.001;  // training alone
+  config.moe.z_loss_alpha = 0.001;  // this only affects training
   CHECK(to_json(config, "float32")["model_type"] == "deepseek");
   CHECK(hf_config_from_json(to_json(config, "float32"), "x") == config);
 }
@@ -249,7 +249,7 @@ TEST_CASE("rope_parameters of transformers 5 say what rope_theta and rope_scalin
   document["layer_types"] = json::array();
   for (int i = 0; i < 28; ++i) document["layer_types"].push_back("full_attention");
   same({{"full_attention", plain}, {"sliding_attention", {{"rope_theta", 9.0}}}});
-  document["rope_theta"] = 500;  // both, and they agree
+  document["rope_theta"] = 500;  // the file has both, and they agree
   same(plain);
   old["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
   same({{"rope_type", "linear"}, {"factor", 4.0}, {"rope_theta", 500.0}});
@@ -330,7 +330,7 @@ TEST_CASE("keys that change a model are refused unless their value changes nothi
       {"num_local_experts", {8}, {64, nullptr}},
       {"num_nextn_predict_layers", {1}, {0, nullptr}},
       {"alibi", {true}, off},
-      // Keys of nobody's, whose names speak of a part of a model.
+      // No program has these keys, but their names describe a part of a model.
       {"router_temperature_scaling", {0.7, true}, {nullptr, false, json::array(), json::object(), ""}},
       {"attention_sinks_per_head", {4}, off}};
   for (const Row& row : rows) {

@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
 // granule inspect from outside.
 #include <algorithm>
 #include <numeric>
@@ -35,7 +35,8 @@ TEST_CASE("inspect counts parameters and lists every tensor of a run") {
   const auto& parameters = report["parameters"];
   CHECK(parameters["embedding"] == 350 * 32);
   CHECK(parameters["head"] == 350 * 32);
-  // A layer: q and o 32 × 32, k and v 16 × 32 (2 of 4 heads), biases 32 + 16 + 16 + 32.
+  // In each layer, q and o are 32 × 32, and k and v are 16 × 32 (2 of 4 heads). Biases have 32 + 16 + 16
+  // + 32.
   CHECK(parameters["attention"] == 3 * (2 * 32 * 32 + 2 * 16 * 32 + 96));
   CHECK(parameters["dense_ffn"] == 3 * 48 * 32);
   CHECK(parameters["router"] == 2 * 8 * 32);

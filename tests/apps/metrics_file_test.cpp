@@ -1,4 +1,4 @@
-// metrics.jsonl of a long run: cut in place and read from its end.
+// metrics.jsonl of a long run, which is shortened in place and read from its end.
 #include "apps/runs/metrics_file.hpp"
 
 #include <fmt/format.h>
@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Rows of steps 1 to `count`, every third with an evaluation; some are longer than a piece that is read.
+/// Rows of steps 1 to `count`. Every third has an evaluation, and some are longer than a piece that is read.
 std::string rows(int count) {
   std::string text;
   for (int step = 1; step <= count; ++step) {
@@ -67,7 +67,7 @@ TEST_CASE("metrics.jsonl is cut after its last row that is whole") {
     CHECK(cut.rows == 6);
     CHECK(text_of(file) == rows(6));
   }
-  write_text(file, "{\"ce\": 1, \"step\": 1}\n{ \"step\" : 2 }\n");  // as another program would write it
+  write_text(file, "{\"ce\": 1, \"step\": 1}\n{ \"step\" : 2 }\n");  // another program might write it so
   CHECK(cut_metrics(file, 1).rows == 1);
   CHECK(text_of(file) == "{\"ce\": 1, \"step\": 1}\n");
 }

@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the data set tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested data set
 // Paths that are not UTF-8, and paths that are too long, given to every command that writes them.
 #include <algorithm>
 
@@ -23,7 +23,7 @@ const std::string kShown =
     "donn\xEF\xBF\xBD"
     "es";
 
-/// Its stdout is JSON, and names the path with U+FFFD for the byte that is none.
+/// The command's stdout must be JSON, in which U+FFFD replaces the byte of the path that is not UTF-8.
 void must_show_path(const std::vector<std::string>& arguments, const char* key) {
   const ProgramResult result = run_program(arguments);
   INFO(arguments[0] << ' ' << arguments[1] << ": " << result.err);

@@ -57,7 +57,7 @@ TEST_CASE("a period becomes the nearest number of steps, and at least one") {
   CHECK(steps_in({Unit::tokens, 4096 * 5}, kRun, "k") == 5);
   CHECK(steps_in({Unit::tokens, 4096 * 5 + 2049}, kRun, "k") == 6);
   CHECK(steps_in({Unit::tokens, 1}, kRun, "k") == 1);
-  CHECK(steps_in({Unit::epochs, 1}, kRun, "k") == 13);  // 12.5 steps: the half rounds up
+  CHECK(steps_in({Unit::epochs, 1}, kRun, "k") == 13);  // 12.5 steps; the half is rounded up
   CHECK(steps_in({Unit::fraction, 0.8}, kRun, "k") == 800);
   CHECK(steps_in({Unit::fraction, 1e-9}, kRun, "k") == 1);
   CHECK(steps_in({Unit::fraction, 0.0}, kRun, "k") == 0);

@@ -46,7 +46,7 @@ RunConfig parsed(std::string_view text, const Words& overrides = {},
   return load_run_config(written(directory, text), overrides, options);
 }
 
-// A value other than the default in every key, so that a key lost on the way shows.
+// Every key has a value other than its default, so that a lost key shows.
 RunConfig unusual_config() {
   const RunConfig config = parsed(R"([model]
 vocab_size = 77
@@ -198,7 +198,7 @@ TEST_CASE("the unusual config differs from the default in every key it can") {
   for (const auto& key : granule::config_keys()) {
     const std::set<std::string_view> cannot{"optim.name",    "train.device", "schedule.decay_by",
                                             "moe.router",  // a hash router has no other router key
-                                            "moe.hash_seed", "data.mix"};  // data.path is there instead
+                                            "moe.hash_seed", "data.mix"};  // it has data.path
     if (cannot.contains(key.name)) continue;
     INFO(key.name);
     CHECK(unusual[std::string(key.table())][std::string(key.leaf())] !=
@@ -263,7 +263,8 @@ TEST_CASE("the bench config has the shape that speed is measured on") {
   CHECK(config.data.seq_len * config.train.micro_batch_size == 2048);
   CHECK(config.model.head_dim() == 64);
   const auto counts = granule::count_parameters(config.model, config.moe);
-  // By hand: 2·8192·512 + 8·4·512² + 17·512 + 3·512·1408 + 7·(64·512 + 66·3·512·176)
+  // By hand:
+  //   2·8192·512 + 8·4·512² + 17·512 + 3·512·1408 + 7·(64·512 + 66·3·512·176)
   CHECK(counts.total() == 8'388'608 + 8'388'608 + 8'704 + 2'162'688 + 7 * (32'768 + 17'842'176));
 }
 
@@ -311,7 +312,7 @@ TEST_CASE("on resume the data may stand elsewhere, in the same mixture") {
   now.data.path = "/new/books";
   CHECK_NOTHROW(check_resumable(saved, now, "x"));
   now.data.path.clear();
-  now.data.mix = {{"/new/books", 3.0}};  // a mix of one is that source
+  now.data.mix = {{"/new/books", 3.0}};  // a mix of one part is that source
   CHECK_NOTHROW(check_resumable(saved, now, "x"));
   now.data.mix = {{"/new/books", 3.0}, {"/new/code", 1.0}};
   CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.path") && Contains("number of sources"));
@@ -338,7 +339,7 @@ TEST_CASE("on resume micro-batches may have another size where the objective doe
   saved.moe.seq_aux = false;
   CHECK_THROWS_WITH(check_smaller(saved),
                     Contains("train.micro_batch_size") && Contains("moe.seq_aux = false"));
-  saved.moe.aux_loss_alpha = 0.0;  // measured by micro-batch, and pulls on nothing
+  saved.moe.aux_loss_alpha = 0.0;  // it depends on micro-batches but has no effect
   CHECK_NOTHROW(check_smaller(saved));
   saved.moe.capacity_factor = 1.5;
   CHECK_THROWS_WITH(check_smaller(saved), Contains("moe.capacity_factor = 1.5"));
@@ -349,7 +350,7 @@ TEST_CASE("on resume micro-batches may have another size where the objective doe
 TEST_CASE("every period of a run is resolved to steps") {
   RunConfig config = parsed(kMinimal, {"data.seq_len=64", "train.batch_size=8", "train.steps=2e",
                                        "schedule.warmup=1024t", "eval.every=0.1", "checkpoint.every=25"});
-  const auto steps = resolve_steps(config, 400);  // 50 steps an epoch, 512 tokens a step
+  const auto steps = resolve_steps(config, 400);  // 50 steps in an epoch, 512 tokens in a step
   CHECK(steps.total == 100);
   CHECK(steps.schedule.total == 100);
   CHECK(steps.schedule.warmup == 2);

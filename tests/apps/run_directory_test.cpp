@@ -1,4 +1,4 @@
-// What a job that fails early leaves of a run directory, and what it must not take away.
+// What a job that fails early leaves in a run directory, and what it must not remove.
 #include "apps/training/run_directory.hpp"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 const RouterLayout kLayout{{1}, 2};
 
-/// A start up to its first step, and then `steps` of them.
+/// A start up to the first step, and then `steps` steps.
 void start(const fs::path& path, RunDirectory::Open mode, int steps) {
   RunDirectory directory(path, mode);
   directory.write_config("steps = 1\n");
@@ -99,7 +99,7 @@ TEST_CASE("what a job leaves that is killed before its first step can be given a
   test::write_text(run / "notes.txt", "mine");
   refused();
   killed_early();
-  fs::remove(run / "log.txt");  // somebody's config.toml in a directory where a start once failed
+  fs::remove(run / "log.txt");  // a user's config.toml in a directory where a start once failed
   refused();
 }
 

@@ -17,7 +17,7 @@ ProgramOptions shell() {
   return {.program = "/bin/sh", .timeout = 20s};
 }
 
-// A killed process may stay as a zombie where nothing reaps orphans.
+// If no process reaps orphans, a killed process may stay as a zombie.
 bool ends_soon(int pid) {
   for (int i = 0; i < 100; ++i) {
     std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");

@@ -1,4 +1,4 @@
-// What a run says of itself beside its steps: means, pace, the learning rate's jumps, provenance.
+// What a run records besides its steps: means, pace, jumps of the learning rate, provenance.
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -72,7 +72,7 @@ TEST_CASE("a row says the means of the steps since the last one, and the step's 
   CHECK(row["step_seconds"] == 0.5);
   CHECK(row["tokens_per_second"] == 200.0);
   CHECK(row["mfu"] == Approx(0.2));
-  CHECK(row["aux_by_layer"][0] == 0.5);  // lists per layer are the step's own
+  CHECK(row["aux_by_layer"][0] == 0.5);  // lists with a value for each layer are those of the step
 }
 
 TEST_CASE("a skipped step has a row of its own values and is in no mean") {

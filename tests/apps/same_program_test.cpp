@@ -1,4 +1,4 @@
-// Ranks of one job run one program.
+// All ranks of a job must run the same program.
 #include "apps/program/same_program.hpp"
 
 #include "core/kernels/instruction_set.hpp"
@@ -12,7 +12,7 @@ using Catch::Contains;
 
 namespace {
 
-/// What a job of these ranks says; empty when it begins.
+/// The message of a job with these ranks. Empty if it starts.
 std::string refusal(const std::vector<ProgramIdentity>& programs) {
   try {
     run_ranks(static_cast<int>(programs.size()), [&](Communicator& ranks, Context&) {

@@ -1,4 +1,4 @@
-// Every config the project ships: it loads, and it is as large as what it is named after.
+// Every config that the project ships can be loaded, and the model is as large as its name says.
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -26,7 +26,7 @@ ParameterCounts counts_of(const std::string& name) {
   return granule::count_parameters(config.model, config.moe);
 }
 
-/// What the experts of a layer hold, shared and routed, and what one token uses of it.
+/// The parameters of a layer's experts, shared and routed, and those that one token uses.
 std::int64_t expert_parameters(const ParameterCounts& counts) {
   return counts.shared_experts + counts.routed_experts + counts.dense_ffn;
 }
@@ -51,13 +51,14 @@ TEST_CASE("the paper's models have the paper's sizes") {
   const ParameterCounts b16 = counts_of("paper/deepseekmoe-16b.toml");
   CHECK(b16.total() == 16'375'728'128);
   CHECK(b16.activated() == 2'828'650'496);
-  // 2.0 B / 0.3 B, 1.89 B of them experts: 16 standard networks a layer.
+  // The paper says 2.0 B / 0.3 B. 1.89 B of them are in experts: 16 standard networks in each layer.
   const ParameterCounts b2 = counts_of("paper/deepseekmoe-2b.toml");
   CHECK(double(b2.total()) / 1e9 == Approx(2.0).margin(0.05));
   CHECK(double(b2.activated()) / 1e9 == Approx(0.3).margin(0.05));
   CHECK(double(expert_parameters(b2)) / 1e9 == Approx(1.89).margin(0.005));
   CHECK(double(activated_experts(b2)) / 1e9 == Approx(0.24).margin(0.005));
-  // 144.6 B / 22.2 B; FLOPs 585.6 T per 4096 tokens there, 28.5 % of a dense 67 B's 2057.5 T.
+  // The paper says 144.6 B / 22.2 B, and 585.6 T FLOPs for 4096 tokens. That is 28.5 % of the 2057.5 T of a
+  // dense 67 B.
   const ParameterCounts b145 = counts_of("paper/deepseekmoe-145b.toml");
   CHECK(double(b145.total()) / 1e9 == Approx(144.6).margin(0.1));
   CHECK(double(b145.activated()) / 1e9 == Approx(22.2).margin(0.1));
@@ -68,14 +69,14 @@ TEST_CASE("the baselines have the same parameters where the paper has them so") 
                         switched = counts_of("baselines/switch.toml"),
                         gshard = counts_of("baselines/gshard.toml"),
                         ours = counts_of("baselines/deepseekmoe.toml");
-  // All but the dense one: 16 standard networks a layer. One of them is activated, or two.
+  // All models except the dense one have 16 standard networks in each layer, and activate one or two of them.
   for (const ParameterCounts& counts : {hash, switched, gshard, ours})
     CHECK(expert_parameters(counts) == 16 * expert_parameters(dense));
   CHECK(activated_experts(hash) == activated_experts(dense));
   CHECK(activated_experts(switched) == activated_experts(dense));
   CHECK(activated_experts(gshard) == 2 * activated_experts(dense));
   CHECK(activated_experts(ours) == activated_experts(gshard));
-  // The rest is the same everywhere, but for the routers, which are small.
+  // The other parameters are the same everywhere, except for the routers, which are small.
   for (const ParameterCounts& counts : {hash, switched, gshard, ours}) {
     CHECK(counts.attention == dense.attention);
     CHECK(counts.norms == dense.norms);

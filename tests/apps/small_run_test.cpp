@@ -1,5 +1,5 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the run has a tokenizer of its own training
-// What ctest runs before the tests that read the small run.
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the run
+// ctest runs this before the tests that read the small run.
 #include "tests/support/small_run.hpp"
 
 #include <cstdlib>

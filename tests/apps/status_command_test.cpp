@@ -54,7 +54,7 @@ TEST_CASE("status tells how far a run is, its losses, and whether a job holds it
   CHECK(status["tokens_per_second"].get<double>() > 0.0);
   CHECK(status["seconds_left"].get<double>() > 0.0);
   CHECK_THAT(line, Contains(" left;") && Contains("held by host"));
-  CHECK(job.running());  // looking on disturbs nobody
+  CHECK(job.running());  // reading the status does not disturb the job
 }
 
 TEST_CASE("status refuses what is no run") {

@@ -1,5 +1,5 @@
-// What is said to a reader that reads late, slowly, or never: nobody waits for it, and nothing that must be
-// said is lost.
+// What is written for a reader that reads late, slowly, or never. The program does not wait for it, and
+// nothing important is lost.
 #include "apps/program/stderr_queue.hpp"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-/// A pipe and a queue that writes to it. The queue's thread never ends, so neither does the queue.
+/// A pipe and a queue that writes to it. The queue's thread never ends, so the queue is never destroyed.
 struct Pipe {
   int ends[2] = {-1, -1};
   StderrQueue* queue = nullptr;
@@ -53,7 +53,8 @@ TEST_CASE("nobody waits for a reader that does not read, and it gets all but pro
   pipe.queue->write("the last word\n");
   CHECK(Clock::now() - start < 1s);
   std::string said = pipe.read_until("nobody read them\n");
-  const auto shown = std::count(said.begin(), said.end(), '\n') - 22;  // but warnings, last word and notice
+  // 20 warnings, the last line and the notice are not progress.
+  const auto shown = std::count(said.begin(), said.end(), '\n') - 22;
   CHECK_THAT(said, Contains("warning 0\n") && Contains("warning 19\n") && Contains("the last word\n"));
   CHECK_THAT(said, Contains(fmt::format("granule: {} lines of progress were not shown", kLines - shown)));
   CHECK(shown > 1000);

@@ -1,4 +1,4 @@
-// What a process that takes stop signals does with one, with many of them, and with a second Ctrl-C.
+// What a process that takes stop signals does after one, after many, and after a second Ctrl-C.
 #include "apps/training/stop_signals.hpp"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ using Catch::Contains;
 
 namespace {
 
-/// A child process that takes signals, and once it is asked to stop ends a little later as a run does.
+/// A child process that takes signals. When it is asked to stop, it ends a little later, as a run does.
 class Child {
  public:
   explicit Child(std::chrono::milliseconds acts_after) {
@@ -34,12 +34,12 @@ class Child {
 
   void send(int signal) const { REQUIRE(kill(pid_, signal) == 0); }
   [[nodiscard]] bool runs() { return waitpid(pid_, &status_, WNOHANG) == 0; }
-  /// What waitpid() says of it.
+  /// What waitpid() returns for it.
   [[nodiscard]] int status() {
     REQUIRE(waitpid(pid_, &status_, 0) == pid_);
     return status_;
   }
-  /// All that it said, once it has ended.
+  /// Everything that it wrote, once it has ended.
   [[nodiscard]] std::string said() const {
     std::string text(4096, '\0');
     const ssize_t size = read(ends_[0], text.data(), text.size());
@@ -102,7 +102,8 @@ TEST_CASE("signals to stop that come again before the first was acted upon are o
         pause(gap);
       }
       const int status = child.status();
-      // Which of them is the first is up to the system where several wait: it has the order of their numbers.
+      // If several signals wait, the system chooses the first one. It takes them in the order of their
+      // numbers.
       const int ended_by = WIFSIGNALED(status) ? WTERMSIG(status) : status == 0 ? SIGUSR2 : 0;
       CHECK(ended_by != SIGUSR1);
       CHECK(std::find(storm.begin(), storm.end(), ended_by) != storm.end());
@@ -121,7 +122,7 @@ TEST_CASE("only a second SIGINT, a second after one that was said, ends a proces
     interrupted.send(signal);
     terminated.send(signal);
   }
-  terminated.send(SIGINT);  // its first
+  terminated.send(SIGINT);  // its first SIGINT
   pause(100ms);
   CHECK(interrupted.runs());
   CHECK(terminated.runs());

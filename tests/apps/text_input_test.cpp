@@ -1,5 +1,5 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE
-// What data build and tokenizer train take as text, and what they say of the rest, as a user sees it.
+// What data build and tokenizer train accept as text, and what they say about the rest, as a user sees it.
 #include <nlohmann/json.hpp>
 
 #include "data/files/files.hpp"

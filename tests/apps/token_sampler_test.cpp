@@ -11,11 +11,11 @@ using granule::TokenSampler;
 
 namespace {
 
-// Probabilities 0.5, 0.25, 0.125, 0.125 of ids 2, 0, 1, 3.
+// Ids 2, 0, 1 and 3 have probabilities 0.5, 0.25, 0.125 and 0.125.
 const std::vector<double> kLogits{std::log(0.25) + 7.0, std::log(0.125) + 7.0, std::log(0.5) + 7.0,
                                   std::log(0.125) + 7.0};
 
-/// Shares of the ids among many choices.
+/// How often each id is chosen, as a share of many choices.
 std::vector<double> shares(const SamplingOptions& options, const std::vector<double>& logits = kLogits) {
   constexpr int kDraws = 40'000;
   TokenSampler sampler(options);
@@ -66,7 +66,7 @@ TEST_CASE("top-p keeps the fewest tokens that together reach it") {
   check_shares({.top_p = 0.4999}, {0, 0, 1, 0});
   check_shares({.top_p = 0.51}, {1.0 / 3, 0, 2.0 / 3, 0});
   check_shares({.top_p = 0.80}, {2.0 / 7, 1.0 / 7, 4.0 / 7, 0});
-  // Of what top-k left: 4/7 reach a half.
+  // Of what top-k left, 4/7 is already above a half.
   check_shares({.top_k = 3, .top_p = 0.5}, {0, 0, 1, 0});
 }
 

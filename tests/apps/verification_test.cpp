@@ -1,5 +1,5 @@
-// The layout certificate: every layout holds, and each mistake that sharded trainers are known for shows, by
-// the figure and the parameter it is in.
+// The layout certificate. Every layout is equal to one rank, and known mistakes of sharded trainers show. The
+// figure and the parameter that differ tell which mistake it is.
 #include <nlohmann/json.hpp>
 
 #include "apps/training/run_data.hpp"
@@ -38,7 +38,7 @@ StepInput input_of(const RunConfig& config) {
           }};
 }
 
-/// What a step on 4 ranks with this planted mistake differs in from one rank.
+/// How a step on 4 ranks with this planted mistake differs from one rank.
 FigureDifferences with_mistake(const ParallelLayout& layout, const Disturbance& mistake,
                                StepTotals (*totals)(StepTotals) = nullptr) {
   const RunConfig config = config_of();
@@ -109,11 +109,11 @@ TEST_CASE("planted: no rank sums one unit's gradients") {
         return dense && ++number == 1 ? Runs::never : Runs::once;
       });
   CHECK_FALSE(difference.hold(DType::f64));
-  // Backward begins at the head, whose only parameter of its own is the last norm.
+  // Backward begins at the head. The only parameter that only the head has is the last norm.
   CHECK(difference.parameter == "model.norm.weight");
 }
 
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the run tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested run
 
 TEST_CASE("granule verify prints a row a layout, and exits with 0 when all hold") {
   const SmallRun& small = small_run();
@@ -123,7 +123,7 @@ TEST_CASE("granule verify prints a row a layout, and exits with 0 when all hold"
   CHECK(result.exit_code == 0);
   const auto report = nlohmann::json::parse(result.out);
   CHECK(report.at("holds") == true);
-  CHECK(report.at("layouts").size() == 2 * (2 + 3));  // ep 1 and 2 of two ranks, 1, 2 and 4 of four
+  CHECK(report.at("layouts").size() == 2 * (2 + 3));  // ep is 1 or 2 with two ranks, and 1, 2 or 4 with four
   for (const auto& row : report.at("layouts")) {
     CHECK(row.at("ce").get<double>() <= 1e-12);
     CHECK(row.at("holds") == true);
@@ -140,7 +140,7 @@ TEST_CASE("granule verify takes lists as one word each, and tries no layout twic
 }
 
 TEST_CASE("a gradient that is zero but for rounding is no difference between layouts") {
-  // In a sequence of one token attention has nothing to choose: queries and keys have no gradient.
+  // In a sequence of one token, attention has no choice. So queries and keys have no gradient.
   const SmallRun& small = small_run();
   for (const char* dtype : {"train.dtype=f64", "train.dtype=f32"}) {
     const ProgramResult result =

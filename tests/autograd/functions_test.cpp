@@ -9,7 +9,7 @@ using namespace granule::test;
 
 namespace {
 
-/// A small network through the functions that modules call: embedding, norm, bias, rotation, gate, residual.
+/// A small network of the functions that modules call: embedding, norm, bias, rotation, gate, residual.
 class Network {
  public:
   static constexpr std::int64_t kRows = 3, kWidth = 4, kVocabulary = 6;

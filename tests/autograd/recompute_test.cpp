@@ -15,7 +15,7 @@ constexpr std::int64_t kRows = 6, kWidth = 5, kHidden = 7;
 
 enum class Mode { plain, recomputed };
 
-/// A feed-forward block with a residual: two outputs, a decision that must not be made twice.
+/// A feed-forward block with a residual. It has two outputs, and a decision that must not be made twice.
 class Block {
  public:
   explicit Block(Context& context) : context_(context) {
@@ -51,7 +51,7 @@ class Block {
   int runs = 0, decisions = 0;
 
  private:
-  /// Each call decides otherwise, as a router whose inputs round differently might.
+  /// Each call decides differently, as a router might if its inputs were rounded differently.
   Tensor decide() {
     std::vector<std::int32_t> ids;
     for (std::uint64_t i = 0; i < kRows; ++i)
@@ -71,7 +71,7 @@ struct Result {
   std::int64_t activations;  // bytes alive between forward and backward
 };
 
-/// Two blocks in a row; the loss sees all four outputs (or only the last block's first one).
+/// Two blocks in sequence. The loss sees all four outputs, or only the first one of the last block.
 Result run(Mode mode, bool all_outputs = true) {
   Context context({.threads = 2, .poison = Poison::yes, .step_memory = 1 << 26});
   Result result{};

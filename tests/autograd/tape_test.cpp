@@ -15,7 +15,7 @@ namespace {
 
 using Log = std::vector<std::string>;
 
-/// y = factor x, and a line in a log when backward comes by.
+/// y = factor x. Backward adds a line to a log.
 struct Scale {
   static constexpr std::string_view kName = "scale";
   double factor = 1.0;
@@ -34,7 +34,7 @@ struct Scale {
   }
 };
 
-/// y = a ∘ b; writes its destinations in an order of its own, as a fused kernel may.
+/// y = a ∘ b. It writes its destinations in its own order, as a fused kernel may.
 struct Multiply {
   static constexpr std::string_view kName = "multiply";
   struct Saved {
@@ -79,7 +79,7 @@ class Fixture {
     tape.backward(outputs, seeds);
   }
   Numbers gradient(Tape& tape, const Var& x) { return values_of(tape.take_grad(x.slot)); }
-  /// A parameter whose gradient starts a step: beta 0 over garbage.
+  /// A parameter whose gradient starts a step: beta is 0, and the destination contains garbage.
   Leaf leaf(const Numbers& values) { return {numbers(values), {numbers(Numbers(values.size(), 1e9)), 0.0}}; }
 
   Context context_{{.poison = Poison::yes, .step_memory = std::int64_t{1} << 30}};
@@ -128,7 +128,8 @@ TEST_CASE_METHOD(Fixture, "f(x, x) gets both gradients, of a value and of a para
   CHECK(gradient(tape, x) == Numbers{2 * 3.0 + 2, 2 * -2.0 + 2});
 
   Leaf w = leaf({3.0, -2.0});
-  for (const Numbers& expected : {Numbers{6.0, -4.0}, Numbers{12.0, -8.0}}) {  // the second adds to the first
+  // The second pass adds to the first.
+  for (const Numbers& expected : {Numbers{6.0, -4.0}, Numbers{12.0, -8.0}}) {
     const Var z = apply(MultiplyParameters{}, Param{&w}, Param{&w});
     backward(tape, z, {1.0, 1.0});
     CHECK(values_of(w.grad.dst) == expected);
@@ -202,7 +203,7 @@ TEST_CASE_METHOD(Fixture, "several tapes live at once and run in any order") {
   CHECK(second.size() == 1);
   const Numbers once = values_of(w.grad.dst);
   run(second, y[1]);
-  // Normalisation makes the two inputs equal but for eps: the parameter's gradient doubles.
+  // Normalisation makes the two inputs equal except for eps, so the parameter's gradient doubles.
   CHECK(values_of(w.grad.dst)[0] == Approx(2 * once[0]).epsilon(1e-5));
   CHECK(first.take_grad(x[0].slot).defined());
   CHECK(second.take_grad(x[1].slot).defined());
@@ -223,7 +224,7 @@ TEST_CASE_METHOD(Fixture,
   CHECK_THROWS_WITH(backward(*tape, old, {1.0}), Catch::Contains("backward: an output was recorded on tape"));
   CHECK_THROWS_WITH(recompute([](Kept&, const std::vector<Var>& in) { return in; }, {old}),
                     Catch::Contains("recompute: an input was recorded on tape"));
-  // As a mere value it may be used anywhere.
+  // As a value without a gradient it may be used anywhere.
   const Recording off(nullptr);
   CHECK(values_of(apply(Scale{2.0}, old).value) == Numbers{2.0});
 }
@@ -250,7 +251,7 @@ TEST_CASE_METHOD(Fixture, "a tied parameter sums its uses, from zero in every st
   const Numbers other = values_of(head.grad.dst);
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += other[i];
   for (int repetition = 0; repetition < 2; ++repetition) {
-    tied.grad.beta = 0.0;  // what begins a step
+    tied.grad.beta = 0.0;  // as at the start of a step
     step(tied, tied);
     CHECK(relative_difference(values_of(tied.grad.dst), expected) <= 1e-15);
     CHECK(tied.grad.beta == 1.0);
@@ -268,7 +269,7 @@ TEST_CASE_METHOD(Fixture, "a frozen parameter lets gradients pass and gets none"
   tape.backward(outputs, seeds);
   CHECK(gradient(tape, x) == Numbers{31, 42});
   CHECK_FALSE(w.grad);
-  // With nobody to give a gradient to, nothing is recorded.
+  // If nothing needs a gradient, nothing is recorded.
   const Var constant = linear(Var{x.value}, Param{&w});
   CHECK(constant.slot == kConstant);
   CHECK(tape.size() == 0);
@@ -280,7 +281,7 @@ TEST_CASE_METHOD(Fixture, "a parameter's value is looked up again in backward") 
   const Recording on(&tape);
   const Var x = tape.input(tensor_of(context_, {1, 1}, DType::f64, Numbers{1}));
   const Var y = linear(x, Param{&w});
-  w.value = {};  // a gathered shard is freed in between…
+  w.value = {};  // a gathered shard is freed in between
   w.value = tensor_of(context_, {1, 1}, DType::f64, Numbers{5});
   const std::array outputs{y};
   const std::array seeds{tensor_of(context_, {1, 1}, DType::f64, Numbers{1})};
@@ -332,13 +333,13 @@ TEST_CASE_METHOD(Fixture, "activations and gradients are freed as the tape runs"
   std::vector<std::int64_t> in_use;
   for (int i = 0; i < kDepth; ++i) {
     tape.mark([&] { in_use.push_back(context_.memory().current_total()); });
-    y = apply(Multiply{}, y, y);  // saves its input
+    y = apply(Multiply{}, y, y);  // it saves its input
   }
   CHECK(context_.memory().current_total() == (kDepth + 1) * kBytes);
   y.value = {};
   backward(tape, {numbers(Numbers(1000, 1.0)), y.slot, y.tape}, Numbers(1000, 1.0));
   REQUIRE(in_use.size() == kDepth);
-  // At mark i: the inputs saved before it (x is also ours), one gradient, the seed and the output.
+  // At mark i, memory has the inputs saved before it (we also hold x), one gradient, the seed and the output.
   for (std::int64_t i = 0; i < kDepth; ++i) {
     const std::int64_t tensors = std::max<std::int64_t>(i, 1) + 3;
     CHECK(in_use[static_cast<std::size_t>(kDepth - 1 - i)] == tensors * kBytes);

@@ -1,5 +1,5 @@
-// One forward and one backward pass of a tiny mixture of experts with the installed library; prints the loss,
-// and what became of the installed CUDA plug-in.
+// Does one forward and one backward pass of a tiny MoE model with the installed library. Prints the loss, and
+// whether the installed CUDA plug-in was loaded.
 #include <fmt/format.h>
 
 #include "autograd/tape.hpp"

@@ -1,4 +1,4 @@
-// Trains a small network of its own to compute sin(3a) · b, saves it, reads it back, and measures both.
+// Trains its own small network to compute sin(3a) · b, saves it, reads it back, and measures both.
 #include <cmath>
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ using namespace granule;
 
 constexpr std::int64_t kRows = 64, kHidden = 32;
 
-// Two inputs, one hidden layer, one output.
+// The network has two inputs, one hidden layer and one output.
 class Network {
  public:
   explicit Network(ParameterStore& store)
@@ -36,7 +36,7 @@ class Network {
   Param hidden_weight_, hidden_bias_, out_weight_, out_bias_;
 };
 
-// The points of one step. They depend on the step alone, so every run sees the same.
+// The points of one step. They depend only on the step, so every run sees the same.
 struct Batch {
   Tensor x, y;
   Batch(Context& context, std::int64_t step)
@@ -52,7 +52,7 @@ struct Batch {
   }
 };
 
-// Matrices decay, biases do not. The ranges cover the whole arena, the gaps between parameters included.
+// Matrices decay, and biases do not. The ranges cover the whole arena, including the gaps between parameters.
 std::vector<DecayRange> decay_ranges(const ParameterStore& store) {
   std::vector<DecayRange> ranges;
   std::int64_t at = 0;
@@ -85,7 +85,7 @@ double train_step(Context& context, ParameterStore& store, const Network& networ
   return loss.value.item<double>();
 }
 
-// Without a tape nothing is recorded.
+// Without a tape, nothing is recorded.
 double measure(Context& context, const Network& network) {
   const Batch unseen(context, 1'000'000);
   return mse(network.predict({unseen.x}), {unseen.y}).value.item<double>();

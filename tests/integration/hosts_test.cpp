@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the run tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested run
 // Ranks that see different files under the same names, as they do on several hosts. Here a host is a working
 // directory, and every path begins with /proc/self/cwd.
 #include <fmt/format.h>

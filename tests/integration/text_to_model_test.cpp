@@ -1,4 +1,4 @@
-#ifdef GRANULE_WITH_SENTENCEPIECE  // the model tested has a tokenizer of its own training
+#ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
 // From text files to an exported model and back into training, by the commands alone.
 #include <fstream>
 

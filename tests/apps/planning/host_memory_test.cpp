@@ -1,4 +1,4 @@
-// What memory a host has for a run, from trees that look like /proc and /sys, and what does not fit into it.
+// How much memory a host has for a run, in trees that look like /proc and /sys, and which runs do not fit.
 #include "apps/planning/host_memory.hpp"
 
 #include "apps/planning/memory_plan.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kMiB = 1 << 20;
 
-/// Files of a machine with 1000 MiB available and 100 MiB of swap.
+/// The files of a machine with 1000 MiB available and 100 MiB of swap.
 struct Machine {
   TempDir root;
 
@@ -76,7 +76,7 @@ TEST_CASE("without limits a run may take what the machine has, its swap included
   CHECK(machine.room() == 1100);
   machine.put("proc/meminfo", "MemTotal: 2048000 kB\n");
   CHECK_FALSE(memory_room(machine.root.path()));
-  CHECK(memory_room().has_value());  // of the machine that tests
+  CHECK(memory_room().has_value());  // on the machine that runs this test
 }
 
 TEST_CASE("a cgroup of version 2 limits a run, and so does every group above it") {
@@ -84,12 +84,12 @@ TEST_CASE("a cgroup of version 2 limits a run, and so does every group above it"
   machine.second_version("/slurm/job/step");
   machine.put_bytes("sys/fs/cgroup/slurm/job/step/memory.max", 900);
   machine.put_bytes("sys/fs/cgroup/slurm/job/step/memory.current", 300);
-  CHECK(machine.room() == 700);  // with the machine's swap
+  CHECK(machine.room() == 700);  // including the machine's swap
   machine.put_bytes("sys/fs/cgroup/slurm/job/step/memory.swap.max", 0);
   CHECK(machine.room() == 600);
   machine.put("sys/fs/cgroup/slurm/job/step/memory.stat",
               fmt::format("anon 5\nfile 9\ninactive_file {}\nactive_file {}\n", 20 * kMiB, 30 * kMiB));
-  CHECK(machine.room() == 650);  // pages of files are given back
+  CHECK(machine.room() == 650);  // pages of files can be given back
   machine.put_bytes("sys/fs/cgroup/slurm/job/memory.max", 500);
   machine.put_bytes("sys/fs/cgroup/slurm/job/memory.current", 250);
   machine.put_bytes("sys/fs/cgroup/slurm/job/memory.swap.max", 10);

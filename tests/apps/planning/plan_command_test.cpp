@@ -1,4 +1,4 @@
-// granule plan as its users meet it: the paper's models, devices, judgements, refusals.
+// granule plan as its users see it: the paper's models, devices, results and refusals.
 #include <nlohmann/json.hpp>
 
 #include "apps/config/run_config.hpp"
@@ -29,7 +29,7 @@ json planned(const std::string& config, const std::vector<std::string>& more) {
   return json::parse(result.out);
 }
 
-/// Arguments of a plan of an accelerator, and more.
+/// The arguments of a plan for an accelerator, and more of them.
 std::vector<std::string> on(const char* device, const char* ranks, std::vector<std::string> more = {}) {
   more.insert(more.end(), {"--device", device, "--ranks", ranks});
   return more;
@@ -55,7 +55,7 @@ TEST_CASE("the 145B model costs 28.5 % of a dense 67B, as the paper says") {
   const json report = planned(kPaper + "145b.toml",
                               on("a100-80g", "256", {"--dtype", "bf16", "parallel.ep=4", "parallel.zero=3"}));
   CHECK(report["parameters"]["total"].get<double>() / 1e9 == Approx(144.6).margin(0.1));
-  // DeepSeek LLM 67B. The paper's 2057.5 T are met with as many key-value heads as heads; see
+  // DeepSeek LLM 67B. The plan gives the paper's 2057.5 T if there are as many key-value heads as heads. See
   // docs/planning.md.
   ModelConfig dense;
   dense.vocab_size = 102400;
@@ -76,7 +76,7 @@ TEST_CASE("mixed precision takes 18 bytes a parameter and as many words on the w
   CHECK(2 * bf16["weights"].get<std::int64_t>() == f32["weights"]);
   CHECK(bf16["gradients"] == f32["gradients"]);
   CHECK(2 * bf16["optimizer"].get<std::int64_t>() == 3 * f32["optimizer"].get<std::int64_t>());
-  // Buffers of whole values and of whole gradients are equally large in f32.
+  // Buffers of whole values and of whole gradients have the same size in f32.
   const json whole = bytes("f32", "parallel.zero=3")["bytes"],
              half = bytes("bf16", "parallel.zero=3")["bytes"];
   CHECK(4 * half["communication"].get<std::int64_t>() == 3 * whole["communication"].get<std::int64_t>());
@@ -120,13 +120,13 @@ TEST_CASE("what does not fit is blamed on a category, and the least change that 
   const json roomy = planned(kBench, on("h100", "8", {"train.batch_size=32"}));
   CHECK(roomy["memory"]["fits"] == "yes");
   CHECK(roomy["memory"]["change"].is_null());
-  // 144 M parameters in f32, whole: 0.6 + 0.6 + 1.2 GB and activations.
+  // 144 M parameters in f32, not sharded: 0.6 + 0.6 + 1.2 GB and activations.
   const json tight = planned(kBench, on("h100", "8", {"train.batch_size=32", "--memory-gb", "2.2"}));
   CHECK(tight["memory"]["fits"] == "no");
   CHECK(tight["memory"]["blame"] == "optimizer");
   REQUIRE(tight["memory"]["change"].is_array());
   CHECK(tight["memory"]["bytes_changed"] <= 2.2e9);
-  // The change is true: planned with it, the bytes are those.
+  // The advised change is true: a plan with it has these bytes.
   std::vector<std::string> changed{"train.batch_size=32", "--memory-gb", "2.2"};
   for (const json& key : tight["memory"]["change"]) changed.push_back(key);
   const json again = planned(kBench, on("h100", "8", changed));

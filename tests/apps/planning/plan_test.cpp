@@ -1,4 +1,4 @@
-// Plans against runs: what a rank holds and sends in a step, to the byte, for layouts of every kind.
+// Compares plans with runs: what a rank holds and sends in a step, to the byte, for every kind of layout.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -28,8 +28,8 @@ struct Layout {
   DType dtype = DType::f32;
 };
 
-/// Four experts of two choices; a hash router where ranks share them out, so that tokens can be chosen that
-/// use every expert as often.
+/// Four experts and two choices for each token. If ranks shard the experts, there is a hash router, so that
+/// tokens can be chosen that use every expert equally often.
 PlanRequest request_of(const Layout& layout) {
   PlanRequest request{.ranks = layout.ranks, .dtype = layout.dtype};
   RunConfig& config = request.config;
@@ -54,7 +54,7 @@ PlanRequest request_of(const Layout& layout) {
   return request;
 }
 
-/// Two tokens that together use the four experts of the hash router.
+/// Two tokens that together use all four experts of the hash router.
 std::array<std::int32_t, 2> complementary_tokens(Context& context, const MoeConfig& moe) {
   constexpr std::int32_t kTokens = 61;
   const Tensor tokens = Tensor::empty(context, {kTokens}, DType::i32);
@@ -103,7 +103,7 @@ RankMemory peaks_of(const MemoryTable& table) {
           .scratch = table.peak(MemoryCategory::scratch)};
 }
 
-/// A step as the trainer takes it, of rank 0.
+/// Computes a step like the trainer and returns what rank 0 measured.
 Measured measured_step(const PlanRequest& request) {
   Measured measured;
   const RunConfig& config = request.config;
@@ -134,13 +134,13 @@ Measured measured_step(const PlanRequest& request) {
 Traffic planned_traffic(const PlanRequest& request) {
   Traffic traffic;
   for (const PlannedTraffic& row : plan_traffic(request)) {
-    // The trainer's own word at the end of a step is not said here.
+    // The trainer's own collective at the end of a step is not called here.
     if (row.phase != "step end") traffic[row_name(row.group, row.kind, row.phase)] = {row.calls, row.bytes};
   }
   return traffic;
 }
 
-/// Without groups of one rank, where nothing is sent.
+/// Leaves out groups of one rank, in which nothing is sent.
 Traffic between_ranks(const Traffic& traffic) {
   Traffic sent;
   for (const auto& [name, row] : traffic) {
