@@ -19,7 +19,8 @@ TEST_CASE("an arena hands out aligned blocks that do not overlap") {
     if (!blocks.empty() && (random.uniform(2 * i) < 0.5 || blocks.size() > 40)) {
       const auto victim = static_cast<std::ptrdiff_t>(random.below(blocks.size(), 2 * i + 1));
       auto& [data, bytes] = blocks[static_cast<std::size_t>(victim)];
-      // A block still holds what was written into it, whatever came and went beside it.
+      // A block must still contain what was written into it, whatever blocks were taken and given back next
+      // to it.
       const std::byte mark = data[0];
       CHECK(std::all_of(data, data + bytes, [&](std::byte b) { return b == mark; }));
       arena.release(data, bytes);
@@ -112,7 +113,7 @@ TEST_CASE("a poisoned arena starts every block as NaN, also one that was used be
   CHECK(arena.damaged_blocks() == 0);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)  // which ends the program at the write itself
+#if !defined(__SANITIZE_ADDRESS__)  // the address sanitizer ends the program at the write itself
 TEST_CASE("a poisoned arena counts blocks that were written past either end") {
   Arena arena(1 << 16, Poison::yes);
   std::byte* data = arena.allocate(401);

@@ -10,7 +10,8 @@ using namespace granule::test;
 
 namespace {
 
-/// Plain loops over sequences, heads, queries and the keys each may see: from 0 on, or from its first key.
+/// Plain loops over sequences, heads, queries and the keys that each query may see. These begin at 0, or at
+/// the query's first key.
 Numbers attended(const Attention& a, const Numbers& qkv, const std::vector<std::int32_t>& first_keys = {}) {
   const auto size = [](std::int64_t n) { return static_cast<std::size_t>(n); };
   const std::size_t W = size(a.width()), O = size(a.heads * a.v_dim);
@@ -40,7 +41,7 @@ Numbers attended(const Attention& a, const Numbers& qkv, const std::vector<std::
   return y;
 }
 
-/// The first keys of `batch` sequences whose documents begin at 0 and at each of `starts`.
+/// The first keys of `batch` sequences. Their documents begin at 0 and at each of `starts`.
 std::vector<std::int32_t> first_keys(const Attention& a, const std::vector<std::int32_t>& starts) {
   std::vector<std::int32_t> keys;
   for (std::int64_t n = 0; n < a.batch * a.seq; ++n) {
@@ -82,13 +83,13 @@ TEST_CASE("attention inside documents keeps an operator's promises") {
   };
   const std::vector<Case> cases{
       {{2, 5, 2, 2, 4, 4}, {2}},                // two documents
-      {{1, 7, 4, 2, 6, 3}, {1, 2, 6}},          // some of one token
-      {{3, 4, 3, 1, 2, 5}, {}},                 // one document: nothing is masked
+      {{1, 7, 4, 2, 6, 3}, {1, 2, 6}},          // some have one token
+      {{3, 4, 3, 1, 2, 5}, {}},                 // one document, so nothing is masked
       {{1, 1, 1, 1, 1, 1}, {}},                 // one token
       {{0, 5, 2, 1, 4, 4}, {1}},                // no sequence
       {{2, 0, 2, 1, 4, 4}, {}},                 // no token
-      {{2, 150, 4, 2, 16, 16}, {30, 64, 140}},  // borders within and between blocks of queries
-      {{1, 200, 2, 1, 8, 8}, {100}},            // blocks whose keys begin behind earlier blocks
+      {{2, 150, 4, 2, 16, 16}, {30, 64, 140}},  // boundaries within and between blocks of queries
+      {{1, 200, 2, 1, 8, 8}, {100}},            // blocks whose keys begin after earlier blocks
   };
   for (const auto& [op, starts] : cases) {
     const std::vector<std::int32_t> keys = first_keys(op, starts);
@@ -121,7 +122,7 @@ TEST_CASE("attention looks neither at other documents of its row nor lets gradie
     const Tensor in = tensor_of(context, {a.seq, a.width()}, DType::f64, x);
     const Tensor y = a.forward(&saved, in, ids_of(context, {a.seq}, keys));
     Numbers dy(static_cast<std::size_t>(y.numel()), 0.0);
-    std::fill(dy.begin() + 70 * a.heads * a.v_dim, dy.end(), 1.0);  // the second document's outputs alone
+    std::fill(dy.begin() + 70 * a.heads * a.v_dim, dy.end(), 1.0);  // only the second document's outputs
     const Tensor dx = in.empty_like(in.shape());
     a.backward(saved, tensor_of(context, y.shape(), DType::f64, dy), {dx, 0.0});
     return std::pair{values_of(y), values_of(dx)};

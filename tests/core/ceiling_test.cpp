@@ -1,5 +1,5 @@
-// The ceiling counts operations that were carried out. Its rates are no test's business: `granule bench
-// ceiling` shows them beside the clock, and scripts/check-ceiling beside another program's.
+// The ceiling counts operations that were really done. Its rates are not tested here. `granule bench ceiling`
+// compares them with the clock, and scripts/check-ceiling with another program.
 #include "core/kernels/ceiling.hpp"
 
 #include <vector>
@@ -9,8 +9,8 @@
 namespace granule {
 namespace {
 
-/// Starts that differ in every lane. With factor 1/2 and few rounds all arithmetic is exact, with fused
-/// multiply-adds and without.
+/// Start values that differ in every lane. With factor 1/2 and few rounds, all arithmetic is exact, with and
+/// without fused multiply-adds.
 template <class T>
 std::vector<T> starts(std::int64_t n) {
   std::vector<T> values;

@@ -1,4 +1,4 @@
-// CPU quotas as the files of control groups say them, on a host and as a container sees them.
+// CPU quotas in the files of control groups, on a host and as a container sees them.
 #include "core/cpu_quota.hpp"
 
 #include <fstream>
@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A file system with control groups in it.
+/// A file system with files of control groups.
 class Host {
  public:
   Host(const std::string& mounts, const std::string& groups) {
@@ -75,7 +75,7 @@ TEST_CASE("a container sees its own group as the root of the mount, named as out
     two.write("sys/fs/cgroup/cpu.max", "300000 100000");
     CHECK(two.quota() == 3.0);
   }
-  // With the host's own mount and a group of a container's own name space.
+  // The mount is that of the host, and the group is in a container's own name space.
   const Host host(kVersion2, "0::/\n");
   host.write("sys/fs/cgroup/cpu.max", "100000 100000");
   CHECK(host.quota() == 1.0);

@@ -49,7 +49,8 @@ TEST_CASE("gelu, exact and approximate, keeps an operator's promises") {
 TEST_CASE("gelu is exact by default, and both kinds have the values of tables") {
   Context context;
   CHECK(Gelu{}.approximate == GeluApproximate::none);
-  // Φ(1) and Φ(-3) of tables of the normal distribution; the approximation by its formula with 30 digits.
+  // Φ(1) and Φ(-3) come from tables of the normal distribution. The approximation was computed from its
+  // formula with 30 digits.
   CHECK(at(context, DType::f64, GeluApproximate::none, 1.0).first ==
         Approx(0.8413447460685429).epsilon(1e-15));
   CHECK(at(context, DType::f64, GeluApproximate::none, -3.0).first ==

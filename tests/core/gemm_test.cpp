@@ -17,7 +17,7 @@ struct Case {
   std::int64_t extra_pitch;  // of every operand
 };
 
-/// Operands inside wider matrices of NaN, the result inside a fenced one, in one pass over everything.
+/// The operands are inside wider matrices of NaN, and the result is inside a fenced one.
 template <class T>
 class Product {
  public:
@@ -37,7 +37,7 @@ class Product {
     gemm<T>(context.pool(), c.m, c.n, c.k, left, right, {out_.tensor().data<T>(), c_pitch_, beta});
   }
 
-  /// |C - plain loops| relative to the sum of the |terms|, the worst element.
+  /// The largest |C - plain loops|, relative to the sum of the |terms|.
   double error(double beta) {
     double worst = 0.0;
     for (std::int64_t i = 0; i < c_.m; ++i) {
@@ -54,7 +54,7 @@ class Product {
     }
     return worst;
   }
-  /// Nothing was written between the rows of C or around it.
+  /// Whether nothing was written between the rows of C or around it.
   bool fences_intact() {
     bool intact = out_.intact();
     for (std::int64_t i = 0; i < c_.m; ++i)
@@ -80,14 +80,14 @@ class Product {
 
 template <class T>
 void check(const Case& c) {
-  // k ≤ 65 roundings at the worst, a few in practice; for f64 the loops' own count as well.
+  // There are at most k ≤ 65 roundings, and a few in practice. For f64, those of the loops are added.
   const double tolerance = sizeof(T) == 4 ? 6e-7 : 4e-15;
   for (const double beta : {0.0, 1.0}) {
     INFO(fmt::format("{} m={} n={} k={} {}{} pitch +{} beta {}", name_of(dtype_of<T>), c.m, c.n, c.k,
                      c.a == Transpose::yes ? 'T' : 'N', c.b == Transpose::yes ? 'T' : 'N', c.extra_pitch,
                      beta));
     Context context;
-    Product<T> one(context, c, beta);  // beta 0: the result starts as NaN
+    Product<T> one(context, c, beta);  // with beta 0, the result starts as NaN
     CHECK(one.error(beta) <= tolerance);
     CHECK(one.fences_intact());
     for (const int threads : {2, 3}) {
@@ -133,7 +133,7 @@ TEST_CASE("gemm large enough for many tiles equals plain loops") {
 
 namespace {
 
-/// The product with its operands and its result 0 … 7 elements behind an aligned address.
+/// The product with its operands and its result 0 … 7 elements after an aligned address.
 template <class T>
 Tensor product_at(Context& context, const Case& c, std::int64_t offset, double beta, bool left_zero) {
   const auto placed = [&](std::int64_t rows, std::int64_t columns, std::uint64_t seed) {
@@ -208,7 +208,7 @@ TEST_CASE("matmul refuses shapes and types that do not fit and names the operato
 
 namespace {
 
-/// One row of A among M: row `place` of a product whose other rows are others.
+/// Computes one row of A within a product of M rows. It is row `place`, and the other rows are different.
 template <class T>
 Tensor row_of_product(Context& context, const Case& c, std::int64_t place) {
   const Numbers row = normal_values(c.k, 7);
@@ -225,7 +225,7 @@ Tensor row_of_product(Context& context, const Case& c, std::int64_t place) {
   return out.slice(place * c.n, {c.n});
 }
 
-/// Every row of A equal: whether all rows of C are, and which they are.
+/// All rows of A are equal. Returns whether all rows of C are equal, and their values.
 template <class T>
 bool equal_rows(Context& context, const Case& c, OneRow one_row = OneRow::like_others) {
   const Numbers row = normal_values(c.k, 7);

@@ -56,7 +56,8 @@ TEST_CASE("linear_cross_entropy keeps an operator's promises, with ignored targe
 }
 
 TEST_CASE("linear_cross_entropy over several chunks of rows equals plain loops") {
-  // 1024 rows are a chunk at most, so these are two. The gradient of w sums over 1100 rows: 1e-5 in f32.
+  // A chunk has at most 1024 rows, so there are two chunks. The gradient of w sums over 1100 rows: 1e-5 in
+  // f32.
   check_loss(4, 30, random_targets(1100, 30), 1e-5);
 }
 

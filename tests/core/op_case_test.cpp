@@ -1,4 +1,5 @@
-// The operator check itself: an operator with one planted fault at a time, each of which it must find.
+// Tests the operator check itself. An operator has one planted fault at a time, and the check must find each
+// of them.
 #include "tests/support/op_case.hpp"
 
 #include "tests/support/catch.hpp"
@@ -27,7 +28,7 @@ struct SavedInput {
   Tensor x;
 };
 
-/// y_ij = w_j x_ij + x_ij², with a fault.   dx_ij = dy_ij (w_j + 2 x_ij),   dw_j = Σ_i dy_ij x_ij.
+///   y_ij = w_j x_ij + x_ij², with a fault.   dx_ij = dy_ij (w_j + 2 x_ij),   dw_j = Σ_i dy_ij x_ij.
 template <Fault kFault>
 struct Faulty {
   static constexpr std::string_view kName = "faulty";

@@ -17,7 +17,8 @@ TEST_CASE("a thread pool runs every task exactly once, with 1 to 4 threads") {
     ThreadPool pool(threads);
     CHECK(pool.size() == threads);
     for (const std::int64_t tasks : {0, 1, 2, 3, 7, 1000}) {
-      std::vector<int> runs(static_cast<std::size_t>(tasks), 0);  // plain ints: a task run twice is a race
+      // These are plain ints, so that a task that runs twice is a race.
+      std::vector<int> runs(static_cast<std::size_t>(tasks), 0);
       pool.run(tasks, [&](std::int64_t i) { ++runs[static_cast<std::size_t>(i)]; });
       INFO(threads << " threads, " << tasks << " tasks");
       CHECK(std::all_of(runs.begin(), runs.end(), [](int n) { return n == 1; }));
@@ -34,7 +35,8 @@ TEST_CASE("a thread pool's tasks see what was written before the run, and it wha
   std::vector<std::int64_t> in(64), out(64);
   std::int64_t total = 0;
   for (std::int64_t round = 0; round < 20000;
-       ++round) {  // many short forks: wake-ups come late and meet the next
+       // There are many short forks, so that late wake-ups meet the next fork.
+       ++round) {
     in[static_cast<std::size_t>(round % 64)] = round;
     pool.run(5, [&](std::int64_t task) {
       for (auto i = static_cast<std::size_t>(task); i < 64; i += 5) out[i] = in[i] + 1;
@@ -89,7 +91,7 @@ TEST_CASE("a thread pool's tasks really run on several threads, each with an ind
   ThreadPool pool(3);
   std::array<std::atomic<int>, 3> seen{};
   std::atomic<int> arrived = 0;
-  // Three tasks that wait for each other can only end on three threads.
+  // Three tasks that wait for each other can only end if there are three threads.
   pool.run(3, [&](std::int64_t) {
     ++seen.at(static_cast<std::size_t>(ThreadPool::thread_index()));
     ++arrived;

@@ -69,7 +69,7 @@ TEST_CASE("A missing driver, a missing device and a device are told apart") {
 TEST_CASE(
     "The CUDA plug-in is found where it is said to be, fills every slot it claims and says why there is no "
     "device") {
-  CHECK(load_cuda_plugin().state == CudaState::missing);  // it does not lie beside the test
+  CHECK(load_cuda_plugin().state == CudaState::missing);  // it is not in the test's folder
   CHECK_FALSE(RmsNorm::forward_kernel.has(DeviceType::cuda));
   const CudaStatus status = load_from(GRANULE_CUDA_LIBRARY);
   INFO(status.reason);

@@ -9,7 +9,8 @@ using granule::RandomStream;
 
 TEST_CASE("bits are Philox 4x32-10: the known answers of its authors") {
   using Bits = std::array<std::uint64_t, 2>;
-  // Random123 kat_vectors, counter and key as (index, stream) and seed, low words first.
+  // The kat_vectors of Random123. Counter and key are given as (index, stream) and seed, with low words
+  // first.
   CHECK(RandomStream(0, std::uint64_t{0}).bits(0) == Bits{0xe169c58d'6627e8d5, 0x9b00dbd8'bc57ac4c});
   CHECK(RandomStream(~0ULL, ~0ULL).bits(~0ULL) == Bits{0x41c83b0e'408f276d, 0x6d5451fd'a20bc7c6});
   CHECK(RandomStream(0x299f31d0'a4093822, 0x03707344'13198a2eULL).bits(0x85a308d3'243f6a88) ==
@@ -36,7 +37,7 @@ TEST_CASE("normal numbers have the moments of a normal distribution") {
     product += x * stream.normal(i + 1);
     within += std::abs(x) < 1.0 ? 1.0 : 0.0;
   }
-  // Five standard errors of each mean: sqrt(variance / n).
+  // Five standard errors of each mean, which is sqrt(variance / n).
   const double error = 5.0 / std::sqrt(double(n));
   CHECK(std::abs(m1 / n) < error);
   CHECK(std::abs(m2 / n - 1.0) < std::sqrt(2.0) * error);

@@ -28,14 +28,14 @@ Reference reference(std::size_t N, std::size_t D, double eps) {
 TEST_CASE("rms_norm keeps an operator's promises") {
   const std::vector<std::array<std::int64_t, 2>> shapes{{5, 7}, {1, 1}, {0, 4}, {3, 1}, {1, 40}, {200, 33}};
   for (const auto& [N, D] : shapes) {
-    const double eps = D <= 7 ? 0.3 : 1e-6;  // one column and a small eps would cancel to nothing
+    const double eps = D <= 7 ? 0.3 : 1e-6;  // with one column, a small eps would cancel everything
     check_op({fmt::format("rms_norm {} {}", N, D)}, RmsNorm{eps},
              reference(std::size_t(N), std::size_t(D), eps), variable({N, D}), parameter({D}));
   }
 }
 
 TEST_CASE("rms_norm sums a long f32 row as if in float64") {
-  // The sum of 2^16 float32 squares would be off by 1e-4 if it were added up in float32 one by one.
+  // If 2^16 float32 squares were added one by one in float32, the sum would be wrong by 1e-4.
   Context context;
   constexpr std::int64_t D = 1 << 16;
   const Numbers x(D, 1.1F);

@@ -11,7 +11,7 @@ using namespace granule::test;
 namespace {
 
 struct Layout {
-  std::int64_t heads, head_dim, columns;  // columns: in all, the values' included
+  std::int64_t heads, head_dim, columns;  // of the whole row, including the values
   double theta;
   std::vector<std::int32_t> positions;
   double stretch = 1.0;
@@ -85,7 +85,7 @@ TEST_CASE("a stretched rope table has the angles of positions in between") {
   for (std::size_t p = 0; p < 8; ++p) {
     for (std::size_t i = 0; i < 3; ++i) CHECK(wide[4 * p * 3 + i] == cos[p * 3 + i]);
   }
-  // By hand: position 2 counts as 1/2, pair 1 of 3 turns by 10000^(-1/3) of it.
+  // By hand: position 2 counts as 1/2, and pair 1 of 3 turns by 10000^(-1/3) times that.
   CHECK(values_of(stretched.sin_PH)[2 * 3 + 1] == Approx(std::sin(0.5 / 21.544346900318832)).epsilon(1e-15));
 }
 

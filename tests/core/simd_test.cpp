@@ -102,7 +102,7 @@ TEST_CASE("maps and sums of any length touch exactly their elements on every ins
   for_each_instruction_set([&](const char* name) {
     for (std::int64_t n = 0; n <= 70; ++n) {
       INFO(name << ", " << n << " elements");
-      // A vector of exactly n: reading behind it is an error under AddressSanitizer.
+      // The vector has exactly n elements, so AddressSanitizer reports a read after its end.
       std::vector<float> x(static_cast<std::size_t>(n));
       std::vector<float> y(x.size() + 1, 100.0F);
       for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);

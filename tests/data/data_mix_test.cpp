@@ -24,7 +24,7 @@ using test::write_shard;
 
 constexpr std::int64_t kSeq = 8;
 
-/// Three data sets of 7, 20 and 3 samples of 8 tokens; weights 0.5, 0.3 and 0.2.
+/// Three data sets with 7, 20 and 3 samples of 8 tokens. Their weights are 0.5, 0.3 and 0.2.
 struct ThreeSets {
   TempDir dir;
   std::vector<DataMix::Part> parts{{dir / "a", 0.5}, {dir / "b", 0.3}, {dir / "c", 0.2}};
@@ -61,7 +61,7 @@ TEST_CASE("every epoch of every source of a shuffled mix visits each of its samp
       std::ranges::sort(once);
       for (std::int64_t i = 0; i < n; ++i) REQUIRE(once[static_cast<std::size_t>(i)] == i);
     }
-    CHECK(orders.size() > 3);  // each in an order of its own; of 3 samples there are but six
+    CHECK(orders.size() > 3);  // each has its own order; 3 samples have only six
   }
 }
 
@@ -162,7 +162,7 @@ TEST_CASE("a mix counts the samples of all sources, and those before one comes a
 TEST_CASE("the bytes of a mix's first samples are those of each source's first samples") {
   const ThreeSets sets;
   const DataMix mix = sets.open();
-  // write_shard says three bytes a token. Whatever the sources of 12 samples: 12 · 8 target tokens.
+  // write_shard writes three bytes for each token. So 12 samples of any sources have 12 · 8 target tokens.
   CHECK(mix.target_bytes(12, kSeq).value() == Approx(3 * 12 * kSeq));
 }
 

@@ -63,7 +63,7 @@ TEST_CASE("compressed JSON Lines and texts give the documents of the plain files
   }
   const std::string text = read_file(kFiles / "lines.jsonl");
   for (const char* const name : {"padded.txt.gz", "whole.txt.zst"}) {
-    CHECK(documents(kFiles / name) == plain);  // by their content, whatever the name
+    CHECK(documents(kFiles / name) == plain);  // the content decides, and not the name
     const TempDir dir;
     write_file(dir / "x.txt.gz", gzipped("Of lines:\n\n" + text));
     CHECK(documents(dir / "x.txt.gz", DocumentUnit::line).size() == 41);
@@ -117,7 +117,7 @@ TEST_CASE("a compressed file with a flipped bit is refused, or gives the same te
     std::string flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
     const auto stream = Decompressor::of(std::as_bytes(std::span(flipped)), "x");
-    if (!stream) continue;  // the bits by which it is known
+    if (!stream) continue;  // these bits identify the format
     std::string got;
     try {
       while (stream->read(got)) {

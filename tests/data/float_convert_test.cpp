@@ -12,7 +12,7 @@ using granule::DType;
 
 namespace {
 
-/// What the bits mean, straight from the definition of IEEE formats.
+/// What the bits mean, by the definition of IEEE formats.
 double meaning(std::uint32_t pattern, int exponent_bits, int fraction_bits) {
   const auto fraction = static_cast<double>(pattern & ((1u << fraction_bits) - 1));
   const int exponent = static_cast<int>((pattern >> fraction_bits) & ((1u << exponent_bits) - 1));
@@ -67,8 +67,8 @@ int wrong_patterns(const Format& format) {
   return wrong;
 }
 
-/// Between each two finite neighbours: the middle goes to the even one, anything off the middle to the nearer
-/// one.
+/// Between any two finite neighbours, the middle is rounded to the even one. Everything else is rounded to
+/// the nearer one.
 template <class T>
 int wrong_roundings(const Format& format) {
   int wrong = 0;

@@ -1,5 +1,5 @@
-// How HDF5 files are opened: on file systems without locks, while others write them, and more of them than a
-// process may have open.
+// How HDF5 files are opened: on file systems without locks, while others write them, and when there are more
+// than a process may have open.
 #include <cerrno>
 #include <fstream>
 
@@ -17,10 +17,10 @@
 #include "tests/support/temp_dir.hpp"
 
 namespace {
-int flock_error = 0;  // what flock() fails with; 0: it works
+int flock_error = 0;  // the error with which flock() fails; 0 if it works
 }  // namespace
 
-// In the place of the C library's, for this test program and the HDF5 library.
+// This replaces the C library's function in this test program and in the HDF5 library.
 extern "C" int flock(int fd, int operation) noexcept {
   if (flock_error != 0) {
     errno = flock_error;
@@ -80,7 +80,7 @@ TEST_CASE("a file that another program writes is said to be so, and not to be da
   CHECK_NOTHROW(ShardReader{dir / "train-0.h5"});
   ::close(fd);
   {
-    // Newer formats carry a mark in the file itself.
+    // Newer formats have a mark in the file itself.
     const Hdf5File open(dir / "open.h5", Hdf5File::Version::latest);
     open.dataset("data", {1, 2, 3});
     open.flush();

@@ -1,4 +1,5 @@
-// Shards whose datasets are made of other files, or were not written whole: HDF5 itself reads zeros there.
+// Shards whose datasets are composed of other files, or were only partly written. HDF5 itself reads zeros
+// there.
 #include <array>
 #include <functional>
 
@@ -24,7 +25,7 @@ using Values = std::vector<std::uint16_t>;
 
 constexpr std::size_t kTokens = 3000;
 
-/// Token i is 7 i + offset mod 499, so that no piece looks like another place.
+/// Token i is 7 i + offset mod 499, so that pieces from different places differ.
 Values ids(std::size_t size = kTokens, std::size_t offset = 0) {
   Values values(size);
   for (std::size_t i = 0; i < size; ++i) values[i] = static_cast<std::uint16_t>((7 * i + offset) % 499);
@@ -46,7 +47,8 @@ std::string error_of(const fs::path& path) {
   return error;
 }
 
-/// A pool with the ids under /train and /deep/train, and a file that is itself long enough to be mapped.
+/// Writes a pool with the ids under /train and /deep/train, and a file that is long enough to be mapped
+/// itself.
 void write_pool(const TempDir& dir, const std::function<void(const Hdf5File&)>& link) {
   const Hdf5File pool(dir / "pool.h5");
   pool.dataset("padding", Values(50));
@@ -156,7 +158,7 @@ TEST_CASE("incomplete document offsets and bytes are refused as tokens are") {
   CHECK_THAT(error_of(dir / "bytes.h5"), Contains("/doc_bytes is incomplete: 1 of its 2 chunks"));
 }
 
-/// Sources a.h5 and b.h5 of 1000 and 2000 tokens, and a row made of them by `mappings`.
+/// Writes the sources a.h5 and b.h5 of 1000 and 2000 tokens, and a row that `mappings` compose of them.
 void write_row(const TempDir& dir, const std::vector<Hdf5File::Mapping>& mappings) {
   const Values all = ids();
   const Hdf5File a(dir / "a.h5"), b(dir / "b.h5"), row(dir / "train-0.h5");
@@ -170,7 +172,7 @@ const std::vector<Hdf5File::Mapping> kWhole{{.begin = 0, .size = 1000, .file = "
 
 TEST_CASE("a virtual dataset is read from its sources, which lie beside it") {
   const TempDir dir;
-  // In order; in any order, in pieces and by an absolute path.
+  // The first is in order. The second is in any order, in pieces, and with an absolute path.
   const std::vector<Hdf5File::Mapping> pieces{
       {.begin = 700, .size = 300, .file = "a.h5", .source_begin = 700},
       {.begin = 1000, .size = 2000, .file = (dir / "b.h5").string()},
@@ -186,7 +188,7 @@ TEST_CASE("a virtual dataset is read from its sources, which lie beside it") {
   shard.read(900, window);
   const Values all = ids();
   CHECK(std::equal(window.begin(), window.end(), all.begin() + 900));
-  // A virtual dataset of virtual datasets, and of one in the same file.
+  // A virtual dataset of virtual datasets, and one of a dataset in the same file.
   {
     const Hdf5File deeper(dir / "train-1.h5");
     deeper.dataset("own", Values(all.begin() + 2000, all.end()));
@@ -258,7 +260,7 @@ TEST_CASE("external raw files are read where they are whole, beside the file or 
   const TempDir dir;
   const bool absolute = GENERATE(false, true);
   const fs::path before = fs::current_path();
-  fs::current_path(dir.path());  // where HDF5 writes files of relative names
+  fs::current_path(dir.path());  // HDF5 writes files with relative names here
   const auto named = [&](const char* name) { return absolute ? (dir / name).string() : std::string(name); };
   { Hdf5File(dir / "train-0.h5").dataset("data", ids(), {.raw = {named("one.raw"), named("two.raw")}}); }
   fs::current_path(before);
@@ -302,11 +304,11 @@ TEST_CASE("chunks that an optional filter left as they were are read without it"
 }
 
 TEST_CASE("a filter that is not on this machine is named, and not called damage") {
-  constexpr int kFilter = 300;  // of the numbers for tests
+  constexpr int kFilter = 300;  // one of the numbers for tests
   const H5Z_class2_t filter{H5Z_CLASS_T_VERS, kFilter, 1, 1, "tidy-zip", nullptr, nullptr, pass_through};
   const TempDir dir;
   REQUIRE(H5Zregister(&filter) >= 0);
-  // Chunks may have been stored without an optional filter, so only reading shows that one is needed.
+  // Chunks may have been stored without an optional filter. So only reading shows that one is needed.
   const bool optional = GENERATE(false, true);
   {
     Hdf5File(dir / "train-0.h5")

@@ -61,8 +61,8 @@ TEST_CASE("of a directory text and JSON Lines are taken, and what is left out is
               "meta.json: JSON objects over several lines, not JSON Lines",
               "other.json: JSON without \"text\"", "x.csv: its name does not say that it is text",
               "x.gz: it cannot be read as text", "x.png: a PNG image, not text"});
-  CHECK(taken(find({dir.path()}, "content"), dir.path()).size() ==
-        7);  // those named JSON Lines are, whatever
+  // All files whose names say JSON Lines count, whatever they contain.
+  CHECK(taken(find({dir.path()}, "content"), dir.path()).size() == 7);
 }
 
 TEST_CASE("files and folders that are hidden are left out, unless they are named") {
@@ -83,7 +83,8 @@ TEST_CASE("links to files and folders are followed, and each file is read once")
   for (const char* const name : {"real/1.txt", "real/2.txt", "real/deep/3.txt", "corpus/own.txt"})
     put(dir / name, name);
   fs::create_directory_symlink("../real", dir / "corpus/linked");
-  fs::create_symlink("../../real/1.txt", dir / "corpus/zz.txt");  // to nothing: one folder too high
+  // This link points to nothing, because it goes up one folder too many.
+  fs::create_symlink("../../real/1.txt", dir / "corpus/zz.txt");
   const InputFiles found = find({dir / "corpus"});
   CHECK(taken(found, dir / "corpus") ==
         Names{"linked/1.txt", "linked/2.txt", "linked/deep/3.txt", "own.txt"});
@@ -99,7 +100,7 @@ TEST_CASE("links to files and folders are followed, and each file is read once")
               "own2.txt: a file that is read already, under another name",
               "twice: a folder that is read already, under another name",
               "zz.txt: a link that leads nowhere"});
-  // What is named twice is wanted twice.
+  // A file that is named twice is read twice.
   CHECK(find({dir / "real", dir / "real", dir / "real/1.txt"}).files.size() == 7);
 }
 
@@ -137,7 +138,7 @@ TEST_CASE("a directory without text, and a file that promises text and is none, 
   put(dir / "binary/a.txt", "%PDF-1.5");
   CHECK_THAT(user_error_of([&] { find({dir / "binary"}); }), Contains("a PDF document") && Contains("a.txt"));
   CHECK_THAT(user_error_of([&] { find({dir / "binary/a.txt"}); }), Contains("a PDF document"));
-  CHECK(find({dir / "binary/a.csv"}).files.front().kind == TextKind::text);  // it is named
+  CHECK(find({dir / "binary/a.csv"}).files.front().kind == TextKind::text);  // the file itself is named
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ const Json& expected() {
 }
 
 struct Opened {
-  std::unique_ptr<TempDir> dir = std::make_unique<TempDir>();  // of the file that the tokenizer names
+  // The directory of the file that the tokenizer names.
+  std::unique_ptr<TempDir> dir = std::make_unique<TempDir>();
   std::unique_ptr<Tokenizer> tokenizer;
   Tokenizer* operator->() const { return tokenizer.get(); }
 };
@@ -58,7 +59,7 @@ Json patched(const Json& variant) {
   return json;
 }
 
-// Where it differs, a line with both; CHECK would print every id of every text.
+// If they differ, prints one line with both. CHECK would print every id of every text.
 void check_ids(Tokenizer& tokenizer, const Json& texts, const Json& ids) {
   REQUIRE(texts.size() == ids.size());
   for (std::size_t i = 0; i < texts.size(); ++i) {
@@ -66,7 +67,7 @@ void check_ids(Tokenizer& tokenizer, const Json& texts, const Json& ids) {
     const Ids wanted = ids[i].get<Ids>();
     CAPTURE(text);
     CHECK(tokenizer.encode(text) == wanted);
-    CHECK(tokenizer.encode(text) == wanted);  // and from the words remembered
+    CHECK(tokenizer.encode(text) == wanted);  // the second time with the remembered words
   }
 }
 
@@ -124,7 +125,7 @@ TEST_CASE("tokenizer.json: every byte has its own character, and all 256 differ"
   CHECK_FALSE(bytes_of_token("a\uFF5C").has_value());
 }
 
-// The definition, in quadratic time.
+// The definition of merging, in quadratic time.
 Ids merged_slowly(Ids word, const std::map<std::pair<int, int>, std::pair<int, int>>& merges) {
   while (true) {
     std::size_t best = word.size();
@@ -147,7 +148,8 @@ TEST_CASE("merges go by rank and then from the left, as in the definition") {
     Merges merges;
     std::map<std::pair<int, int>, std::pair<int, int>> plain;
     const auto below = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
-    for (int rank = 0; rank < 30; ++rank) {  // few symbols, so that merges overlap and pairs come twice
+    // There are few symbols, so that merges overlap and pairs occur twice.
+    for (int rank = 0; rank < 30; ++rank) {
       const int left = below(3 + rank), right = below(3 + rank);
       merges.add(left, right, rank, 3 + rank);
       plain[{left, right}] = {rank, 3 + rank};
@@ -363,7 +365,7 @@ TEST_CASE(
   CHECK_THAT(user_error_of([&] { open(two, "", "[]"); }), Catch::Contains("not a JSON object"));
 }
 
-// GPT-2's alphabet with nothing merged, so that ids show what became one token.
+// GPT-2's alphabet without merges, so that the ids show what became one token.
 Json bytes_alone() {
   Json json = base();
   Json vocab = Json::object();
@@ -382,7 +384,7 @@ void add_token(Json& json, std::int32_t id, const std::string& content) {
 TEST_CASE("tokenizer.json: whole words are looked up among the model's tokens, never among added ones") {
   Json json = bytes_alone();
   json["model"]["ignore_merges"] = true;
-  json["model"]["vocab"]["\u0120the"] = 256;  // what no merge reaches
+  json["model"]["vocab"]["\u0120the"] = 256;  // no merge makes this token
   add_token(json, 257, "\u0120hi");
   add_token(json, 258, "\u00c3\u00a9");
   const Opened tokenizer = open(json, "\u0120hi");
@@ -394,7 +396,7 @@ TEST_CASE("tokenizer.json: whole words are looked up among the model's tokens, n
 
 TEST_CASE("tokenizer.json: added tokens have the ids that the library would give them, or are refused") {
   Json json = bytes_alone();
-  add_token(json, 'a', "a");  // one of the model's own
+  add_token(json, 'a', "a");  // one that the model itself has
   add_token(json, 256, "<x>");
   add_token(json, 257, "<y>");
   CHECK(open(json, "<x>")->encode("a<y>") == Ids{'a', 257});
@@ -408,7 +410,8 @@ TEST_CASE("tokenizer.json: added tokens have the ids that the library would give
       user_error_of([&] { open(json); }),
       Catch::Contains("added_tokens[1] gives <y> the id 257, and the tokenizers library gives it 256"));
   json = bytes_alone();
-  json["model"]["vocab"]["<high>"] = 270;  // a hole in the model itself, filled as the library fills it
+  // A gap in the model's own ids. The library fills it, and so does this one.
+  json["model"]["vocab"]["<high>"] = 270;
   add_token(json, 257, "<x>");
   CHECK(open(json, "<x>")->encode("<x>") == Ids{257});
 }

@@ -104,7 +104,7 @@ TEST_CASE("a resumed loader goes on where whole steps were consumed, not where i
   LoaderOptions opts = options(4, 2);
   Loader first(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), opts);
   for (int i = 0; i < 7; ++i) static_cast<void>(first.next());
-  CHECK(first.consumed_samples() == 12);  // 7 micro-batches of 2 are three steps of 4 and a half
+  CHECK(first.consumed_samples() == 12);  // 7 micro-batches of 2 are three and a half steps of 4
   opts.start_sample = first.consumed_samples();
   CHECK(samples_of(set, opts, 14) == std::vector(straight.begin() + 12, straight.end()));
 }

@@ -51,7 +51,7 @@ TEST_CASE("every position reads one source, and places and counts say the same")
 }
 
 TEST_CASE("the count of every source stays within half the depth of the tree of its share") {
-  // Positions far out too: there, the rounding of weights to units adds its part.
+  // Far positions are tested too, because there the rounding of weights to units has an effect.
   const RandomStream random(1, "positions");
   for (const Weights& weights : kCases) {
     const Mixture mixture(weights);
@@ -90,9 +90,11 @@ TEST_CASE("far out in a run, places and counts still agree") {
 
 TEST_CASE("the order of a mix is fixed for good: resumed runs of later versions must read the same") {
   using Order = std::vector<std::int64_t>;
-  // By hand, 3 : 1. The first of m positions on the left are ⌊3m/4 + 1/2⌋ = 0, 1, 2, 2, 3, 4, 5, 5, 6.
+  // By hand, for 3 : 1. The left source gets this many of the first m positions:
+  //   ⌊3m/4 + 1/2⌋ = 0, 1, 2, 2, 3, 4, 5, 5, 6
   CHECK(sources_of(Mixture(Weights{3, 1}), 8) == Order{0, 0, 1, 0, 0, 0, 1, 0});
-  // By hand, 1 : 1 : 1. Left, source 0: ⌊m/3 + 1/2⌋ = 0, 0, 1, 1, 1, 2, 2; the right half takes turns.
+  // By hand, for 1 : 1 : 1. The left half is source 0, and the right half alternates:
+  //   ⌊m/3 + 1/2⌋ = 0, 0, 1, 1, 1, 2, 2
   CHECK(sources_of(Mixture(Weights{1, 1, 1}), 6) == Order{1, 0, 2, 1, 0, 2});
 }
 

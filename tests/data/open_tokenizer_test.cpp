@@ -65,7 +65,8 @@ TEST_CASE("a directory is opened by the tokenizer inside of it, or refused by wh
   CHECK_THAT(error_of(dir / "hf"), Contains("holds a vocab.json, but no tokenizer.json"));
   fs::copy_file(base(), dir / "hf/tokenizer.json");
   CHECK(open_tokenizer(dir / "hf")->path() == dir / "hf/tokenizer.json");
-  write_file(dir / "hf/tokenizer.model", "IQ== 0\n");  // Llama 3 has such a one beside its tokenizer.json
+  // Llama 3 has such a file in the folder of its tokenizer.json.
+  write_file(dir / "hf/tokenizer.model", "IQ== 0\n");
   CHECK(open_tokenizer(dir / "hf")->standard_name() == "tokenizer.json");
 }
 

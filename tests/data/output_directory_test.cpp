@@ -1,4 +1,4 @@
-// The lock of an output directory where the file system has none, and a directory that another user owns.
+// The lock of an output directory on a file system without locks, and a directory that another user owns.
 #include "data/files/output_directory.hpp"
 
 #include <cerrno>
@@ -57,7 +57,7 @@ TEST_CASE("an output that another user has begun is a matter of permissions, not
   fs::create_directory(partial);
   fs::permissions(partial, fs::perms::none);
   fs::permissions(dir.path(), fs::perms::all);
-  // The superuser may open everything.
+  // The superuser can open everything.
   const bool root = geteuid() == 0;
   if (root) REQUIRE(seteuid(65534) == 0);
   const std::string refusal = user_error_of([&] { OutputDirectory(dir / "set"); });

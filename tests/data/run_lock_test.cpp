@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// A process of the test's own, gone at the latest when the object is, also where the test fails.
+/// A process that the test starts. It ends at the latest with the object, even if the test fails.
 class Child {
  public:
   template <class Body>
@@ -30,7 +30,7 @@ class Child {
     if (pid_ != 0) return;
     try {
       body();
-    } catch (...) {  // the test goes on in the parent only
+    } catch (...) {  // only the parent continues the test
     }
     _exit(0);
   }
@@ -48,7 +48,7 @@ class Child {
   pid_t pid_;
 };
 
-/// Takes the lock, says so through a pipe, and keeps it until it is killed.
+/// Takes the lock, reports it through a pipe, and keeps it until it is killed.
 class Owner {
  public:
   explicit Owner(const std::filesystem::path& directory)
@@ -92,7 +92,7 @@ TEST_CASE("a second job is refused with exit code 73, the first one's host and p
   CHECK(waited >= 200ms);
   CHECK(waited < 3s);
   owner.stop();
-  CHECK_NOTHROW(RunLock(dir.path(), 0ms));  // free at once after kill -9
+  CHECK_NOTHROW(RunLock(dir.path(), 0ms));  // the lock is free immediately after kill -9
 }
 
 TEST_CASE("a lock that becomes free while one waits is taken") {
@@ -119,7 +119,7 @@ TEST_CASE("a program started by the owner does not inherit the lock") {
     const RunLock lock(dir.path());
     sleeper.emplace([] { execlp("sleep", "sleep", "30", nullptr); });
   }
-  CHECK_NOTHROW(RunLock(dir.path(), 2s));  // between fork and exec the child still has it
+  CHECK_NOTHROW(RunLock(dir.path(), 2s));  // between fork and exec the child still has the lock
 }
 
 TEST_CASE("a file system without locks is told, and only a lock that another job has is in use") {

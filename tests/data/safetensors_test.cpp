@@ -244,7 +244,7 @@ TEST_CASE("the writer refuses tensors out of order, too many bytes, too few, and
     CHECK_THROWS_WITH(writer.write("a", bytes), Catch::Contains("8 bytes for 'a', which misses 4"));
     CHECK_THROWS_WITH(writer.finish(), Catch::Contains("without all of 'a'"));
   }
-  CHECK(std::filesystem::is_empty(dir.path()));  // a writer that was not finished leaves nothing
+  CHECK(std::filesystem::is_empty(dir.path()));  // a writer that was not finished leaves no file
   CHECK_THROWS_WITH(SafetensorsWriter(dir / "x", {specs[0], specs[0]}), Catch::Contains("given twice"));
   CHECK_THROWS_WITH(SafetensorsWriter(dir / "x", {{"a", DType::f64, {1LL << 40, 1LL << 40}}}),
                     Catch::Contains("'a'"));
@@ -281,7 +281,7 @@ TEST_CASE("20000 mutations of a safetensors file are each accepted or refused, n
           break;
       }
     }
-    // On the heap at its exact size, so that the address sanitizer sees a read past the end.
+    // The copy on the heap has the exact size, so that the address sanitizer sees a read after the end.
     const std::vector<char> exact(file.begin(), file.end());
     try {
       std::size_t seen = 0;
@@ -294,7 +294,7 @@ TEST_CASE("20000 mutations of a safetensors file are each accepted or refused, n
       REQUIRE(error.code() == ExitCode::user);
     }
   }
-  CHECK(refused > 10000);  // otherwise the mutations miss the header
+  CHECK(refused > 10000);  // otherwise the mutations do not reach the header
 }
 
 TEST_CASE("types of other models are read past, and named where numbers are asked for") {

@@ -1,5 +1,5 @@
-// What a run reads, as lines of step, sample and a hash of its tokens: the same bytes for every number of
-// ranks, also when it is resumed with another number at random steps.
+// What a run reads, as lines of step, sample and a hash of its tokens. The bytes are the same for every
+// number of ranks. They are also the same if the run is resumed with another number at random steps.
 #include <random>
 
 #include <fmt/format.h>
@@ -16,9 +16,9 @@ using namespace granule::test;
 namespace {
 
 constexpr std::int64_t kBatch = 16, kSeq = 8;
-constexpr std::int64_t kSteps = 12;  // 192 samples of 60 an epoch: three epochs and a part
+constexpr std::int64_t kSteps = 12;  // an epoch has 60 samples, so 192 are three epochs and a part
 
-/// Steps (first, last] as `world` ranks read them, in the order of the ranks.
+/// Steps (first, last], as `world` ranks read them, in the order of the ranks.
 std::string stream(const DataMix& data, std::int64_t first, std::int64_t last, std::int64_t world) {
   std::vector<std::unique_ptr<Loader>> ranks;
   for (std::int64_t rank = 0; rank < world; ++rank) {

@@ -47,7 +47,7 @@ TEST_CASE("the order of an epoch is fixed for good: resumed runs of later versio
 }
 
 TEST_CASE("every sample is as likely as another in every place") {
-  // 4000 permutations of 5: each (sample, place) is seen 800 times on average with standard deviation 25.3.
+  // 4000 permutations of 5: each (sample, place) occurs 800 times on average, with standard deviation 25.3.
   std::array<std::array<int, 5>, 5> seen{};
   for (std::int64_t epoch = 0; epoch < 4000; ++epoch) {
     const auto order = epoch_permutation(5, 99, 0, epoch);
@@ -58,8 +58,8 @@ TEST_CASE("every sample is as likely as another in every place") {
   }
 }
 
-/// The keyed order in other words: a table of where each of 2^b places goes, made round by round with
-/// divisions, and places that are no samples followed until they are.
+/// The keyed order, computed in another way. A table says where each of 2^b places goes. It is made round by
+/// round with divisions. Places that are not samples are followed until they reach one.
 std::vector<std::int64_t> order_by_tables(std::int64_t n, std::uint64_t seed, int source, int epoch) {
   const RandomStream random(seed, fmt::format("data/feistel-1/{}/{}", source, epoch));
   std::int64_t size = 4, low = 2;
@@ -103,7 +103,7 @@ TEST_CASE("a keyed epoch visits each sample once, in an order of its own, as tab
     auto first = keyed_order(n, 5, 0, 0);
     CHECK(first == order_by_tables(n, 5, 0, 0));
     CHECK(keyed_order(n, 5, 2, 9) == order_by_tables(n, 5, 2, 9));
-    if (n > 12) {  // of few samples two epochs may well be alike
+    if (n > 12) {  // with few samples, two epochs may be the same by chance
       CHECK(first != keyed_order(n, 5, 0, 1));
       CHECK(first != keyed_order(n, 5, 1, 0));
       CHECK(first != keyed_order(n, 6, 0, 0));
@@ -144,13 +144,14 @@ TEST_CASE("the permutations of a few samples are equally likely in the keyed ord
     CHECK(std::ssize(seen) == permutations);
     double chi = 0.0;
     for (const auto& [order, count] : seen) chi += std::pow(count - each, 2) / each;
-    // Mean p − 1, variance 2 (p − 1): five standard deviations, and more for the skew of few.
+    // The mean is p − 1 and the variance 2 (p − 1). The limit is five standard deviations, and more because
+    // few degrees of freedom are skewed.
     CHECK(chi < permutations - 1 + 5 * std::sqrt(2.0 * (permutations - 1)) + 10);
   }
 }
 
-/// Of pairs (where a sample stands, the sample at `distance` further on) over a 16 × 16 grid: chi² of 255
-/// degrees of freedom; and the correlation of a sample with that one.
+/// For pairs of a sample's position and the position of the sample that is `distance` further on. Returns
+/// chi² over a 16 × 16 grid, with 255 degrees of freedom, and their correlation.
 std::pair<double, double> chi_and_correlation(const std::vector<std::int64_t>& order, std::size_t distance) {
   const auto n = static_cast<double>(order.size());
   std::array<double, 256> cells{};
@@ -180,7 +181,7 @@ TEST_CASE("the keyed order looks like a plain shuffle: neighbours have nothing i
 }
 
 TEST_CASE("two epochs have as many samples in the same place as chance has") {
-  // The number of fixed points of a random permutation has mean 1 and variance 1: 200 of them 200 ± 14.
+  // A random permutation has 1 fixed point on average, with variance 1. So 200 of them have 200 ± 14.
   int same = 0;
   for (int epoch = 0; epoch < 200; ++epoch) {
     const auto a = keyed_order(509, 1, 0, epoch), b = keyed_order(509, 1, 0, epoch + 1);

@@ -114,7 +114,7 @@ TEST_CASE("documents are held back in the asked share, evenly spread, whatever c
         worst = std::max(worst, std::abs(held - fraction * static_cast<double>(documents)));
       }
       CAPTURE(documents);
-      CHECK(worst < 2.5);  // "a few"; a random choice would be 15 off at 1000
+      CHECK(worst < 2.5);  // "a few" in words; a random choice would be wrong by 15 at 1000
     }
   }
 }
@@ -125,7 +125,7 @@ TEST_CASE("of ten documents one tenth is one document, whole") {
   const auto report = build(dir / "in.jsonl", {dir / "set", 0.1});
   CHECK(report.train.documents == 9);
   CHECK(report.val.documents == 1);
-  // The fifth: 5 * 0.618... modulo 1 is 0.090, the first below 0.1.
+  // It is the fifth document: 5 * 0.618... modulo 1 is 0.090, the first value below 0.1.
   CHECK(documents_of(dir / "set", Split::val) == std::vector{prose(104, 5)});
 }
 
@@ -310,7 +310,7 @@ TEST_CASE("a text on which a pattern gives up is named") {
                  Catch::Contains("in.jsonl:2)"));
 }
 
-/// Knows the letters a to y.
+/// A tokenizer that only knows the letters a to y.
 class LettersAlone final : public Tokenizer {
  public:
   LettersAlone() : Tokenizer(test::small_tokenizer()) {}

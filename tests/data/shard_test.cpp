@@ -37,7 +37,7 @@ std::vector<std::int32_t> expected_tokens() {
   return ids;
 }
 
-// Writes past `bytes` fail with EFBIG, as on a full disk.
+// Writes after `bytes` fail with EFBIG, as on a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -222,7 +222,8 @@ TEST_CASE("the same documents are the same file, whenever they are written") {
     ShardWriter writer({50, 1, 2, ""}, layout);
     writer.add_document(std::vector<std::int32_t>(1000, 7), 1);
     writer.write(dir / name);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5 counts time in seconds
+    // HDF5 counts time in seconds.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
   }
   CHECK(read_file(dir / "a.h5") == read_file(dir / "b.h5"));
 }
@@ -231,7 +232,7 @@ TEST_CASE("a flipped bit in a compressed shard of ours is noticed") {
   const TempDir dir;
   ShardWriter writer({50, 1, 2, ""}, Hdf5Layout::compressed);
   std::vector<std::int32_t> ids(30000);
-  std::uint32_t state = 1;  // random, so that the middle of the file is tokens
+  std::uint32_t state = 1;  // random, so that the middle of the file has tokens
   for (auto& id : ids) id = static_cast<std::int32_t>(((state = state * 1664525U + 1013904223U) >> 16) % 50);
   writer.add_document(ids, 9);
   writer.write(dir / "x.h5");

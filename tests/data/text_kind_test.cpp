@@ -39,7 +39,7 @@ TEST_CASE("some bad lines do not make text of JSON Lines") {
     CHECK(look_at_file(name, bad_first).kind == TextKind::json_lines);
     CHECK(look_at_file(name, bad_middle).kind == TextKind::json_lines);
   }
-  // Where all lines are bad, only a name that promises text makes text of them.
+  // If all lines are bad, the file is only text if its name promises text.
   const std::string python = "{'text': 'a'}\n{'text': 'b'}\n";
   CHECK(look_at_file("a", python).kind == TextKind::json_lines);
   CHECK(look_at_file("a.json", python).kind == TextKind::json_lines);

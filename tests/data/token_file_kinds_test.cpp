@@ -1,4 +1,5 @@
-// Files that are no token files, or hold other ids than their format says; and documents too long for memory.
+// Files that are not token files, or have other ids than their format says. Also documents that are too long
+// for memory.
 #include <cstring>
 
 #include "core/error.hpp"
@@ -120,7 +121,7 @@ TEST_CASE("ids of 32 and 64 bits are not taken for 16 bits, whatever they are") 
   }
   CHECK_THAT(error_of(TokenFormat::nanogpt, bytes_of<std::int64_t>(ids)), Contains("ids of 64 bits"));
   CHECK_THAT(error_of(TokenFormat::nanogpt, bytes_of<std::int64_t>(bytes)), Contains("ids of 64 bits"));
-  // Few different ids are none of these.
+  // Few different ids are not a sign of another kind.
   const TempDir dir;
   write_file(dir / "few.bin",
              bytes_of<std::uint16_t>({1, 0, 2, 0, 3, 1, 0, 2, 3, 0, 1, 1, 2, 0, 4, 0, 1, 0}));
@@ -146,7 +147,7 @@ TEST_CASE("a vocabulary that the type of a file cannot hold is refused") {
                              nullptr);
              }),
              Contains("at most 127"));
-  // The model's vocabulary may be larger than the tokenizer's, whose ids these are.
+  // The vocabulary may be that of the model, which can be larger than that of the tokenizer.
   const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "d", 70000);
   CHECK(import_tokens(options, tokenizer.get()).train.tokens == 147);
@@ -175,7 +176,7 @@ TEST_CASE("the types of DeepSpeed's indexes are called by their names") {
   }
 }
 
-/// What a data set holds, whatever its shards: ids, documents and their bytes.
+/// The content of a data set, whatever its shards are: ids, documents and their bytes.
 std::vector<std::int64_t> content_of(const fs::path& set, Split split) {
   std::vector<std::int64_t> content;
   const TokenSource source(set, split);
@@ -191,7 +192,7 @@ std::vector<std::int64_t> content_of(const fs::path& set, Split split) {
 
 TEST_CASE("documents that fill a shard alone are written as they are read, and are the same documents") {
   const TempDir dir;
-  // More than a window of tokens, with and without marks.
+  // There are more tokens than a window has, with and without marks.
   std::vector<std::int64_t> ids;
   for (int i = 0; i < 700'001; ++i) ids.push_back(5 + i * 7919L % 600);
   for (const std::size_t end : {100U, 300'000U, 300'001U, 700'000U}) ids[end] = 1;

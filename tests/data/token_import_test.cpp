@@ -23,7 +23,7 @@ using Documents = std::vector<std::vector<std::int32_t>>;
 const fs::path kFiles = fs::path(test_data_dir()) / "imports";
 constexpr std::int64_t kVocabulary = 100;
 
-// As make_imports.py says, without the empty one.
+// The documents that make_imports.py writes, without the empty one.
 Documents written_documents() {
   Documents documents;
   for (int d = 0; d < 20; ++d) {
@@ -198,12 +198,12 @@ TEST_CASE("without a tokenizer nothing is said of bytes; with one, what the ids 
   const ShardReader shard(dir / "with/train-00000.h5");
   REQUIRE(shard.document_bytes().size() == 3);
   for (std::size_t d = 0; d < 3; ++d) CHECK(shard.document_bytes()[d] == std::ssize(texts[d]));
-  CHECK(shard.attributes().vocab_size == 700);  // of the model, larger than the tokenizer's
+  CHECK(shard.attributes().vocab_size == 700);  // that of the model, which is larger than the tokenizer's
   CHECK(shard.attributes().tokenizer_sha256 == tokenizer->sha256());
   CHECK(read_file(dir / "with/tokenizer.json") == read_file(tokenizer->path()));
 }
 
-// A file of the test data with some bytes replaced.
+// A file of the test data in which some bytes are replaced.
 struct Damage {
   const char* what;
   const char* file;

@@ -16,16 +16,16 @@ using test::prose;
 using test::small_tokenizer;
 using test::TempDir;
 
-/// Documents of words of unequal length, with characters of several bytes.
+/// Documents with words of different lengths, and characters of several bytes.
 const std::vector<std::string> kTexts{
     prose(3, 2), "a völlig ungleich verteilter text, 漢字 und mehr: " + prose(4, 1), "i", prose(5, 3)};
 
 struct Set {
   std::vector<std::int32_t> ids;
-  std::vector<std::int64_t> until;  ///< bytes of text before each token, and of all
+  std::vector<std::int64_t> until;  ///< bytes of text before each token, and of the whole text
 };
 
-/// The bytes of a document's first tokens are those of their text: what decode makes of them.
+/// The bytes of a document's first tokens are those of the text that decode makes from them.
 Set write_set(const fs::path& directory, std::string tokenizer_sha256, std::int64_t bytes_factor = 1) {
   const auto tokenizer = open_tokenizer(small_tokenizer());
   const std::int32_t eos = *tokenizer->eos_id();
@@ -67,7 +67,7 @@ TEST_CASE("bytes of a range are exactly those of its tokens, wherever it cuts a 
 
 TEST_CASE("a tokenizer that changes text shares a cut document's bytes out by the bytes of its tokens") {
   const TempDir dir;
-  const Set set = write_set(dir.path(), "", 2);  // the text was twice as long as what decodes
+  const Set set = write_set(dir.path(), "", 2);  // the text was twice as long as what decode makes
   const TokenSource source(dir.path(), Split::train);
   CHECK(source.utf8_bytes_in(0, 9).value() == Approx(2 * set.until[9]).epsilon(1e-12));
 }

@@ -24,7 +24,7 @@ using test::test_data_dir;
 using test::user_error_of;
 using test::write_shard;
 
-// Two shards of training text (60 + 40 tokens), one of validation text (20), and their manifest.
+// Writes two shards of training text (60 + 40 tokens), one of validation text (20), and their manifest.
 void write_data_set(const fs::path& dir) {
   write_shard(dir / "train-00000.h5", patterned_documents(3, 20, 50), 50);
   write_shard(dir / "train-00001.h5", patterned_documents(1, 40, 50), 50);
@@ -59,7 +59,7 @@ TEST_CASE("a split is its shards in name order, one row of tokens cut into sampl
   CHECK(source.summary().vocab_size == 50);
   CHECK(source.summary().eos_id == 2);
   CHECK(source.samples(9) == 11);
-  CHECK(source.samples(10) == 9);  // ⌊99 / 10⌋: the last sample needs its 11th token
+  CHECK(source.samples(10) == 9);  // ⌊99 / 10⌋, because the last sample needs its 11th token
   CHECK(source.samples(99) == 1);
 
   std::vector<std::int32_t> expected;
@@ -67,7 +67,7 @@ TEST_CASE("a split is its shards in name order, one row of tokens cut into sampl
     for (const auto& document : shard) expected.insert(expected.end(), document.begin(), document.end());
   }
   std::vector<std::int32_t> sample(12);
-  source.read_sample(5, 11, sample);  // tokens [55, 67): across the shards' border
+  source.read_sample(5, 11, sample);  // tokens [55, 67), in two shards
   CHECK(sample == std::vector(expected.begin() + 55, expected.begin() + 67));
   std::vector<std::int32_t> all(100);
   source.read(0, all);
@@ -77,19 +77,21 @@ TEST_CASE("a split is its shards in name order, one row of tokens cut into sampl
 
 TEST_CASE("the first keys of a sample say where in it the document of each token begins") {
   const TempDir dir;
-  write_data_set(dir.path());  // documents begin at tokens 0, 20, 40, and 60, where the second shard begins
+  // Documents begin at tokens 0, 20 and 40, and at 60, where the second shard begins.
+  write_data_set(dir.path());
   const TokenSource source(dir.path(), Split::train);
   const auto first_keys = [&](std::int64_t sample, std::int64_t seq_len) {
     std::vector<std::int32_t> keys(static_cast<std::size_t>(seq_len), -1);
     source.read_first_keys(sample, seq_len, keys);
     return keys;
   };
-  // Tokens [54, 72): six of a document that began before, then those of a document of the next shard.
+  // Tokens [54, 72). Six are from a document that began before, and the others from a document in the next
+  // shard.
   std::vector<std::int32_t> expected(18, 6);
   std::fill(expected.begin(), expected.begin() + 6, 0);
   CHECK(first_keys(3, 18) == expected);
-  CHECK(first_keys(1, 20) == std::vector<std::int32_t>(20, 0));  // exactly a document
-  CHECK(first_keys(4, 20) == std::vector<std::int32_t>(20, 0));  // the middle of one
+  CHECK(first_keys(1, 20) == std::vector<std::int32_t>(20, 0));  // exactly one document
+  CHECK(first_keys(4, 20) == std::vector<std::int32_t>(20, 0));  // the middle of a document
   const auto all = first_keys(0, 99);
   for (std::int64_t i = 0; i < 99; ++i)
     CHECK(all[static_cast<std::size_t>(i)] == std::min(i / 20 * 20, std::int64_t{60}));

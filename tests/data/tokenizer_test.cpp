@@ -21,9 +21,9 @@ namespace fs = std::filesystem;
 using test::TempDir;
 using test::user_error_of;
 
-// Text with everything that could confuse a cut: runs of spaces, tabs, line ends, digits, code, accents,
-// CJK without spaces, emoji with joiners, control characters, SentencePiece's own signs, special tokens spelt
-// out.
+// Text with everything that is difficult to cut: runs of spaces, tabs, line ends, digits, code and accents.
+// It also has CJK without spaces, emoji with joiners, control characters, SentencePiece's own signs, and
+// special tokens that are spelt out.
 const std::vector<std::string>& fragments() {
   static const std::vector<std::string> all{"Call me Ishmael. ",
                                             "whale",
@@ -84,14 +84,15 @@ std::string messy_text(unsigned seed, int pieces) {
 }
 
 std::string train(std::string text, std::int64_t vocab_size) {
-  std::erase(text, '\0');  // which no text file holds
+  std::erase(text, '\0');  // no text file contains it
   const TempDir dir;
   std::ofstream(dir / "x.txt", std::ios::binary) << text;
   TextSource source({dir / "x.txt"}, DocumentUnit::file);
   return train_tokenizer(source, vocab_size).model;
 }
 
-// One model for all tests: trained on text like that it is tested on, so that it has long and odd pieces.
+// One model for all tests. It is trained on text like that of the tests, so that it has long and strange
+// pieces.
 const fs::path& model_path() {
   static const TempDir dir;
   static const fs::path path = [] {

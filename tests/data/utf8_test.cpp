@@ -23,7 +23,7 @@ TEST_CASE("every kind of malformed UTF-8 is found at its byte") {
   };
   const auto [text, at] = GENERATE(values<Case>({
       {"\xff"sv, 0},
-      {"abcdefghijkl\x80"sv, 12},  // behind the eight-byte fast path
+      {"abcdefghijkl\x80"sv, 12},  // after the eight-byte fast path
       {"ab\xc3"sv, 2},             // cut off
       {"ab\xc3z"sv, 2},            // no continuation
       {"\xc0\x80"sv, 0},           // overlong NUL

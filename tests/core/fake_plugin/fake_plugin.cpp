@@ -1,4 +1,4 @@
-// Stands in for the CUDA plug-in: says what the environment's FAKE_PLUGIN tells it to.
+// It replaces the CUDA plug-in, and reports what the environment variable FAKE_PLUGIN tells it to.
 #include <algorithm>
 #include <cstdlib>
 #include <string_view>
