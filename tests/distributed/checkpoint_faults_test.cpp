@@ -1,5 +1,5 @@
-// Every write-class call of a run's saves made to fail in every way, and the process killed at every one of
-// them.
+// Every system call that writes in a run's saves fails in every way. In other tests, the process is killed at
+// each of them.
 #include <csignal>
 #include <fstream>
 #include <random>
@@ -28,8 +28,8 @@ namespace {
 constexpr std::int64_t kKeep = 2;
 constexpr std::int64_t kLastStep = 4;
 
-/// Saves steps 2 to 4, going on after failures as a trainer may; calls `saved` after each that was reported
-/// as saved. Returns how many failures were reported, warnings included.
+/// Saves steps 2 to 4, and continues after failures as a trainer may. Calls `saved` after each step that was
+/// reported as saved. Returns how many failures were reported, including warnings.
 int run_saves(const TempDir& dir, Disk& disk, const std::function<void(std::int64_t)>& saved) {
   int reported = 0;
   try {
@@ -49,7 +49,7 @@ int run_saves(const TempDir& dir, Disk& disk, const std::function<void(std::int6
   return reported;
 }
 
-/// A run with step 1 saved, and with the remains of a killed save for the start to sweep.
+/// Makes a run with step 1 saved, and with files of a killed save that the next start must remove.
 void prepare(const TempDir& dir) {
   FaultyDisk disk(Fault::none, 0);
   CheckpointWriter writer({dir.path(), kKeep, test::kExampleFileBytes}, disk);
@@ -66,8 +66,8 @@ int calls_of_the_saves() {
   return disk.calls();
 }
 
-/// What must hold whenever the process stops: the newest is whole and at least as new as reported, and
-/// nothing damaged bears the name of a checkpoint, not even one that was being removed.
+/// What must be true whenever the process stops. The newest checkpoint is complete and at least as new as
+/// reported. Nothing damaged has the name of a checkpoint, also if it was being removed.
 void check_run(const fs::path& run, std::int64_t last_saved, const TempDir& dir) {
   const FoundCheckpoint found = find_newest_valid(run);
   REQUIRE(found.checkpoint);
@@ -77,7 +77,7 @@ void check_run(const fs::path& run, std::int64_t last_saved, const TempDir& dir)
   for (const StepDirectory& listed : list_checkpoints(run)) CHECK_NOTHROW(open_checkpoint(listed.path));
 }
 
-/// And a new start cleans up and can save.
+/// The same, and a new start cleans up and can save.
 void check_state(const TempDir& dir, std::int64_t last_saved) {
   check_run(dir.path(), last_saved, dir);
   FaultyDisk disk(Fault::none, 0);
@@ -100,7 +100,7 @@ void check_fault(Fault fault, int at) {
   check_state(dir, last_saved);
 }
 
-/// Runs the saves in a child that the fault kills; the child reports each saved step through a pipe.
+/// Runs the saves in a child process that the fault kills. The child reports each saved step through a pipe.
 void check_kill(Fault fault, int at) {
   INFO("call " << at << ", fault " << static_cast<int>(fault));
   const TempDir dir(TempDir::Where::memory);
@@ -166,13 +166,13 @@ TEST_CASE("a save that failed succeeds when it is tried again with the same step
       if (!writer) start();
       REQUIRE_NOTHROW(save());
     }
-    if (warned) REQUIRE_NOTHROW(save());  // what was not tidied is tried again
+    if (warned) REQUIRE_NOTHROW(save());  // what was not removed is tried again
     CHECK(ExampleCheckpoint(2, dir.path()).equals(*find_newest_valid(dir.path()).checkpoint));
     std::ifstream latest(dir / "checkpoints" / "latest");
     std::string hint;
     latest >> hint;
     CHECK(hint == "step-00000002");
-    if (disk.faults() == 0) break;  // the saves of this test end here
+    if (disk.faults() == 0) break;  // the saves of this test have no more calls
   }
 }
 
@@ -180,7 +180,7 @@ TEST_CASE("a power cut after any call of a save leaves the newest saved checkpoi
   const TempDir dir(TempDir::Where::memory);
   prepare(dir);
   PowerCutDisk disk(dir.path());
-  std::vector<std::int64_t> last_saved;  // by state
+  std::vector<std::int64_t> last_saved;  // for each state
   const auto note = [&](std::int64_t step) { last_saved.resize(disk.states() - 1, step - 1); };
   REQUIRE(run_saves(dir, disk, note) == 0);
   last_saved.resize(disk.states(), kLastStep);

@@ -53,8 +53,7 @@ std::vector<std::string> names_in(const fs::path& directory) {
   return names;
 }
 
-/// Changes the manifest and gives it the checksum that belongs to it, as an attacker or another program
-/// would.
+/// Changes the manifest and gives it the correct checksum, as an attacker or another program would.
 void forge(const fs::path& checkpoint, const std::function<void(nlohmann::ordered_json&)>& change) {
   auto document = nlohmann::ordered_json::parse(content(checkpoint / "state.json"));
   document.erase("checksum");
@@ -291,15 +290,16 @@ TEST_CASE("the newest valid checkpoint is found whatever else lies there") {
   CHECK_FALSE(find_newest_valid(dir.path()).checkpoint);
   save_steps(dir, {9, 10, 100'000'000});
   const fs::path checkpoints = dir / "checkpoints";
-  overwrite(checkpoints / "latest", "step-00000009\n");  // only a hint
+  overwrite(checkpoints / "latest", "step-00000009\n");  // it is only a hint
   fs::create_directory(checkpoints / "step-1e9");
   fs::create_directory(checkpoints / "step-999999999x");
-  fs::create_directory(checkpoints / "step-000000500000000");  // not how a step is written
+  fs::create_directory(checkpoints / "step-000000500000000");  // a step is not written like this
   fs::rename(at_step(dir, 9), checkpoints / "tmp.step-00000099");
   CHECK(find_newest_valid(dir.path()).checkpoint->step() == 100'000'000);
   CHECK(find_newest_valid(dir.path()).passed_over.empty());
   fs::rename(at_step(dir, 100'000'000),
-             at_step(dir, 300'000'000));  // the name says otherwise than the manifest
+             // The name and the manifest have different steps.
+             at_step(dir, 300'000'000));
   const FoundCheckpoint found = find_newest_valid(dir.path());
   CHECK(found.checkpoint->step() == 10);
   CHECK_THAT(found.passed_over.at(0).reason, Catch::Contains("the manifest is of step 100000000"));
@@ -319,7 +319,8 @@ TEST_CASE("the newest are kept, damaged ones not counted among them, and never t
         std::vector<std::string>{"latest", "step-00000005", "step-00000006"});
   std::string model = content(at_step(dir, 6) / kModel1);
   flip(model, 8 * model.size() - 1);
-  overwrite(at_step(dir, 6) / kModel1, model);  // passed over; the run goes on from 5 and saves more often
+  // It is passed over, and the run continues from 5 and saves more often.
+  overwrite(at_step(dir, 6) / kModel1, model);
   fs::rename(at_step(dir, 6), at_step(dir, 8));
   save_steps(dir, {7}, 1);
   CHECK(names_in(dir / "checkpoints") ==
@@ -341,7 +342,7 @@ TEST_CASE("a run that goes on from an older checkpoint replaces the newer ones t
   const TempDir dir;
   save_steps(dir, {1, 2, 3});
   CheckpointWriter writer({dir.path(), 0, test::kExampleFileBytes});
-  writer.resumed_from(1);  // as where another rank could not read those of steps 2 and 3
+  writer.resumed_from(1);  // this happens if another rank could not read those of steps 2 and 3
   writer.save(ExampleCheckpoint(2, dir.path()).content());
   writer.save(ExampleCheckpoint(3, dir.path()).content());
   CHECK(ExampleCheckpoint(3, dir.path()).equals(open_checkpoint(at_step(dir, 3))));
@@ -397,7 +398,7 @@ TEST_CASE("a checkpoint without optimizer state is one, and a run that is not th
 
 namespace {
 
-/// A disk with so much room.
+/// A disk with this much free space.
 struct SmallDisk final : Disk {
   explicit SmallDisk(unsigned long blocks) : free_blocks(blocks) {}
   unsigned long free_blocks;
@@ -411,7 +412,7 @@ struct SmallDisk final : Disk {
   }
 };
 
-/// A file system that does not say.
+/// A file system that does not tell its free space.
 struct SilentDisk final : Disk {
   bool fails;
   explicit SilentDisk(bool fails_at_all) : fails(fails_at_all) {}
@@ -421,7 +422,7 @@ struct SilentDisk final : Disk {
   }
 };
 
-/// Whether a run of `saves` checkpoints of 2000 bytes is let into a disk with that many bytes left.
+/// Whether a run may save `saves` checkpoints of 2000 bytes on a disk with that many free bytes.
 bool fits(const fs::path& run, std::int64_t free, std::int64_t keep, std::int64_t saves) {
   SmallDisk disk(static_cast<unsigned long>(free / 1000));
   try {
@@ -464,7 +465,7 @@ TEST_CASE("tensors that are not finite are not committed, and what was saved bef
       CHECK(names_in(dir / "checkpoints") == std::vector<std::string>{"latest", checkpoint_name(1)});
     }
   }
-  writer.save(second.content());  // the same step, when it is sound
+  writer.save(second.content());  // this works for the same step if it is sound
   CHECK(second.equals(open_checkpoint(at_step(dir, 2))));
 }
 
@@ -473,11 +474,11 @@ TEST_CASE("a run needs room for one checkpoint more than it keeps, or for all it
   const fs::path fresh = dir / "a/run/that/is/not/there";
   CHECK(fits(fresh, 8000, 3, 100));
   CHECK_FALSE(fits(fresh, 7000, 3, 100));
-  CHECK(fits(fresh, 4000, 3, 2));  // two are all it saves
+  CHECK(fits(fresh, 4000, 3, 2));  // it saves only two
   CHECK_FALSE(fits(fresh, 3000, 3, 2));
-  CHECK(fits(fresh, 2000, 0, 100));  // keeps all: nobody knows what is moved away
+  CHECK(fits(fresh, 2000, 0, 100));  // it keeps all, and what a user moves away is not known
   CHECK_FALSE(fits(fresh, 1000, 0, 100));
-  CHECK(fits(fresh, 0, 3, 0));  // nothing left to do
+  CHECK(fits(fresh, 0, 3, 0));  // nothing is left to do
   CHECK_FALSE(fits(fresh, 8000, 1'000'000'000'000, 1'000'000'000'000));
 }
 

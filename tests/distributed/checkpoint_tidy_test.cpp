@@ -1,5 +1,5 @@
-// What cannot be tidied away beside checkpoints that are safe: on NFS while somebody reads it, of another
-// owner, over quota. No save and no start fails for it.
+// Files that cannot be removed while the checkpoints are safe. On NFS somebody may read them, or they have
+// another owner, or a quota is exceeded. No save and no start fails because of them.
 #include "distributed/checkpoint_tidy.hpp"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A disk on which calls of one kind fail, where the path holds a text.
+/// A disk on which calls of one kind fail if the path contains a text.
 class StubbornDisk : public Disk {
  public:
   enum class Call { none, unlink, create, sync };
@@ -54,7 +54,7 @@ class StubbornDisk : public Disk {
   std::string opened_;  // the directory that is synced next
 };
 
-/// A run that keeps one checkpoint, and what it warns of.
+/// A run that keeps one checkpoint, and the warnings of that run.
 struct Run {
   TempDir dir;
   StubbornDisk disk;
@@ -103,9 +103,9 @@ TEST_CASE("an old checkpoint that cannot be removed is a warning, said once and 
     CHECK_THAT(run.warnings[0], Contains("trash.step-00000001.0/model-00001") &&
                                     Contains(std::strerror(error)) && Contains("the next save tries again"));
     CHECK(run.names() == Names{"latest", "step-00000003", "trash.step-00000001.0"});
-    // All but what is held has given its room back.
+    // Everything except the file that is in use was removed.
     CHECK(std::distance(fs::directory_iterator(run.dir / "checkpoints/trash.step-00000001.0"), {}) == 1);
-    run.start();  // a resume
+    run.start();  // this is a resume
     run.save(4);
     CHECK(run.warnings.size() == 2);
     run.disk.refuse(Call::none, "", 0);

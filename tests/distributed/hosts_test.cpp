@@ -1,4 +1,4 @@
-// Where the ranks of a job are, and what follows from it.
+// On which hosts the ranks of a job are, and what follows from it.
 #include "distributed/hosts.hpp"
 
 #include <mutex>
@@ -14,7 +14,7 @@ using Catch::Contains;
 
 namespace {
 
-/// The ranks of a job on these hosts, by rank; each host is one view.
+/// Runs the ranks of a job on these hosts, one name for each rank. Each host is one view.
 void on_hosts(const std::vector<std::string>& names,
               const std::function<void(Communicator&, const Hosts&)>& body) {
   run_ranks(static_cast<int>(names.size()), [&](Communicator& ranks, Context&) {
@@ -64,8 +64,8 @@ TEST_CASE("ranks that exchange tokens over several hosts without need are named"
   CHECK_THAT(split_rows({"a", "a", "b", "a", "b", "a"}, 2), Contains("1 of 3") && Contains("ranks 2 and 3"));
   CHECK(split_rows({"a", "a", "b", "b"}, 2).empty());
   CHECK(split_rows({"a", "b", "a", "b"}, 1).empty());
-  CHECK(split_rows({"a", "b", "a", "b"}, 4).empty());            // no host has four
-  CHECK(split_rows({"a", "a", "a", "b", "b", "b"}, 2).empty());  // one row must be on both
+  CHECK(split_rows({"a", "b", "a", "b"}, 4).empty());            // no host has four ranks
+  CHECK(split_rows({"a", "a", "a", "b", "b", "b"}, 2).empty());  // one row must be on both hosts
 }
 
 TEST_CASE("the log tells ranks, hosts and threads, and how threads differ") {

@@ -1,4 +1,4 @@
-// Parameters of a model from tensor files of other programs.
+// Reads the parameters of a model from tensor files of other programs.
 #include "distributed/parameter_files.hpp"
 
 #include "core/error.hpp"
@@ -16,7 +16,7 @@ constexpr const char* kHead = "lm_head.weight";
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 const std::vector<float> kValues{1.0F, -2.0F, 0.5F, 3.0F, 4.0F, 0.25F};
 
-/// A model of one matrix, whose head is the embedding, or has its own.
+/// A model of one matrix. Its head is the embedding, or a matrix of its own.
 struct Store {
   explicit Store(bool tied) {
     store.declare(kEmbedding, {2, 3});
@@ -31,7 +31,7 @@ TensorToSave tensor(const char* name, const std::vector<float>& values, std::vec
   return tensor_of_bytes({name, DType::f32, std::move(shape)}, std::as_bytes(std::span(values)));
 }
 
-/// What becomes of a model with this head in its files: the error, or nothing.
+/// The error for a model with this head in its files. Empty if there is none.
 std::string load_with_head(Store& model, const TensorToSave& head) {
   const TempDir directory;
   const std::vector<TensorToSave> tensors{tensor(kEmbedding, kValues, {2, 3}), head};

@@ -1,4 +1,4 @@
-// Who reads a run's newest checkpoint while the run goes on, and removes it.
+// A program reads a run's newest checkpoint while the run continues and removes it.
 #include <atomic>
 #include <thread>
 
@@ -17,7 +17,7 @@ TEST_CASE("a checkpoint that is removed while it is read leads to the one that c
   CheckpointWriter writer({dir.path(), 1, test::kExampleFileBytes});
   writer.save(ExampleCheckpoint(1, dir.path()).content());
   std::atomic<bool> done = false;
-  std::thread run([&] {  // keeps one: each save removes what a reader may have listed
+  std::thread run([&] {  // it keeps one, so each save removes what a reader may have listed
     for (std::int64_t step = 2; !done; ++step) writer.save(ExampleCheckpoint(step, dir.path()).content());
   });
   for (int i = 0; i < 100; ++i) {

@@ -1,4 +1,4 @@
-// The arithmetic of shards: every element has one owner, slots hold what they must, gathers are foretold.
+// The arithmetic of shards: every element has one owner, slots are large enough, and gathers are predicted.
 #include "distributed/zero/shard_plan.hpp"
 
 #include <numeric>
@@ -11,7 +11,8 @@ using namespace granule;
 
 namespace {
 
-/// Embedding, two layers with experts, head; tied or not. Sizes that divide by nothing.
+/// Declares an embedding, two layers with experts, and a head, tied or not. The sizes are not divisible by
+/// anything.
 void declare(ParameterStore& store, bool tied) {
   const Param embedding = store.declare("embedding", {7, 13});
   for (const char* const layer : {"a", "b"}) {
@@ -67,7 +68,7 @@ TEST_CASE("every element of every bucket belongs to one rank of those that share
       }
       CHECK(plan.own == end);
     }
-    // An expert element is owned once a column; columns have different experts at the same places.
+    // Each column has one owner for an expert element. Columns have different experts at the same places.
     for (const Bucket& bucket : store.buckets()) {
       const int wanted = bucket.group == ParameterGroup::dense ? 1 : static_cast<int>(one.world.ep);
       for (std::int64_t i = 0; i < bucket.size; ++i)
@@ -89,7 +90,7 @@ TEST_CASE("buckets lie in the order of units, dense before experts, aligned, and
     end += bucket.size;
   }
   CHECK(end == store.arena_size());
-  CHECK(buckets[0].last_user == 3);  // the embedding is the head
+  CHECK(buckets[0].last_user == 3);  // the embedding is also the head
   CHECK(buckets[2].group == ParameterGroup::expert);
   CHECK(store.find("a.experts").offset == buckets[2].offset);
   CHECK(store.find("a.after").offset == buckets[1].offset + 64);
@@ -140,14 +141,14 @@ TEST_CASE("what stands in a slot is not gathered again") {
   store.lay_out({2, 2});
   const ShardPlan plan = make_shard_plan(store, {2, 1, 0});
   const TransientPlan transient = make_transient_plan(plan, store.units());
-  // Groups: the embedding (tied), layers a and b, the last norm. One slot holds a and the norm in turns, the
-  // other one b alone, the third the embedding.
+  // The groups are the embedding (tied), layers a and b, and the last norm. One slot holds a and then the
+  // norm. Another holds only b, and the third holds the embedding.
   REQUIRE(transient.groups.size() == 4);
   CHECK(gathers_of_step(transient, 1) == std::vector<std::int64_t>{1, 2, 1, 1});
   CHECK(gathers_of_step(transient, 3) == std::vector<std::int64_t>{1, 4, 1, 3});
   SlotSchedule schedule(transient);
   CHECK(schedule.enter(0, Direction::forward) ==
-        std::vector<std::size_t>{0, 1});  // and early the next unit's
+        std::vector<std::size_t>{0, 1});  // and also the next unit's, which is gathered early
   CHECK(schedule.enter(1, Direction::forward) == std::vector<std::size_t>{2});
   schedule.forget();
   CHECK(schedule.enter(1, Direction::backward) == std::vector<std::size_t>{1, 0});

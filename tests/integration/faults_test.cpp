@@ -1,6 +1,6 @@
-// What becomes of a job when one of its ranks dies, hangs, falls out of step or computes nonsense, and of
-// what it has saved. Every combination is in tests/long/all_faults_test.cpp; here each kind of fault and each
-// place.
+// What happens to a job and to its saved data if one of its ranks dies, hangs, gets out of step or computes
+// nonsense. Here are each kind of fault and each place. Every combination is in
+// tests/long/all_faults_test.cpp.
 #include <signal.h>
 
 #include "distributed/checkpoint.hpp"
@@ -13,7 +13,7 @@ using Catch::Contains;
 
 namespace {
 
-/// Two ranks that exchange tokens, gradients, values and, in a save, everything.
+/// Two ranks that exchange tokens, gradients, values, and in a save everything.
 const std::vector<std::string> kSharded{
     "parallel.ep=2",      "parallel.zero=3", "train.micro_batch_size=1",    "train.dtype=f64",
     "checkpoint.every=5", "eval.every=0",    "parallel.watchdog_seconds=2", "train.steps=8"};
@@ -23,7 +23,7 @@ std::vector<std::string> with(std::vector<std::string> words, const std::vector<
   return words;
 }
 
-/// A run to be stopped, whose steps do not depend on how many there are.
+/// A run that a test stops. Its steps do not depend on their number.
 std::vector<std::string> endless(std::int64_t steps) {
   return {"schedule.kind=constant", "train.micro_batch_size=1",
           "parallel.ep=2",          "parallel.zero=2",
@@ -34,11 +34,11 @@ std::vector<std::string> endless(std::int64_t steps) {
 struct Fault {
   std::string kind;
   int rank;
-  std::string where;  // and when
+  std::string where;  // the place and the time
 };
 
-/// A job of two ranks is ended by each of these faults in time, with all it had saved, and goes on to
-/// where a job without a fault ends.
+/// Each of these faults ends a job of two ranks in time, with everything it had saved. After a restart it
+/// ends where a job without a fault ends.
 void check_faults(const std::vector<Fault>& faults) {
   const Workshop shop;
   const auto run_to_end = [&](const char* out) {
@@ -57,7 +57,8 @@ void check_faults(const std::vector<Fault>& faults) {
     INFO(fault << " took " << ending.seconds << " s\n" << ending.result.err);
     CHECK(ending.result.exit_code == expected.code);
     CHECK_THAT(ending.result.err, Contains(expected.message));
-    // A crash is over within 5 s and a hang within 6; thrice that where many programs share the cores.
+    // A crash ends within 5 s and a hang within 6 s. The limit is three times that, because many programs may
+    // share the cores.
     CHECK(ending.seconds < 3 * (expected.code == 75 ? 6.0 : 5.0));
     const FoundCheckpoint found = find_newest_valid(shop.directory / "run");
     CHECK(found.passed_over.empty());
@@ -97,7 +98,7 @@ TEST_CASE(
   for (const int ranks : {1, 4}) {
     std::string first;
     for (const int zero : {0, 2, 3}) {
-      // The same step was left out, whatever was wrong with it, so the stages agree to the bit.
+      // The same step was skipped, whatever was wrong with it. So the stages agree to the bit.
       const std::string tensors =
           tensors_after_skip(shop, kNotFinite[next++ % kNotFinite.size()], ranks, zero);
       if (first.empty()) first = tensors;
@@ -126,7 +127,7 @@ TEST_CASE("a second job in the directory of a job of two ranks is refused with 7
   const Workshop shop;
   const auto first = start_faulty(shop, "run", {.more = endless(100000)});
   REQUIRE(first->launcher().wait_for_err("memory:"));  // after the first step
-  // A job that stands still holds its directory as well, and leaves the cores to the second.
+  // A stopped job still holds its directory, and leaves the cores to the second job.
   const auto to_ranks = [&](int signal) {
     for (const int rank : {0, 1}) REQUIRE(::kill(first->process(rank), signal) == 0);
   };
@@ -163,8 +164,7 @@ TEST_CASE("signals to mpirun: USR1 saves and goes on, USR2 saves and stops, TERM
     const FoundCheckpoint found = find_newest_valid(shop.directory / out);
     REQUIRE(found.checkpoint);
     CHECK(found.passed_over.empty());
-    if (signal == SIGTERM)
-      continue;  // whether a rank comes to its end within a second is the machine's affair
+    if (signal == SIGTERM) continue;  // the machine decides whether a rank ends within a second
     CHECK(result.exit_code == 0);
     CHECK(list_checkpoints(shop.directory / out).size() <= 2);  // one for each signal
     CHECK_THAT(result.err,

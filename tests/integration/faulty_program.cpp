@@ -1,8 +1,8 @@
-// granule with one fault in it, which the environment names: the same program, whose make_communicator is
-// this one (the linker takes it before the library's) and whose kernels may lie once.
+// granule with one fault, which the environment names. It is the same program, but make_communicator is the
+// one here, which the linker takes before the library's. Its kernels may give one wrong result.
 //   GRANULE_FAULT="FAULT rank=R step=S at=PLACE [number=N]"
-// FAULT is one of the names in fault_of() below; PLACE the phase of a collective, of which the N-th of that
-// step is meant, or "compute": between collectives, in the head of the model.
+// FAULT is a name in fault_of() below. PLACE is the phase of a collective, and the fault is at the N-th one
+// of that step. PLACE may also be "compute", which is between collectives, in the head of the model.
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -36,7 +36,7 @@ struct Fault {
   int number = 1;
 };
 
-/// Of this process: what goes wrong, whether it has, and whose ledger knows the step.
+/// These are for the whole process: the fault, whether it has happened, and the ledger that knows the step.
 Fault fault;
 bool happened = false;
 const Communicator* world = nullptr;
@@ -53,13 +53,13 @@ Fault fault_of(const char* text) {
     if (key == "number") read.number = std::stoi(value);
     if (key == "at") {
       read.at = value;
-      std::replace(read.at.begin(), read.at.end(), '_', ' ');  // phases may be of two words
+      std::replace(read.at.begin(), read.at.end(), '_', ' ');  // a phase may have two words
     }
   }
   return read;
 }
 
-/// Whether this is the rank and the step. Says so, for a test to take the time from here.
+/// Whether this is the rank and the step. If so, prints it, and the test measures the time from here.
 bool strikes() {
   if (happened || world == nullptr || fault.what.empty()) return false;
   if (world->rank() != fault.rank || world->ledger().step() != fault.step) return false;
@@ -81,7 +81,7 @@ void loop() {
   }
 }
 
-/// Deaths and hangs; false for what is not one of them.
+/// Deaths and hangs. Returns false for other faults.
 bool die() {
   static const std::map<std::string, void (*)()> deaths{
       {"kill", [] { end_by(SIGKILL); }},

@@ -1,4 +1,4 @@
-// `ulimit -f`: a file that may not grow any further is an error like a full disk, and never a signal.
+// `ulimit -f`: a file that may not grow any more is an error like a full disk, and never a signal.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Files may have this many blocks of 512 bytes; what the program says fits.
+/// Files may have this many blocks of 512 bytes. The program's messages fit.
 ProgramResult run_limited(int blocks, const std::vector<std::string>& arguments) {
   std::vector<std::string> words{"-c", fmt::format("ulimit -f {}; exec \"$0\" \"$@\"", blocks),
                                  program_path()};

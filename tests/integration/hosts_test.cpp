@@ -1,5 +1,5 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested run
-// Ranks that see different files under the same names, as they do on several hosts. Here a host is a working
+// Ranks that see different files under the same names, as on several hosts. Here a host is a working
 // directory, and every path begins with /proc/self/cwd.
 #include <fmt/format.h>
 
@@ -20,7 +20,7 @@ namespace {
 
 const std::string kHere = "/proc/self/cwd/";
 
-/// Hosts a and b, each with config and data; even ranks are on a, odd ones on b.
+/// Hosts a and b, each with a config and data. Even ranks are on a, and odd ranks are on b.
 class TwoHosts {
  public:
   TwoHosts() {
@@ -35,7 +35,7 @@ class TwoHosts {
     fs::remove_all(of("b") / name);
     fs::copy(of("a") / name, of("b") / name, fs::copy_options::recursive);
   }
-  /// `words` of granule, on so many ranks.
+  /// Runs granule with `words` on this number of ranks.
   [[nodiscard]] ProgramResult run(int ranks, std::vector<std::string> words) const {
     const std::string script = fmt::format(
         "case $OMPI_COMM_WORLD_RANK in 0|2) h=a;; *) h=b;; esac; cd {}/$h && "
@@ -68,7 +68,7 @@ void check_refused(const ProgramResult& result, int code, const std::vector<std:
   CHECK(result.err.find("granule: error: ") == result.err.rfind("granule: error: "));
 }
 
-/// Alone on host a.
+/// Trains on one rank on host a.
 void train_on_a(const TwoHosts& hosts, const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> words{"train",
                                  kHere + "run.toml",
@@ -99,7 +99,7 @@ TEST_CASE("a shard that is damaged on one host is refused there, and the host is
 
 TEST_CASE("hosts with other validation data, or another config, do not train or measure together") {
   const TwoHosts hosts;
-  fs::remove(hosts.of("b") / "data" / "manifest.json");  // the digests would tell
+  fs::remove(hosts.of("b") / "data" / "manifest.json");  // otherwise the digests would show it
   fs::remove(hosts.of("a") / "data" / "manifest.json");
   fs::copy_file(hosts.of("b") / "data" / "train-00000.h5", hosts.of("b") / "data" / "val-00000.h5",
                 fs::copy_options::overwrite_existing);
@@ -174,7 +174,7 @@ TEST_CASE("hosts do not go on from checkpoints of other content under the same n
   check_refused(hosts.train(longer, 4), 2,
                 {"the checkpoint is whole for rank 0 on host host-a and not for rank 1 on host host-b"});
   CHECK(list_checkpoints(a / "run").size() == 1);
-  // Equal copies are as good as one that is shared.
+  // Equal copies are as good as one shared copy.
   hosts.copy_to_b("run");
   const ProgramResult result = hosts.train(longer, 4);
   INFO(result.err);
@@ -195,7 +195,7 @@ TEST_CASE("ranks that exchange tokens from host to host without need are warned 
 TEST_CASE(
     "ranks that compute with different instruction sets are refused, and one of them may be chosen for all") {
   const std::string best = instruction_sets().front(), least = instruction_sets().back();
-  if (best == least) return;  // a machine without a choice
+  if (best == least) return;  // this machine has no choice
   const auto step_with = [&](const std::string& first, const std::string& second) {
     const std::string script = fmt::format(
         "case $OMPI_COMM_WORLD_RANK in 0) t={};; *) t={};; esac; GRANULE_CPU_TARGET=$t exec \"$0\" \"$@\"",

@@ -1,5 +1,5 @@
-// The program under an MPI launcher: one rank works as without one, errors are said once, commands of one
-// rank refuse several, and TERM is acted upon.
+// The program under an MPI launcher. One rank works as without a launcher, and errors are printed once.
+// Commands of one rank refuse several, and SIGTERM has an effect.
 #include "distributed/mpi/launcher.hpp"
 
 #include <csignal>
@@ -28,7 +28,7 @@ int count_of(const std::string& text, const std::string& part) {
   return count;
 }
 
-/// Rows of a run that is training.
+/// The number of rows of a run that is training.
 std::size_t rows_of(const Workshop& shop) {
   return fs::exists(shop.directory / "run/metrics.jsonl")
              ? static_cast<std::size_t>(count_of(text_of(shop.directory / "run/metrics.jsonl"), "\n"))
@@ -38,7 +38,7 @@ std::size_t rows_of(const Workshop& shop) {
 }  // namespace
 
 TEST_CASE("TERM to mpirun saves where the ranks are given time for it, whether somebody reads or not") {
-  if (OMPI_MAJOR_VERSION >= 5) return;  // they have half a second there, whatever is asked for
+  if (OMPI_MAJOR_VERSION >= 5) return;  // there, ranks always have half a second
   for (const bool unread : {false, true}) {
     const Workshop shop;
     RunningRanks job(
@@ -47,7 +47,7 @@ TEST_CASE("TERM to mpirun saves where the ranks are given time for it, whether s
          "train.steps=1000000", "schedule.kind=constant", "train.micro_batch_size=1", "log.every=1",
          "eval.every=0", "checkpoint.every=0", "--out", shop.path("run")},
         {.unread = unread});
-    // A line has some hundred bytes and a pipe 64 KiB.
+    // A line has some hundred bytes, and a pipe has 64 KiB.
     while (job.launcher().running() && rows_of(shop) < (unread ? 1500 : 10))
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     job.launcher().send(SIGTERM);
@@ -56,7 +56,7 @@ TEST_CASE("TERM to mpirun saves where the ranks are given time for it, whether s
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     CHECK((job.process(0) < 0 && job.process(1) < 0));
     INFO((unread ? "unread\n" : "read\n") << job.launcher().err());
-    // mpirun itself waits for who reads it.
+    // mpirun itself waits for its reader.
     if (!unread) CHECK(job.launcher().wait().exit_code <= 1);
     const FoundCheckpoint found = find_newest_valid(shop.directory / "run");
     REQUIRE(found.checkpoint);
@@ -117,7 +117,7 @@ TEST_CASE("commands of one rank refuse two before they do anything: one message,
           std::string::npos);
     CHECK_FALSE(std::filesystem::exists(out));
   }
-  // One rank of a launcher is as good as none.
+  // One rank under a launcher works like none.
   CHECK(under_mpirun(1, {program_path(), "inspect", input}).err.find("there is no model here") !=
         std::string::npos);
 }

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A workshop whose config has no data.path, and beside its data a second set.
+/// A workshop whose config has no data.path, with a second data set in its directory.
 struct MixShop : Workshop {
   std::string both, one;
 
@@ -57,7 +57,7 @@ TEST_CASE("a mix trains the same on any number of threads and across a restart")
   static_cast<void>(shop.must_train("halves", {shop.both, "--resume"}));
   CHECK(shop.tensors("halves", 40) == shop.tensors("straight", 40));
   CHECK(shop.metrics("halves") == shop.metrics("straight"));
-  // 67 + 62 samples in all; 40 steps of 4 read 160.
+  // There are 67 + 62 samples. 40 steps of 4 samples read 160.
   CHECK(shop.metrics("straight").back()["epoch"].get<double>() == Approx(160.0 / (67 + 62)));
   static_cast<void>(shop.must_train("alone", {"data.path=" + shop.path("data")}));
   CHECK(shop.tensors("alone", 40) != shop.tensors("straight", 40));
@@ -76,7 +76,7 @@ TEST_CASE("a run of a mix goes on with the same sources only: none changed, left
   std::string heavier = shop.both;
   refused(heavier.replace(heavier.find("weight=3"), 8, "weight=4"), "data.mix = ");
   fs::remove_all(shop.directory / "more");
-  shop.write_set("more", 4, 250);  // as many tokens, others
+  shop.write_set("more", 4, 250);  // equally many tokens, but others
   refused(shop.both, fmt::format("trained on: {{\"sha256\":"));
   refused(shop.both, shop.path("more"));
 }

@@ -1,12 +1,13 @@
-// System calls on odd file systems: slow ones, ones that hang, ones without locks and small ones. A program
-// that is linked with this file calls these in place of the C library's, and so does its HDF5.
-// GRANULE_SYSTEM says how odd it is:
-//   slow=PART milliseconds=N calls=N  so many reads of files with that in their name take so long each
+// System calls on odd file systems. Some are slow, some hang, some have no locks, and some are small. A
+// program that is linked with this file calls these instead of the C library's, and so does its HDF5.
+// GRANULE_SYSTEM says what is odd:
+//   slow=PART milliseconds=N calls=N  this many reads of files with PART in their name take this long each
 //   stuck=PART                        a read of such a file never returns
 //   flock=ERRNO of=PART               locks of such files fail
-//   busy=PART                         files with that in their path cannot be removed
-//   disk=BYTES under=DIRECTORY        the disk is so large, and holds only that directory
-// With when=PATH only as soon as there is a file of that name, with rank=R only on that rank.
+//   busy=PART                         files with PART in their path cannot be removed
+//   disk=BYTES under=DIRECTORY        the disk has this size, and only that directory is on it
+// With when=PATH it applies only after there is a file of that name. With rank=R it applies only on that
+// rank.
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -43,7 +44,7 @@ std::string word(const char* key) {
   return found == system_words().end() ? std::string() : found->second;
 }
 
-/// What stands behind this definition: the C library's, or a sanitizer's.
+/// The function that this definition replaces, which is the C library's or a sanitizer's.
 template <class Function>
 Function* next(const char* name) {
   return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
@@ -55,7 +56,7 @@ bool is_odd_now() {
   return (when.empty() || fs::exists(when)) && (rank.empty() || (own != nullptr && rank == own));
 }
 
-/// Whether the key is given, and the file has that in its name.
+/// Whether the key is given, and the file has its value in its name.
 bool concerns(const char* key, int fd) {
   const std::string part = word(key);
   if (part.empty() || !is_odd_now()) return false;

@@ -1,5 +1,5 @@
-// granule train where data come slowly or never, where there are no locks, where files cannot be removed, and
-// on a disk that a killed save has filled; granule data import where there is little memory.
+// granule train if data come slowly or never, if there are no locks, and if files cannot be removed. Also on
+// a disk that a killed save has filled. granule data import if there is little memory.
 #include <cerrno>
 #include <csignal>
 
@@ -25,7 +25,7 @@ std::vector<std::string> words_of(const Workshop& shop, const char* out,
   return words;
 }
 
-/// Shards in pieces of 16 words, which are read when a sample needs them: nothing is mapped.
+/// Makes shards in pieces of 16 words. Nothing of them is mapped, so a piece is read when a sample needs it.
 void make_shards_of_pieces(const Workshop& shop) {
   std::vector<std::uint16_t> words;
   for (int i = 0; i < 16 * 70 + 1; ++i) words.push_back(static_cast<std::uint16_t>(i * 7 % 59));
@@ -41,7 +41,7 @@ const std::vector<std::string> kWatched{
     "train.batch_size=8",  "train.micro_batch_size=8",    "eval.batches=1",
     "eval.every=1",        "checkpoint.every=1"};
 
-/// Bytes of all files below a directory.
+/// The bytes of all files below a directory.
 std::uintmax_t bytes_of(const fs::path& directory) {
   std::uintmax_t sum = 0;
   for (const auto& entry : fs::recursive_directory_iterator(directory))
@@ -157,7 +157,7 @@ TEST_CASE("a save that was killed on a disk of the documented size is swept befo
   const std::uintmax_t beside = bytes_of(shop.directory / "straight") - 3 * one;
   for (const bool removing : {false, true}) {
     fs::remove_all(shop.directory / "run");
-    // Room for four checkpoints and for what stands beside them.
+    // There is room for four checkpoints and for the other files.
     const std::string disk = fmt::format("disk={} under={}", 4 * one + beside + one / 4, shop.path("run"));
     const ProgramResult killed =
         run_on_odd_system(disk, words_of(shop, "run", keys), "kill rank=0 step=40 at=commit");
@@ -172,7 +172,7 @@ TEST_CASE("a save that was killed on a disk of the documented size is swept befo
     CHECK_THAT(resumed.err, Contains("going on from step-00000030"));
     CHECK((shop.tensors("run", 40) == shop.tensors("straight", 40)));
   }
-  // What is no leftover is not swept: then there is no room.
+  // A file that is not a leftover is not removed, so there is no room.
   fs::remove_all(shop.checkpoint("run", 40));
   write_text(shop.directory / "run/of-others", std::string(one, 'x'));
   const ProgramResult full =

@@ -1,6 +1,6 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // the script trains a tokenizer
-// scripts/quickstart from outside, interrupted and run again: the real script and program, a small config,
-// and nothing to install or build.
+// scripts/quickstart from outside, interrupted and run again. The script and the program are the real ones.
+// The config is small, and nothing must be installed or built.
 #include <csignal>
 #include <fstream>
 
@@ -38,7 +38,7 @@ kind = "constant"
 batch_size = 2
 )";
 
-/// A project with the script in it.
+/// A project that has the script.
 struct Project {
   TempDir root;
 
@@ -83,7 +83,7 @@ TEST_CASE("quickstart asks for what building needs alone, and a build folder wit
   for (const char* const noted : {"scripts/install-deps", "bin/cmake"}) {
     write_text(project.root / noted, "#!/bin/sh\necho \"$@\" >>calls\n[ \"$1\" = --build-only ]\n");
   }
-  CHECK(run_program({}, project.options()).exit_code == 1);  // its cmake fails
+  CHECK(run_program({}, project.options()).exit_code == 1);  // the cmake of the project fails
   CHECK(text_of(project.root / "calls") == "--build-only\n--preset release -DGRANULE_BUILD_TESTS=OFF\n");
   write_text(project.root / "build/release/CMakeCache.txt", "GRANULE_BUILD_TESTS:BOOL=ON\n");
   CHECK(run_program({}, project.options()).exit_code == 1);

@@ -1,5 +1,6 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested run
-// `mpirun granule train`: what one rank trains, on several, and on other ranks after a restart.
+// `mpirun granule train` on several ranks trains the same as one rank, also on another number of ranks after
+// a restart.
 #include <cmath>
 
 #include <fmt/format.h>
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// ranks, ep, ZeRO stage.
+/// The number of ranks, ep, and the ZeRO stage.
 struct Layout {
   int ranks;
   int ep, zero;
@@ -27,7 +28,7 @@ struct Layout {
 std::vector<std::string> words_of(const Layout& layout, const fs::path& out, int steps) {
   return {program_path(), "train", small_run().config, "train.dtype=f64", "train.micro_batch_size=1",
           fmt::format("train.steps={}", steps),
-          // As a fraction of the run they would move with its length.
+          // As fractions of the run, they would move with its length.
           "schedule.kind=constant", fmt::format("checkpoint.every={}", 5), "eval.every=10",
           fmt::format("parallel.ep={}", layout.ep), fmt::format("parallel.zero={}", layout.zero), "--out",
           out, "--resume"};
@@ -56,7 +57,7 @@ void check_close(const std::vector<double>& a, const std::vector<double>& b, dou
   for (std::size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - b[i]) <= tolerance * std::abs(b[i]));
 }
 
-/// The sums of a run in another order: as in the parity matrix of the library.
+/// Two runs whose sums are in another order must agree as in the library's parity matrix.
 void check_same_run(const fs::path& run, const fs::path& expected) {
   check_close(metric(run, "ce"), metric(expected, "ce"), 1e-12);
   check_close(metric(run, "aux"), metric(expected, "aux"), 1e-12);
@@ -65,7 +66,7 @@ void check_same_run(const fs::path& run, const fs::path& expected) {
   CHECK(text_of(run / "router.bin") == text_of(expected / "router.bin"));
 }
 
-/// One rank, 15 steps; made once.
+/// One rank, 15 steps. The run is made once.
 const fs::path& alone() {
   static const TempDir directory;
   static const fs::path run = [] {
@@ -143,7 +144,7 @@ TEST_CASE("under mpirun layouts that do not fit are refused by the key's name, o
 
 TEST_CASE("under mpirun ranks that read other configs do not train together") {
   const TempDir directory;
-  // Not as `mpirun A : B`, which crashes Open MPI 5.0.7.
+  // `mpirun A : B` is not used, because it crashes Open MPI 5.0.7.
   std::vector<std::string> words{"/bin/sh", "-c", "exec \"$@\" optim.lr=0.00$((OMPI_COMM_WORLD_RANK + 1))",
                                  "sh"};
   const auto of_both = words_of({2, 1, 0}, directory / "run", 5);

@@ -1,4 +1,4 @@
-// Runs that other software prepared and computed (tests/data/reference_runs): the program must log the same
+// Runs that other software prepared and computed (tests/data/reference_runs). The program must log the same
 // numbers and end with the same weights.
 #include <cmath>
 #include <fstream>
@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A case is any directory here, so that one more needs no edit.
+// Every directory here is a case, so a new one needs no change of the code.
 std::vector<fs::path> cases() {
   std::vector<fs::path> directories;
   for (const auto& entry : fs::directory_iterator(fs::path(test_data_dir()) / "reference_runs"))
@@ -48,7 +48,7 @@ std::vector<double> values(const TensorSet& set, const std::string& name) {
   return numbers;
 }
 
-/// A run of one case in a directory of its own.
+/// A run of one case, in its own directory.
 struct Replay {
   fs::path reference;
   TempDir directory;
@@ -65,7 +65,7 @@ struct Replay {
     for (std::string line; std::getline(file, line);) rows.push_back(json::parse(line));
     return rows;
   }
-  /// router.bin as [step][layer][expert]; a dense model has no layers and no file.
+  /// router.bin as [step][layer][expert]. A dense model has no layers and no file.
   [[nodiscard]] json router_counts(std::size_t steps) const {
     std::ifstream file(directory / "run" / "router.bin", std::ios::binary);
     if (!file) return json(steps, json::array());
@@ -99,7 +99,8 @@ struct Limits {
   double norm;  ///< of grad_norm, relative
 };
 
-// As the reference has it to the last bit or two: it divides and powers in another order.
+// The reference agrees up to the last one or two bits, because it divides and raises to powers in another
+// order.
 constexpr double kRate = 1e-14;
 
 void check_numbers(const Replay& replay, Limits limits) {
@@ -126,11 +127,11 @@ void check_numbers(const Replay& replay, Limits limits) {
 }
 
 struct UpdateError {
-  double largest = 0.0;   ///< of any element, absolute
+  double largest = 0.0;   ///< the largest of any element, absolute
   double relative = 0.0;  ///< norm of the error over the norm of the update, all parameters together
 };
 
-/// What the run changed the start weights by, against the reference's update.
+/// Compares what the run added to the initial weights with the reference's update.
 UpdateError update_error(const Replay& replay, const TensorSet& trained) {
   const TensorSet start = tensors_in(replay.reference / "model", "model");
   const TensorSet update = tensors_in(replay.reference, "update");
@@ -152,7 +153,7 @@ UpdateError update_error(const Replay& replay, const TensorSet& trained) {
   return found;
 }
 
-/// granule export gives back the weights of the checkpoint, rounded to float32.
+/// granule export gives the weights of the checkpoint, rounded to float32.
 void check_export(const Replay& replay, const TensorSet& trained) {
   const fs::path out = replay.directory / "exported";
   const ProgramResult result =
@@ -171,8 +172,8 @@ void check_export(const Replay& replay, const TensorSet& trained) {
 
 }  // namespace
 
-// Both sides compute in float64 and agree to 1e-13 here; the limits are the contract's. The files hold the
-// update as float32, at most 0.06 large: good to 2e-9.
+// Both sides compute in float64 and agree to 1e-13 here. The limits are those of the contract. The files have
+// the update as float32. It is at most 0.06, so its rounding is at most 2e-9.
 TEST_CASE("runs of other software are reproduced in float64") {
   REQUIRE(cases().size() >= 15);
   for (const fs::path& reference : cases()) {
@@ -188,10 +189,10 @@ TEST_CASE("runs of other software are reproduced in float64") {
   }
 }
 
-// The reference itself, computed in float32, strays from float64 by 9e-8 in ce and the losses, 1.2e-7 in z,
-// 1e-7 in grad_norm, and 1e-5 in the update as a whole: ten times as much is another order of the same sums.
-// Single elements are no measure: where a gradient is nearly zero, AdamW moves a weight by the rate times its
-// rounding's sign. Scores nearer than 2e-5 to a tie were avoided when the runs were drawn.
+// The reference was also computed in float32. It differs from float64 by 9e-8 in ce and the losses, 1.2e-7 in
+// z, 1e-7 in grad_norm, and 1e-5 in the whole update. Ten times as much allows for another order of the same
+// sums. Single elements are not compared. If a gradient is nearly zero, AdamW moves a weight by the rate
+// times the sign of its rounding. When the runs were drawn, scores nearer than 2e-5 to a tie were avoided.
 TEST_CASE("runs of other software are reproduced in float32") {
   for (const fs::path& reference : cases()) {
     DYNAMIC_SECTION(reference.filename().string()) {

@@ -1,4 +1,4 @@
-// What may differ when a run goes on: where its data are, and how large its micro-batches are.
+// What may change when a run is resumed: the paths of its data, and the size of its micro-batches.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -23,7 +23,7 @@ std::vector<std::string> with(std::vector<std::string> words, const std::vector<
   return words;
 }
 
-/// A finished run, taken back to step 20.
+/// Takes a finished run back to step 20.
 void half_run(const Workshop& shop, const char* run, const std::vector<std::string>& words) {
   REQUIRE(shop.train(run, words).exit_code == 0);
   fs::remove_all(shop.checkpoint(run, 40));
@@ -90,7 +90,7 @@ TEST_CASE("a run goes on in smaller micro-batches where its objective allows it"
   REQUIRE(result.exit_code == 0);
   const auto after = shop.metrics("run");
   REQUIRE(after.size() == before.size());
-  // Twenty steps in float64 whose sums run in another order.
+  // These are twenty steps in float64, with sums in another order.
   for (std::size_t i = 20; i < before.size(); ++i)
     CHECK(after[i]["ce"].get<double>() == Approx(before[i]["ce"].get<double>()).epsilon(1e-9));
 

@@ -1,4 +1,4 @@
-// Runs of every kind of router through the program: resumed, exported, read back.
+// Runs of every kind of router through the program, which are resumed, exported and read back.
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -18,7 +18,7 @@ namespace {
 struct RouterRun {
   std::string name;
   std::vector<std::string> keys;
-  std::string model_type;  // of its export
+  std::string model_type;  // of the run's export
 };
 
 std::vector<RouterRun> router_runs() {
@@ -161,8 +161,8 @@ TEST_CASE("a selection bias stays in float32, whatever the run and the export") 
 }
 
 TEST_CASE("of equal sequences an expert's capacity drops the later ones, whole tokens and no others") {
-  // Sequences of one word, all the same. Both chosen experts are asked by all five tokens
-  // and take four, or one.
+  // Sequences of one word that is always the same. All five tokens ask for the same two experts. These take
+  // four tokens, or one.
   const Workshop shop(std::vector<std::int32_t>(11, 3));
   const auto ce = [&](const std::string& dtype, int seed, const std::string& capacity) {
     const std::string out = fmt::format("{}-{}-{}", dtype, seed, capacity);
@@ -181,8 +181,8 @@ TEST_CASE("of equal sequences an expert's capacity drops the later ones, whole t
       const double all = ce(dtype, seed, "0"), one = ce(dtype, seed, "0.1");
       INFO(fmt::format("{}, seed {}: {} and {}", dtype, seed, all, one));
       CHECK(std::abs(all - one) > 1e-3);
-      // Four of five tokens as without a capacity, the fifth as the four that a capacity of one refuses. In
-      // f32 an expert's only row may be rounded otherwise than its row among others.
+      // Four of five tokens are as without a capacity. The fifth is like the four that a capacity of one
+      // refuses. In f32, an expert's only row may be rounded differently than the same row among others.
       CHECK(ce(dtype, seed, "1") == Approx((3 * all + one) / 4).epsilon(dtype == "f32" ? 1e-7 : 1e-14));
     }
   }

@@ -1,5 +1,5 @@
-// How a run begins and goes on: its own config, another run's state, a source that is gone; and what it
-// leaves on stdout and in run.json.
+// How a run begins and continues: its own config, another run's state, a source that is gone. Also what it
+// writes to stdout and run.json.
 #include <csignal>
 
 #include <fmt/format.h>
@@ -86,7 +86,7 @@ TEST_CASE("a run goes on with its own config, in every form of the command") {
   goes_on({"--resume", "--out", run, run}, 46);
   goes_on(with({shop.path("run.toml"), "--resume", "--out", run, "train.steps=47"}, kConstant), 47);
   goes_on(with({"--resume", shop.path("run.toml"), "--out", run, "train.steps=48"}, kConstant), 48);
-  CHECK(run_json(shop, "run")["sessions"].size() == 9);  // a complete run has no session more
+  CHECK(run_json(shop, "run")["sessions"].size() == 9);  // a complete run gets no new session
   CHECK(shop.metrics("run").size() == 48);
 
   check_refused(program({"train", "--resume"}), "CONFIG is missing");
@@ -135,7 +135,7 @@ TEST_CASE("run.json and checkpoints say which program trained what, where, and h
   CHECK_THAT(inspected.err, Contains("trained by granule " + first["version"].get<std::string>()));
   CHECK(json::parse(run_program({"inspect", shop.checkpoint("run", 44)}).out)["provenance"] == saved);
 
-  // A record that is lost is gone on with from the checkpoint.
+  // If the record is lost, it continues from the one in the checkpoint.
   write_text(shop.directory / "run/run.json", "{\"torn");
   REQUIRE(shop.train("run", with(kConstant, {"--resume", "train.steps=45"})).exit_code == 0);
   CHECK(run_json(shop, "run")["sessions"].size() == 3);
@@ -160,7 +160,7 @@ TEST_CASE("a fork that changes nothing is the run itself, bit for bit") {
   CHECK(start["step"] == 20);
   CHECK(start["path"] == shop.checkpoint("run", 20).string());
   CHECK_THAT(start["digest"].get<std::string>(), Contains("xxh3:"));
-  // Which data a step saw is known as before.
+  // It is still known which data a step saw.
   const auto where = [&](const char* run, const char* step) {
     json report = json::parse(run_program({"data", "where", shop.path(run), "--step", step}).out);
     return report["samples"];
@@ -169,10 +169,10 @@ TEST_CASE("a fork that changes nothing is the run itself, bit for bit") {
   check_refused(run_program({"data", "where", shop.path("fork"), "--step", "20"}),
                 "the run has steps 21 to 40");
 
-  // A requeued fork goes on, its source gone, with and without a config file.
+  // A requeued fork continues after its source is gone, with and without a config file.
   fs::remove_all(shop.checkpoint("fork", 40));
   REQUIRE(program({"train", "--resume", shop.path("fork"), "train.steps=30"}).exit_code ==
-          0);  // a checkpoint of 30
+          0);  // a checkpoint of step 30
   fs::remove_all(shop.directory / "run");
   const std::vector<std::string> requeued{"--fork", shop.path("run") + ":20", "--out", shop.path("fork"),
                                           "--resume"};
@@ -209,7 +209,7 @@ TEST_CASE("a fork may change the schedule, the batch, the data, the type and the
   CHECK_THAT(fork("others", {"data.path=" + shop.path("more"), "eval.every=0", "train.steps=22"}),
              Contains("the data are others"));
   fork("f64", {"train.dtype=f64", "train.steps=21"});
-  // The state is the source's whatever the ranks: losses of the next step agree.
+  // The state is that of the source for any number of ranks, so the losses of the next step agree.
   const std::vector<std::string> words{program_path(),  "train",           "--fork",
                                        source,          "--out",           shop.path("ranks"),
                                        "parallel.ep=2", "parallel.zero=3", "train.micro_batch_size=1"};

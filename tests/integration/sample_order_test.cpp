@@ -1,5 +1,5 @@
-// Runs that an older version began: their checkpoints name no order, and every epoch is shuffled as that
-// version did. Such a run goes on so to its end, bit for bit.
+// Runs that an older version began. Their checkpoints name no order, and every epoch is shuffled as that
+// version did it. Such a run continues so to its end, bit for bit.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::int64_t kSamples = 23, kSeq = 16, kSeen = 40 * 4;  // the run passes six ends of epochs
 
-/// Samples that may stand in any order: each begins with the word 0, with which the one before ends.
+/// Samples that may be in any order. Each begins with the word 0, and the one before ends with it.
 std::vector<std::int32_t> document_of(const std::vector<std::int64_t>& order) {
   std::vector<std::int32_t> words;
   for (const std::int64_t sample : order) {
@@ -37,7 +37,7 @@ std::vector<std::int64_t> in_sequence() {
   return order;
 }
 
-/// The samples that a run of the old order sees, one after the other.
+/// The samples that a run with the old order sees, one after the other.
 std::vector<std::int64_t> as_shuffled_before() {
   std::vector<std::int64_t> order;
   for (std::int64_t i = 0; i < kSeen; ++i)
@@ -45,14 +45,14 @@ std::vector<std::int64_t> as_shuffled_before() {
   return order;
 }
 
-/// All but `epoch`, which is counted in the samples of a data set.
+/// All values except `epoch`, which depends on the number of samples in a data set.
 std::vector<json> rows_of(const Workshop& shop, const char* run) {
   std::vector<json> rows = shop.metrics(run);
   for (json& row : rows) row.erase("epoch");
   return rows;
 }
 
-/// Turns step 20 of a copied run into what an older version would have saved of a run with the data here.
+/// Changes step 20 of a copied run into what an older version would have saved with the data here.
 void make_old(const Workshop& shop, const fs::path& run) {
   REQUIRE(shop.train("began", {"train.steps=20", "schedule.kind=constant"}).exit_code == 0);
   const json here = load_manifest(shop.checkpoint("began", 20)).sections;
@@ -69,7 +69,7 @@ void make_old(const Workshop& shop, const fs::path& run) {
 }  // namespace
 
 TEST_CASE("a run that began with the old order goes on in it, the same bits as a run of that order") {
-  // What an uninterrupted run of the old order reads stands in sequence there.
+  // There the data have in sequence what an uninterrupted run with the old order reads.
   const Workshop straight(document_of(as_shuffled_before())), shop(document_of(in_sequence()));
   REQUIRE(straight.train("run", {"data.shuffle=false"}).exit_code == 0);
   fs::copy(straight.directory / "run", shop.directory / "run", fs::copy_options::recursive);
@@ -88,7 +88,7 @@ TEST_CASE("a run that began with the old order goes on in it, the same bits as a
       json::parse(run_program({"data", "where", shop.path("run"), "--step", "30"}).out)["samples"];
   for (std::size_t row = 0; row < 4; ++row) CHECK(where[row]["sample"] == as_shuffled_before()[29 * 4 + row]);
 
-  // Its own checkpoints say so, and it is resumed and forked as it is.
+  // Its own checkpoints name the order, and it can be resumed and forked.
   CHECK(load_manifest(shop.checkpoint("run", 30)).sections["sample_order"] == "fisher-yates");
   const ProgramResult forked = run_program(
       {"train", "--fork", shop.path("run") + ":20", "--out", shop.path("fork"), "checkpoint.every=20"});
@@ -99,7 +99,7 @@ TEST_CASE("a run that began with the old order goes on in it, the same bits as a
   REQUIRE(run_program({"train", "--resume", shop.path("run")}).exit_code == 0);
   CHECK((shop.tensors("run", 40) == wanted));
 
-  // With the name of today's order the same checkpoint goes on otherwise.
+  // With the name of today's order, the same checkpoint continues differently.
   CheckpointManifest named = load_manifest(shop.checkpoint("named", 20));
   named.sections["sample_order"] = "feistel-1";
   write_text(shop.checkpoint("named", 20) / kManifestName, manifest_text(named));

@@ -1,6 +1,6 @@
-// Steps that a run skips: what is not finite, and spikes. The damage is real: one word has an embedding of
-// zeros, which a norm without an epsilon divides by their size, so that every step that reads it has no
-// finite loss. Every weight is finite: others are not saved.
+// Steps that a run skips: steps with values that are not finite, and spikes. The damage is real. One word has
+// an embedding of zeros, which a norm without an epsilon divides by their size. So a step that reads this
+// word has no finite loss. Every weight is finite, because others are not saved.
 #include <cstring>
 #include <limits>
 
@@ -19,12 +19,12 @@ namespace {
 
 constexpr std::int32_t kPoison = Workshop::kVocabulary - 1;
 
-/// A pattern without the poisonous word, long enough for `steps` steps.
+/// A pattern without the poisonous word. It is long enough for `steps` steps.
 std::vector<std::int32_t> clean_text(std::int64_t steps) {
   return patterned_documents(1, steps * Workshop::kStepTokens + 40, kPoison)[0];
 }
 
-/// A place in the second sequence of a step, away from its edges.
+/// A position in the second sequence of a step, not at its edges.
 std::size_t inside(std::int64_t step) {
   return static_cast<std::size_t>((step - 1) * Workshop::kStepTokens + 24);
 }
@@ -37,7 +37,7 @@ std::vector<std::string> with(std::vector<std::string> words, const std::vector<
   return words;
 }
 
-/// Sets the embedding of the poisonous word in a Hugging Face directory of f32 tensors.
+/// Sets the embedding of the poisonous word in a Hugging Face directory with f32 tensors.
 void poison(const fs::path& directory, float value) {
   const fs::path file = directory / "model.safetensors";
   std::string bytes = text_of(file);
@@ -51,7 +51,7 @@ void poison(const fs::path& directory, float value) {
   write_text(file, bytes);
 }
 
-/// A model with the poisonous embedding at shop.path("poisoned").
+/// Makes a model with the poisonous embedding at shop.path("poisoned").
 void make_poisoned_model(const Workshop& shop, float value = 0.0F) {
   REQUIRE(shop.train("made", {"train.steps=1"}).exit_code == 0);
   const ProgramResult exported = run_program(
@@ -65,7 +65,7 @@ json state_of(const Workshop& shop, const char* run, std::int64_t step) {
   return json::parse(text_of(shop.checkpoint(run, step) / "state.json"));
 }
 
-/// What is the same however often a run was stopped.
+/// What stays the same however often a run was stopped.
 json without_provenance(json state) {
   state["sections"].erase("provenance");
   state.erase("checksum");
@@ -94,7 +94,7 @@ TEST_CASE("a step that is not finite is skipped, nothing but the data and the sc
     CHECK(after["sections"]["step_guard"]["skips_in_row"] == 1);
     CHECK(state_of(shop, out.c_str(), 12)["sections"]["optimizer"]["steps"] == 11);
     const auto rows = shop.metrics(out.c_str());
-    REQUIRE(rows.size() == 4);  // 5, 7, 10 and 12: a skipped step is always logged
+    REQUIRE(rows.size() == 4);  // 5, 7, 10 and 12, because a skipped step is always logged
     CHECK(rows[1]["step"] == 7);
     CHECK(rows[1]["skipped"] == true);
     CHECK(rows[1]["ce"].is_null());
@@ -138,7 +138,8 @@ TEST_CASE("max_skips skips in a row end the run with exit code 77, across a rest
 }
 
 TEST_CASE("a checkpoint that would not be finite ends the run with exit code 77, those before stay") {
-  const Workshop shop(clean_text(12));  // the poisonous word is not in it: the loss is finite
+  // The poisonous word is not in it, so the loss is finite.
+  const Workshop shop(clean_text(12));
   make_poisoned_model(shop, std::numeric_limits<float>::infinity());
   const std::vector<std::string> arguments{"eval.every=0", "train.steps=12", "checkpoint.every=4",
                                            "--init-from", shop.path("poisoned")};

@@ -1,4 +1,5 @@
-// granule train and the signals that stop it: in a step, in an evaluation, in the set-up, alone and as ranks.
+// granule train and the signals that stop it: in a step, in an evaluation, and in the set-up, as one rank and
+// as several.
 #include <csignal>
 #include <fstream>
 #include <thread>
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A run to be stopped, whose steps do not depend on how many there are.
+/// A run that a test stops. Its steps do not depend on their number.
 std::vector<std::string> endless(const Workshop& shop, const char* out, std::vector<std::string> more = {}) {
   std::vector<std::string> words{"train", shop.path("run.toml"), "train.steps=100000",
                                  "--out", shop.path(out),        "schedule.kind=constant"};
@@ -28,14 +29,14 @@ std::vector<std::string> endless(const Workshop& shop, const char* out, std::vec
   return words;
 }
 
-/// A validation split that takes minutes to evaluate.
+/// Makes a validation split that takes minutes to evaluate.
 void make_validation_long(const Workshop& shop) {
   fs::remove(shop.directory / "data/val-00000.h5");
   write_shard(shop.directory / "data/val-00000.h5", patterned_documents(30'000, 90, Workshop::kVocabulary),
               Workshop::kVocabulary);
 }
 
-/// Whether a process blocks the signal: it takes it from then on, or has it pending.
+/// Whether a process blocks the signal. It then takes it from now on, or has it pending.
 bool blocks(pid_t pid, int signal) {
   std::ifstream status(fmt::format("/proc/{}/status", pid));
   for (std::string name, value; status >> name; std::getline(status, value)) {
@@ -124,7 +125,7 @@ TEST_CASE("a due save comes before a due evaluation, which a signal ends; the ne
   CHECK(shop.metrics("run") == shop.metrics("straight"));
   REQUIRE(shop.train("crashed", with("--resume")).exit_code == 0);
   CHECK(shop.metrics("crashed").front() == shop.metrics("straight")[2]);
-  // Nothing is left to make up for.
+  // No evaluation is missing now.
   const std::string rows = text_of(shop.directory / "run/metrics.jsonl");
   CHECK_THAT(shop.train("run", with("--resume")).err, !Contains("val ce"));
   CHECK(text_of(shop.directory / "run/metrics.jsonl") == rows);
@@ -152,7 +153,7 @@ TEST_CASE("SIGUSR1 in an evaluation saves at once, and the evaluation goes on") 
 TEST_CASE("a signal in the set-up ends the job without a step, and the directory can be given again") {
   const Workshop shop;
   fs::copy(shop.directory / "data", shop.directory / "kept", fs::copy_options::recursive);
-  // What stands behind the shard is read for its digest, and would be for minutes.
+  // The bytes after the shard are read for its digest, which would take minutes.
   fs::resize_file(shop.directory / "data/train-00000.h5", std::uintmax_t{1} << 38);
   for (const int signal : {SIGINT, SIGTERM, SIGUSR2}) {
     RunningProgram running(endless(shop, "run"));
@@ -220,7 +221,7 @@ TEST_CASE("a run whose stderr nobody reads trains on, and saves when it is told 
   const Workshop shop;
   RunningProgram running(endless(shop, "run", {"log.every=1", "eval.every=0", "checkpoint.every=0"}),
                          {.unread = true});
-  // A line has some hundred bytes and a pipe 64 KiB.
+  // A line has some hundred bytes, and a pipe has 64 KiB.
   const auto rows = [&] { return shop.metrics("run").size(); };
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (running.running() && (!fs::exists(shop.directory / "run/metrics.jsonl") || rows() < 1000) &&

@@ -1,5 +1,5 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested model
-// From text files to an exported model and back into training, by the commands alone.
+// From text files to an exported model, and back into training. Only the commands are used.
 #include <fstream>
 
 #include <nlohmann/json.hpp>
@@ -48,7 +48,7 @@ TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export tha
   CHECK(must_run({"generate", at("run"), "--prompt", "the old", "--max-tokens", "10"}).out.size() > 1);
   must_run({"export", at("run"), "--format", "hf", "--out", at("hf")});
 
-  // A step that moves nothing: its evaluation is that of the weights it began with.
+  // A step that changes nothing. Its evaluation is that of the initial weights.
   must_run({"train", config, "data.path=" + at("data"), "train.steps=1", "optim.lr=0", "eval.every=1",
             "eval.batches=0", "--init-from", at("hf"), "--out", at("again")});
   const double ce = evaluated["ce"];
@@ -56,7 +56,7 @@ TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export tha
 
   must_run({"inspect", at("again")});
   const json again = json::parse(must_run({"eval", at("again"), "--data", at("data")}).out);
-  CHECK(again["ce"] == ce);  // the same weights, the same order of sums
+  CHECK(again["ce"] == ce);  // the weights and the order of sums are the same
 }
 
 TEST_CASE("an existing tokenizer.json goes all the way from text to an export, with the EOS it was given") {
@@ -69,7 +69,7 @@ TEST_CASE("an existing tokenizer.json goes all the way from text to an export, w
   const std::vector<std::string> build{"data",           "build",        "--tokenizer", at("tokenizer.json"),
                                        "--input",        at("book.txt"), "--out",       at("data"),
                                        "--val-fraction", "0.1"};
-  const ProgramResult open = run_program(build);  // two tokens that usually are EOS
+  const ProgramResult open = run_program(build);  // both tokens usually are EOS
   CHECK(open.exit_code == 2);
   CHECK_THAT(open.err, Catch::Contains("</s> could both end documents") && Catch::Contains("--eos TOKEN"));
   CHECK_FALSE(fs::exists(temp / "data"));

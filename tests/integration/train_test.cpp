@@ -36,7 +36,8 @@ TEST_CASE("a run leaves config, metrics, router counts, log and checkpoints") {
   CHECK(rows[9]["val_perplexity"].get<double>() == Approx(std::exp(rows[9]["val_ce"].get<double>())));
   CHECK_FALSE(rows[8].contains("val_ce"));
   CHECK(rows[39]["ce"].get<double>() < rows[0]["ce"].get<double>());
-  // 4096 bytes of header, then 40 steps of 1 layer of 8 experts; each step routes 4·16 tokens to 2 experts.
+  // There are 4096 bytes of header, then 40 steps of 1 layer of 8 experts. Each step routes 4·16 tokens to 2
+  // experts.
   const std::string router = text_of(shop.directory / "run/router.bin");
   REQUIRE(router.size() == 4096 + 40 * 8 * 4);
   const auto header = nlohmann::json::parse(router.substr(0, 4096));
@@ -55,7 +56,8 @@ TEST_CASE("40 steps are 20 steps, a restart, and 20 steps: bit for bit, in f32 a
   for (const std::string dtype : {"train.dtype=f32", "train.dtype=f64"}) {
     const Workshop shop;
     CHECK(shop.train("straight", {dtype}).exit_code == 0);
-    // The schedule knows 40 steps from the start: a signal stops the first half, as a job's time limit would.
+    // The schedule knows 40 steps from the start. A signal stops the first half, as the time limit of a job
+    // would.
     fs::copy(shop.directory / "straight", shop.directory / "halves", fs::copy_options::recursive);
     fs::remove_all(shop.directory / "halves/checkpoints/step-00000040");
     const ProgramResult second = shop.train("halves", {dtype, "--resume"});
@@ -80,7 +82,7 @@ TEST_CASE("threads and recomputation change no bit of a run") {
 
 TEST_CASE("a run with a document mask repeats, evaluates as it trains, and differs from one without") {
   const Workshop shop;
-  // Three documents of 90 tokens in 17 samples of 16: some rows hold a border.
+  // Three documents of 90 tokens give 17 samples of 16, so some rows contain a boundary.
   const std::string mask = "data.document_mask=true";
   REQUIRE(shop.train("open").exit_code == 0);
   REQUIRE(shop.train("masked", {mask, "eval.batches=0"}).exit_code == 0);
@@ -130,7 +132,8 @@ TEST_CASE("log.profile says where the seconds of a step went") {
     const auto phases = row.at("seconds_by_phase").get<std::map<std::string, double>>();
     double sum = 0.0;
     for (const char* const phase : {"data", "forward", "backward", "optimizer"}) sum += phases.at(phase);
-    // Phases do not overlap; the rest of a step is counting and reporting. All are means over the same steps.
+    // Phases do not overlap, and the rest of a step is counting and reporting. All values are means over the
+    // same steps.
     CHECK(sum <= row.at("step_seconds").get<double>());
     CHECK(sum > 0.0);
     CHECK(phases.at("expert_ffn.forward") <= phases.at("forward"));
@@ -146,12 +149,12 @@ TEST_CASE("a run that goes on does not hold the files of the checkpoint it came 
                           "--out", shop.path("run"), "--resume"});
   REQUIRE(running.wait_for_err("step 30/"));
   const std::string maps = text_of(fs::path("/proc") / std::to_string(running.pid()) / "maps");
-  CHECK(maps.find("libmpi") != std::string::npos);  // the list was read while there was one
+  CHECK(maps.find("libmpi") != std::string::npos);  // the list was read while the process existed
   CHECK(maps.find("step-00000020") == std::string::npos);
 }
 
 TEST_CASE("signals that arrive while products are computed harm nothing") {
-  // Wide enough that a run is mostly inside of the BLAS, whose code a signal's frame once broke.
+  // The model is so wide that a run is mostly inside the BLAS. A signal's frame once broke its code.
   const Workshop shop;
   RunningProgram running({"train", shop.path("run.toml"), "model.hidden_size=256",
                           "model.intermediate_size=512", "moe.moe_intermediate_size=128",
@@ -236,7 +239,7 @@ TEST_CASE("a run that is complete says so, changes nothing, and goes on when it 
   CHECK(shop.metrics("run") == metrics);
   const std::string config = text_of(shop.directory / "run" / "config.toml");
   train({"--resume", "train.steps=20", "log.every=7"});
-  CHECK(text_of(shop.directory / "run" / "config.toml") == config);  // of the steps that were done
+  CHECK(text_of(shop.directory / "run" / "config.toml") == config);  // that of the steps that were done
   const std::string longer = train({"--resume", "train.steps=43"});
   CHECK(longer.find("complete") == std::string::npos);
   CHECK(longer.find(": going on from step-00000040\n") != std::string::npos);
@@ -295,7 +298,7 @@ TEST_CASE("a damaged line of metrics.jsonl cuts the record there, and the log sa
     CHECK(again.exit_code == 0);
     CHECK(again.err.find("metrics.jsonl is damaged: what follows its line 4 is cut off") !=
           std::string::npos);
-    // The run's last step was to be evaluated, and its lost row is made up for.
+    // The run's last step was to be evaluated. The evaluation is repeated, because its row was lost.
     const auto rows = shop.metrics("run");
     REQUIRE(rows.size() == 5);
     CHECK(rows[3].at("step") == 4);
@@ -303,7 +306,7 @@ TEST_CASE("a damaged line of metrics.jsonl cuts the record there, and the log sa
     REQUIRE(fs::remove_all(shop.directory / "run") > 0);
     REQUIRE(shop.train("run").exit_code == 0);
   }
-  // A line that a crash cut short is no damage.
+  // A line that a crash cut short is not damage.
   write_text(metrics, text_of(metrics) + "{\"step\": 4");
   CHECK(shop.train("run", {"--resume"}).err.find("damaged") == std::string::npos);
   CHECK(shop.metrics("run").size() == 40);
@@ -314,7 +317,7 @@ TEST_CASE("a second job on a run directory is refused with exit code 73 and the 
   RunningProgram first(
       {"train", shop.path("run.toml"), "train.steps=100000", "--out", shop.path("run"), "--resume"});
   REQUIRE(first.wait_for_err("step 3/"));
-  first.send(SIGSTOP);  // one that stands still holds its directory as well
+  first.send(SIGSTOP);  // a stopped process still holds its directory
   const ProgramResult second = shop.train("run", {"train.steps=100000", "--resume"});
   first.send(SIGCONT);
   CHECK(second.exit_code == 73);

@@ -30,7 +30,7 @@ TEST_CASE("every fault on every rank, in forward, between collectives, in the al
                                   "at=checkpoint number=7 step=5", "at=commit step=5"}) {
     for (const std::string what : {"kill", "segfault", "abort", "throw", "exit", "finalise", "stop", "sleep",
                                    "loop", "skip", "repeat"}) {
-      // What happens between collectives is no call that could be left out.
+      // Nothing between collectives is a call that could be left out.
       if (where == "at=compute step=6" && (what == "skip" || what == "repeat")) continue;
       for (const int rank : {0, 1}) {
         const std::string fault = fmt::format("{} rank={} {}", what, rank, where);
@@ -44,9 +44,9 @@ TEST_CASE("every fault on every rank, in forward, between collectives, in the al
         const FoundCheckpoint found = find_newest_valid(shop.directory / "run");
         CHECK(found.passed_over.empty());
         if (where.ends_with("step=6")) CHECK(found.checkpoint.has_value());
-        // Without a rank there is no checkpoint; one that is out of step may be found after it is there, and
-        // one that was stopped is woken by the launcher when the job ends, and may come to the vote after
-        // all.
+        // Without a rank there is no checkpoint. There are two exceptions. A rank that is out of step may be
+        // found only after the checkpoint is made. A stopped rank is woken by the launcher when the job ends,
+        // and may still take part in the vote.
         const bool may_vote = expected.code == 76 || (what == "stop" && where.starts_with("at=commit"));
         if (where.ends_with("step=5") && !may_vote) CHECK_FALSE(found.checkpoint.has_value());
       }
@@ -70,7 +70,7 @@ TEST_CASE("every value that is not finite, on 1 and 4 ranks, in ZeRO 0, 2 and 3,
 
 namespace {
 
-/// A job that is killed again and again and started with another number of ranks each time.
+/// A job that is killed several times, and is started with another number of ranks each time.
 class KilledJob {
  public:
   explicit KilledJob(std::uint64_t seed) : random_(seed) {}
@@ -92,7 +92,7 @@ class KilledJob {
     check_checkpoints();
   }
 
-  /// Goes on to the end on one rank and compares all steps with a run that was never killed.
+  /// Continues to the end on one rank, and compares all steps with a run that was never killed.
   void finish() {
     const auto end_on_one = [&](const char* out) {
       const auto job = start_faulty(shop_, out, {.ranks = 1, .more = arguments(1, committed_ + 5)});
@@ -106,8 +106,8 @@ class KilledJob {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       CAPTURE(i);
       REQUIRE(rows[i]["step"] == i + 1);
-      // Ranks add in another order: 1e-16 a step, which this learning rate does not amplify. A step of other
-      // samples, one lost or done twice shows in the fourth digit.
+      // Ranks add in another order. That is 1e-16 in each step, which this learning rate does not amplify. If
+      // a step had other samples, was lost or was done twice, the fourth digit would show it.
       CHECK(rows[i]["ce"].get<double>() == Approx(wanted[i]["ce"].get<double>()).epsilon(1e-8));
     }
   }
@@ -143,7 +143,7 @@ class KilledJob {
 
   Workshop shop_;
   std::mt19937_64 random_;
-  long long committed_ = 0;  // the newest checkpoint that a job has told of
+  long long committed_ = 0;  // the newest checkpoint that a job has reported
 };
 
 }  // namespace

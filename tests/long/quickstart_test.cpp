@@ -1,4 +1,5 @@
-// The quickstart's own run, from text to evaluation: it must learn far more than how often each token occurs.
+// The quickstart's own run, from text to evaluation. It must learn much more than how often each token
+// occurs.
 #include <cmath>
 #include <fstream>
 #include <vector>
@@ -29,8 +30,8 @@ std::vector<std::int32_t> tokens_of(const fs::path& data, Split split) {
   return tokens;
 }
 
-/// Cross-entropy, in nats a token, of the validation text under the training text's token frequencies
-/// (add-one).
+/// The cross-entropy of the validation text under the training text's token frequencies (add-one), in nats
+/// for each token.
 double unigram_ce(const fs::path& data, std::size_t vocabulary) {
   std::vector<double> counts(vocabulary, 1.0);
   double total = static_cast<double>(vocabulary);

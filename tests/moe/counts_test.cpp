@@ -41,12 +41,12 @@ TEST_CASE("DeepSeekMoE 16B has the published number of parameters") {
 
 TEST_CASE("a sequence of 4096 tokens costs DeepSeekMoE 16B 75.9 TFLOP, in the paper's counting") {
   const double flops = training_flops(model_16b(), moe_16b(), 4096, 4096);
-  CHECK(flops / 1e12 == Approx(75.9).margin(0.05));  // given to three digits
+  CHECK(flops / 1e12 == Approx(75.9).margin(0.05));  // the paper gives three digits
 }
 
 TEST_CASE("the paper's 2B models cost what its table 1 says") {
-  // 9 layers of 1280, 8K vocabulary, 2048 tokens; every feed-forward a mixture. 2.9 T dense, 4.3 T
-  // DeepSeekMoE.
+  // 9 layers of 1280, a vocabulary of 8K, and 2048 tokens. Every feed-forward is an MoE layer. The paper says
+  // 2.9 T for the dense model and 4.3 T for DeepSeekMoE.
   ModelConfig model;
   model.vocab_size = 8192;
   model.hidden_size = 1280;
@@ -63,8 +63,8 @@ TEST_CASE("the paper's 2B models cost what its table 1 says") {
 }
 
 TEST_CASE("every kind of parameter is counted by hand in a small model") {
-  // hidden 8, 3 layers, 4 heads of 2, 2 key-value heads (4 wide), vocabulary 10; layer 0 dense of width 6,
-  // layers 1 and 2 a mixture of 5 experts top-2 of width 3, and 2 shared.
+  // hidden 8, 3 layers, 4 heads of 2, 2 key-value heads (4 wide), vocabulary 10. Layer 0 is dense with width
+  // 6. Layers 1 and 2 have 5 experts top-2 of width 3, and 2 shared ones.
   ModelConfig model;
   model.vocab_size = 10;
   model.hidden_size = 8;
@@ -91,9 +91,9 @@ TEST_CASE("every kind of parameter is counted by hand in a small model") {
   CHECK(counts.routed_activated == 2 * 2 * 3 * 24);
   model.tie_word_embeddings = true;
   CHECK(count_parameters(model, moe).total() == counts.total() - 80);
-  CHECK(training_flops(model, moe, 7, 7) ==  // the tied head multiplies all the same
+  CHECK(training_flops(model, moe, 7, 7) ==  // the tied head is a product, too
         6.0 * 7 * (80 + 3 * 192 + 144 + 80 + 288 + 288) + 12.0 * 3 * 7 * 7 * 8);
-  moe.moe_layer_freq = 2;  // layer 2 alone
+  moe.moe_layer_freq = 2;  // only layer 2
   CHECK(count_parameters(model, moe).router == 40);
   CHECK(count_parameters(model, moe).dense_ffn == 2 * 3 * 48);
 }

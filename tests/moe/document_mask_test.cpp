@@ -1,4 +1,4 @@
-// Documents packed into one row with a mask against the same documents in rows of their own.
+// Compares documents that are packed into one row with a mask with the same documents in rows of their own.
 
 #include "tests/support/catch.hpp"
 #include "tests/support/small_model.hpp"
@@ -13,7 +13,7 @@ enum class Mask : bool { no, yes };
 
 constexpr std::int64_t kFirst = 5, kSecond = kSmallSeq - kFirst;  // tokens of the two documents
 
-/// One row of kSmallSeq tokens in two documents.
+/// One row of kSmallSeq tokens with two documents.
 MicroBatch packed_batch(Context& context, const ModelConfig& config, Mask mask) {
   MicroBatch batch = small_batch(context, config, 0, 1);
   if (mask == Mask::no) return batch;
@@ -23,7 +23,7 @@ MicroBatch packed_batch(Context& context, const ModelConfig& config, Mask mask) 
   return batch;
 }
 
-/// The document that begins at `first`, as a row of its own.
+/// The document that begins at `first`, as its own row.
 MicroBatch document(Context& context, const ModelConfig& config, std::int64_t first, std::int64_t count) {
   const MicroBatch packed = packed_batch(context, config, Mask::no);
   return {packed.token_N.slice(first, {count}), packed.target_N.slice(first, {count}), 1, count};
@@ -43,7 +43,7 @@ std::vector<double> logits_of(const SmallModel& small, Context& context, const M
 
 MoeConfig without_balance_loss() {
   MoeConfig moe = small_moe_config();
-  moe.aux_loss_alpha = 0.0;  // its unit is a row, of which there are one or two here
+  moe.aux_loss_alpha = 0.0;  // its unit is a row, and there are one or two here
   return moe;
 }
 
@@ -72,7 +72,7 @@ Trained train_packed(DType dtype, int threads, Recompute recompute, Mask mask = 
 }  // namespace
 
 TEST_CASE("documents packed into a row with a mask have the logits of rows of their own") {
-  // Positions are not reset: rotary scores depend on distances, up to rounding.
+  // Positions are not reset. Rotary scores depend on distances, up to rounding.
   SmallModel small(DType::f64);
   const ModelConfig& config = small.model.config();
   const auto packed = logits_of(small, small.context, packed_batch(small.context, config, Mask::yes));

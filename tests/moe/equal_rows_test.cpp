@@ -1,6 +1,6 @@
-// Equal rows that go into an operator come out with equal bits, wherever they stand: of what it computes, and
-// of the gradients that have a row for each of them. The sizes are those around the blocks and tiles of
-// products.
+// Equal rows that go into an operator come out with equal bits, wherever they are. This holds for its result,
+// and for the gradients that have a row for each of them. The sizes are close to those of the blocks and
+// tiles of products.
 #include <numeric>
 
 #include "core/ops/attention.hpp"
@@ -24,7 +24,7 @@ std::vector<std::int64_t> sizes() {
   return all;
 }
 
-/// `count` times the same `numbers`.
+/// The same `numbers`, `count` times.
 Numbers repeated(const Numbers& numbers, std::int64_t count) {
   Numbers all;
   for (std::int64_t i = 0; i < count; ++i) all.insert(all.end(), numbers.begin(), numbers.end());
@@ -35,7 +35,7 @@ Tensor rows_of(Context& context, DType dtype, std::int64_t count, const Numbers&
   return tensor_of(context, {count, std::ssize(row)}, dtype, repeated(row, count));
 }
 
-/// A matrix whose columns are equal: row r is filled with the r-th number.
+/// A matrix whose columns are equal. Row r is filled with the r-th number.
 Tensor equal_columns(Context& context, DType dtype, std::int64_t rows, std::int64_t columns) {
   Numbers all;
   for (const double number : normal_values(rows, 5))
@@ -43,7 +43,8 @@ Tensor equal_columns(Context& context, DType dtype, std::int64_t rows, std::int6
   return tensor_of(context, {rows, columns}, dtype, all);
 }
 
-/// The first of the tensor's `count` equally long parts that differs from the one at its beginning; -1: none.
+/// Compares the `count` equally long parts of the tensor with the first one. Returns the first part that
+/// differs, or -1.
 std::int64_t first_other(const Tensor& tensor, std::int64_t count) {
   const std::int64_t length = tensor.numel() / count;
   const Tensor first = tensor.slice(0, {length});
@@ -82,7 +83,7 @@ TEST_CASE("equal tokens of equal experts have equal rows, whatever else the expe
   for (const DType dtype : kTypes) {
     Context context({.threads = 2, .step_memory = std::int64_t{1} << 26});
     for (const auto& [d, f] : {std::array<std::int64_t, 2>{8, 5}, {20, 65}, {129, 17}}) {
-      // The second expert has no token, the third one has the first one's weights.
+      // The second expert has no token. The third one has the weights of the first one.
       const Numbers w13 = repeated(normal_values(2 * f * d, 1), 3), w2 = repeated(normal_values(d * f, 2), 3);
       for (const std::int64_t n : sizes()) {
         CAPTURE(name_of(dtype), n, d, f);
@@ -136,7 +137,7 @@ TEST_CASE("equal sequences have equal attention, with a mask and without, and eq
 TEST_CASE("equal tokens with equal targets have equal losses and gradients, in every chunk of logits") {
   for (const DType dtype : kTypes) {
     Context context({.threads = 2, .step_memory = std::int64_t{1} << 28});
-    // A vocabulary of 8192 has chunks of 512 rows, the others have chunks of 1024.
+    // A vocabulary of 8192 has chunks of 512 rows, and the others have chunks of 1024.
     for (const auto& [v, d, more] : {std::array<std::int64_t, 3>{5, 8, 1025},
                                      {300, 9, 1030},
                                      {2000, 6, 1025},

@@ -1,4 +1,4 @@
-// Ways of computing the same step that must not change it.
+// Different ways to compute the same step, which must give the same result.
 #include <cmath>
 
 #include "optim/adamw.hpp"
@@ -38,7 +38,7 @@ TEST_CASE("under the token-level loss a step is the mean over its micro-batches"
     CAPTURE(micro);
     SmallModel step(DType::f64, 1, small_model_config(), moe);
     const LossReport report = step.run(4, micro);
-    // Each micro-batch alone is a step of its own: their mean must be the whole step.
+    // Each micro-batch alone is a step. The mean of these steps must be the whole step.
     std::vector<double> mean(step.gradients().size(), 0.0);
     double aux = 0.0;
     for (std::int64_t first = 0; first < 4; first += micro) {
@@ -111,8 +111,9 @@ TEST_CASE("the balance loss reaches the router in proportion to alpha, whatever 
   }
   double largest = 0.0;
   for (const double e : effect) largest = std::max(largest, std::abs(e));
-  CHECK(largest > 1e-6);                                 // it does reach the router
-  CHECK(relative_difference(doubled, effect) <= 1e-10);  // differences of gradients a thousand times larger
+  CHECK(largest > 1e-6);  // it does reach the router
+  // They are differences of gradients that are a thousand times larger.
+  CHECK(relative_difference(doubled, effect) <= 1e-10);
   CHECK(relative_difference(cut, once) <= 1e-12);
 }
 
@@ -121,7 +122,7 @@ TEST_CASE("with alpha 0 the balance loss is reported and has no gradient") {
   SmallModel model(DType::f64, 1, small_model_config(), zero);
   const LossReport report = model.run(4, 4);
   CHECK(report.aux() > 0.5);
-  // The same step without a balance loss in it at all.
+  // The same step without any balance loss.
   SmallModel bare(DType::f64, 1, small_model_config(), zero);
   bare.model.parameters().begin_step();
   const MicroBatch batch = small_batch(bare.context, bare.model.config(), 0, 4);
@@ -143,8 +144,9 @@ TEST_CASE("with alpha 0 the balance loss is reported and has no gradient") {
 }
 
 TEST_CASE("the gradient is the directional derivative of the objective in a random direction") {
-  // Routing must not flip within the step h: top-k gaps of this model are far above 1e-6. Error of the
-  // central difference: h² f''' and rounding 1e-16 / h, both below 1e-8 of the slope for h = 1e-5.
+  // Routing must not change within the step h. The top-k gaps of this model are far above 1e-6. The central
+  // difference has the error h² f''' and the rounding 1e-16 / h. For h = 1e-5, both are below 1e-8 of the
+  // slope.
   SmallModel at(DType::f64);
   const StepTotals totals{4 * kSmallSeq, 4, 1};
   at.run(4, 4);

@@ -1,4 +1,5 @@
-// The plan of an exchange, carried out on labels instead of rows: every row arrives once, where it should.
+// The plan of an exchange, carried out on labels instead of rows. Every row must arrive once, at the right
+// place.
 #include "moe/routing/exchange_plan.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-/// A row by where it comes from.
+/// Identifies a row by its origin.
 struct Label {
   std::int64_t expert, source, index;
   friend auto operator<=>(const Label&, const Label&) = default;  // NOLINT(modernize-use-nullptr): its own 0
@@ -38,11 +39,11 @@ std::vector<Label> rows_of(const Counts& counts, std::int64_t source) {
   return rows;
 }
 
-/// What the ranks' plans make of the rows in one round.
+/// What the ranks' plans do with the rows in one round.
 struct Delivered {
-  std::vector<ExchangeRound> rounds;        // by rank
-  std::vector<std::vector<Label>> placed;   // by receiver
-  std::vector<std::vector<Label>> replies;  // by source, from `placed` the same way back
+  std::vector<ExchangeRound> rounds;        // for each rank
+  std::vector<std::vector<Label>> placed;   // for each receiver
+  std::vector<std::vector<Label>> replies;  // for each source, from `placed` on the same way back
 };
 
 std::vector<Label> moved(const std::vector<Label>& from, const std::vector<RowRun>& runs, std::size_t size) {
@@ -53,7 +54,7 @@ std::vector<Label> moved(const std::vector<Label>& from, const std::vector<RowRu
   return to;
 }
 
-/// Rows to and from each rank as an all-to-all moves them.
+/// The rows to and from each rank, as an all-to-all moves them.
 std::vector<std::vector<Label>> all_to_all(const std::vector<std::vector<Label>>& sent,
                                            const std::vector<std::vector<std::int64_t>>& rows) {
   std::vector<std::vector<Label>> received(sent.size());
@@ -94,7 +95,7 @@ Delivered deliver(const std::vector<ExchangePlan>& plans, const Counts& counts, 
   return out;
 }
 
-/// Every place of a plan, checked; returns how many rounds it took.
+/// Checks every place in a plan, and returns the number of rounds.
 std::int64_t check_plan(Context& context, const Counts& counts, std::int64_t limit) {
   const std::int64_t ranks = std::ssize(counts), local = std::ssize(counts[0]) / ranks;
   std::vector<ExchangePlan> plans;
@@ -117,7 +118,7 @@ std::int64_t check_plan(Context& context, const Counts& counts, std::int64_t lim
       const auto unpacked = moved(out.replies[at(r)], reversed(round.packed), own.size());
       for (std::size_t row = 0; row < own.size(); ++row) {
         if (unpacked[row].source < 0) continue;
-        CHECK(unpacked[row] == own[row]);  // a reply lands on the row that was sent
+        CHECK(unpacked[row] == own[row]);  // a reply arrives at the row that was sent
         replied[at(r)].push_back(own[row]);
       }
     }
@@ -138,7 +139,7 @@ std::int64_t check_plan(Context& context, const Counts& counts, std::int64_t lim
   return plans[0].rounds();
 }
 
-/// Up to `most` rows of each source for each expert, some of them none at all.
+/// Up to `most` rows of each source for each expert. Some sources have none.
 Counts random_counts(std::int64_t ranks, std::int64_t experts, std::int64_t most, std::uint64_t seed) {
   const RandomStream random(seed, "counts");
   Counts counts(at(ranks), std::vector<std::int64_t>(at(experts)));

@@ -1,4 +1,4 @@
-// The model against the reference's vectors, in both precisions, with one and two threads.
+// Compares the model with the reference's vectors, in f32 and f64, with one and two threads.
 #include "tests/support/golden.hpp"
 
 #include <algorithm>
@@ -31,7 +31,7 @@ double largest(const std::vector<double>& values) {
   return most;
 }
 
-/// Largest difference; a NaN counts as infinite.
+/// The largest difference. A NaN counts as infinite.
 double difference(const std::vector<double>& a, const std::vector<double>& b) {
   REQUIRE(a.size() == b.size());
   double most = 0.0;
@@ -66,7 +66,8 @@ struct Setup {
   }
 };
 
-/// Holds gradients to `tolerance` of each tensor's largest; tensors that are zero there must be zero here.
+/// Gradients may differ by `tolerance` of each tensor's largest value. Tensors that are zero in the reference
+/// must be zero here.
 void check_gradients(Setup& setup, double tolerance) {
   for (const LogicalTensor& tensor : setup.model.parameters().logical()) {
     const auto expected = setup.golden.numbers("f64/grad/" + tensor.name);
@@ -114,7 +115,7 @@ void check_losses_and_routing(Setup& setup, const LossReport& report, double tol
   }
 }
 
-/// Remembers the experts chosen: the reference lists them by descending weight.
+/// Records the chosen experts. The reference lists them by descending weight.
 struct ChoiceRecorder final : RoutingObserver {
   std::vector<std::vector<std::int64_t>> ids;
   std::vector<std::vector<double>> scores;
@@ -147,7 +148,8 @@ TEST_CASE("in f64 every golden case agrees to 1e-10: logits, losses, routing, gr
 }
 
 TEST_CASE("in f32 every golden case has logits within 3e-5 and gradients within 3e-5 of their largest") {
-  // The reference code itself reaches 9e-6 and 8e-6 in float32: another order of summation gets a factor 3.
+  // The reference code itself reaches 9e-6 and 8e-6 in float32. Another order of summation is allowed a
+  // factor of 3.
   for (const std::string& name : Golden::names()) {
     DYNAMIC_SECTION(name) {
       const Golden golden(name);

@@ -1,5 +1,5 @@
-// The operators of a mixture against plain float64 loops, by central differences, and with every promise of
-// an operator (tests/support/op_case.hpp).
+// The operators of an MoE layer, compared with plain float64 loops and central differences.
+// tests/support/op_case.hpp lists what else is checked.
 #include <cmath>
 #include <numeric>
 
@@ -25,7 +25,7 @@ std::size_t size(std::int64_t n) {
   return static_cast<std::size_t>(n);
 }
 
-/// Scores are probabilities: positive, so that a sum of a few is no cancellation.
+/// Scores are probabilities. They are positive, so a sum of a few does not cancel.
 Numbers probabilities(std::int64_t n, std::uint64_t seed) {
   Numbers values = normal_values(n, seed);
   for (double& value : values) value = 0.05 + 0.9 / (1.0 + std::exp(-value));
@@ -128,11 +128,11 @@ struct BalanceCase {
   std::int64_t units;
   std::vector<std::int64_t> counts;  // [units][experts]
   std::int64_t devices = 0;
-  Ids valid{};  // empty: all
+  Ids valid{};  // empty means all
 };
 constexpr std::int64_t kTokens = 4, kExperts = 4, kChoices = 2;
 
-/// The paper's sums, device by device where there are devices (eq. 15-17).
+/// The paper's sums, and with devices those of each device (eq. 15-17).
 double balance_of(const BalanceCase& c, const Numbers& s) {
   double mean = 0.0;
   const std::int64_t per_unit = kTokens / c.units, groups = c.devices > 0 ? c.devices : kExperts;
@@ -182,9 +182,10 @@ TEST_CASE("the balance loss keeps an operator's promises: units, devices, paddin
 }
 
 TEST_CASE("the device loss of a case worked by hand") {
-  // One sequence of 2 tokens, 4 experts on 2 devices, top-1, both tokens to expert 1: f = 4/(1·2) · (0 2 0 0)
-  // = (0 4 0 0), f' = (2, 0). s = (0.1 0.6 0.2 0.1; 0.3 0.4 0.2 0.1): P = (0.2 0.5 0.2 0.1), P' = (0.7, 0.3).
-  // L = 2 · 0.7 + 0 · 0.3 = 1.4. dL/ds_te = f'_device(e) / T = (1 1 0 0; 1 1 0 0).
+  // One sequence of 2 tokens, 4 experts on 2 devices, top-1, both tokens to expert 1.
+  //   f = 4/(1·2) · (0 2 0 0) = (0 4 0 0), f' = (2, 0)
+  //   s = (0.1 0.6 0.2 0.1; 0.3 0.4 0.2 0.1): P = (0.2 0.5 0.2 0.1), P' = (0.7, 0.3)
+  //   L = 2 · 0.7 + 0 · 0.3 = 1.4, dL/ds_te = f'_device(e) / T = (1 1 0 0; 1 1 0 0)
   Context context;
   const Tensor scores =
       tensor_of(context, {2, 4}, DType::f64, Numbers{0.1, 0.6, 0.2, 0.1, 0.3, 0.4, 0.2, 0.1});
@@ -256,7 +257,8 @@ TEST_CASE("the z-loss keeps an operator's promises, with padding and without") {
 }
 
 TEST_CASE("the z-loss of a case worked by hand") {
-  // One token, logits (log 3, 0): exps 3 + 1, z = log 4, L = log² 4. dL/dl = 2 log 4 · (3/4, 1/4).
+  // One token with logits (log 3, 0).
+  //   exps 3 + 1, z = log 4, L = log² 4, dL/dl = 2 log 4 · (3/4, 1/4)
   Context context;
   const Tensor logits = tensor_of(context, {1, 2}, DType::f64, Numbers{std::log(3.0), 0.0});
   RouterZ::Saved saved;
@@ -282,13 +284,14 @@ TEST_CASE("the balance branch passes numbers and gradients on, and adds up the r
   const BalanceBranch op{share};
   static_cast<void>(op.forward(&saved, logits, x));
   op.backward(saved, tensor_of(context, {2, 2}, DType::f64, Numbers{1, 2, 3, 4}), {});
-  // dyᵀ x = (1·(1 0 2) + 3·(0 1 3); 2·(1 0 2) + 4·(0 1 3)) = (1 3 11; 2 4 16), added.
+  //   dyᵀ x = (1·(1 0 2) + 3·(0 1 3); 2·(1 0 2) + 4·(0 1 3)) = (1 3 11; 2 4 16), added
   CHECK(values_of(share) == Numbers{11, 13, 21, 22, 24, 36});
 }
 
 TEST_CASE("the balance loss of a case worked by hand") {
-  // One sequence of 2 tokens, 2 experts, top-1, both tokens to expert 0: f = 2/(1·2) · (2, 0) = (2, 0).
-  // s = (0.9 0.1; 0.7 0.3): P = (0.8, 0.2). L = 2 · 0.8 + 0 · 0.2 = 1.6. dL/ds = f/T = (1 0; 1 0).
+  // One sequence of 2 tokens, 2 experts, top-1, both tokens to expert 0.
+  //   f = 2/(1·2) · (2, 0) = (2, 0), s = (0.9 0.1; 0.7 0.3): P = (0.8, 0.2)
+  //   L = 2 · 0.8 + 0 · 0.2 = 1.6, dL/ds = f/T = (1 0; 1 0)
   Context context;
   const Tensor scores = tensor_of(context, {2, 2}, DType::f64, Numbers{0.9, 0.1, 0.7, 0.3});
   Tensor counts = Tensor::zeros(context, {1, 2}, DType::i64);
@@ -324,7 +327,7 @@ TEST_CASE("dispatch and combine keep an operator's promises: mixed, one-hot, idl
   const std::int64_t d = 5;
   for (const Case& c : cases) {
     const auto routing = plain_routing(c.tokens, c.k, c.experts, c.ids);
-    // Rows sorted by expert, ties in the order of tokens.
+    // Rows are sorted by expert. For equal experts, they keep the order of the tokens.
     std::vector<std::size_t> copies;
     for (std::size_t i = 0; i < c.ids.size(); ++i) {
       if (c.ids[i] >= 0) copies.push_back(i);

@@ -1,4 +1,4 @@
-// What ranks compute together is what one rank computes: every layout of up to 8 ranks against one rank.
+// Several ranks compute the same as one rank. Every layout of up to 8 ranks is compared with one rank.
 
 #include "tests/support/catch.hpp"
 #include "tests/support/sharded_run.hpp"
@@ -14,7 +14,7 @@ std::string text_of(const ShardedRunOptions& options) {
                      static_cast<int>(options.layout.zero));
 }
 
-/// Every ep that divides the ranks, times every stage.
+/// Every ep that divides the ranks, with every stage.
 std::vector<ShardedRunOptions> layouts_of(int ranks) {
   std::vector<ShardedRunOptions> all;
   for (std::int64_t ep = 1; ep <= ranks; ep *= 2) {
@@ -31,8 +31,8 @@ const ShardedOutcome& one_rank(DType dtype) {
   return dtype == DType::f64 ? wide : narrow;
 }
 
-/// Sums run in another order: some rounding errors of 1e-16 each, grown over 20 steps of AdamW. A wrong mean,
-/// an expert counted twice or a loss of local counts shows at 1e-6 and above.
+/// Sums run in another order. That gives some rounding errors of 1e-16 each, which grow over 20 steps of
+/// AdamW. A wrong mean, an expert counted twice or a loss of local counts shows at 1e-6 and above.
 void check_f64(ShardedRunOptions options) {
   INFO(text_of(options));
   const ShardedOutcome& alone = one_rank(DType::f64);
@@ -49,13 +49,13 @@ void check_f64(ShardedRunOptions options) {
   }
 }
 
-/// The first step differs by the order of sums alone; later ones by what AdamW makes of that.
+/// The first step differs only by the order of sums. Later steps differ by what AdamW makes of that.
 void check_f32(ShardedRunOptions options) {
   INFO(text_of(options));
   options.dtype = DType::f32;
   const ShardedOutcome& alone = one_rank(DType::f32);
   const ShardedOutcome together = sharded_run(options);
-  CHECK(together.counts == alone.counts);  // no choice has flipped, or no tolerance would mean anything
+  CHECK(together.counts == alone.counts);  // if a choice had changed, no tolerance would mean anything
   CHECK(largest_relative({together.ce[0]}, {alone.ce[0]}) <= 1e-6);
   CHECK(largest_relative(together.ce, alone.ce) <= 3e-6);
 }

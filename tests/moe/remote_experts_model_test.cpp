@@ -1,5 +1,5 @@
-// Whole models whose experts are shared out over thread ranks against the same models on one: losses,
-// gradients, counts, what is recomputed and what travels.
+// Compares whole models whose experts are sharded over thread ranks with the same models on one rank. It
+// covers losses, gradients, counts, what is recomputed and what is sent.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -15,7 +15,7 @@ using namespace granule::test;
 
 namespace {
 
-// The same sums in another order, through three layers: some hundred roundings of 1e-16.
+// The same sums in another order, through three layers, have some hundred roundings of 1e-16.
 constexpr double kTolerance = 1e-12;
 
 struct Layout {
@@ -23,11 +23,12 @@ struct Layout {
   std::int64_t ep = 2;
   std::int64_t receive_limit = 0;
   Recompute recompute = Recompute::none;
-  std::int64_t sequences = 2;  ///< of each rank's micro-batch
-  int idle_from = 1000;        ///< ranks from here on get a micro-batch of no sequence
+  std::int64_t sequences = 2;  ///< in each rank's micro-batch
+  int idle_from = 1000;        ///< this rank and those after it get a micro-batch without sequences
 };
 
-/// A step over all ranks: losses, counts and gradients by name, summed over the ranks that hold a parameter.
+/// A step over all ranks. Losses, counts and gradients by name are summed over the ranks that hold a
+/// parameter.
 struct Step {
   LossReport report;
   std::vector<std::int64_t> counts;
@@ -47,7 +48,7 @@ struct Step {
 
 using Change = std::function<void(Model&)>;
 
-/// A model in step memory that starts as NaN, changed before its step where a test asks for it.
+/// A model whose step memory starts as NaN. A test may change the model before its step.
 struct Subject {
   Model model;
   RouterRecord record;
@@ -81,7 +82,7 @@ StepTotals totals_of(const Layout& layout) {
   return {sequences * kSmallSeq, sequences, busy(layout)};
 }
 
-/// One micro-batch a rank.
+/// Each rank has one micro-batch.
 Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change = {}) {
   std::vector<Step> steps(static_cast<std::size_t>(layout.ranks));
   run_ranks(layout.ranks, [&](Communicator& world, Context&) {
@@ -100,7 +101,7 @@ Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change =
   return all;
 }
 
-/// The same micro-batches, one after the other, with all experts.
+/// The same micro-batches, one after the other, with all experts on one rank.
 Step on_one_rank(const MoeConfig& moe, const Layout& layout, const Change& change = {}) {
   Context context(poisoned());
   Subject subject(context, moe, {}, change);
@@ -235,8 +236,8 @@ TEST_CASE("a thread rank declares its own experts by their global names, and eve
 }
 
 TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomputed or not") {
-  // What rank 0 gives to rank 1: its rows for the experts 4 to 7, out and their gradients' way back; outputs
-  // and row gradients go to whom the rows came from.
+  // Rank 0 sends its rows for the experts 4 to 7 to rank 1, and their gradients come back. Outputs and row
+  // gradients go to the rank that the rows came from.
   const MoeConfig moe = small_moe_config();
   struct Sent {
     std::int64_t counts, rows, outputs, output_gradients, row_gradients;
@@ -262,7 +263,8 @@ TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomp
         sent[me] = {ledger.bytes(CollectiveKind::all_gather, "expert counts"), bytes("expert rows"),
                     bytes("expert outputs"), bytes("expert output gradients"), bytes("expert row gradients")};
       });
-      // A recomputed region, and several rounds, each send rows once more to make again what was not kept.
+      // With recomputation, rows are sent once more to compute again what was not kept. Several rounds do
+      // that, too.
       const std::int64_t times = 1 + (recompute == Recompute::none ? 0 : 1) + (limit == 0 ? 0 : 1);
       const std::int64_t forwards = recompute == Recompute::none ? 1 : 2;
       for (const std::size_t me : {0U, 1U}) {
@@ -270,7 +272,7 @@ TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomp
         const std::int64_t mine = row * for_other[me],
                            others = row * for_other[static_cast<std::size_t>(other)];
         CHECK(mine > 0);
-        CHECK(sent[me].counts == 2 * 8 * 8);  // two layers, eight experts, 8 bytes each
+        CHECK(sent[me].counts == 2 * 8 * 8);  // two layers, eight experts, 8 bytes for each
         CHECK(sent[me].rows == times * mine);
         CHECK(sent[me].outputs == forwards * others);
         CHECK(sent[me].output_gradients == mine);

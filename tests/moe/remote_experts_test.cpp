@@ -1,4 +1,5 @@
-// Experts shared out over thread ranks against the same experts on one: the operator, then whole models.
+// Compares experts that are sharded over thread ranks with the same experts on one rank. Only the operator is
+// tested here.
 #include "moe/ops/remote_experts.hpp"
 
 #include <algorithm>
@@ -18,14 +19,15 @@ namespace {
 
 using Counts = std::vector<std::vector<std::int64_t>>;  // [source][expert]
 
-// The same sums of some ten terms, an expert's rows in other batches: some ten roundings of 1e-16.
+// The same sums of about ten terms, with an expert's rows in other batches. That is about ten roundings of
+// 1e-16.
 constexpr double kTolerance = 1e-12;
 
 std::size_t at(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-/// Rows of every rank for every expert, with their values a function of (rank, row) alone.
+/// Rows of every rank for every expert. Their values are a function of (rank, row) alone.
 struct Problem {
   std::string name;
   Counts counts;
@@ -44,7 +46,7 @@ struct Problem {
   [[nodiscard]] Numbers w2() const { return normal_values(experts() * d * f, 2); }
 };
 
-/// What came out: rows of each rank in its own order, weight gradients of all experts.
+/// The results: rows of each rank in its own order, and weight gradients of all experts.
 struct Outcome {
   std::vector<Numbers> y, dx;
   Numbers dw13, dw2;
@@ -60,7 +62,7 @@ double difference(const Outcome& a, const Outcome& b) {
   return worst;
 }
 
-/// (rank, row of that rank) in the order of one rank that has them all: by expert, then rank.
+/// Pairs (rank, row of that rank), in the order of one rank that has all of them: by expert, then by rank.
 std::vector<std::pair<std::int64_t, std::int64_t>> sorted_rows(const Problem& p) {
   std::vector<std::pair<std::int64_t, std::int64_t>> order;
   std::vector<std::int64_t> next(at(p.ranks()));
@@ -92,7 +94,7 @@ std::vector<Numbers> split(const Problem& p, const Numbers& all) {
   return by_rank;
 }
 
-/// All experts on one rank.
+/// All experts are on one rank.
 Outcome on_one_rank(const Problem& p) {
   Context context;
   std::vector<Numbers> x, dy;
@@ -132,7 +134,7 @@ Tensor slice_of(Context& context, const Shape& shape, const Numbers& all, std::i
   return tensor_of(context, shape, DType::f64, Numbers(first, first + shape.numel()));
 }
 
-/// A rank's share of a problem, ready to run.
+/// One rank's share of a problem, ready to run.
 struct Share {
   ExchangePlan plan;
   Tensor x, dy, w13, w2;
@@ -146,7 +148,7 @@ struct Share {
   }
 };
 
-/// Gradients start as `before` and are added to where beta is 1.
+/// Gradients start as `before`. If beta is 1, the results are added to that.
 Outcome on_ranks(const Problem& p, std::int64_t limit, double beta = 0.0, double before = NAN) {
   std::vector<Outcome> parts(at(p.ranks()));
   run_ranks(static_cast<int>(p.ranks()), [&](Communicator& ranks, Context& context) {
@@ -245,8 +247,8 @@ TEST_CASE("thread ranks with remote experts make each gradient alone, with the s
 TEST_CASE("thread ranks hold as many received rows as the limit allows and not one more, all to one expert") {
   const std::int64_t limit = 16, rows = 200;
   const Problem problem{"all to one expert", {{0, 0, 0, rows}, {0, 0, 0, rows}}, 256, 8};
-  // As moe/ops/remote_experts.hpp has it, with what the experts' products take whatever the rows (a tile of
-  // 256 rows) and the offsets of two experts.
+  // As moe/ops/remote_experts.hpp says. The products of the experts also need a tile of 256 rows, whatever
+  // the number of rows, and the offsets of two experts.
   const std::int64_t element = 8, own = rows * problem.d * element;
   const auto needed = [&](std::int64_t received, std::int64_t d, std::int64_t f) {
     return element * (received * (d * problem.d + f * problem.f) + 256 * problem.f + 3);
@@ -258,7 +260,7 @@ TEST_CASE("thread ranks hold as many received rows as the limit allows and not o
     RemoteExperts::Saved saved;
     std::int64_t before = context.memory().current_total();
     const Tensor y = op.forward(&saved, share.x, share.w13, share.w2, share.plan);
-    forward[at(ranks.rank())] = context.memory().peak_total() - before - own;  // own: y
+    forward[at(ranks.rank())] = context.memory().peak_total() - before - own;  // own is y
     const Tensor dx = y.empty_like(y.shape()), dw13 = share.w13.empty_like(share.w13.shape()),
                  dw2 = share.w2.empty_like(share.w2.shape());
     before = context.memory().current_total();

@@ -1,4 +1,4 @@
-// Copies that ranks hold of the same parameters: one flipped bit in one of them is found, whoever has it.
+// Ranks hold copies of the same parameters. If one bit in one copy flips, it is found, whichever rank has it.
 #include <bit>
 #include <map>
 
@@ -15,7 +15,7 @@ using Catch::Contains;
 
 namespace {
 
-/// What becomes of 4 ranks, one of which has one bit of this tensor flipped.
+/// The error on 4 ranks if one bit of this tensor is flipped on one of them. Empty if there is no error.
 std::string with_flipped_bit(int who, const std::string& name) {
   try {
     run_ranks(4, [&](Communicator& ranks, Context& context) {
@@ -48,7 +48,8 @@ TEST_CASE("thread ranks: a flipped bit in one copy of a parameter is found on wh
   // Experts 0 to 3 are on ranks 0 and 2.
   CHECK_THAT(with_flipped_bit(2, "model.layers.1.mlp.experts.2.up_proj.weight"),
              Contains("differ in experts"));
-  CHECK(with_flipped_bit(1, "model.layers.1.mlp.experts.2.up_proj.weight").empty());  // it has none
+  // Rank 1 does not have this tensor.
+  CHECK(with_flipped_bit(1, "model.layers.1.mlp.experts.2.up_proj.weight").empty());
 }
 
 TEST_CASE("thread ranks: a selection bias that differs is found in every stage") {
@@ -69,7 +70,8 @@ TEST_CASE("thread ranks: a selection bias that differs is found in every stage")
 }
 
 TEST_CASE("thread ranks: a failure while values are on their way ends every rank with that failure") {
-  // The number of the gather in which rank 1 fails: at every one rank 0 is elsewhere, also at a unit's end.
+  // The number of the gather in which rank 1 fails. At each of them rank 0 is in another place, also at the
+  // end of a unit.
   for (int number = 1; number <= 12; ++number) {
     CAPTURE(number);
     ShardedRunOptions options{.ranks = 2, .layout = {.zero = ZeroStage::values}, .steps = 1};

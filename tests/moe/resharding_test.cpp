@@ -1,4 +1,5 @@
-// What one layout saved another one loads: bit for bit the same state, and the same training from there on.
+// What one layout saved, another one loads. The state is the same bit for bit, and so is the training from
+// there.
 #include <algorithm>
 
 #include "data/models/safetensors_writer.hpp"
@@ -20,7 +21,7 @@ std::string text_of(const ShardedRunOptions& options) {
                      static_cast<int>(options.layout.zero));
 }
 
-/// The tensors of an outcome in a file, as a checkpoint has them; shapes do not matter to the arithmetic.
+/// The tensors of an outcome in a file, as in a checkpoint. The arithmetic does not depend on their shapes.
 class Saved {
  public:
   explicit Saved(const ShardedRunOptions& options) {
@@ -105,7 +106,7 @@ TEST_CASE("resharding: changes of ep and of the ZeRO stage on thread ranks") {
 TEST_CASE("resharding: an expert's part that does not arrive in a checkpoint is found by its name") {
   const ShardedRunOptions options = options_of(4, 2, ZeroStage::optimizer);
   ShardedRunOptions lossy = options;
-  // World rank 3 holds the second part of the second half of the experts; a moment of theirs is lost.
+  // World rank 3 has the second part of the second half of the experts. One moment of theirs is lost.
   lossy.disturbance = [](const Collective& call, const Communicator& group) {
     if (call.phase.name() == "checkpoint" && group.world_rank() == 3 && call.count > 0)
       fill_zero(call.held_input);
@@ -119,7 +120,7 @@ TEST_CASE("resharding: an expert's part that does not arrive in a checkpoint is 
   REQUIRE_FALSE(different.empty());
   for (const std::string& name : different) {
     INFO(name);
-    CHECK(name.starts_with("exp_avg"));  // weights are whole at rank 0 and in its row
+    CHECK(name.starts_with("exp_avg"));  // weights are complete on rank 0 and in its row
   }
   const auto lost = std::ranges::count_if(different, [](const std::string& name) {
     const auto at = name.find(".experts.");

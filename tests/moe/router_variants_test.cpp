@@ -1,4 +1,4 @@
-// Every kind of router against plain float64 loops, and its losses against their definitions.
+// Compares every kind of router with plain float64 loops, and its losses with their definitions.
 #include "tests/support/router_variants.hpp"
 
 #include <algorithm>
@@ -37,7 +37,8 @@ Numbers silu_network(const Numbers& x, const Numbers& gate, const Numbers& up, c
   return y;
 }
 
-/// What routers were seen to get wrong elsewhere: the loops below make the mistake to show that it is seen.
+/// Mistakes that routers were seen to make elsewhere. The loops below make them, to show that the test finds
+/// them.
 enum class Mistake { none, other_group_score, biased_weights, scaled_twice };
 
 struct Routed {
@@ -47,7 +48,7 @@ struct Routed {
   Numbers weights;
 };
 
-/// The experts of `key` that the rule leaves, best first.
+/// The experts in `key` that the rule leaves, best first.
 std::vector<std::int64_t> best(const MoeConfig& moe, const Numbers& key, Mistake mistake) {
   const std::int64_t size = moe.n_routed_experts / moe.n_group;
   std::vector<std::pair<double, std::int64_t>> groups;
@@ -107,7 +108,7 @@ struct LayerAnswer {
   double aux = 0.0, device = 0.0, z = 0.0;
 };
 
-/// One layer over `batch` sequences of kSmallSeq tokens, in plain loops; no capacity.
+/// One layer over `batch` sequences of kSmallSeq tokens, in plain loops without a capacity.
 LayerAnswer plain_layer(const MoeConfig& moe, const ParameterStore& store, const Numbers& x,
                         std::int64_t batch, std::int64_t hidden, const Numbers& bias, Mistake mistake) {
   const auto weights = [&](const std::string& name) {
@@ -152,7 +153,7 @@ LayerAnswer plain_layer(const MoeConfig& moe, const ParameterStore& store, const
   return answer;
 }
 
-/// The largest differences of a layer to the loops, relative.
+/// The largest relative differences between a layer and the loops.
 struct Differences {
   double y = 0.0, losses = 0.0;
   std::size_t kinds_of_loss = 0;
@@ -244,7 +245,8 @@ TEST_CASE("the gradient of every kind of router is the directional derivative of
       };
       double slope = 0.0;
       for (std::size_t i = 0; i < values.size(); ++i) slope += gradient[i] * direction[i];
-      const double h = 3e-7;  // rounding 1e-16 / h; a factor of 16 makes the curvature large, so h is small
+      // Rounding is 1e-16 / h. A factor of 16 makes the curvature large, so h is small.
+      const double h = 3e-7;
       CHECK((objective(h) - objective(-h)) / (2 * h) == Approx(slope).epsilon(1e-7));
     }
   }
@@ -280,7 +282,7 @@ TEST_CASE("every loss pulls the router in proportion to its coefficient, whateve
                                 {"device-level", &MoeConfig::device_loss_alpha, LossKind::device},
                                 {"z", &MoeConfig::z_loss_alpha, LossKind::z}}) {
     DYNAMIC_SECTION(name) {
-      // clang 14 captures no structured binding by reference.
+      // clang 14 cannot capture a structured binding by reference.
       const auto gradient = [&, alpha = alpha](double value, std::int64_t micro) {
         MoeConfig moe = small_moe_config();
         moe.aux_loss_alpha = 0.0;
@@ -297,8 +299,8 @@ TEST_CASE("every loss pulls the router in proportion to its coefficient, whateve
         doubled[i] = 0.5 * (twice[i] - none[i]);
       }
       CHECK(*std::max_element(effect.begin(), effect.end()) > 1e-6);
-      CHECK(relative_difference(doubled, effect) <=
-            1e-10);  // differences of gradients a thousand times larger
+      // They are differences of gradients that are a thousand times larger.
+      CHECK(relative_difference(doubled, effect) <= 1e-10);
       CHECK(relative_difference(gradient(0.05, 2), once) <= 1e-12);
       CHECK(relative_difference(gradient(0.05, 1), once) <= 1e-12);
     }
@@ -306,7 +308,7 @@ TEST_CASE("every loss pulls the router in proportion to its coefficient, whateve
 }
 
 TEST_CASE("padding changes no loss of a router and no gradient of what is not padding") {
-  // The same two sequences alone, and with a third of padding beside them.
+  // The same two sequences alone, and together with a third one of padding.
   for (const RouterVariant& variant : router_variants()) {
     if (!variant.moe.seq_aux) continue;  // one unit more or less changes the token-level loss by definition
     DYNAMIC_SECTION(variant.name) {
@@ -337,8 +339,7 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
       CHECK(relative_difference(padded.gradients(), alone.gradients()) <= 1e-12);
       CHECK(std::equal(alone.record.counts().begin(), alone.record.counts().end(),
                        padded.record.counts().begin()));
-      if (moe.router == RouterKind::hash)
-        continue;  // without scores there is no loss over padding to be seen
+      if (moe.router == RouterKind::hash) continue;  // without scores, a loss over padding has no effect
       batch.valid_N = {};
       const LossReport c = step(careless, batch, totals);
       CHECK(std::abs(c.aux() - a.aux()) > 1e-3);
@@ -352,7 +353,7 @@ TEST_CASE("counts are taken before tokens are dropped, and what was dropped is t
   limited.capacity_factor = 0.5;
   SmallModel free(DType::f64), tight(DType::f64, 1, small_model_config(), limited);
   const LossReport a = free.run(4, 2), b = tight.run(4, 2);
-  // The first mixture sees the same inputs, so it chooses the same, and its loss counts the same.
+  // The first MoE layer gets the same inputs. So it chooses the same experts, and its loss counts the same.
   CHECK(
       std::equal(free.record.counts(0).begin(), free.record.counts(0).end(), tight.record.counts(0).begin()));
   CHECK(a.aux_by_layer[0] == b.aux_by_layer[0]);
@@ -360,9 +361,10 @@ TEST_CASE("counts are taken before tokens are dropped, and what was dropped is t
     return std::accumulate(of_experts.begin(), of_experts.end(), std::int64_t{0});
   };
   CHECK(all_of(free.record.dropped(0)) == 0);
-  // Two micro-batches of 24 tokens, top-3 of 8: capacity 5 of 9 on average, so at least 72 − 40 copies go.
+  // Two micro-batches of 24 tokens, top-3 of 8. The capacity is 5, and an expert gets 9 on average. So at
+  // least 72 − 40 copies are dropped.
   CHECK(all_of(tight.record.dropped(0)) >= 2 * (72 - 8 * 5));
-  // No expert takes more than its 5 a micro-batch, and what it refused is what it was asked for beyond them.
+  // No expert takes more than 5 in a micro-batch. It refused exactly what exceeds them.
   for (std::size_t e = 0; e < 8; ++e) {
     const std::int64_t taken = tight.record.counts(0)[e] - tight.record.dropped(0)[e];
     CHECK(taken <= 2 * 5);
@@ -372,7 +374,7 @@ TEST_CASE("counts are taken before tokens are dropped, and what was dropped is t
   const LossReport evaluated =
       evaluate_micro_batch(tight.model, tight.context, small_batch(tight.context, tight.model.config(), 0, 4),
                            {4 * kSmallSeq, 4, 1}, {});
-  CHECK(evaluated.ce == Approx(a.ce).epsilon(1e-12));  // dropless unless asked
+  CHECK(evaluated.ce == Approx(a.ce).epsilon(1e-12));  // an evaluation is dropless by default
 }
 
 TEST_CASE("the selection bias moves by the sign of what is missing, and levels the load") {
@@ -407,13 +409,13 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
   both.record.measure_balance(both.context, DType::f64, both.model.config().hidden_size);
   const LossReport report = both.run(4, 2, Recompute::full);
   CHECK(report.alpha_by_layer[0] == Approx(moe.aux_loss_alpha).epsilon(1e-15));
-  // The part is the difference to a step without those losses.
+  // The part is the difference to a step without these losses.
   MoeConfig none = moe;
   none.aux_loss_alpha = none.z_loss_alpha = 0.0;
   SmallModel ce(DType::f64, 1, small_model_config(), none);
   ce.run(4, 2);
   const auto all = both.gradient(gate), part = values_of(both.record.balance_gradient(1));
-  // Deeper layers' losses reach this router through its outputs too: the last mixture has none behind it.
+  // Losses of deeper layers also reach this router through its outputs. The last MoE layer has none after it.
   const std::string last = "model.layers.2.mlp.gate.weight";
   const auto all_last = both.gradient(last), ce_last = ce.gradient(last),
              part_last = values_of(both.record.balance_gradient(2));
@@ -435,7 +437,7 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
 
 namespace {
 
-/// Counts runs of bit-equal rows of the scores of every layer.
+/// Counts runs of bit-equal rows in the scores of every layer.
 struct RunsOfRows final : RoutingObserver {
   std::vector<std::int64_t> runs;
   std::vector<std::vector<std::int64_t>> counts, dropped;
@@ -464,7 +466,7 @@ TEST_CASE("of equal tokens an expert drops the later ones, whatever the shapes a
       moe.capacity_factor = 1.0;
       INFO(fmt::format("{}: {} of {} experts, {} tokens", name_of(dtype), k, experts, tokens));
       SmallModel small(dtype, 1, small_model_config(), moe);
-      // Sequences of one token, all the same.
+      // The sequences have one token each, and all are the same.
       const MicroBatch batch{Tensor::zeros(small.context, {tokens}, DType::i32),
                              Tensor::zeros(small.context, {tokens}, DType::i32), tokens, 1};
       RunsOfRows rows;
@@ -477,7 +479,7 @@ TEST_CASE("of equal tokens an expert drops the later ones, whatever the shapes a
         CHECK((rows.counts[0][e] == 0 || rows.counts[0][e] == tokens));
         CHECK(rows.dropped[0][e] == std::max<std::int64_t>(0, rows.counts[0][e] - capacity));
       }
-      // All ask for the same experts, which take the first tokens: beyond them every token passes by.
+      // All tokens ask for the same experts. These take the first tokens, and all later tokens pass by.
       CHECK(rows.runs[1] == 2);
     }
   }

@@ -1,4 +1,5 @@
-// Which experts a token chooses: against plain sorting, by hand, and where it is easy to go wrong.
+// Which experts a token chooses. It is compared with plain sorting and with cases by hand, also where
+// mistakes are easy.
 #include "moe/routing/selection.hpp"
 
 #include <algorithm>
@@ -34,7 +35,7 @@ Ids chosen(const Numbers& scores, const SelectionRule& rule, const std::vector<f
       select_experts(tensor_of(context, {1, experts}, DType::f64, scores), bias_E, rule));
 }
 
-/// The rule in other words: sort the groups by their score, then what they leave.
+/// The rule in another form: sort the groups by their score, then sort the experts that they leave.
 Ids by_sorting(const Numbers& scores, const SelectionRule& rule) {
   const auto experts = std::ssize(scores), size = experts / rule.groups;
   const auto group_score = [&](std::int64_t g) {
@@ -69,8 +70,8 @@ TEST_CASE("top-k lists experts by falling score and breaks ties by the lower id"
 }
 
 TEST_CASE("a selection limited to groups, worked by hand: the maximum and the sum of two disagree") {
-  // Groups (0.9 0.0) (0.6 0.5) (0.1 0.2). By the maximum: 0.9, 0.6, 0.2: the first wins. By the sum of the
-  // two best: 0.9, 1.1, 0.3: the second wins.
+  // Groups (0.9 0.0) (0.6 0.5) (0.1 0.2). By the maximum they have 0.9, 0.6, 0.2, and the first wins. By the
+  // sum of the two best they have 0.9, 1.1, 0.3, and the second wins.
   const Numbers scores{0.9, 0.0, 0.6, 0.5, 0.1, 0.2};
   CHECK(chosen(scores, {2, 3, 1, GroupScore::maximum}) == Ids{0, 1});
   CHECK(chosen(scores, {2, 3, 1, GroupScore::sum_of_two}) == Ids{2, 3});
@@ -78,7 +79,8 @@ TEST_CASE("a selection limited to groups, worked by hand: the maximum and the su
 }
 
 TEST_CASE("experts of excluded groups never win, however negative the scores that are left") {
-  // With the bias every score left is below zero: masking with 0 would pick from the excluded group.
+  // With the bias, every score that is left is below zero. Masking with 0 would choose from the excluded
+  // group.
   const std::vector<float> bias{-5, -5, -9, -9};
   CHECK(chosen({0.9, 0.8, 0.7, 0.6}, {2, 2, 1, GroupScore::sum_of_two}, bias) == Ids{0, 1});
   CHECK(chosen({0.9, 0.8, 0.7, 0.6}, {2, 2, 1, GroupScore::maximum}, {-9, -9, -5, -5}) == Ids{2, 3});
@@ -98,7 +100,7 @@ TEST_CASE("a selection limited to groups agrees with plain sorting, for many ran
   for (const SelectionRule& rule : rules) {
     for (std::uint64_t seed = 1; seed <= 50; ++seed) {
       Numbers scores = normal_values(12, seed);
-      if (seed % 3 == 0)  // ties
+      if (seed % 3 == 0)  // equal scores
         for (double& score : scores) score = std::round(score);
       CAPTURE(rule.groups, rule.kept_groups, seed);
       CHECK(chosen(scores, rule) == by_sorting(scores, rule));
@@ -113,7 +115,7 @@ TEST_CASE("NaN is the lowest score, but above what a group limit excludes") {
   CHECK(chosen({0.1, 0.2, 0.9, nan}, {2, 2, 1, GroupScore::maximum}) == Ids{2, 3});
   CHECK(chosen({0.1, nan, 0.2, 0.3}, {2, 2, 1, GroupScore::sum_of_two}) == Ids{3, 2});
   CHECK(chosen({0.5, 0.4, 0.3}, {.k = 2}, {std::numeric_limits<float>::quiet_NaN(), 0, 0}) == Ids{1, 2});
-  // Many in one row, where a sort that takes NaN for equal to everything goes wrong.
+  // There are many NaN in one row. A sort that takes NaN as equal to everything fails there.
   Numbers scores = normal_values(60, 1);
   for (std::size_t e = 0; e < scores.size(); e += 3) scores[e] = nan;
   Numbers lowest = scores;
@@ -139,7 +141,7 @@ TEST_CASE("the hash router sends a token id to the same distinct experts always,
     REQUIRE(std::ssize(of_token) == k);
     for (const std::int32_t e : of_token) ++counts[std::size_t(e)];
   }
-  // 750 expected, standard deviation 25: five of them.
+  // 750 are expected with a standard deviation of 25. The limit is five of them.
   for (const std::int64_t count : counts) CHECK(std::abs(count - 750) < 125);
   std::reverse(tokens.begin(), tokens.end());
   const Ids again = all<std::int32_t>(hash_experts(ids_of(context, {vocabulary}, tokens), experts, k, 7));
@@ -163,8 +165,8 @@ TEST_CASE("choices are counted by unit, without padding") {
 
 TEST_CASE("an expert over its capacity, worked by hand: the least affine tokens go, then the later ones") {
   Context context;
-  // Four tokens, top-2 of 3. Expert 0 is wanted by all with affinities 0.5 0.7 0.5 0.2 and takes two: token
-  // 1, then token 0, the earlier of the equal ones. Experts 1 and 2 have room.
+  // Four tokens, top-2 of 3. All tokens want expert 0, with affinities 0.5 0.7 0.5 0.2, and it takes two.
+  // These are token 1 and then token 0, the earlier of the equal ones. Experts 1 and 2 have room.
   const Tensor ids = ids_of(context, {4, 2}, Ids{0, 1, 0, 2, 2, 0, 0, 1});
   const Tensor affinity = tensor_of(context, {4, 3}, DType::f64,
                                     Numbers{0.5, 0.3, 0.2, 0.7, 0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.6, 0.2});
@@ -176,7 +178,7 @@ TEST_CASE("an expert over its capacity, worked by hand: the least affine tokens 
       tensor_of(context, {4, 3}, DType::f64,
                 Numbers{std::nan(""), 0.3, 0.2, 0.7, 0.1, 0.2, std::nan(""), 0.0, 0.5, 0.2, 0.6, 0.2});
   CHECK(all<std::int32_t>(within_capacity(ids, broken, 3, 2)) == Ids{-1, 1, 0, 2, 2, -1, 0, 1});
-  // Padding takes no place: without token 1 the first two of the rest get in.
+  // Padding takes no place. Without token 1, the first two of the others are taken.
   const Tensor valid = ids_of(context, {4}, Ids{1, 0, 1, 1});
   CHECK(all<std::int32_t>(within_capacity(ids, affinity, 3, 2, valid)) == Ids{0, 1, -1, -1, 2, 0, -1, 1});
 }
@@ -194,7 +196,7 @@ TEST_CASE("an expert's capacity is rounded up") {
   CHECK(expert_capacity(moe, 16) == 1);
 }
 
-// 1.1 · 3 · 60 / 6 is 33, though the nearest double of 1.1 makes it 33.000000000000004.
+// 1.1 · 3 · 60 / 6 is 33, although the nearest double of 1.1 makes it 33.000000000000004.
 TEST_CASE("an expert's capacity is that of the factor as it was written") {
   MoeConfig moe;
   moe.n_routed_experts = 6;

@@ -1,4 +1,4 @@
-// What a sketch says a micro-batch holds, against what one does hold: to the byte.
+// Compares what a sketch predicts for the memory of a micro-batch with what a real one needs, to the byte.
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -99,7 +99,7 @@ MicroBatch batch_of(Context& context, const MicroBatchShape& shape, std::int64_t
   return batch;
 }
 
-/// The table of a context in which the micro-batch was trained.
+/// Trains the micro-batch. The memory table of its context then has the peaks.
 void train(SmallModel& small, const MicroBatchShape& shape) {
   small.record.measure_balance(small.context, small.model.dtype(), small.model.config().hidden_size);
   small.model.parameters().begin_step();
@@ -133,7 +133,7 @@ namespace {
 
 using Load = MicroBatchShape::Load;
 
-/// Two tokens whose experts are all four, with the hash router of this seed.
+/// Two tokens that together use all four experts, with the hash router of this seed.
 std::array<std::int32_t, 2> complementary_tokens(Context& context, const MoeConfig& moe) {
   const Tensor tokens = Tensor::empty(context, {61}, DType::i32);
   std::iota(tokens.data<std::int32_t>(), tokens.data<std::int32_t>() + 61, 0);
@@ -147,8 +147,8 @@ std::array<std::int32_t, 2> complementary_tokens(Context& context, const MoeConf
   throw Error(ExitCode::failure, "there are no such tokens", "expected in a test", "");
 }
 
-/// Evenly: a hash router, and tokens that use every expert as often. To one rank: a router without an
-/// opinion, whose ties go to the first experts.
+/// For an even load, a hash router and tokens that use every expert equally often. For the worst load, a
+/// router whose scores are all equal, so the first experts are chosen.
 MoeConfig experts_for(Load load) {
   MoeConfig moe = small_moe_config();
   moe.n_routed_experts = 4;
@@ -164,7 +164,7 @@ struct Peaks {
   std::int64_t activations, scratch, total;
 };
 
-/// Of rank 0, whose experts get all tokens with the worst load.
+/// The peaks of rank 0. With the worst load, its experts get all tokens.
 Peaks measured_on_rank_0(const MoeConfig& moe, const MicroBatchShape& shape) {
   Peaks peaks{};
   run_ranks(static_cast<int>(shape.experts.ranks), [&](Communicator& world, Context&) {
@@ -231,7 +231,7 @@ TEST_CASE("with a receive limit the worst load costs no more than the limit's ro
   shape.batch = 2;
   shape.experts.receive_limit = 0;
   CHECK(limited < peak());
-  shape.experts.receive_limit = 4 * 24 * 2;  // everything
+  shape.experts.receive_limit = 4 * 24 * 2;  // enough for all copies
   const std::int64_t whole = peak();
   shape.experts.receive_limit = 0;
   CHECK(whole == peak());

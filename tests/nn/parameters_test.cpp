@@ -38,7 +38,7 @@ TEST_CASE("initial values depend on seed, name and element alone") {
   ParameterStore one, other;
   one.declare("a", {3, 4});
   one.declare(fused("x"));
-  other.declare("between", {100, 3});  // another layout
+  other.declare("between", {100, 3});  // a different layout
   other.declare(fused("x"));
   for (ParameterStore* const store : {&one, &other}) {
     store->materialise(context, DType::f64, Gradients::no);
@@ -63,8 +63,8 @@ TEST_CASE("initial matrices have mean 0 and the standard deviation asked for, bi
   const auto values = values_of(store.value_of(store.find("w")));
   for (const double value : values) sum += value, squares += value * value;
   const auto n = static_cast<double>(values.size());
-  // 60,000 draws: the mean is known to 0.02 / 245 = 8e-5, the deviation to 0.02 / 346 = 6e-5; five times
-  // that.
+  // With 60,000 draws, the mean is known to 0.02 / 245 = 8e-5, and the deviation to 0.02 / 346 = 6e-5. The
+  // limits are five times that.
   CHECK(std::abs(sum / n) < 4e-4);
   CHECK(std::abs(std::sqrt(squares / n) - 0.02) < 3e-4);
   CHECK(values_of(store.value_of(store.find("b"))) == std::vector<double>(9, 0.0));
@@ -80,7 +80,7 @@ TEST_CASE("a gradient nobody contributed to in a step is zeroed, others are kept
   }
   store.begin_step();
   CHECK(used.leaf->grad.beta == 0.0);
-  used.leaf->grad.beta = 1.0;  // as a contribution leaves it
+  used.leaf->grad.beta = 1.0;  // as after a contribution
   store.finish_gradients();
   CHECK(values_of(used.leaf->grad.dst) == std::vector<double>{3.0, 3.0});
   CHECK(values_of(idle.leaf->grad.dst) == std::vector<double>{0.0, 0.0});

@@ -20,7 +20,7 @@ ModelConfig config_with(RopeScaling scaling, double theta = 10000.0) {
   return config;
 }
 
-/// Logits of `length` tokens at positions 0, stride, 2 stride, ….
+/// The logits of `length` tokens at positions 0, stride, 2 stride, ….
 std::vector<double> logits_of(SmallModel& small, std::int64_t length, std::int64_t stride = 1,
                               std::int64_t rope_length = 0) {
   std::vector<std::int32_t> tokens, positions;
@@ -47,7 +47,7 @@ constexpr RopeScaling kDynamic{RopeScaling::Type::dynamic, 3.0};
 TEST_CASE("the theta of dynamic scaling, by hand") {
   ModelConfig config;
   config.hidden_size = 16;
-  config.num_attention_heads = 4;  // heads of 4 columns: the exponent is 4 / 2
+  config.num_attention_heads = 4;  // heads of 4 columns, so the exponent is 4 / 2
   config.max_position_embeddings = 8;
   config.rope_scaling = {RopeScaling::Type::dynamic, 2.0};
   CHECK(config.rope_theta_at(1) == 10000.0);
@@ -89,7 +89,7 @@ TEST_CASE("dynamic scaling: a model has the theta of its sequence's length, what
     CHECK(relative_difference(logits_of(scaled, length), expected(length)) <= 1e-13);
   }
   CHECK(logits_of(scaled, 16) == logits_of(plain, 16));
-  CHECK(logits_of(scaled, 16, 1, 30) != logits_of(plain, 16));  // part of a longer text
+  CHECK(logits_of(scaled, 16, 1, 30) != logits_of(plain, 16));  // it is part of a longer text
   CHECK_THROWS_WITH(logits_of(scaled, 49), Catch::Contains("49 tokens, it has 48 positions"));
 }
 

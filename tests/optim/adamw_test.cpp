@@ -11,7 +11,7 @@ using namespace granule::test;
 
 namespace {
 
-/// The formula in scalars, over the whole history of one element's gradients.
+/// The formula in scalars, over all gradients that one element had.
 double reference(double w, const std::vector<double>& gradients, double lr, const AdamWConfig& c,
                  bool decays) {
   double m = 0.0, v = 0.0;
@@ -30,7 +30,7 @@ double reference(double w, const std::vector<double>& gradients, double lr, cons
 }  // namespace
 
 TEST_CASE("AdamW follows its formula, decaying only the ranges that decay, for any number of threads") {
-  const AdamWConfig config{.eps = 1e-3};  // large enough that leaving it out would show
+  const AdamWConfig config{.eps = 1e-3};  // large enough to show if it were left out
   const std::int64_t n = 200'003, border = 70'001;
   for (const int threads : {1, 2, 3}) {
     Context context({.threads = threads});

@@ -11,7 +11,7 @@ using granule::ScheduleConfig;
 using granule::ScheduleKind;
 
 namespace {
-// A product of at most four doubles against the same product in another order.
+// For a product of at most four doubles that may be multiplied in another order.
 auto near(double value) {
   return Approx(value).epsilon(1e-14);
 }

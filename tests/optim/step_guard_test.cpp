@@ -16,7 +16,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr auto kWindow = static_cast<int>(StepGuard::kWindow);
 
-/// Accepts a full window whose losses are 1 and 3 in turn (mean 2, deviation 1) and whose norms are 10 and 20
+/// Accepts a full window. Losses alternate between 1 and 3 (mean 2, deviation 1), and norms between 10 and 20
 /// (mean 15, deviation 5).
 void fill(StepGuard& guard) {
   for (int i = 0; i < kWindow; ++i)
@@ -66,7 +66,7 @@ TEST_CASE("a loss or a norm is a spike from the stated number of deviations on, 
     double loss, grad_norm;
     StepVerdict verdict;
   };
-  // sigma = 3: the limits are 2 + 3 · 1 = 5 and 15 + 3 · 5 = 30, each reached by binary fractions.
+  // sigma = 3: the limits are 2 + 3 · 1 = 5 and 15 + 3 · 5 = 30. Binary fractions reach them exactly.
   for (const Row& row : {Row{5.0, 30.0, StepVerdict::apply}, Row{5.0625, 15.0, StepVerdict::spike},
                          Row{2.0, 30.5, StepVerdict::spike}, Row{-100.0, 0.0, StepVerdict::apply}}) {
     CAPTURE(row.loss, row.grad_norm);
@@ -105,7 +105,8 @@ TEST_CASE("neither spikes nor non-finite steps enter the window") {
 TEST_CASE("the window forgets: after 128 accepted steps at another level the old one is gone") {
   StepGuard guard({.spike_sigma = 3.0});
   fill(guard);
-  // Down is no spike. Afterwards the mean is 0 and the deviation 0.5: what was usual before is a spike now.
+  // A fall is not a spike. After it, the mean is 0 and the deviation is 0.5, so the earlier usual values are
+  // spikes now.
   for (int i = 0; i < kWindow; ++i) REQUIRE(guard.judge(i % 2 == 0 ? -0.5 : 0.5, 15.0) == StepVerdict::apply);
   CHECK(guard.state().losses.size() == StepGuard::kWindow);
   CHECK(guard.judge(1.5, 15.0) == StepVerdict::apply);

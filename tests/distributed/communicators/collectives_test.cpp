@@ -1,4 +1,4 @@
-// The collectives on one rank and on thread ranks, and what they refuse.
+// The collectives on one rank and on thread ranks, and which calls they refuse.
 
 #include "distributed/communicators/self_communicator.hpp"
 #include "tests/support/catch.hpp"
@@ -29,7 +29,7 @@ TEST_CASE("every collective does the right thing on 1, 2, 3, 4 and 8 thread rank
 TEST_CASE("every collective does the right thing on thread ranks that come and go at random moments") {
   for (const std::uint64_t seed : {1U, 2U, 3U}) {
     for (const CollectiveCase& one : collective_cases()) {
-      if (one.name == "traffic") continue;  // counted twice
+      if (one.name == "traffic") continue;  // the ledger counts it twice
       INFO(one.name << " with seed " << seed);
       CHECK_NOTHROW(run_ranks(5, [&](Communicator& ranks, Context& context) {
         DisturbedRanks uneven(ranks, random_pauses(seed, ranks.rank()));

@@ -1,4 +1,4 @@
-// The same cases under mpirun, and what a rank that goes wrong there does to the job.
+// The same cases under mpirun, and what happens to the job if a rank does something wrong there.
 #include <fmt/format.h>
 
 #include "tests/support/catch.hpp"
@@ -33,7 +33,7 @@ TEST_CASE("under mpirun every collective does the right thing on ranks that come
 }
 
 TEST_CASE("under mpirun messages longer than the largest one are cut") {
-  // Every kind of collective has cases below, at a multiple of, and above one of these.
+  // Every kind of collective has cases with sizes below, at a multiple of, and above each of these.
   for (const std::string largest : {"1", "3", "7", "33"}) {
     const ProgramResult result = under_mpirun(3, {GRANULE_RANKS, "cases", largest});
     INFO(largest << '\n' << result.err);
@@ -59,7 +59,8 @@ TEST_CASE("under mpirun a rank out of step ends the job with 76 and both phases 
 }
 
 TEST_CASE("under mpirun rows that the other rank does not expect are found, by whole messages too") {
-  // A row has 2 elements, 4 rows are sent: 2 and 6 differ from that by whole messages of 4 and of 2.
+  // A row has 2 elements, and 4 rows are sent. Compared with that, 2 and 6 rows differ by whole messages of 4
+  // and of 2 elements.
   for (const std::string largest : {"1000", "4", "2", "3"}) {
     for (const std::string mode : {"fewer", "more", "gather-fewer"}) {
       const ProgramResult result = under_mpirun(2, {GRANULE_RANKS, mode, largest});
@@ -100,7 +101,7 @@ TEST_CASE("processes that were started together and know nothing of each other a
   const auto job_in = [](const std::map<std::string, std::string>& environment) {
     return run_program({"job"}, {.environment = environment, .program = GRANULE_RANKS});
   };
-  // srun without PMI; the launcher of another MPI.
+  // One is srun without PMI, and the other the launcher of another MPI.
   const std::map<std::string, std::string> srun{{"SLURM_STEP_NUM_TASKS", "4"}},
       other_mpi{{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}};
   for (const auto& environment : {srun, other_mpi}) {

@@ -1,4 +1,4 @@
-// A program for mpirun: the cases that every communicator has to pass, or one planted mistake.
+// A program for mpirun. It runs the cases that every communicator must pass, or makes one planted mistake.
 //   granule_ranks MODE [LARGEST_MESSAGE]      the modes are listed in main
 //   granule_ranks job                        the ranks that the launcher started
 #include <atomic>
@@ -45,7 +45,7 @@ void kind(Communicator& ranks, Context& context) {
 void size(Communicator& ranks, Context& context) {
   sum(ranks, context, "sum", 4 + ranks.rank());
 }
-/// The mistake shows in the next step only.
+/// The mistake shows only in the next step.
 void repeat(Communicator& ranks, Context& context) {
   for (int step = 1; step <= 3; ++step) {
     ranks.ledger().begin_step(step);
@@ -53,14 +53,14 @@ void repeat(Communicator& ranks, Context& context) {
     if (ranks.rank() == 1 && step == 2) sum(ranks, context, "layer");
   }
 }
-/// Rank 0 expects more, and rank 1 fewer rows than the other one sends.
+/// Rank 0 expects more rows than the other one sends, and rank 1 expects fewer.
 void rows(Communicator& ranks, Context& context) {
   const std::vector<std::int64_t> send{2, 2}, receive{2, ranks.rank() == 0 ? 3 : 1};
   const std::int64_t sum_of_rows = ranks.rank() == 0 ? 5 : 3;
   const Tensor to = Tensor::zeros(context, {sum_of_rows, 3}, DType::f32);
   ranks.all_to_all(Tensor::zeros(context, {4, 3}, DType::f32), send, to, receive, "dispatch").wait();
 }
-/// Rank 1 expects `expected` rows of rank 0, which sends 4; nothing else is wrong.
+/// Rank 1 expects `expected` rows of rank 0, which sends 4. Nothing else is wrong.
 void expect_rows(Communicator& ranks, Context& context, std::int64_t expected) {
   const bool first = ranks.rank() == 0;
   const std::vector<std::int64_t> send{2, first ? 4 : 2}, receive{first ? 2 : expected, 2};
@@ -81,8 +81,8 @@ void gather_fewer(Communicator& ranks, Context& context) {
   const std::vector<std::int64_t> rows{4, 2};
   ranks.gather(mine, Tensor::zeros(context, {6, 2}, DType::f64), rows, 0, "to root").wait();
 }
-/// Both expect less than comes, and their messages are too long to be sent without a receiver: neither rank
-/// gets rid of what it sends.
+/// Both ranks expect less than they get. Their messages are too long to be sent without a receiver, so
+/// neither rank can finish sending.
 void long_fewer(Communicator& ranks, Context& context) {
   const int me = ranks.rank();
   const std::int64_t rows = std::int64_t{1} << 17;
@@ -103,7 +103,7 @@ void leave_by_exception(Communicator& ranks, Context& context) {
   if (ranks.rank() == 1) user_error("thrown", "", "");
   sum(ranks, context, "waiting");
 }
-/// With groups on the stack and a sum under way: the job has to end with what was thrown.
+/// There are groups on the stack, and a sum is running. The job must end with what was thrown.
 void throw_in_mesh(Communicator& world, Context& context) {
   run_or_abort(world, [&](Communicator& ranks) {
     const Mesh mesh = make_mesh(ranks, {.ep = 2, .n_routed_experts = 4});
@@ -114,7 +114,7 @@ void throw_in_mesh(Communicator& world, Context& context) {
     sum(*mesh.expert, context, "waiting");
   });
 }
-/// Rank 1 hangs in its own way while the others wait for it.
+/// Rank 1 hangs in a way of its own while the others wait for it.
 void hang(Communicator& ranks, Context& context, void (*how)()) {
   const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
   ranks.ledger().begin_step(7);
@@ -149,7 +149,8 @@ void stop_at_end(Communicator& ranks, Context& context) {
   barrier(ranks, context);
   raise(SIGSTOP);
 }
-/// Long enough to be suspended meanwhile, and with moves far enough apart to be suspended between two.
+/// It takes long enough to be suspended meanwhile. Its moves are far enough apart to be suspended between
+/// two.
 void work(Communicator& ranks, Context& context) {
   const Watchdog watchdog(ranks, {.seconds = 2.0, .say = say});
   ranks.ledger().begin_phase("gradients");
@@ -182,7 +183,7 @@ void cases(Communicator& ranks, Context& context) {
 }
 void uneven_cases(Communicator& ranks, Context& context) {
   for (const CollectiveCase& one : collective_cases()) {
-    if (one.name == "traffic") continue;  // counted twice
+    if (one.name == "traffic") continue;  // the ledger counts it twice
     DisturbedRanks uneven(ranks, random_pauses(1, ranks.rank()));
     one.run(uneven, context);
   }

@@ -1,4 +1,4 @@
-// What goes wrong among thread ranks, and how it ends: no rank waits for ever, and the first failure is told.
+// Mistakes among thread ranks, and how they end: no rank waits for ever, and the first failure is reported.
 #include <array>
 #include <new>
 #include <stdexcept>
@@ -140,7 +140,7 @@ TEST_CASE("a skipped collective among equal ones is found when the step changes"
 }
 
 TEST_CASE("a collective that one rank runs once more is found, also as the last one") {
-  const int extra = GENERATE(0, 1);  // in which place
+  const int extra = GENERATE(0, 1);  // the place where it is
   const Outcome outcome = outcome_of(3, [&](Communicator& ranks, Context& context) {
     for (int i = 0; i < 2; ++i) {
       sum(ranks, context, "repeated");

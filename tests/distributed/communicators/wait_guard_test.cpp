@@ -1,4 +1,4 @@
-// The limit of a call that may never return.
+// The time limit of a call that may never return.
 #include "distributed/wait_guard.hpp"
 
 #include <atomic>
@@ -12,7 +12,7 @@ namespace {
 
 struct Heard {
   std::atomic<int> said = 0, ended = 0;
-  std::string line, end;  // read after the guard has gone
+  std::string line, end;  // they are read after the guard is destroyed
 };
 
 WaitOptions options_of(Heard& heard, double say_seconds, double limit_seconds) {

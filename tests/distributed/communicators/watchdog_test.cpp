@@ -1,4 +1,4 @@
-// The watchdog: what it takes for a hang, what every living rank says, and how the job ends.
+// The watchdog: when it decides that a rank hangs, what every living rank reports, and how the job ends.
 #include "distributed/watchdog.hpp"
 
 #include <atomic>
@@ -29,7 +29,7 @@ class Lines {
     const std::scoped_lock lock(mutex_);
     all_.emplace_back(line);
   }
-  /// Those that begin with the text.
+  /// The lines that begin with the text.
   [[nodiscard]] std::vector<std::string> of(std::string_view begin) {
     const std::scoped_lock lock(mutex_);
     std::vector<std::string> found;
@@ -62,7 +62,7 @@ int code_of(int n, const std::function<void(Communicator&, Context&)>& body) {
 TEST_CASE("a rank may stand still for 20 median steps, a minute at the least, and for long in some phases") {
   const WatchdogOptions options;
   const std::vector<double> quick{0.1, 90.0, 0.1}, slow{10.0, 400.0, 9.0, 12.0, 1.0};
-  CHECK(still_limit(options, "forward", {}) == 600.0);  // the first step
+  CHECK(still_limit(options, "forward", {}) == 600.0);  // in the first step
   CHECK(still_limit(options, "forward", quick) == 60.0);
   CHECK(still_limit(options, "forward", slow) == 200.0);
   for (const char* phase : {"evaluation", "checkpoint"}) CHECK(still_limit(options, phase, quick) == 600.0);
@@ -153,7 +153,7 @@ TEST_CASE("a hang under mpirun ends with 75, whatever the rank does, and the oth
     for (const std::string rank : {"rank 0", "rank 2"}) {
       CHECK_THAT(result.err, Contains(rank + " has not moved for") && Contains("in all_reduce 'second'"));
     }
-    const bool lives = how != "stop";  // a rank that finalises waits in there for the others
+    const bool lives = how != "stop";  // a rank that finalises waits in MPI for the others
     CHECK((result.err.find("rank 1 has not moved for") != std::string::npos) == lives);
   }
 }
@@ -165,7 +165,7 @@ TEST_CASE("under mpirun every message of a collective is a move: a slow network 
 }
 
 TEST_CASE("a rank under mpirun that waits for others in MPI_Init or at its end says so, and ends with 75") {
-  // Rank 1 never comes to MPI, or stops when the others have come as far as its end.
+  // Rank 1 never enters MPI, or it stops when the others have reached the end of MPI.
   for (const bool at_end : {false, true}) {
     const std::string script =
         fmt::format("[ $OMPI_COMM_WORLD_RANK = 1 ] && {}; GRANULE_MPI_SECONDS={} exec \"$0\" barrier",
