@@ -1,11 +1,11 @@
-# libgranule_cuda.so, from every .cu of the project, where a CUDA toolkit is found. GRANULE_WITH_CUDA=ON builds
-# without it where there is none; REQUIRED insists. Nothing links the plug-in: core/plugin.cpp loads it.
+# Builds libgranule_cuda.so from every .cu of the project if there is a CUDA toolkit. With GRANULE_WITH_CUDA=ON, a
+# missing toolkit is no error. With REQUIRED, it is one. Nothing links the plug-in; core/plugin.cpp loads it.
 set(cuda_built 0)
 if(GRANULE_WITH_CUDA)
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    find_package(CUDAToolkit 12.8 QUIET)  # the first that knows compute capability 10.0
+    find_package(CUDAToolkit 12.8 QUIET)  # the first version that knows compute capability 10.0
   endif()
   if(CUDAToolkit_FOUND AND TARGET CUDA::cublas)
     set(cuda_built 1)
@@ -33,7 +33,7 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 enable_language(CUDA)
-if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc does
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc can do it
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()
@@ -44,7 +44,7 @@ file(GLOB cuda_sources CONFIGURE_DEPENDS */*.cu */ops/*.cu */kernels/*.cu)
 add_library(granule_cuda SHARED ${cuda_sources})
 target_include_directories(granule_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(granule_cuda PRIVATE GRANULE_VERSION="${PROJECT_VERSION}"
-  FMT_USE_CONSTEXPR=1  # fmt 9 has it off for nvcc, which knows it well
+  FMT_USE_CONSTEXPR=1  # fmt 9 turns it off for nvcc, which supports it
   $<TARGET_PROPERTY:fmt::fmt,INTERFACE_COMPILE_DEFINITIONS>)
 target_compile_options(granule_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Werror
   -Xptxas=-warn-spills,-warn-lmem-usage,-Werror)

@@ -1,5 +1,5 @@
-# Every library the project uses, found once; the installed package finds those of its libraries again with this
-# file. `scripts/install-deps` installs them on Debian.
+# Finds every library that the project uses. The installed package uses this file to find the libraries of its parts.
+# `scripts/install-deps` installs them on Debian.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(fmt 9 REQUIRED)
@@ -13,7 +13,7 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(zlib REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 
-set(MPI_CXX_SKIP_MPICXX ON)  # the removed C++ bindings would want their own library
+set(MPI_CXX_SKIP_MPICXX ON)  # the removed C++ bindings would need their own library
 find_package(MPI REQUIRED COMPONENTS CXX)
 
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
@@ -21,13 +21,13 @@ add_library(granule_random123 INTERFACE IMPORTED)
 target_include_directories(granule_random123 SYSTEM INTERFACE ${RANDOM123_INCLUDE_DIR})
 
 if(GRANULE_WITH_ONEDNN)
-  # Not its CMake package: that asks for OpenCL, which the CPU engine does not need.
+  # This does not use its CMake package, which asks for OpenCL. The CPU engine does not need that.
   find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.h REQUIRED)
   find_library(DNNL_LIBRARY dnnl REQUIRED)
   add_library(granule_onednn INTERFACE IMPORTED)
   target_include_directories(granule_onednn SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
   target_link_libraries(granule_onednn INTERFACE ${DNNL_LIBRARY})
-  find_package(OpenMP REQUIRED COMPONENTS CXX)  # only to tell oneDNN's runtime to stay on one thread
+  find_package(OpenMP REQUIRED COMPONENTS CXX)  # only needed to make oneDNN's runtime use one thread
 endif()
 if(GRANULE_WITH_SENTENCEPIECE)
   pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
@@ -37,7 +37,7 @@ if(NOT GRANULE_LIBRARIES_ONLY)
   find_package(CLI11 2.1 REQUIRED)
   if(GRANULE_BUILD_TESTS)
     find_package(Catch2 3 QUIET)
-    if(NOT Catch2_FOUND)  # tests/support/catch.hpp knows version 2 as well
+    if(NOT Catch2_FOUND)  # tests/support/catch.hpp supports version 2 too
       find_package(Catch2 2.13 REQUIRED)
     endif()
   endif()

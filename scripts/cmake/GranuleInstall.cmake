@@ -1,5 +1,6 @@
-# cmake --install: the program, its CUDA plug-in, and the package `granule` with granule::core, ::autograd, ::nn,
-# ::data, ::distributed, ::moe and ::optim. Headers go to include/granule, so that includes read as they do here.
+# cmake --install installs the program, its CUDA plug-in, and the package `granule` with granule::core, ::autograd,
+# ::nn, ::data, ::distributed, ::moe and ::optim. Headers go to include/granule, so that includes are written as they
+# are here.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(modules core autograd nn data distributed moe optim)
@@ -7,7 +8,7 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/granule)
 
 install(TARGETS granule RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET granule_cuda)
-  # Optional: whoever builds the program alone, as scripts/quickstart does, has no plug-in to install.
+  # It is optional, because a build of the program alone, as scripts/quickstart makes it, has no plug-in to install.
   install(TARGETS granule_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} OPTIONAL)
 endif()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,5 +1,5 @@
-# granule_module(NAME dependencies…): one static library a folder, from every .cpp in it and in its
-# folders, two levels deep. A new file needs no CMake edit; the globs are checked at every build.
+# granule_module(NAME dependencies…) makes one static library from a folder. It takes every .cpp in the folder and in
+# its subfolders, two levels deep. A new file needs no change here; the globs are checked at every build.
 function(granule_module name)
   file(GLOB sources CONFIGURE_DEPENDS *.cpp */*.cpp */*/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/apps/granule\\.cpp$")

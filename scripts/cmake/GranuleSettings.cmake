@@ -1,4 +1,4 @@
-# Language, warnings, sanitizers: one interface target that every target of the project links.
+# Language, warnings and sanitizers, in one interface target that every target of the project links.
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
@@ -22,15 +22,15 @@ target_compile_features(granule_settings INTERFACE cxx_std_20)
 add_library(granule_warnings INTERFACE)
 target_compile_options(granule_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wpedantic -Wnon-virtual-dtor -Werror>
-  # A designated initialiser leaves the rest at its default: that is what it is for.
+  # A designated initialiser leaves the other members at their defaults. That is its purpose.
   $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>
-  # Fused multiply-adds are written where they are wanted: contraction would make results depend on inlining.
+  # Fused multiply-adds are written explicitly. Contraction would make results depend on inlining.
   $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
 
 if(GRANULE_SANITIZE)
-  # Reports need lines and nothing else, and sanitized code is built more often than it runs.
+  # Reports only need lines, and sanitized code is built more often than it runs.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
-  # Instrumented code confuses g++'s flow analysis, inside its own <regex> for one.
+  # Instrumented code confuses the flow analysis of g++, for example inside its own <regex>.
   target_compile_options(granule_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
   add_compile_options(-fsanitize=${GRANULE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${GRANULE_SANITIZE})

@@ -1,5 +1,5 @@
-# generated/build_version.hpp with the version and the commit. Included, it defines a target that runs this same
-# file as a script at every build; the header is only touched when its text changes.
+# Makes generated/build_version.hpp with the version and the commit. When included, it defines a target that runs this
+# same file as a script at every build. The header is only written if its text changes.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   find_package(Git QUIET)
   add_custom_target(granule_version
@@ -12,7 +12,7 @@ endif()
 
 set(commit unknown)
 if(GIT)
-  # A tarball unpacked inside of another repository must not take that one's commit for its own.
+  # A tarball that is unpacked inside another repository must not take that repository's commit for its own.
   execute_process(COMMAND ${GIT} rev-parse --show-toplevel WORKING_DIRECTORY ${SOURCE}
                   OUTPUT_VARIABLE top OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   file(REAL_PATH ${SOURCE} source)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Includes follow the arrows of the house (docs/architecture.md): a folder sees those named here and itself, and
-its subfolders do not include each other in a circle."""
+"""Checks that includes follow the arrows in docs/architecture.md. A folder may include from itself and from the
+folders named here. Its subfolders do not include each other in a circle."""
 import os
 
 import tree
@@ -16,8 +16,8 @@ ARROWS = {
 }
 ARROWS["apps"] = set(ARROWS)
 ARROWS["tests"] = set(ARROWS)
-GENERATED = ("build_version.hpp",)  # written by the build
-# Includes from one subfolder into another that may close a circle, each with its reason.
+GENERATED = ("build_version.hpp",)  # the build writes it
+# Includes from one subfolder into another that may close a circle. Each has its reason.
 MAY_CLOSE_A_CIRCLE = {
     ("apps", "apps/commands"): "the program names its commands, which use what all of apps shares",
     ("apps/config/keys", "apps/config"): "the keys are a part of the config that stands in a folder of its own",
@@ -25,8 +25,8 @@ MAY_CLOSE_A_CIRCLE = {
     ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
     ("moe/routing", "moe"): "routers are made from the configuration of the whole",
 }
-CATCH = "tests/support/catch.hpp"  # knows both versions of Catch2
-OUTSIDE = ("tests/consumer/",)  # a project of its own, that sees the installed package
+CATCH = "tests/support/catch.hpp"  # supports both versions of Catch2
+OUTSIDE = ("tests/consumer/",)  # a separate project that sees only the installed package
 
 
 def breaches_of(path):
@@ -49,7 +49,7 @@ def breaches_of(path):
 
 
 def includes_between_folders(paths):
-    """{folder: {folder it includes from: an include that does so}}"""
+    """{folder: {a folder that it includes from: an include that does so}}"""
     between = {}
     for path in paths:
         folder = os.path.dirname(path)
@@ -61,7 +61,7 @@ def includes_between_folders(paths):
 
 
 def way(between, start, end):
-    """The shortest list of folders from start to end, each of which includes from the next; None: there is none."""
+    """The shortest list of folders from start to end, each of which includes from the next. None if there is none."""
     ways, seen = [[start]], {start}
     while ways:
         here = ways.pop(0)

@@ -1,4 +1,4 @@
-"""How the project's files are compiled, from a configured build; and work done once per content. Not a check."""
+"""How a configured build compiles the project's files, and a memory of contents that passed. It is not a check."""
 import concurrent.futures
 import json
 import os
@@ -9,7 +9,7 @@ CACHE = "build/house"
 
 
 def commands(build):
-    """Arguments of the compiler by file, relative to the root; ends the check when `build` is not configured."""
+    """The compiler's arguments for each file, relative to the root. Ends the check if `build` is not configured."""
     path = os.path.join(build, "compile_commands.json")
     if not os.path.isfile(path):
         sys.exit(f"{path} is missing: run cmake --preset {os.path.basename(build)}")
@@ -31,7 +31,7 @@ def flags(build):
 
 
 def run_kept(check, keys):
-    """check(name) → breach text, or "" for the files of {name: digest}; a passing digest is not checked again."""
+    """Calls check(name) → breach text or "" for the files of {name: digest}. A digest that passed is not checked again."""
     os.makedirs(CACHE, exist_ok=True)
     waiting = [name for name, key in keys.items() if not os.path.exists(os.path.join(CACHE, key))]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The code is formatted as .clang-format says, by clang-format 14; another version judges nothing."""
+"""Checks that clang-format 14 formats the code as it is, with .clang-format. Another version checks nothing."""
 import concurrent.futures
 import os
 import subprocess

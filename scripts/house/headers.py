@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Headers compile alone. Usage: headers.py BUILD
+"""Checks that headers compile alone. Usage: headers.py BUILD
 
-A source includes its own header first, so building the source proves the header; those without a source are
+A source includes its own header first, so building the source proves the header. Headers without a source are
 compiled here. What passed is remembered by content under build/house."""
 import os
 import subprocess
@@ -10,7 +10,7 @@ import sys
 import compiler
 import tree
 
-OUTSIDE = (".cuh", "core/gpu.hpp")  # nvcc's: every .cu starts with its own header as well
+OUTSIDE = (".cuh", "core/gpu.hpp")  # compiled by nvcc; every .cu includes its own header first, too
 
 
 def source_of(header):

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Sizes of files, and what does not belong into one. The length of functions is clang-tidy's."""
+"""Checks the sizes of files, and for text that does not belong into them. clang-tidy checks the length of functions."""
 import os
 import re
 
 import tree
 
 LIMITS = {".hpp": 200, ".cuh": 200, ".cpp": 350, ".cu": 350}
-MOST = 600  # of any text written by hand; a test is a list of cases and may be as long
+MOST = 600  # for any text written by hand; a test is a list of cases and may have this length
 WRITTEN = (".hpp", ".cpp", ".cu", ".cuh", ".py", ".cmake", ".txt", ".md", ".toml", ".json")
 NOT_WRITTEN = ("configs/quickstart/moby-dick.txt", "LICENSE")
-MARKS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")  # in halves: this file is checked as well
+MARKS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")  # in two parts, because this file is checked too
 
 
 def limit_of(path):

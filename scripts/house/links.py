@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Links between files of the project resolve, headings included. Links to elsewhere are not tried."""
+"""Checks that links between files of the project lead somewhere, also to headings. Other links are not checked."""
 import os
 import re
 import urllib.parse
@@ -17,7 +17,7 @@ def blank(match):
 
 
 def anchors(path):
-    """The names GitHub gives to the headings of a file."""
+    """The names that GitHub gives to the headings of a file."""
     names = set()
     for heading in HEADING.findall(FENCE.sub(blank, tree.read(path))):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()

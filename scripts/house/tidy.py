@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""clang-tidy over the sources that changed. Usage: tidy.py BUILD [--all]
+"""Runs clang-tidy on the sources that changed. Usage: tidy.py BUILD [--all]
 
-Changed: against the place where this branch left main, or against the last commit where there is no branch,
-uncommitted work included; a changed header is seen through a source that includes it. What passed is remembered
-by content under build/house. Another version of clang-tidy than 14 judges nothing."""
+A source has changed if it differs from where this branch left main. Without a branch, it is compared with the last
+commit. Uncommitted work counts. A changed header is checked in a source that includes it. What passed is remembered
+by content under build/house. A version of clang-tidy other than 14 checks nothing."""
 import os
 import re
 import subprocess
@@ -30,7 +30,7 @@ def base():
 
 
 def changed():
-    """Paths, or None when there is nothing to compare with."""
+    """Paths, or None if there is nothing to compare with."""
     since = base()
     if since is None:
         return None
@@ -38,7 +38,7 @@ def changed():
 
 
 def seen_through(header, sources):
-    """The source that shows a header to clang-tidy: its own, else one that includes it."""
+    """The source in which clang-tidy sees a header: its own, or else one that includes it."""
     own = os.path.splitext(header)[0] + ".cpp"
     if own in sources:
         return {own}
@@ -65,7 +65,7 @@ if __name__ == "__main__":
     sources = sorted(chosen(tracked & set(compiler.commands(build)), "--all" in sys.argv[2:]))
 
     def tidy(path):
-        # -w: warnings are g++'s to give, clang's own differ
+        # -w, because g++ gives the warnings, and those of clang differ
         result = subprocess.run(["clang-tidy", "--quiet", "-p", build, "--extra-arg=-w", path], text=True,
                                 check=False, capture_output=True)
         if result.returncode == 0:

@@ -1,4 +1,4 @@
-"""The files of the project, and what the checks share. Not a check itself."""
+"""The files of the project, and what the checks share. It is not a check itself."""
 import hashlib
 import os
 import re
@@ -10,7 +10,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
 
 
 def files(suffixes=("",)):
-    """Paths from the root, sorted: what git tracks or would track; without git, what is outside build folders."""
+    """Sorted paths from the root: what git tracks or would track. Without git, all files outside build folders."""
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], check=False,
                             capture_output=True, text=True)
     if listed.returncode == 0:
@@ -33,11 +33,11 @@ def includes(path):
             for match in INCLUDE.finditer(text)]
 
 
-CLANG = "14"  # Debian 12's: other versions format and judge in other ways
+CLANG = "14"  # that of Debian 12; other versions format and judge differently
 
 
 def made_for(tool):
-    """Whether `tool` is of the version that the project is written with; says so where it is not."""
+    """Whether `tool` has the version that the project is written with. If not, prints it."""
     try:
         said = subprocess.run([tool, "--version"], check=True, text=True, capture_output=True).stdout
     except (OSError, subprocess.CalledProcessError):
@@ -52,7 +52,7 @@ def made_for(tool):
 
 
 def digest(path, *extra):
-    """Changes when the file, a project header it reaches, or one of `extra` changes: what a result is kept under."""
+    """A key for results. It changes if the file, a project header that it reaches, or one of `extra` changes."""
     seen, waiting = set(), [path]
     while waiting:
         current = waiting.pop()
@@ -66,7 +66,7 @@ def digest(path, *extra):
 
 
 def finish(breaches):
-    """Prints what is found, and exits as a check does: 1 when there was something."""
+    """Prints what was found, and exits as a check does, with 1 if there was something."""
     status = 0
     for breach in breaches:
         print(breach, flush=True)

@@ -1,6 +1,7 @@
-"""Compares an exported directory with the checkpoint it came from; shares no code with the program.
+"""Compares an exported directory with its checkpoint. It shares no code with the program.
 
-Usage: check_export.py CHECKPOINT_FILE EXPORT_DIRECTORY f32|bf16 — prints the number of tensors compared.
+Usage: check_export.py CHECKPOINT_FILE EXPORT_DIRECTORY f32|bf16
+It prints how many tensors were compared.
 """
 import json
 import os
@@ -37,7 +38,7 @@ def exported(directory):
 
 
 def bf16_bits(values):
-    """Round to nearest, ties to even, on the bits: half of the last place is added, less if it is even."""
+    """Rounds to nearest, ties to even, on the bits. Half of the last place is added, and less if that is even."""
     bits = values.view(numpy.uint32).astype(numpy.uint64)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
 

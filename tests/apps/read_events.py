@@ -1,5 +1,5 @@
-"""Prints the scalars of a directory of event files, {tag: [[step, value], …]}, read in TensorBoard's order and with
-its rule for restarts: a reader that shares nothing with the program's writer."""
+"""Prints the scalars of a directory of event files as {tag: [[step, value], …]}. It reads in TensorBoard's order and
+with its rule for restarts. It shares no code with the program's writer."""
 import json
 import pathlib
 import struct

@@ -1,4 +1,4 @@
-# Installs the build BUILD into WORK, then configures, builds and runs the project beside this file against it.
+# Installs the build BUILD into WORK. Then configures, builds and runs the project in this folder against it.
 function(step)
   execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT OUTPUT_VARIABLE output ERROR_VARIABLE output RESULT_VARIABLE result)
   message("${output}")
@@ -10,7 +10,7 @@ endfunction()
 
 file(REMOVE_RECURSE ${WORK})
 step(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix)
-# Moved: a package must not remember where it was installed to.
+# It is moved, because a package must not remember where it was installed.
 file(RENAME ${WORK}/prefix ${WORK}/moved)
 step(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${WORK}/build -G Ninja -DCMAKE_BUILD_TYPE=Release
      -DCMAKE_PREFIX_PATH=${WORK}/moved -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER})
@@ -18,12 +18,12 @@ step(${CMAKE_COMMAND} --build ${WORK}/build)
 step(${CMAKE_COMMAND} --install ${WORK}/build --prefix ${WORK}/moved)
 step(${WORK}/moved/bin/consumer)
 set(consumer "${output}")
-# Fresh weights know nothing: ln 11 = 2.398, give or take what small weights do.
+# Fresh weights know nothing. So the loss is ln 11 = 2.398, up to what small weights change.
 if(NOT output MATCHES "loss 2\\.[34][0-9]* gradient 0?\\.?[0-9]*[1-9]")
   message(FATAL_ERROR "the consumer printed: ${output}")
 endif()
 
-# The program of docs/library.md is this file, word for word; its loss falls, and what it saved says the same.
+# The program in docs/library.md is this file, word for word. Its loss falls, and what it saved gives the same loss.
 get_filename_component(root ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
 file(READ ${CMAKE_CURRENT_LIST_DIR}/regression.cpp program)
 file(READ ${root}/docs/library.md page)

@@ -1,4 +1,4 @@
-# Builds of SOURCE what scripts/quickstart builds, the program without tests and without the plug-in, and installs that.
+# Builds from SOURCE what scripts/quickstart builds, which is the program without tests and plug-in, and installs it.
 function(step)
   execute_process(COMMAND ${ARGN} COMMAND_ECHO STDOUT RESULT_VARIABLE result)
   if(NOT result EQUAL 0)

@@ -1,4 +1,4 @@
-"""Prints a safetensors file: a reader that shares nothing with the program's own."""
+"""Prints a safetensors file. It shares no code with the program's reader."""
 import json
 import struct
 import sys

@@ -48,7 +48,7 @@ class House(unittest.TestCase):
     def test_a_table_in_a_comment_keeps_its_lines(self):
         with open(os.path.join(SCRIPTS, "../../.clang-format"), encoding="utf-8") as file:
             self.write(".clang-format", file.read())
-        formula = "first + second * third  " * 5  # too long for a line of prose
+        formula = "first + second * third  " * 5  # too long for a line of text
         table = f"/// The rates:\n///   one   {formula.rstrip()}\n///   two   its half\n"
         self.write("core/error.hpp", "#pragma once\n" + table + "struct Rate {};\n")
         self.assertEqual(self.run_check("format"), "")

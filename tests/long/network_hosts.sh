@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Jobs on two hosts that are network namespaces of this machine: with their own addresses, names, mounts and /dev/shm.
+# Jobs on two hosts that are network namespaces of this machine, with their own addresses, names, mounts and /dev/shm.
 # Usage: network_hosts.sh GRANULE SMALL_RUN   (the program, and a folder with run.toml and data/)
-# Needs root; exits 77 (skipped) where there can be no namespaces.
+# Needs root. Exits with 77 (skipped) if there can be no namespaces.
 set -uo pipefail
 granule=$1 small_run=$2
 place=$(mktemp -d)
@@ -17,7 +17,7 @@ fail() {
   exit 1
 }
 
-# Of a host, by the namespace of its name.
+# The processes of a host, found by the namespace of its name.
 processes_on() {
   local names
   names=$(readlink "/proc/$(cat "$place/process-$1")/ns/uts")
@@ -49,7 +49,7 @@ on() {
   shift
   nsenter -t "$(cat "$place/process-$host")" -n -u -m --wd="$PWD" "$@"
 }
-# What mpirun calls in place of ssh: address, then a shell command.
+# mpirun calls this instead of ssh, with an address and a shell command.
 write_agent() {
   cat >"$place/agent" <<AGENT
 #!/bin/bash
@@ -69,7 +69,7 @@ train() {  # steps, options of granule train
     --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 -np 2 \
     "$granule" train /mnt/run.toml "train.steps=$steps" train.micro_batch_size=1 eval.every=0 "$@" >"$place/said" 2>&1
 }
-expect() {  # exit code, texts that were said
+expect() {  # exit code, texts in the output
   local code=$?
   [ "$code" = "$1" ] || fail "exit code $code, $1 was expected"
   shift

@@ -1,6 +1,7 @@
-"""Random reference runs against the program: python3 fuzz.py build/release/apps/granule --runs 100 [--seed 0]
+"""Compares random reference runs with the program.
 
-Prints each run's worst relative differences and stops at the first that is out of bounds, leaving its directory."""
+Usage: python3 fuzz.py build/release/apps/granule --runs 100 [--seed 0]
+It prints each run's worst relative differences. It stops at the first one that is out of bounds, and keeps its directory."""
 import argparse
 import dataclasses
 import json
@@ -23,7 +24,7 @@ def divisors(n):
 
 
 def random_router(pick, experts):
-    """Keys of [moe] beyond the published class's, and K."""
+    """Keys of [moe] that the published class does not have, and K."""
     groups = pick(1, *divisors(experts))
     kept = pick(*range(1, groups + 1))
     return {
@@ -36,7 +37,7 @@ def random_router(pick, experts):
 
 
 def overridden(pick, config):
-    """Takes some keys out of config.json, which stays a model, for run.toml to say."""
+    """Moves some keys from config.json, which still describes a model, to run.toml."""
     together = [("num_experts_per_tok", "n_group", "topk_group"), ("device_groups", "device_loss_alpha"),
                 *((k,) for k in ("norm_topk_prob", "routed_scaling_factor", "z_loss_alpha",
                                  "bias_update_speed", "capacity_factor", "seq_aux", "aux_loss_alpha"))]
@@ -100,7 +101,7 @@ def random_spec(seed):
 
 
 def router_counts(run):
-    """[step][layer][expert]; a dense model has none."""
+    """[step][layer][expert]. A dense model has none."""
     if not (run / "router.bin").exists():
         return []
     raw = open(run / "router.bin", "rb").read()
@@ -131,7 +132,7 @@ def differences(rows, weights, steps, trained):
             want, got = getattr(step, key), row.get(key, 0.0)
             worst[key] = max(worst[key], abs(got - want) / abs(want) if want else abs(got))
         if row.get("counts", []) != step.counts or row.get("dropped", 0) != step.dropped:
-            worst["counts"] += 1  # steps in which any token went elsewhere
+            worst["counts"] += 1  # steps in which a token went to another expert
     assert set(weights) == set(trained), set(weights) ^ set(trained)
     for name, want in trained.items():
         key = "bias" if name.endswith("correction_bias") else "weights"
@@ -140,11 +141,11 @@ def differences(rows, weights, steps, trained):
 
 
 F64_LIMITS = {**{k: 1e-10 for k in LOSSES}, "lr": 1e-14, "grad_norm": 1e-9, "weights": 1e-8, "bias": 0.0, "counts": 0}
-# What float32 may cost anyway; a run that amplifies rounding more may stray 20 times as far as the oracle does in
-# float32. Single weights are no measure: AdamW turns the rounding of a gradient near zero into a step of full size.
+# What float32 may always cost. If a run amplifies rounding more, it may differ 20 times as far as the oracle does in
+# float32. Single weights are not compared, because AdamW turns the rounding of a gradient near zero into a full step.
 F32_LIMITS = {**{k: 1e-6 for k in LOSSES}, "lr": 1e-14, "grad_norm": 1e-5, "bias": 0.0, "counts": 0}
-TIE = 2e-5  # scores nearer than this may route otherwise in float32
-RELATIVE_TIE = 1e-12  # and in float64: two tokens with the same past tie but for rounding
+TIE = 2e-5  # if scores are nearer than this, float32 may choose differently
+RELATIVE_TIE = 1e-12  # the same in float64: two tokens with the same past are equal except for rounding
 
 
 def out_of_bounds(dtype, worst, case, steps, trained):

@@ -1,7 +1,7 @@
 """Writes the reference runs of tests/data/reference_runs: python3 make_reference_runs.py [NAME ...]
 
-Each case is drawn anew with the next seed until no router score comes near a tie (float32 then routes as float64 does).
-Prints how far the same arithmetic in float32 strays, the ground for the tests' tolerances."""
+Each case is drawn again with the next seed until no router score is near a tie. Then float32 routes as float64 does.
+It prints how far the same arithmetic in float32 differs. The tests' tolerances are based on these figures."""
 import math
 import pathlib
 import shutil
@@ -15,7 +15,7 @@ import oracle
 from reference_run import write_case, write_expectation
 
 OUT = pathlib.Path(__file__).parent.parent / "data" / "reference_runs"
-MARGIN = 2e-5  # a score in float32 is off by some 1e-7, after these few steps by some 1e-6
+MARGIN = 2e-5  # a float32 score is wrong by about 1e-7, and after these few steps by about 1e-6
 
 
 def model(layers, heads, kv, vocab, **more):
@@ -33,7 +33,7 @@ def train(steps, micro, **more):
 
 
 CASES = {
-    # Sequence-level loss over four micro-batches; the paper's schedule; a config.json with everything in it.
+    # Sequence-level loss over four micro-batches, the paper's schedule, and a config.json with everything in it.
     "sequence_level": {
         "config": {**model(2, 4, 4, 64, intermediate_size=40),
                    **experts(6, 2, 2, 0.05, first_k_dense_replace=1, moe_layer_freq=1, seq_aux=True,
@@ -48,14 +48,14 @@ CASES = {
         "shards": [{"tokens": 1300, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 5e-3, "grad_clip": 0.4},
                  "schedule": {"warmup": 2, "decay_at": [0.5, 5], "decay_by": 0.5}, "train": train(6, 2)}},
-    # The unit of the token-level loss is the micro-batch; grouped queries; norms decay; clipped hard.
+    # The unit of the token-level loss is the micro-batch. Grouped queries; norms decay; strong clipping.
     "token_level": {
         "config": {**model(2, 4, 2, 67, intermediate_size=40),
                    **experts(6, 3, 1, 0.5, seq_aux=False, norm_topk_prob=True)},
         "shards": [{"tokens": 900, "dtype": "uint32"}, {"tokens": 500, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 1e-2, "decay_norms": True, "weight_decay": 0.5, "grad_clip": 0.25},
                  "schedule": {"kind": "constant"}, "train": train(5, 2)}},
-    # One key-value head, biases, tied embedding, bfloat16 in three files; not clipped; cosine.
+    # One key-value head, biases, tied embedding, bfloat16 in three files, no clipping, cosine.
     "mqa_bias_tied": {
         "config": {**model(2, 4, 1, 97, intermediate_size=36, attention_bias=True, tie_word_embeddings=True),
                    **experts(5, 2, 1, 0.1, first_k_dense_replace=1)},
@@ -63,7 +63,7 @@ CASES = {
         "shards": [{"tokens": 1200, "dtype": "int32", "chunks": 256, "gzip": 4}],
         "toml": {"optim": {"lr": 4e-3, "decay_norms": True, "grad_clip": 0.0},
                  "schedule": {"kind": "cosine", "warmup": 1, "min_lr": 4e-4}, "train": train(5, 4)}},
-    # The same, but norms and biases keep their size, and the start weights are IEEE halves.
+    # The same, but norms and biases do not decay, and the initial weights are IEEE halves.
     "bias_without_decay": {
         "config": {**model(2, 2, 2, 71, intermediate_size=33, attention_bias=True),
                    **experts(4, 2, None, 0.2, first_k_dense_replace=1, norm_topk_prob=True)},
@@ -71,7 +71,7 @@ CASES = {
         "shards": [{"tokens": 700, "dtype": "int32"}],
         "toml": {"optim": {"lr": 1e-2, "decay_norms": False, "weight_decay": 2.0},
                  "schedule": {"kind": "wsd", "decay_at": 2, "min_lr": 1e-3}, "train": train(5, 2)}},
-    # MoE at layers 0 and 2 of four, no shared experts, layers recomputed.
+    # MoE at layers 0 and 2 of four, no shared experts, layers are recomputed.
     "every_second_layer": {
         "config": {**model(4, 4, 2, 65, intermediate_size=17, tie_word_embeddings=True),
                    **experts(4, 2, 0, 0.3, moe_layer_freq=2)},
@@ -80,7 +80,7 @@ CASES = {
         "toml": {"optim": {"lr": 5e-3, "betas": [0.8, 0.99], "eps": 1e-6},
                  "schedule": {"kind": "warmup_step_decay", "warmup": 0.4},
                  "train": train(5, 2, recompute="full")}},
-    # No experts: what a dense model's config.json says of them is null. Epochs wrap: 21 samples.
+    # No experts: a dense model's config.json has null for their keys. Epochs wrap, with 21 samples.
     "dense_null": {
         "config": {**model(2, 4, 4, 64, intermediate_size=24), "n_routed_experts": None, "n_shared_experts": None,
                    "num_experts_per_tok": None, "moe_intermediate_size": None, "num_key_value_heads": None},
@@ -88,7 +88,8 @@ CASES = {
         "shards": [{"tokens": 101, "dtype": "uint16"},
                    {"tokens": 246, "dtype": "int32", "gzip": 9, "shuffle": True}],
         "toml": {"optim": {"lr": 5e-3, "grad_clip": 1000.0}, "train": train(6, 4)}},
-    # One expert a token: norm_topk_prob has no effect, idle experts decay. Epochs wrap within a batch: 5 samples.
+    # One expert for each token, so norm_topk_prob has no effect, and idle experts decay. Epochs wrap within a batch,
+    # with 5 samples.
     "top1_idle": {
         "config": {**model(2, 2, 1, 64, tie_word_embeddings=True),
                    **experts(16, 1, 1, 0.05, norm_topk_prob=True, seq_aux=False), "moe_intermediate_size": 3},
@@ -97,7 +98,7 @@ CASES = {
                    {"tokens": 40, "dtype": "uint32"}],
         "toml": {"optim": {"lr": 5e-3, "weight_decay": 1.0}, "schedule": {"kind": "constant", "warmup": 3},
                  "train": train(4, 4)}},
-    # The run's file overrides everything that keeps the shapes; config.json says little.
+    # The run's file overrides everything that keeps the shapes, and config.json says little.
     "overridden": {
         "config": {**model(2, 4, 4, 64, intermediate_size=40), **experts(6, 1, 1, 0.7)},
         "no_model_type": True, "absent": ["num_key_value_heads"],
@@ -106,21 +107,22 @@ CASES = {
         "toml": {"model": {"rms_norm_eps": 1e-3, "rope_theta": 100.0, "max_position_embeddings": 16, "hidden_size": 32},
                  "moe": {"num_experts_per_tok": 3, "norm_topk_prob": True, "seq_aux": False, "aux_loss_alpha": 0.02},
                  "optim": {"lr": 5e-3}, "schedule": {"kind": "constant"}, "train": train(4, 2)}},
-    # Nothing but data, rate and length is said: every default is the documented one (α 0.001, one sequence at a time).
+    # Only data, rate and length are given. Every default is the documented one (α 0.001, one sequence in a
+    # micro-batch).
     "bare": {
         "config": {**model(2, 4, 2, 64, intermediate_size=40), **experts(6, 2, 1, 0.001)},
         "absent": ["aux_loss_alpha"], "weights": {"dtype": "BF16", "files": 1},
         "shards": [{"tokens": 1700, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 3e-3}, "train": {"steps": 5}}},
-    # α = 0: the loss is reported and pulls at nothing. Odd widths, three threads.
+    # α = 0: the loss is reported and has no effect. Odd widths, three threads.
     "no_balance_odd": {
         "config": {**model(2, 4, 4, 83, intermediate_size=21), "hidden_size": 40,
                    **experts(4, 3, 2, 0.0, first_k_dense_replace=1), "moe_intermediate_size": 7},
         "weights": {"dtype": "BF16", "files": 1}, "seq_len": 23,
         "shards": [{"tokens": 1000, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 5e-3}, "train": train(4, 4, threads=3)}},
-    # DeepSeek-V3's gate: sigmoid, two of four groups by their two best, weights without the bias, which moves four times.
-    # Biased scores are below zero, so an excluded group's must be lower than that.
+    # DeepSeek-V3's gate: sigmoid, two of four groups by their two best, and weights without the bias, which moves
+    # four times. Biased scores are below zero, so the scores of an excluded group must be even lower.
     "v3_gate": {
         "config": {**model(2, 4, 2, 64, intermediate_size=24),
                    **experts(8, 3, 1, 0.05, first_k_dense_replace=1, norm_topk_prob=True, scoring_func="sigmoid",
@@ -128,7 +130,8 @@ CASES = {
         "weights": {"dtype": "BF16", "files": 2}, "bias_level": -1.0,
         "shards": [{"tokens": 800, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 5e-3}, "schedule": {"kind": "constant"}, "train": train(4, 2)}},
-    # DeepSeek-V2's gate, groups by their best, and every loss at once; grouped devices are not the groups of the gate.
+    # DeepSeek-V2's gate: groups by their best, and every loss at once. The grouped devices are not the groups of the
+    # gate.
     "v2_all_losses": {
         "config": {**model(2, 2, 2, 64),
                    **experts(8, 3, 1, 0.1, n_group=4, topk_group=2, routed_scaling_factor=4.0, device_groups=2,
@@ -136,8 +139,8 @@ CASES = {
         "weights": {"dtype": "BF16", "files": 1},
         "shards": [{"tokens": 800, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 5e-3}, "train": train(3, 2, recompute="moe")}},
-    # 33 places an expert, for which 1.1 must not be more than 1.1; one expert's tokens all tie in the first step. The
-    # bias moves by what was chosen, not by what was served.
+    # Each expert has 33 places, for which 1.1 must not be more than 1.1. In the first step, all tokens of one expert
+    # tie. The bias moves by what was chosen, and not by what was served.
     "capacity_with_ties": {
         "config": {**model(2, 4, 4, 64, intermediate_size=24),
                    **experts(6, 3, 0, 0.05, first_k_dense_replace=1, norm_topk_prob=True, scoring_func="sigmoid",
@@ -145,8 +148,8 @@ CASES = {
         "weights": {"dtype": "BF16", "files": 1}, "seq_len": 15, "flat_experts": [2],
         "shards": [{"tokens": 700, "dtype": "uint16"}],
         "toml": {"moe": {"capacity_factor": 1.1}, "optim": {"lr": 5e-3}, "train": train(3, 4, recompute="full")}},
-    # One expert a token, so no normalisation; its groups have one expert each. The sequence is the loss's unit, the
-    # micro-batch the capacity's.
+    # One expert for each token, so there is no normalisation, and each group has one expert. The loss's unit is the
+    # sequence, and the capacity's is the micro-batch.
     "top1_sigmoid_capacity": {
         "config": {**model(2, 2, 1, 64, tie_word_embeddings=True),
                    **experts(6, 1, 1, 0.2, norm_topk_prob=True, scoring_func="sigmoid", n_group=6, topk_group=4,
@@ -154,7 +157,7 @@ CASES = {
         "weights": {"dtype": "BF16", "files": 1},
         "shards": [{"tokens": 900, "dtype": "uint16"}],
         "toml": {"optim": {"lr": 5e-3}, "train": train(3, 2, threads=2)}},
-    # Balanced by the bias alone, on softmax scores: counted over all four micro-batches, moved after every step.
+    # Only the bias balances, with softmax scores. It counts over all four micro-batches, and moves after every step.
     "bias_balanced": {
         "config": {**model(3, 4, 2, 64, intermediate_size=24, tie_word_embeddings=True),
                    **experts(6, 2, 1, 0.0, first_k_dense_replace=1, bias_update_speed=0.05)},
@@ -165,7 +168,7 @@ CASES = {
 
 
 def differences(steps, trained, start, other_steps, other_trained):
-    """Of float32 from float64: relative for the scalars; for the update, its error's norm over its norm."""
+    """How float32 differs from float64: relative for scalars, and for the update its error's norm over its norm."""
     worst = {key: max(abs(getattr(a, key) - getattr(b, key)) / max(abs(getattr(a, key)), 1e-300)
                       for a, b in zip(steps, other_steps))
              for key in ("ce", "aux", "device_aux", "z", "router_entropy", "grad_norm")}

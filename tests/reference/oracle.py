@@ -1,8 +1,8 @@
-"""A second implementation of what `granule train` computes, to compare the program with.
+"""A second implementation of what `granule train` computes. The program is compared with it.
 
-Written from the formulas of the published model (arXiv 2401.06066) and from docs/config.md, sharing nothing with the
-program: PyTorch on the CPU, gradients by its autograd, one expert and one micro-batch after the other.
-Needs python3-torch and python3-numpy (Debian). Parameters are a dict from their Hugging Face names to tensors.
+It follows the formulas of the published model (arXiv 2401.06066) and docs/config.md, and shares no code with the
+program. It uses PyTorch on the CPU and its autograd, and computes one expert and one micro-batch after the other.
+It needs python3-torch and python3-numpy (Debian). Parameters are a dict from their Hugging Face names to tensors.
 """
 import collections
 import dataclasses
@@ -14,20 +14,21 @@ import torch.nn.functional as F
 
 torch.set_num_threads(1)
 
-# The defaults of the published configuration class (configuration_deepseek.py), for keys that config.json leaves out.
+# The defaults of the published configuration class (configuration_deepseek.py), for keys that are missing in
+# config.json.
 CLASS_DEFAULTS = dict(
     vocab_size=102400, hidden_size=4096, intermediate_size=11008, moe_intermediate_size=1407, num_hidden_layers=30,
     num_attention_heads=32, num_key_value_heads=32, n_shared_experts=None, n_routed_experts=None,
     num_experts_per_tok=None, moe_layer_freq=1, first_k_dense_replace=0, norm_topk_prob=False,
     aux_loss_alpha=0.001, seq_aux=True, max_position_embeddings=2048, initializer_range=0.02, rms_norm_eps=1e-6,
     rope_theta=10000.0, attention_bias=False, tie_word_embeddings=False,
-    # Ours (docs/config.md), and V2's and V3's: neutral.
+    # Neutral values of our own keys (docs/config.md) and of those of V2 and V3.
     scoring_func="softmax", routed_scaling_factor=1.0, n_group=1, topk_group=1, device_loss_alpha=0.0,
     device_groups=1, z_loss_alpha=0.0, bias_update_speed=0.0, capacity_factor=0.0)
 
 
 def with_defaults(config):
-    """config.json as the published class reads it."""
+    """config.json, as the published class reads it."""
     full = {**CLASS_DEFAULTS, **config}
     if full["num_key_value_heads"] is None:
         full["num_key_value_heads"] = full["num_attention_heads"]
@@ -39,7 +40,7 @@ def is_moe_layer(c, layer):
 
 
 def shapes(c):
-    """Every parameter's shape, in the order of the modules."""
+    """The shape of every parameter, in the order of the modules."""
     h, kv = c["hidden_size"], c["hidden_size"] // c["num_attention_heads"] * c["num_key_value_heads"]
     out = {"model.embed_tokens.weight": (c["vocab_size"], h)}
 
@@ -71,7 +72,7 @@ def shapes(c):
 
 
 def state_shapes(c):
-    """What is trained without a gradient: the bias on each expert's choice, float32 whatever is computed in."""
+    """What is trained without a gradient: the bias on each expert's choice. It is always float32."""
     if c["scoring_func"] != "sigmoid" and not c["bias_update_speed"]:
         return {}
     return {f"model.layers.{layer}.mlp.gate.e_score_correction_bias": (c["n_routed_experts"],)
@@ -83,7 +84,7 @@ def rms_norm(x, weight, eps):
 
 
 def rotate(x, theta):
-    """x [B, heads, S, D]: the pair (i, i + D/2) turns by position · theta^(-2i/D)."""
+    """x [B, heads, S, D]. The pair (i, i + D/2) is rotated by position · theta^(-2i/D)."""
     length, width = x.shape[-2:]
     rates = torch.tensor([theta ** (-2.0 * i / width) for i in range(width // 2)], dtype=torch.float64)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * rates
@@ -117,8 +118,8 @@ def swiglu(P, p, x):
 
 
 class Margin:
-    """The smallest gap that a choice hung on, as it is and relative to the winner: whose rounding is larger than that
-    may choose otherwise."""
+    """The smallest gap that decided a choice, absolute and relative to the winner. If rounding is larger than that,
+    another choice is possible."""
 
     def __init__(self):
         self.least = self.relative = math.inf
@@ -128,14 +129,14 @@ class Margin:
         self.relative = min(self.relative, (winner - loser) / max(abs(winner), 1e-300))
 
     def note(self, values, kept):
-        """values [..., N], of which the `kept` largest win."""
+        """values [..., N]. The `kept` largest of them win."""
         ranked = torch.sort(values.detach(), -1, descending=True)[0].flatten(0, -2)
         for row in ranked[:, kept - 1 : kept + 1].tolist() if kept < ranked.shape[-1] else []:
             self.gap(*row)
 
 
 def select(c, scores, bias, margin):
-    """The K experts of each token, [T, K]: by score + bias, from the topk_group best groups. scores [T, E]."""
+    """The K experts of each token, [T, K]. They have the best score + bias in the topk_group best groups. scores [T, E]."""
     biased = scores.detach() + bias
     groups = c["n_group"]
     if groups > 1:
@@ -153,9 +154,9 @@ def select(c, scores, bias, margin):
 
 
 def served(c, affinity, tokens, margin):
-    """Which of its tokens an expert takes: affinity in the tokens' order -> mask. Equal ones drop the later.
+    """Which of its tokens an expert takes: affinity in the tokens' order -> mask. Of equal ones, the later is dropped.
 
-    Tokens that read the same before them are equal too, up to rounding, which then decides: a margin of next to zero.
+    Tokens with the same past are also equal, up to rounding. Then rounding decides, and the margin is nearly zero.
     Only a router row of zeros makes scores equal to the bit in every implementation."""
     share = fractions.Fraction(repr(c["capacity_factor"])) * c["num_experts_per_tok"] / c["n_routed_experts"]
     limit = math.ceil(share * tokens)
@@ -176,7 +177,7 @@ def picks(c, chosen, sequences, dtype):
 
 
 def balance(c, shares, picked):
-    """shares, picked [B, S, E] -> one value a unit: the sequences, or the whole micro-batch."""
+    """shares, picked [B, S, E] -> one value for each unit, which is a sequence or the whole micro-batch."""
     experts, k = c["n_routed_experts"], c["num_experts_per_tok"]
     if not c["seq_aux"]:
         picked, shares = picked.reshape(1, -1, experts), shares.reshape(1, -1, experts)
@@ -185,7 +186,7 @@ def balance(c, shares, picked):
 
 
 def device_balance(c, shares, picked):
-    """The same for groups of experts, always of each sequence: mean of f and sum of P in a group (eq. 15-17)."""
+    """The same for groups of experts, always for each sequence: mean of f and sum of P in a group (eq. 15-17)."""
     groups = c["device_groups"]
     f = picked.mean(1) * c["n_routed_experts"] / c["num_experts_per_tok"]
     f = f.view(len(f), groups, -1).mean(-1)
@@ -227,8 +228,8 @@ def moe(P, p, c, x, record):
     return out.view(x.shape)
 
 
-# Of one mixture layer and micro-batch: balance loss by unit, device loss by sequence, z over the tokens, tokens of each
-# expert as chosen, choices dropped, entropy over the tokens.
+# For one MoE layer and micro-batch: the balance loss of each unit, the device loss of each sequence, z over the tokens.
+# Then the tokens of each expert as chosen, the choices dropped, and the entropy over the tokens.
 Layer = collections.namedtuple("Layer", "L device z counts dropped entropy")
 
 
@@ -238,7 +239,7 @@ class Record:
 
 
 def forward(P, c, tokens, record):
-    """tokens [B, S] -> logits [B, S, V]; what the mixtures add goes to record.layers."""
+    """tokens [B, S] -> logits [B, S, V]. What the MoE layers add goes to record.layers."""
     x = P["model.embed_tokens.weight"][tokens]
     for layer in range(c["num_hidden_layers"]):
         p = f"model.layers.{layer}."
@@ -258,8 +259,8 @@ class Step:
     z: float  # mean over tokens, sum over layers, unscaled
     dropped: int
     router_entropy: float  # mean over tokens and layers
-    counts: list  # [layer][expert]: tokens as chosen, before any is dropped
-    margin: float  # smallest gap that any choice hung on
+    counts: list  # tokens as chosen, before any is dropped: [layer][expert]
+    margin: float  # the smallest gap that decided a choice
     relative_margin: float
     lr: float = 0.0
     grad_norm: float = 0.0
@@ -276,7 +277,7 @@ def objective(c, layers, units, sequences, tokens):
 
 
 def global_batch(P, c, inputs, targets, micro):
-    """Gradients of the objective over one global batch [B, S] into P's .grad; returns the Step."""
+    """Computes gradients of the objective over one global batch [B, S] into P's .grad. Returns the Step."""
     sequences, count = inputs.shape[0], targets.numel()
     units = sequences if c["seq_aux"] else sequences // micro
     ce_sum, batches, margin = 0.0, [], Margin()
@@ -302,7 +303,7 @@ def global_batch(P, c, inputs, targets, micro):
 
 
 def move_biases(states, counts, speed):
-    """Up where an expert had less than the mean of the whole step, down where it had more. In float32."""
+    """Moves up if an expert had less than the mean of the whole step, and down if it had more. In float32."""
     for bias, layer in zip(states.values(), counts):
         load = torch.tensor(layer)
         bias += torch.tensor(speed, dtype=torch.float32) * torch.sign(load.sum() - load * len(load)).float()
@@ -316,7 +317,7 @@ class AdamW:
         self.v = {k: torch.zeros_like(v) for k, v in P.items()}
 
     def step(self, lr):
-        """One update; returns the norm of the gradient before clipping."""
+        """Does one update. Returns the norm of the gradient before clipping."""
         self.n += 1
         norm = math.sqrt(sum(float((p.grad.double() ** 2).sum()) for p in self.P.values()))
         scale = min(1.0, self.grad_clip / (norm + 1e-6)) if self.grad_clip else 1.0  # as torch.nn.utils does
@@ -334,7 +335,7 @@ class AdamW:
 
 
 def learning_rate(s, lr, n, total):
-    """docs/config.md: the rate of step n, counted from 1. s: the [schedule] table with periods in steps."""
+    """The rate of step n, counted from 1, by docs/config.md. s is the [schedule] table with periods in steps."""
     w, kind = s.get("warmup", 0), s["kind"]
     if n <= w:
         return lr * n / w
@@ -358,9 +359,9 @@ def batch_of(stream, seq_len, batch, k):
 
 
 def train(config, start, stream, run, dtype=torch.float64, least_margin=0.0):
-    """config.json, start weights (numpy), token stream, {seq_len, batch, micro, steps, lr, schedule, and AdamW's keys}.
+    """config.json, initial weights (numpy), token stream, {seq_len, batch, micro, steps, lr, schedule, AdamW's keys}.
 
-    Returns the steps and the trained weights; None as soon as a step's margin is below the least."""
+    Returns the steps and the trained weights. Returns None as soon as a step's margin is below the least."""
     c = with_defaults(config)
     P = {name: torch.tensor(start[name]).to(dtype).requires_grad_() for name in shapes(c)}
     states = {name: torch.tensor(start[name]).float() for name in state_shapes(c)}
@@ -368,7 +369,7 @@ def train(config, start, stream, run, dtype=torch.float64, least_margin=0.0):
     steps = []
     for k in range(run["steps"]):
         inputs, targets = batch_of(stream, run["seq_len"], run["batch"], k)
-        for p in P.values():  # a parameter that nothing reaches still has a gradient: zero
+        for p in P.values():  # a parameter without influence still has a gradient, which is zero
             p.grad = torch.zeros_like(p)
         step = global_batch({**P, **states}, c, inputs, targets, run["micro"])
         if step.margin < least_margin:

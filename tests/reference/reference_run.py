@@ -1,11 +1,11 @@
-"""A reference run on disk: what a user of other software would hand to `granule train --init-from`, and what must come
-out. Shards are written by h5py, weights by numpy, numbers computed by oracle.py.
+"""A reference run on disk: the input of `granule train --init-from` from a user of other software, and the expected
+result. h5py writes shards, numpy writes weights, and oracle.py computes the numbers.
 
     DIR/model/         config.json, safetensors in one or several files
-    DIR/data/          train-*.h5: /data and nothing else, no manifest
+    DIR/data/          train-*.h5 with only /data, no manifest
     DIR/run.toml       names them by relative paths
-    DIR/expected.json  per step the numbers of metrics.jsonl and router.bin; how near the routing came to a tie
-    DIR/update.safetensors  trained minus start weights (f32)
+    DIR/expected.json  for each step the numbers of metrics.jsonl and router.bin, and how near the routing was to a tie
+    DIR/update.safetensors  trained weights minus initial weights (f32)
 """
 import copy
 import json
@@ -18,8 +18,8 @@ import oracle
 from safetensors_file import from_bf16, to_bf16, write_safetensors
 
 SPEC = {
-    "config": {},          # what counts: keys of config.json; null as None
-    "absent": [],          # keys that config.json leaves out; the class's default must be the value
+    "config": {},          # keys of config.json that matter; null as None
+    "absent": [],          # keys that config.json leaves out; their values must be the class's defaults
     "extra": {},           # keys that mean nothing here
     "no_model_type": False,
     "weights": {"dtype": "F32", "files": 1},
@@ -27,9 +27,9 @@ SPEC = {
     "toml": {},            # tables of run.toml; [data] path and seq_len are added
     "seq_len": 16,
     "seed": 0,
-    "spread": 0.08,        # of the start weights
-    "bias_level": 0.0,     # added to every bias on the choice, which changes nothing
-    "flat_experts": [],    # whose row of the router is zero, and chosen often: tokens tie for them
+    "spread": 0.08,        # of the initial weights
+    "bias_level": 0.0,     # added to every bias on the choice, which has no effect
+    "flat_experts": [],    # experts whose row of the router is zero, and that are chosen often: tokens tie for them
 }
 RUN_DEFAULTS = {
     "optim": {"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-8, "weight_decay": 0.1, "decay_norms": False,
@@ -40,12 +40,12 @@ RUN_DEFAULTS = {
 
 
 def stored_as(spec):
-    """A bias on the choice is float32 in files of any type, as in the published ones."""
+    """A bias on the choice is float32 in files of any type, as in the published files."""
     return lambda name: "F32" if name.endswith("e_score_correction_bias") else spec["weights"]["dtype"]
 
 
 def start_weights(c, spec, random):
-    """Values that the file's type holds exactly. Norms and biases too differ from their usual 1 and 0."""
+    """Values that the file's type can represent exactly. Norms and biases also differ from their usual 1 and 0."""
     weights = {}
     for name, shape in {**oracle.shapes(c), **oracle.state_shapes(c)}.items():
         if len(shape) == 1:
@@ -71,7 +71,7 @@ def write_model(directory, spec, weights):
                 **spec["extra"]}
     (directory / "config.json").write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
     files, kind = spec["weights"]["files"], stored_as(spec)
-    names = sorted(weights)  # as frameworks do, not in the order of the modules
+    names = sorted(weights)  # as frameworks do it, and not in the order of the modules
     if files == 1:
         write_safetensors(directory / "model.safetensors", {n: weights[n] for n in names}, kind, {"format": "pt"})
         return
@@ -85,7 +85,7 @@ def write_model(directory, spec, weights):
 
 
 def write_shards(directory, spec, vocab, random):
-    """A skewed distribution with repetitions, so that there is something to learn; returns the stream."""
+    """Returns a stream with a skewed distribution and repetitions, so that there is something to learn."""
     directory.mkdir()
     stream = []
     for i, shard in enumerate(spec["shards"]):
@@ -120,7 +120,7 @@ def in_steps(period, total):
 
 
 def resolved(spec):
-    """The run as the oracle takes it: run.toml over the defaults of docs/config.md, periods in steps."""
+    """The run in the form of the oracle: run.toml over the defaults of docs/config.md, with periods in steps."""
     tables = {t: {**keys, **spec["toml"].get(t, {})} for t, keys in RUN_DEFAULTS.items()}
     train, schedule = tables["train"], tables["schedule"]
     total = train["steps"]
@@ -137,7 +137,7 @@ def complete(spec):
 
 
 def effective_config(spec):
-    """config.json under the [model] and [moe] tables of run.toml."""
+    """config.json, overridden by the tables [model] and [moe] of run.toml."""
     config = dict(spec["config"])
     for table in ("model", "moe"):
         config.update(spec["toml"].get(table, {}))
@@ -145,7 +145,7 @@ def effective_config(spec):
 
 
 def write_case(directory, spec):
-    """Writes everything but the expectation; returns what oracle.train needs."""
+    """Writes everything except the expected results. Returns what oracle.train needs."""
     directory, spec = pathlib.Path(directory), complete(spec)
     random = numpy.random.RandomState(spec["seed"])
     config = effective_config(spec)

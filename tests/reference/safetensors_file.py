@@ -1,4 +1,4 @@
-"""safetensors files by numpy and struct: u64 header length, JSON header, data."""
+"""Reads and writes safetensors files with numpy and struct: u64 header length, JSON header, data."""
 import json
 import struct
 

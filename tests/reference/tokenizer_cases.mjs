@@ -1,5 +1,5 @@
-// What make_tokenizers.mjs encodes, and with which tokenizers. Characters up to Unicode 14 only: whether newer ones are
-// letters depends on the age of the library.
+// The texts that make_tokenizers.mjs encodes, and the tokenizers. Characters are limited to Unicode 14. Whether newer
+// ones are letters depends on the age of the library.
 
 export const PIECES = [
   'Call me Ishmael. Some years ago', 'whale', ' whales', '  ', '   \t', '\n', '\n\n', '\r\n', ' \n ', 'x\n\n\n  y',
@@ -52,7 +52,7 @@ export const VARIANTS = [
   { name: 'a String that would be a pattern', patch: cut(split({ String: '.' }, 'Isolated')) },
   { name: 'digits alone', patch: cut({ type: 'Digits', individual_digits: true }) },
   { name: 'digits together', patch: cut({ type: 'Digits', individual_digits: false }) },
-  // Removed shows in the ids what matched, wherever no merge crosses the border.
+  // With Removed, the ids show what matched, if no merge crosses the border.
   { name: 'scripts, not script extensions', patch: cut(split('\\p{Han}+|\\p{Greek}+|\\p{Hiragana}', 'Removed')) },
   { name: 'all but a script', patch: cut(split('\\p{^Common}+|\\P{Latin}\\d', 'Removed')) },
   { name: 'classes of Ruby', patch: cut(split('\\h+|^[\\v\\S]|.$|\\u0065\\x{301}|\\x4d', 'Isolated')) },

@@ -1,6 +1,6 @@
 """Writes the files in this directory with the gzip and zstd programs: python3 make_compressed.py
 
-Each holds lines.jsonl below, or the same as text. Names with "parts" are two compressed files, one behind the other.
+Each has lines.jsonl below, or the same as text. Names with "parts" are two compressed files, one after the other.
 """
 import os
 import subprocess
@@ -19,7 +19,7 @@ def write(name, data):
         file.write(data)
 
 
-SKIPPED = bytes.fromhex("5d2a4d1803000000") + b"abc"  # a frame that readers of Zstandard step over
+SKIPPED = bytes.fromhex("5d2a4d1803000000") + b"abc"  # a frame that readers of Zstandard skip
 write("whole.jsonl.gz", run("gzip -n -9", WHOLE))
 write("whole.jsonl.zst", run("zstd --check -19", WHOLE))
 write("parts.jsonl.gz", run("gzip -n", FIRST) + run("gzip -n -1", SECOND))

@@ -1,7 +1,7 @@
-"""Writes golden.tfevents: what protobuf's own serializer and crcmod's CRC-32C make of a few events.
+"""Writes golden.tfevents from a few events, with protobuf's own serializer and crcmod's CRC-32C.
 
-Run by hand, with Debian's python3-protobuf and python3-crcmod. The messages are those of TensorFlow's event.proto and
-summary.proto, as far as scalars need them.
+Run it by hand, with Debian's python3-protobuf and python3-crcmod. The messages are those of TensorFlow's event.proto
+and summary.proto that scalars need.
 """
 import struct
 import sys

@@ -1,7 +1,9 @@
-"""Writes the token files in this directory with numpy, as Megatron, llm.c and nanoGPT do: /usr/bin/python3 make_imports.py
+"""Writes the token files in this directory with numpy, as Megatron, llm.c and nanoGPT do.
 
-Document d of 20 has 3 + 7 d mod 11 tokens, number 9 none; its token t is (31 d + 7 t) mod 90 + 5, the last one 1 (the
-end of documents). In files that begin documents with a token, the first one is 2 instead.
+Usage: /usr/bin/python3 make_imports.py
+There are 20 documents. Document d has 3 + 7 d mod 11 tokens, and document 9 has none. Token t of document d is
+(31 d + 7 t) mod 90 + 5, and the last token is 1 (the end of documents). In files that begin documents with a token,
+the first one is 2.
 """
 import os
 
@@ -24,7 +26,7 @@ def write_megatron(name, code, dtype, sequences, bounds):
 
 for name, (code, dtype) in TYPES.items():
     write_megatron(f"megatron_{name}", code, dtype, DOCUMENTS, range(len(DOCUMENTS) + 1))
-# Every document in sentences of at most two tokens, as for BERT.
+# Every document consists of sentences of at most two tokens, as for BERT.
 sentences, bounds = [], [0]
 for document in DOCUMENTS:
     sentences += [document[i:i + 2] for i in range(0, len(document), 2)]

@@ -1,6 +1,6 @@
 """Writes the shards in this directory with h5py, as other software would: /usr/bin/python3 make_shards.py
 
-Good ones hold token i = 7 i mod 50 for i < 100. Bad ones are named after what is wrong with them.
+In good ones, token i is 7 i mod 50 for i < 100. Bad ones are named after what is wrong with them.
 """
 import os
 
