@@ -44,7 +44,7 @@ CudaStatus not_found(const char* named, const char* loader) {
 CudaStatus ask(void* library, const std::string& path) {
   const auto entry = reinterpret_cast<Entry>(dlsym(library, kEntry));
   if (entry == nullptr) {
-    return {CudaState::mismatched, fmt::format("{} is no plug-in of granule's", path), path};
+    return {CudaState::mismatched, fmt::format("{} is not a plug-in of granule", path), path};
   }
   CudaPluginReport report{.version = GRANULE_VERSION};
   entry(&report);
@@ -57,7 +57,8 @@ CudaStatus ask(void* library, const std::string& path) {
   if (report.devices > 0) return status;
   const char* const words = report.reason[0] != '\0' ? report.reason.data() : "CUDA finds no device";
   status.state = report.no_driver ? CudaState::no_driver : CudaState::no_device;
-  status.reason = report.no_driver ? fmt::format("no NVIDIA driver, or too old a one: {}", words) : words;
+  status.reason =
+      report.no_driver ? fmt::format("there is no NVIDIA driver, or it is too old: {}", words) : words;
   return status;
 }
 

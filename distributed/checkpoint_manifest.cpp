@@ -32,8 +32,7 @@ void check_checksum(std::string_view text, std::string_view where) {
 }
 
 void check_keys(const json& object, std::initializer_list<const char*> keys, std::string_view where) {
-  if (!object.is_object())
-    refuse_checkpoint("the manifest holds something else where an object belongs", where);
+  if (!object.is_object()) refuse_checkpoint("the manifest has a value that should be an object", where);
   for (const char* key : keys) {
     if (!object.contains(key)) refuse_checkpoint(fmt::format("the manifest has no {}", key), where);
   }
@@ -75,7 +74,7 @@ WrittenFile file_from(const json& entry, std::string_view where) {
   if (!name.is_string() || !is_plain_file_name(name.get_ref<const std::string&>()) || name == kManifestName) {
     refuse_checkpoint("the manifest holds a file name that is not allowed", where);
   }
-  if (!is_digest(entry.at("xxh3"))) refuse_checkpoint("the manifest holds a checksum that is none", where);
+  if (!is_digest(entry.at("xxh3"))) refuse_checkpoint("the manifest has a checksum that is not valid", where);
   return {name.get<std::string>(), count_of(entry, "size", where), entry.at("xxh3").get<std::string>()};
 }
 

@@ -92,7 +92,7 @@ void check_extra_files(const CheckpointContent& content) {
   for (const fs::path& file : content.extra_files) {
     const std::string name = file.filename().string();
     GRANULE_CHECK(is_plain_file_name(name) && !name.ends_with(".safetensors") && name != kManifestName,
-                  "checkpoint: '{}' is no name for an extra file", name);
+                  "checkpoint: '{}' is not a name for an extra file", name);
   }
 }
 
@@ -126,8 +126,8 @@ CheckpointWriter::CheckpointWriter(CheckpointOptions options, Disk& disk)
   if (!is_there(directory_)) make_directory(directory_, *disk_);
   std::error_code error;
   if (!fs::is_directory(directory_, error))
-    io_error("the place of the checkpoints is no directory, or a link to nothing", directory_.string(),
-             "make the directory that it links to, or remove it");
+    io_error("the place of the checkpoints is not a directory, or it is a link to nothing",
+             directory_.string(), "make the directory that it links to, or remove it");
   tidy_.sweep();
 }
 

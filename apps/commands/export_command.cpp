@@ -67,7 +67,7 @@ SavedTensors tensors_of(const ModelFiles& files) {
 json config_document(const HfConfig& config, DType dtype, const json& source) {
   json document = to_json(config, dtype == DType::bf16 ? "bfloat16" : "float32", source);
   GRANULE_ASSERT(hf_config_from_json(document, "config.json") == config,
-                 "config.json is read otherwise than it is written");
+                 "config.json reads back differently");
   return document;
 }
 

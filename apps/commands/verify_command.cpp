@@ -220,7 +220,7 @@ void verify_on(Communicator& ranks, VerifyArguments arguments) {
   agree(ranks, [&] {
     if (!arguments.ranks.empty() && arguments.ranks != std::set<std::int64_t>{ranks.size()}) {
       user_error(fmt::format("the launcher started {} ranks", ranks.size()), "--ranks",
-                 "leave it out under mpirun, or start other numbers of ranks as jobs of their own");
+                 "leave it out under mpirun, or start a separate job for each number of ranks");
     }
     arguments.ranks = {ranks.size()};
     step = read_first_step(arguments, digest_check_of(hosts));

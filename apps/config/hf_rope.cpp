@@ -118,7 +118,7 @@ RopeKeys old_rope_keys(json document, std::string_view where, std::vector<Config
     if (!common) {
       faults.add("model.rope_scaling",
                  fmt::format("{} = {} is not the same for all layers", kParameters, text_of(parameters)),
-                 "models whose layers turn positions alike can be read");
+                 "models whose layers all rotate positions in the same way can be read");
       return {std::move(document), true};
     }
     parameters = *common;

@@ -45,7 +45,7 @@ PreTokenizer::PreTokenizer(const JsonField& field) {
 
 void PreTokenizer::read(const JsonField& field) {
   const std::string type = field.at("type").text();
-  if (byte_level_) field.refuse(fmt::format("is {} behind a ByteLevel, which must be the last", type));
+  if (byte_level_) field.refuse(fmt::format("is {} after a ByteLevel, which must be the last", type));
   if (type == "Sequence") {
     const JsonField all = field.at("pretokenizers");
     for (std::size_t i = 0; i < all.list_size(); ++i) read(all.element(i));

@@ -80,7 +80,7 @@ Header read_header(std::span<const std::byte> file, const fs::path& path) {
     refuse_known_kinds(file.first(std::min(file.size(), kFileHead)), std::ssize(file), path);
     refuse(path, "not an index of Megatron (MMIDIDX)");
   }
-  if (file.size() < Header::kBytes) refuse(path, "the index ends inside of its header");
+  if (file.size() < Header::kBytes) refuse(path, "the index ends inside its header");
   const auto version = raw<std::uint64_t>(file, 9);
   if (version != kVersion) refuse(path, fmt::format("an index of version {}, only 1 is read", version));
   Header header;

@@ -117,7 +117,7 @@ TokenFile TokenFile::open_llmc(const fs::path& path) {
   if (version == nullptr || bytes < kLlmcHeader) {
     if (version == nullptr) refuse_known_kinds(head, bytes, path);
     user_error(
-        "not a token file of llm.c: it begins otherwise than magic 20240520 version 1 (uint16) or "
+        "not a token file of llm.c: it does not begin with magic 20240520 version 1 (uint16) or "
         "20240801 version 7 (uint32)",
         path.string(), "raw ids without a header are --format nanogpt");
   }

@@ -91,7 +91,7 @@ void write_contents(const fs::path& directory, const HfExport& model, Disk& disk
 }
 
 [[noreturn]] void differs(std::string_view what, const fs::path& where) {
-  io_error(fmt::format("{} reads back otherwise than it was written", what), where.string(),
+  io_error(fmt::format("{} reads back differently", what), where.string(),
            "check the disk and memory of this machine");
 }
 

@@ -59,7 +59,7 @@ MpiCommunicator::~MpiCommunicator() {
   std::unique_ptr<WaitGuard> guard;
   if (is_last()) {
     link_.job->set_end_seconds(ledger().still_seconds());
-    guard = link_.job->guard("the parting of the ranks");
+    guard = link_.job->guard("the last collective");
   }
   // This finds a rank that leaves while another one still waits in a collective.
   start_mpi_operation(link_, leave, next_ticket(leave))->wait();

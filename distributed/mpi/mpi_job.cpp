@@ -66,15 +66,15 @@ std::unique_ptr<WaitGuard> guard_wait(std::string_view what, double limit, std::
 std::unique_ptr<WaitGuard> MpiJob::guard_of_start(std::string_view what) {
   return guard_wait(
       what, limit_or(kStartSeconds),
-      "the ranks have not all reached each other. Where hosts have several networks, name the one "
-      "that they share: --mca btl_tcp_if_include NET --mca oob_tcp_if_include NET "
+      "not all ranks have reached each other. If hosts have several networks, name one that they "
+      "share: --mca btl_tcp_if_include NET --mca oob_tcp_if_include NET "
       "(docs/distributed.md)");
 }
 
 std::unique_ptr<WaitGuard> MpiJob::guard(std::string_view what) const {
   return guard_wait(what,
                     limit_or(end_seconds_ > 0.0 ? std::max(end_seconds_, kLeastEndSeconds) : kEndSeconds),
-                    "another rank does not come to its end. What was saved is whole");
+                    "another rank has not reached its end. Everything that was saved is complete");
 }
 
 MpiJob::MpiJob() {

@@ -53,7 +53,7 @@ double RouterRecord::entropy(std::int64_t i) const {
 
 std::size_t RouterRecord::index_of(std::int64_t layer) const {
   const auto found = std::find(layers_.begin(), layers_.end(), layer);
-  GRANULE_CHECK(found != layers_.end(), "router record: layer {} is no mixture of experts", layer);
+  GRANULE_CHECK(found != layers_.end(), "router record: layer {} is not an MoE layer", layer);
   return static_cast<std::size_t>(found - layers_.begin());
 }
 

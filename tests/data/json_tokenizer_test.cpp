@@ -254,7 +254,7 @@ TEST_CASE("tokenizer.json: what is not understood is refused by the name of its 
       {"/pre_tokenizer/pretokenizers/0", R"({"type": "BertPreTokenizer"})",
        "pre_tokenizer.pretokenizers[0].type is BertPreTokenizer"},
       {"/pre_tokenizer/pretokenizers/0", R"({"type": "ByteLevel", "add_prefix_space": false})",
-       "pre_tokenizer.pretokenizers[1] is Split behind a ByteLevel"},
+       "pre_tokenizer.pretokenizers[1] is Split after a ByteLevel"},
       {"/pre_tokenizer/pretokenizers/0/behavior", R"("Sometimes")", "pretokenizers[0].behavior is Sometimes"},
       {"/pre_tokenizer/pretokenizers/0/behavior", "-", "pretokenizers[0].behavior is missing"},
       {"/pre_tokenizer/pretokenizers/0/invert", "1", "pretokenizers[0].invert is neither true nor false"},

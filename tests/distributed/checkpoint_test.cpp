@@ -177,7 +177,7 @@ std::vector<Damage> damages_of_the_manifest() {
       forged(
           "file without size", [](Document& m) { m["files"][0].erase("size"); }, "the manifest has no size"),
       forged(
-          "file as text", [](Document& m) { m["files"][0] = "x"; }, "where an object belongs"),
+          "file as text", [](Document& m) { m["files"][0] = "x"; }, "a value that should be an object"),
       forged(
           "file of negative size", [](Document& m) { m["files"][0]["size"] = -1; }, "size is no count"),
       forged(
@@ -196,10 +196,10 @@ std::vector<Damage> damages_of_the_manifest() {
           "file twice", [](Document& m) { m["files"][1] = m["files"][0]; }, "names a file twice"),
       forged(
           "checksum of a file too short", [](Document& m) { m["files"][0]["xxh3"] = "12"; },
-          "a checksum that is none"),
+          "a checksum that is not valid"),
       forged(
           "checksum of a file as number", [](Document& m) { m["files"][0]["xxh3"] = 12; },
-          "a checksum that is none"),
+          "a checksum that is not valid"),
       forged(
           "checksum of a file wrong", [](Document& m) { m["files"][0]["xxh3"] = "0123456789abcdef"; },
           "the manifest states 0123456789abcdef"),
@@ -378,7 +378,7 @@ TEST_CASE(
   CHECK_THROWS_WITH(saving({{"x", NAN}}), Catch::Contains("NaN"));
   CHECK_THROWS_WITH(saving({{"x", "\xff"}}), Catch::Contains("cannot be written"));
   overwrite(dir / "A B", "x");
-  CHECK_THROWS_WITH(saving(json::object(), {dir / "A B"}), Catch::Contains("'A B' is no name"));
+  CHECK_THROWS_WITH(saving(json::object(), {dir / "A B"}), Catch::Contains("'A B' is not a name"));
   CHECK(names_in(dir / "checkpoints").empty());
   CHECK_THROWS_AS(saving(json::object(), {dir / "absent"}), Error);
   CHECK(names_in(dir / "checkpoints").empty());

@@ -198,7 +198,7 @@ TEST_CASE("what a source gives to a rank in one round is one run of its rows") {
   }
 }
 
-TEST_CASE("a plan refuses experts that ranks cannot share out, a negative limit and a round it has not") {
+TEST_CASE("a plan refuses experts that ranks cannot shard evenly, a negative limit and a missing round") {
   Context context;
   CHECK_THROWS_AS(ExchangePlan(tensor_of(context, {{1, 1, 1}, {1, 1, 1}}), 0, 0), Error);
   CHECK_THROWS_AS(ExchangePlan(tensor_of(context, {{1, 1}, {1, 1}}), 0, -1), Error);

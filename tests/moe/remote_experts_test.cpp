@@ -192,7 +192,7 @@ std::vector<Problem> problems(std::int64_t ranks) {
 
 }  // namespace
 
-TEST_CASE("thread ranks that share out experts compute what one rank computes, whatever they may receive") {
+TEST_CASE("thread ranks that shard experts compute what one rank computes, whatever they may receive") {
   for (const std::int64_t ranks : {1, 2, 4}) {
     for (const Problem& problem : problems(ranks)) {
       const Outcome expected = on_one_rank(problem);

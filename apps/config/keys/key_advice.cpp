@@ -96,8 +96,7 @@ constexpr Synonyms kSynonyms[] = {
     {"a step has train.batch_size / (train.micro_batch_size × ranks) micro-batches",
      " gradient_accumulation gradient_accumulation_steps grad_accum grad_accum_steps accumulation_steps "
      "accumulate_grad_batches grad_accumulation_steps "},
-    {"samples are prefetched by a thread of their own",
-     " num_workers dataloader_num_workers workers prefetch "},
+    {"a separate thread prefetches the samples", " num_workers dataloader_num_workers workers prefetch "},
     {"ranks share data, experts (parallel.ep) and state (parallel.zero)",
      " tp pp tensor_parallel tensor_parallel_size tensor_model_parallel_size pipeline_parallel "
      "pipeline_parallel_size pipeline_model_parallel_size context_parallel dp data_parallel "},

@@ -176,7 +176,7 @@ TEST_CASE("a rank under mpirun that waits for others in MPI_Init or at its end s
     CHECK_FALSE(result.timed_out);
     CHECK(result.exit_code == 75);
     CHECK_THAT(result.err, Contains("granule: error: rank 0: ") && Contains("did not return within"));
-    CHECK_THAT(result.err, Contains(at_end ? "the parting of the ranks" : "--mca btl_tcp_if_include"));
+    CHECK_THAT(result.err, Contains(at_end ? "the last collective" : "--mca btl_tcp_if_include"));
   }
 }
 
