@@ -1,5 +1,5 @@
-// granule train if data come slowly or never, if there are no locks, and if files cannot be removed. Also on
-// a disk that a killed save has filled. granule data import if there is little memory.
+// granule train with data that come slowly or never, without locks, with files that cannot be removed, and on
+// a disk that a killed save has filled. granule data import with little memory is tested here too.
 #include <cerrno>
 #include <csignal>
 
