@@ -5,6 +5,7 @@
 #include <new>
 #include <span>
 #include <sstream>
+#include <system_error>
 
 #include "apps/commands/commands.hpp"
 #include "apps/config/keys/key_advice.hpp"
@@ -115,6 +116,11 @@ int run_and_report(int argc, char** argv) {
   } catch (const std::filesystem::filesystem_error& failure) {
     const Error error = error_of(failure);
     return report(error.what(), error.code());
+  } catch (const std::system_error& failure) {  // a thread that cannot be started
+    return report(fmt::format("the system refuses a resource: {} (threads): raise the limits of this process "
+                              "(ulimit -u, ulimit -v), or lower train.threads",
+                              failure.code().message()),
+                  ExitCode::out_of_memory);
   } catch (const std::bad_alloc&) {
     return report("out of memory (allocation): use a smaller batch or model", ExitCode::out_of_memory);
   } catch (const std::exception& error) {

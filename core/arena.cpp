@@ -19,8 +19,11 @@
 namespace granule {
 namespace {
 
+double gib(std::int64_t bytes) {
+  return static_cast<double>(bytes) / (1 << 30);
+}
+
 [[noreturn]] void exhausted(std::int64_t wanted, std::int64_t in_use, std::int64_t capacity) {
-  const auto gib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); };
   throw Error(
       ExitCode::out_of_memory,
       fmt::format("out of memory: {:.2f} GiB more were needed beside {:.2f} GiB in use, {:.2f} GiB are there",
@@ -40,7 +43,11 @@ Arena::Arena(std::int64_t bytes, Poison poison)
   GRANULE_CHECK(capacity_ > 0, "arena: a reservation of {} bytes", bytes);
   void* base = mmap(nullptr, static_cast<std::size_t>(capacity_), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) exhausted(capacity_, 0, capacity_);
+  if (base == MAP_FAILED) {
+    throw Error(ExitCode::out_of_memory,
+                fmt::format("out of memory: {:.2f} GiB of address space cannot be reserved", gib(capacity_)),
+                "step memory", "raise the limits for memory of this process (ulimit -v, ulimit -d)");
+  }
   base_ = static_cast<std::byte*>(base);
   raise_high_water(0);
   add_free(0, capacity_);

@@ -2,6 +2,8 @@
 
 #include <hwy/targets.h>
 
+#include "core/address_space.hpp"
+
 namespace granule {
 namespace {
 
@@ -15,7 +17,7 @@ bool choose_instruction_set() {
 
 Context::Context(const ContextOptions& options)
     : pool_(options.threads),
-      step_memory_(options.step_memory > 0 ? options.step_memory : physical_memory(), options.poison) {
+      step_memory_(options.step_memory > 0 ? options.step_memory : default_step_memory(), options.poison) {
   [[maybe_unused]] static const bool chosen = choose_instruction_set();
 }
 

@@ -16,6 +16,7 @@
 #include "apps/training/shared_directory.hpp"
 #include "apps/training/split_rows.hpp"
 #include "apps/training/trainer.hpp"
+#include "core/address_space.hpp"
 #include "core/error.hpp"
 #include "core/interruption.hpp"
 #include "core/kernels/ceiling.hpp"
@@ -202,6 +203,9 @@ void check_memory(Communicator& ranks, const Hosts& hosts, const RunConfig& conf
   agree(ranks, [&] {
     if (const auto room = memory_room())
       require_memory(plan_of(config, ranks.size(), threads), hosts.ranks_here(), *room);
+    if (const auto left = address_space_left())
+      require_memory(plan_of(config, ranks.size(), threads), 1,
+                     {*left, "the limit of this process (ulimit -v or -d)"});
   });
 }
 

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <optional>
 
+#include "core/address_space.hpp"
 #include "core/context.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/sketch/layers.hpp"
@@ -74,7 +75,8 @@ std::vector<std::int64_t> rows_by_expert(const MoeConfig& moe, std::int64_t N, L
 
 MemoryTable sketch_micro_batch(const ModelConfig& model, const MoeConfig& moe, const MicroBatchShape& shape) {
   const std::vector<std::int64_t> rows = rows_by_expert(moe, shape.batch * shape.seq, shape.experts.load);
-  Context context({.step_memory = std::int64_t{1} << 30});  // has the plan's counts alone
+  // The context has the plan's counts alone.
+  Context context({.step_memory = std::min(std::int64_t{1} << 30, default_step_memory())});
   std::optional<ExchangePlan> exchange;
   if (shape.experts.ranks > 1) exchange = exchange_plan(context, rows, shape.experts);
   const sketch::ExpertRows expert_rows{std::accumulate(rows.begin(), rows.end(), std::int64_t{0}),
