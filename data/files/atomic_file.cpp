@@ -70,10 +70,7 @@ WrittenFile write_file(const fs::path& path, std::string_view text, Disk& disk) 
 
 WrittenFile copy_durably(const fs::path& from, const fs::path& to, Disk& disk) {
   std::ifstream source(from, std::ios::binary);
-  if (!source) {
-    user_error(fmt::format("cannot read the file: {}", std::strerror(errno)), from.string(),
-               "check the path");
-  }
+  if (!source) throw_unreadable(from);
   AtomicFile file(to, disk);
   std::vector<char> chunk(kCopyChunk);
   while (source.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), source.gcount() > 0) {

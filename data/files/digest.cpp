@@ -1,8 +1,6 @@
 #include "data/files/digest.hpp"
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <memory>
 #include <vector>
@@ -13,6 +11,7 @@
 #include "core/error.hpp"
 #include "core/interruption.hpp"
 #include "core/movement.hpp"
+#include "data/files/disk.hpp"
 
 namespace granule {
 namespace {
@@ -41,9 +40,7 @@ class Sha256 {
 template <class Digest>
 std::string digest_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file)
-    user_error(fmt::format("cannot read the file: {}", std::strerror(errno)), path.string(),
-               "check the path");
+  if (!file) throw_unreadable(path);
   Digest digest;
   std::vector<char> chunk(kChunk);
   while (file.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), file.gcount() > 0) {

@@ -59,9 +59,17 @@ void throw_errno(std::string_view action, const fs::path& path) {
 }
 
 std::string_view advice_for(int error) {
+  if (error == EMFILE || error == ENFILE) return "raise the limit for open files (ulimit -n)";
   if (error == EFBIG) return "raise the limit for the size of a file (ulimit -f)";
   if (error == ENOSPC || error == EDQUOT) return "free some space";
   return "check the disk and its permissions";
+}
+
+void throw_unreadable(const fs::path& path) {
+  const int error = errno;
+  const bool limited = error == EMFILE || error == ENFILE;
+  user_error(fmt::format("cannot read the file: {}", std::strerror(error)), path.string(),
+             limited ? advice_for(error) : "check the path and its permissions");
 }
 
 fs::path parent_of(const fs::path& path) {

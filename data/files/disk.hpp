@@ -48,5 +48,7 @@ void try_remove_tree(const std::filesystem::path& tree, Disk& disk) noexcept;
 [[nodiscard]] std::string_view advice_for(int error);
 /// Throws io_error for the current errno: "cannot <action>: <cause> (<path>): <advice>".
 [[noreturn]] void throw_errno(std::string_view action, const std::filesystem::path& path);
+/// Throws a user error for the current errno: "cannot read the file: <cause> (<path>): <advice>".
+[[noreturn]] void throw_unreadable(const std::filesystem::path& path);
 
 }  // namespace granule

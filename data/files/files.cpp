@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/error.hpp"
+#include "data/files/disk.hpp"
 
 namespace granule {
 namespace {
@@ -32,21 +33,16 @@ class Descriptor {
   int fd_;
 };
 
-[[noreturn]] void cannot_read(const fs::path& path) {
-  user_error(fmt::format("cannot read the file: {}", std::strerror(errno)), path.string(),
-             "check the path and its permissions");
-}
-
 [[noreturn]] void cannot_write(const fs::path& path) {
-  io_error(fmt::format("cannot write: {}", std::strerror(errno)), path.string(),
-           "check free space and permissions");
+  const int error = errno;
+  io_error(fmt::format("cannot write: {}", std::strerror(error)), path.string(), advice_for(error));
 }
 
 }  // namespace
 
 std::int64_t size_of_regular_file(const fs::path& path) {
   struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) cannot_read(path);
+  if (::stat(path.c_str(), &status) != 0) throw_unreadable(path);
   if (!S_ISREG(status.st_mode)) user_error("not a regular file", path.string(), "give the path of a file");
   return status.st_size;
 }
@@ -62,13 +58,13 @@ std::string read_file(const fs::path& path, std::int64_t limit) {
                "check that it is the right file");
   }
   const Descriptor file(path, O_RDONLY);
-  if (!file.valid()) cannot_read(path);
+  if (!file.valid()) throw_unreadable(path);
   std::string text(static_cast<std::size_t>(size), '\0');
   std::size_t done = 0;
   while (done < text.size()) {
     const ssize_t count = ::read(file.get(), text.data() + done, text.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) cannot_read(path);
+    if (count < 0) throw_unreadable(path);
     if (count == 0) user_error("the file became shorter while it was read", path.string(), "try again");
     done += static_cast<std::size_t>(count);
   }
@@ -86,7 +82,7 @@ void publish_file(const fs::path& from, const fs::path& to) {
 
 PieceReader::PieceReader(const fs::path& path)
     : path_(path), size_(size_of_regular_file(path)), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-  if (fd_ < 0) cannot_read(path);
+  if (fd_ < 0) throw_unreadable(path);
 }
 
 PieceReader::~PieceReader() {
@@ -97,7 +93,7 @@ void PieceReader::read(std::int64_t begin, std::span<std::byte> out) const {
   while (!out.empty()) {
     const ssize_t count = ::pread(fd_, out.data(), out.size(), begin);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) cannot_read(path_);
+    if (count < 0) throw_unreadable(path_);
     if (count == 0) user_error("the file became shorter while it was read", path_.string(), "try again");
     out = out.subspan(static_cast<std::size_t>(count));
     begin += count;
@@ -107,10 +103,10 @@ void PieceReader::read(std::int64_t begin, std::span<std::byte> out) const {
 MappedFile::MappedFile(const fs::path& path) {
   const auto size = static_cast<std::size_t>(size_of_regular_file(path));
   const Descriptor file(path, O_RDONLY);
-  if (!file.valid()) cannot_read(path);
+  if (!file.valid()) throw_unreadable(path);
   if (size == 0) return;
   void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
-  if (address == MAP_FAILED) cannot_read(path);
+  if (address == MAP_FAILED) throw_unreadable(path);
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 

@@ -1,4 +1,5 @@
-// `ulimit -f`: a file that may not grow any more is an error like a full disk, and never a signal.
+// `ulimit`: a file that may not grow any further is an error like a full disk, and never a signal. The limits
+// for memory and for open files end a run with a message that names them.
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -13,12 +14,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Files may have this many blocks of 512 bytes. The program's messages fit.
-ProgramResult run_limited(int blocks, const std::vector<std::string>& arguments) {
-  std::vector<std::string> words{"-c", fmt::format("ulimit -f {}; exec \"$0\" \"$@\"", blocks),
-                                 program_path()};
+/// `limits` are the words of ulimit, such as "-f 24".
+ProgramResult run_under(const std::string& limits, const std::vector<std::string>& arguments) {
+  std::vector<std::string> words{"-c", fmt::format("ulimit {}; exec \"$0\" \"$@\"", limits), program_path()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return run_program(words, {.program = "/bin/sh"});
+}
+
+/// Files may have this many blocks of 512 bytes; the program's messages fit.
+ProgramResult run_limited(int blocks, const std::vector<std::string>& arguments) {
+  return run_under(fmt::format("-f {}", blocks), arguments);
 }
 
 void check_refusal(const ProgramResult& result) {
@@ -67,5 +72,46 @@ TEST_CASE("data sets, exports and tokenizers end with 74 where files may not gro
   check_refusal(run_limited(
       2, {"tokenizer", "train", "--input", made.texts, "--vocab-size", "300", "--out", dir / "tok.model"}));
   CHECK(fs::is_empty(dir.path()));
+}
+#endif
+
+TEST_CASE("a run that may open too few files ends with advice that names ulimit -n") {
+  const Workshop shop;
+  for (const char* const limits : {"-n 4", "-n 6"}) {
+    const ProgramResult result =
+        run_under(limits, {"train", shop.path("run.toml"), "--out", shop.path("run")});
+    INFO(result.err);
+    CHECK((result.exit_code == 2 || result.exit_code == 74));
+    CHECK_THAT(result.err, Contains("Too many open files") && Contains("(ulimit -n)"));
+    CHECK_FALSE(fs::exists(shop.directory / "run/config.toml"));
+  }
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they reserve terabytes
+TEST_CASE("a run trains where address space is limited, and is refused where a step cannot fit") {
+  const Workshop shop;
+  const auto train = [&](const char* limits, const std::vector<std::string>& more) {
+    std::vector<std::string> words{"train", shop.path("run.toml"), "--out", shop.path("run"), "eval.every=0"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_under(limits, words);
+  };
+  const std::vector<std::string> large{"train.batch_size=131072", "train.micro_batch_size=131072"};
+  for (const char* const limits : {"-v 900000", "-d 700000"}) {
+    const ProgramResult refused = train(limits, large);
+    INFO(refused.err);
+    CHECK(refused.exit_code == 71);
+    CHECK_THAT(refused.err, Contains("a step takes") && Contains("ulimit -v") && Contains("it fits with"));
+    CHECK_FALSE(fs::exists(shop.directory / "run/config.toml"));
+    const ProgramResult trained = train(limits, {"train.steps=1"});
+    INFO(trained.err);
+    CHECK(trained.exit_code == 0);
+    fs::remove_all(shop.directory / "run");
+  }
+  // What no longer fits, the libraries or the threads, depends on the machine.
+  for (const char* const limit : {"-v 145000", "-v 160000"}) {
+    const ProgramResult starved = train(limit, {"train.threads=2"});
+    INFO(starved.err);
+    CHECK(starved.exit_code != 1);
+  }
 }
 #endif
