@@ -53,10 +53,26 @@ void take_run(TrainArguments& arguments, const fs::path& run) {
   arguments.out = run;
 }
 
+/// `--resume RUN` beside CONFIG leaves two words that are no overrides.
+bool has_two_paths(const TrainArguments& arguments) {
+  return !arguments.config.empty() && !arguments.overrides.empty() &&
+         arguments.overrides.front().find('=') == std::string::npos;
+}
+
+/// CONFIG is the one that is a file. A run need not be there yet.
+void take_run_and_config(TrainArguments& arguments) {
+  fs::path run = arguments.overrides.front();
+  arguments.overrides.erase(arguments.overrides.begin());
+  std::error_code failure;
+  if (!fs::is_regular_file(arguments.config, failure)) std::swap(run, arguments.config);
+  take_run(arguments, run);
+}
+
 void settle_resume(TrainArguments& arguments) {
   arguments.resume = !arguments.resume_word.empty();
   if (!arguments.resume) return;
   if (arguments.resume_word != kFlag) return take_run(arguments, arguments.resume_word);
+  if (arguments.out.empty() && has_two_paths(arguments)) return take_run_and_config(arguments);
   std::error_code failure;
   const bool is_run =
       arguments.out.empty() ? !fs::is_regular_file(arguments.config, failure) : is_folder(arguments.config);
