@@ -60,7 +60,8 @@ Found look(const TrainArguments& arguments) {
   Found found;
   std::optional<CheckpointManifest> manifest;
   if (arguments.resume && !arguments.out.empty()) {
-    manifest = newest_manifest(arguments.out);
+    // The search for the checkpoint to resume names those that are damaged.
+    manifest = newest_manifest(arguments.out, Damage::passed_over);
     found.before = provenance_of(arguments.out, manifest ? manifest->sections : json::object());
   }
   note_beginning(found, arguments);
@@ -105,15 +106,23 @@ ConfigBase whole_base(const ModelFiles& source, const TrainArguments& arguments)
   return base;
 }
 
-}  // namespace
+/// Whether rank 0 no longer sees what it found. A job that trains the source removes old checkpoints.
+bool has_gone(Communicator& ranks, const fs::path& path) {
+  std::error_code failure;
+  const bool gone = ranks.rank() == 0 && !path.empty() && !fs::exists(path, failure);
+  return text_of_rank_0(ranks, gone ? "gone" : "there", "what the run starts from") == "gone";
+}
 
-RunStart open_start(Communicator& ranks, const TrainArguments& arguments) {
+Found found_together(Communicator& ranks, const TrainArguments& arguments) {
   Found found;
   agree(ranks, [&] {
     if (ranks.rank() == 0) found = look(arguments);
   });
-  found = found_of(text_of_rank_0(ranks, text_of(found), "what the run starts from"));
-  RunStart start{.kind = found.kind, .before = std::move(found.before)};
+  return found_of(text_of_rank_0(ranks, text_of(found), "what the run starts from"));
+}
+
+RunStart opened(Communicator& ranks, const TrainArguments& arguments, const Found& found) {
+  RunStart start{.kind = found.kind, .before = found.before};
   agree(ranks, [&] {
     if (start.kind == Kind::initialised) return;
     if (!found.saved_config.is_null()) {  // the run's own checkpoint has everything
@@ -127,6 +136,20 @@ RunStart open_start(Communicator& ranks, const TrainArguments& arguments) {
     start.base = base_of(start.files->config_base());
   });
   return start;
+}
+
+}  // namespace
+
+RunStart open_start(Communicator& ranks, const TrainArguments& arguments) {
+  constexpr int kTries = 20;
+  for (int tries = 1;; ++tries) {
+    const Found found = found_together(ranks, arguments);
+    try {
+      return opened(ranks, arguments, found);
+    } catch (const Error&) {  // on all ranks
+      if (tries == kTries || !has_gone(ranks, found.path)) throw;
+    }
+  }
 }
 
 RunConfig config_of_run(const TrainArguments& arguments, const RunStart& start, std::int64_t ranks) {

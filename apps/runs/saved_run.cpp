@@ -18,14 +18,15 @@ fs::path config_file_of(const fs::path& run) {
   return file;
 }
 
-std::optional<CheckpointManifest> newest_manifest(const fs::path& run) {
+std::optional<CheckpointManifest> newest_manifest(const fs::path& run, Damage damage) {
   for (const StepDirectory& directory : list_checkpoints(run)) {
     try {
       return load_manifest(directory.path);
     } catch (const NewerCheckpoint&) {
       throw;
-    } catch (const Error& damage) {
-      say("granule: warning: passed over {}: {}", directory.path.string(), damage.what());
+    } catch (const Error& error) {
+      if (damage == Damage::said)
+        say("granule: warning: passed over {}: {}", directory.path.string(), error.what());
     }
   }
   return std::nullopt;

@@ -13,9 +13,12 @@ namespace granule {
 /// The run's config.toml. Throws a user error if there is none.
 [[nodiscard]] std::filesystem::path config_file_of(const std::filesystem::path& run);
 
-/// The newest manifest that can be read. Those that cannot be read are named on stderr. Its tensors are not
-/// checked. Throws NewerCheckpoint.
-[[nodiscard]] std::optional<CheckpointManifest> newest_manifest(const std::filesystem::path& run);
+enum class Damage : bool { passed_over, said };
+
+/// The newest manifest that can be read. With Damage::said, those that cannot be read are named on stderr.
+/// Its tensors are not checked. Throws NewerCheckpoint.
+[[nodiscard]] std::optional<CheckpointManifest> newest_manifest(const std::filesystem::path& run,
+                                                                Damage damage = Damage::said);
 
 /// The config that a checkpoint was saved with. Throws a user error if the manifest has none.
 [[nodiscard]] RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where);

@@ -86,8 +86,11 @@ TEST_CASE("a run goes on with its own config, in every form of the command") {
   goes_on({"--resume", "--out", run, run}, 46);
   goes_on(with({shop.path("run.toml"), "--resume", "--out", run, "train.steps=47"}, kConstant), 47);
   goes_on(with({"--resume", shop.path("run.toml"), "--out", run, "train.steps=48"}, kConstant), 48);
-  CHECK(run_json(shop, "run")["sessions"].size() == 9);  // a complete run gets no new session
-  CHECK(shop.metrics("run").size() == 48);
+  goes_on(with({shop.path("run.toml"), "--resume", run, "train.steps=49"}, kConstant), 49);
+  goes_on(with({"--resume", run, shop.path("run.toml"), "train.steps=50"}, kConstant), 50);
+  CHECK(run_json(shop, "run")["sessions"].size() == 11);  // a complete run gets no new session
+  CHECK(shop.metrics("run").size() == 50);
+  goes_on({shop.path("run.toml"), "--resume", shop.path("begun"), "train.steps=2"}, 2);
 
   check_refused(program({"train", "--resume"}), "CONFIG is missing");
   check_refused(program({"train", "--resume", shop.path("nowhere")}), "there is no run to go on with");
@@ -95,6 +98,18 @@ TEST_CASE("a run goes on with its own config, in every form of the command") {
   check_refused(program({"train", "--resume", shop.path("run.toml")}), "--out is missing");
   check_refused(program({"train", "--resume", run, "--out", shop.path("data")}), "two run directories");
   check_refused(program({"train", run, "--out", shop.path("fresh")}), "the config is a directory");
+  check_refused(program({"train", shop.path("run.toml"), run}), "no override");
+}
+
+TEST_CASE("a damaged manifest is named once") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  write_text(shop.directory / "run/checkpoints/step-00000040/state.json", "{}");
+  const ProgramResult again = run_program({"train", "--resume", shop.path("run")});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(again.err.find("passed over") != std::string::npos);
+  CHECK(again.err.find("passed over") == again.err.rfind("passed over"));
 }
 
 TEST_CASE("run.json and checkpoints say which program trained what, where, and how it ended") {
@@ -219,6 +234,20 @@ TEST_CASE("a fork may change the schedule, the batch, the data, the type and the
   rows = shop.metrics("ranks");
   CHECK(rows[0]["ce"].get<double>() == Approx(shop.metrics("run")[20]["ce"].get<double>()).epsilon(1e-5));
   CHECK(rows.back()["ce"].get<double>() == Approx(shop.metrics("run")[39]["ce"].get<double>()).epsilon(1e-3));
+}
+
+TEST_CASE("a run may begin from another one that is training and removes its checkpoints") {
+  const Workshop shop;
+  RunningProgram source({"train", shop.path("run.toml"), "--out", shop.path("run"), "train.steps=1000000",
+                         "log.every=1000000", "eval.every=0", "checkpoint.every=1", "checkpoint.keep=1"});
+  REQUIRE(source.wait_for_err("saved step-00000002"));
+  for (int i = 0; i < 12; ++i) {
+    const ProgramResult begun = program({"train", shop.path("run.toml"), i == 0 ? "--init-from" : "--fork",
+                                         shop.path("run"), "--dry-run", "train.steps=2000000"});
+    INFO(begun.err);
+    CHECK(begun.exit_code == 0);
+  }
+  CHECK(source.running());
 }
 
 TEST_CASE("a fork that cannot be is refused by name") {
