@@ -28,9 +28,8 @@ double samples_a_step(const Mixture& mixture, std::int64_t index, std::int64_t b
 void warn_of_repeats(const RunConfig& config, const TokenSource& source, double samples_a_step) {
   const std::int64_t samples = source.samples(config.data.seq_len);
   if (static_cast<double>(samples) >= samples_a_step) return;
-  say("granule: warning: {} has {} sample{} of {} tokens, and a step takes {:.4g}: each is repeated {:.4g} "
-      "times "
-      "in one step; use more text, or a smaller data.seq_len or train.batch_size",
+  say("granule: warning: {} has {} sample{} of {} tokens, and a step takes {:.10g}: each is repeated {:.4g} "
+      "times in one step; use more text, or a smaller data.seq_len or train.batch_size",
       source.directory().string(), samples, samples == 1 ? "" : "s", config.data.seq_len, samples_a_step,
       samples_a_step / static_cast<double>(samples));
 }

@@ -19,7 +19,9 @@ namespace fs = std::filesystem;
 void require_directory(const fs::path& directory) {
   std::error_code error;
   const fs::file_status status = fs::status(directory, error);
-  if (!fs::exists(status)) user_error("no such directory", directory.string(), "check data.path");
+  if (!fs::exists(status))
+    user_error("no such directory", directory.string(),
+               "give the place of the data: data.path or data.mix, or --data where the command has it");
   if (!fs::is_directory(status))
     user_error("not a directory", directory.string(), "data.path is a directory of shards");
 }

@@ -71,6 +71,8 @@ TEST_CASE("a data set of fewer samples than a step takes is warned of, with how 
   CHECK(trained.exit_code == 0);
   CHECK_THAT(trained.err,
              Contains("has 1 sample of 16 tokens, and a step takes 4: each is repeated 4 times"));
+  CHECK_THAT(shop.train("large", {"--dry-run", "train.batch_size=20000"}).err,
+             Contains("a step takes 20000:"));
   const Workshop enough;
   CHECK_THAT(enough.train("run", {"train.steps=1", "eval.every=0"}).err, !Contains("is repeated"));
 }
