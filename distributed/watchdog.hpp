@@ -40,11 +40,11 @@ struct WatchdogOptions {
 /// Every rank has a watchdog, a thread that reads the rank's ledger. Progress is begin_step, begin_phase, a
 /// collective that is entered, and a message of one. A movement (core/movement.hpp) on the thread that made
 /// the watchdog is progress too. So a slow disk is no hang as long as data arrive, but a single read that
-/// gives nothing for the whole limit is one. A rank that waits for another one makes no progress either. So
-/// every living rank says where it is, and then the job ends by abort() with exit code 75. Time in which the
-/// process itself was stopped does not count, so a job that is suspended as a whole goes on. The watchdogs
-/// must end before `ranks` does, after all ranks have met. A rank without a watchdog would wait for ever for
-/// one that hangs.
+/// gives nothing for the whole limit is one. A rank that waits for others makes progress as long as one of
+/// them moves. Otherwise every living rank says where it is, and abort() ends the job with exit code 75. Time
+/// in which the process itself was stopped does not count, so a job that is suspended as a whole goes on. The
+/// watchdogs must end before `ranks` does, after all ranks have met. A rank without a watchdog would wait for
+/// ever for one that hangs.
 class Watchdog {
  public:
   Watchdog(Communicator& ranks, WatchdogOptions options);

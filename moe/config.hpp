@@ -36,6 +36,12 @@ struct MoeConfig {
   [[nodiscard]] bool is_moe_layer(std::int64_t layer) const {
     return n_routed_experts > 0 && layer >= first_k_dense_replace && layer % moe_layer_freq == 0;
   }
+  /// How many of the first `layers` layers are MoE layers.
+  [[nodiscard]] std::int64_t count_moe_layers(std::int64_t layers) const {
+    std::int64_t count = 0;
+    for (std::int64_t layer = 0; layer < layers; ++layer) count += is_moe_layer(layer) ? 1 : 0;
+    return count;
+  }
   /// Whether the selection adds a bias without gradient to the scores. DeepSeek-V3's router does, even if its
   /// update speed is 0.
   [[nodiscard]] bool has_selection_bias() const {

@@ -22,20 +22,8 @@ std::int64_t product(std::initializer_list<std::int64_t> factors) {
   return result;
 }
 
-std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe) {
-  std::int64_t count = 0;
-  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
-    count += moe.is_moe_layer(layer) ? 1 : 0;
-  return count;
-}
-
-std::int64_t kv_width(const ModelConfig& model) {
-  const bool grouped = model.num_key_value_heads > 0;
-  return (grouped ? model.num_key_value_heads : model.num_attention_heads) * model.head_dim();
-}
-
 std::int64_t attention_matrices(const ModelConfig& model) {
-  return model.num_hidden_layers * product({model.hidden_size, 2 * model.hidden_size + 2 * kv_width(model)});
+  return model.num_hidden_layers * product({model.hidden_size, 2 * model.hidden_size + 2 * model.kv_width()});
 }
 
 }  // namespace
@@ -43,12 +31,12 @@ std::int64_t attention_matrices(const ModelConfig& model) {
 ParameterCounts count_parameters(const ModelConfig& model, const MoeConfig& moe) {
   const std::int64_t hidden = model.hidden_size;
   const std::int64_t layers = model.num_hidden_layers;
-  const std::int64_t sparse = moe_layers(model, moe);
+  const std::int64_t sparse = moe.count_moe_layers(layers);
   ParameterCounts counts;
   counts.embedding = product({model.vocab_size, hidden});
   counts.head = model.tie_word_embeddings ? 0 : counts.embedding;
   counts.attention = attention_matrices(model);
-  if (model.attention_bias) counts.attention += layers * (2 * hidden + 2 * kv_width(model));
+  if (model.attention_bias) counts.attention += layers * (2 * hidden + 2 * model.kv_width());
   counts.norms = product({2 * layers + 1, hidden});
   counts.dense_ffn = product({layers - sparse, 3, hidden, model.intermediate_size});
   counts.shared_experts = product({sparse, 3, hidden, moe.n_shared_experts, moe.moe_intermediate_size});

@@ -32,6 +32,11 @@ struct ModelConfig {
   double initializer_range = 0.006;  ///< standard deviation of every matrix; the default is the paper's
 
   [[nodiscard]] std::int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  [[nodiscard]] std::int64_t kv_heads() const {
+    return num_key_value_heads > 0 ? num_key_value_heads : num_attention_heads;
+  }
+  /// Columns of all keys of one token, and of all its values.
+  [[nodiscard]] std::int64_t kv_width() const { return kv_heads() * head_dim(); }
   /// The length of the longest sequence.
   [[nodiscard]] std::int64_t positions() const {
     const double factor = rope_scaling.type == RopeScaling::Type::none ? 1.0 : rope_scaling.factor;

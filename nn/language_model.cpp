@@ -77,9 +77,7 @@ Var LanguageModel::loss_sum(const Pass& pass, const Tensor& token_N, const Tenso
 }
 
 std::vector<KvCache> LanguageModel::make_caches(Context& context, DType dtype, std::int64_t capacity) const {
-  const std::int64_t kv_heads =
-      config_.num_key_value_heads > 0 ? config_.num_key_value_heads : config_.num_attention_heads;
-  const Shape shape{capacity, kv_heads * config_.head_dim()};
+  const Shape shape{capacity, config_.kv_width()};
   std::vector<KvCache> caches;
   for (std::int64_t layer = 0; layer < layers(); ++layer) {
     caches.push_back({Tensor::empty(context, shape, dtype), Tensor::empty(context, shape, dtype), 0});

@@ -8,7 +8,7 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& prefix, s
                              const ModelConfig& config)
     : layer_(layer),
       heads_(config.num_attention_heads),
-      kv_heads_(config.num_key_value_heads > 0 ? config.num_key_value_heads : config.num_attention_heads),
+      kv_heads_(config.kv_heads()),
       head_dim_(config.head_dim()),
       bias_(config.attention_bias) {
   const std::int64_t hidden = config.hidden_size, q = heads_ * head_dim_, kv = kv_heads_ * head_dim_;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
+#include "apps/config/keys/run_config_check.hpp"
 #include "apps/program/console.hpp"
 #include "apps/training/run_data.hpp"
 #include "apps/training/same_input.hpp"
@@ -88,12 +89,8 @@ std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunCon
   const std::int64_t experts = config.moe.n_routed_experts;
   std::vector<Candidate> all;
   for (const std::int64_t ranks : arguments.ranks) {
-    if (config.train.batch_size % (ranks * config.train.micro_batch_size) != 0) {
-      user_error(
-          fmt::format("train.batch_size = {} is not divisible by train.micro_batch_size = {} × {} ranks",
-                      config.train.batch_size, config.train.micro_batch_size, ranks),
-          "--ranks", "choose ranks that divide the micro-batches of a step, or other sizes");
-    }
+    check_division(config.train, ranks, "--ranks",
+                   "choose ranks that divide the micro-batches of a step, or other sizes");
     for (std::int64_t ep = 1; ep <= ranks; ++ep) {
       const bool wanted = arguments.ep.empty() || arguments.ep.contains(ep);
       if (!wanted || ranks % ep != 0 || experts % ep != 0 || (experts == 0 && ep > 1)) continue;

@@ -90,9 +90,9 @@ bool has_shapes(const ConfigBase& base, const Layers& layers) {
 
 /// If a model has no layers of a kind, the keys of that kind do not describe its parameters.
 bool describes_parameters(const ConfigKey& key, const RunConfig& config) {
-  if (key.table() == "moe") return moe_layers(config.model, config.moe) > 0;
+  if (key.table() == "moe") return config.moe.count_moe_layers(config.model.num_hidden_layers) > 0;
   return key.leaf() != "intermediate_size" ||
-         moe_layers(config.model, config.moe) < config.model.num_hidden_layers;
+         config.moe.count_moe_layers(config.model.num_hidden_layers) < config.model.num_hidden_layers;
 }
 
 void check_shapes_kept(const RunConfig& config, const ConfigBase& base, const Layers& layers) {
@@ -125,8 +125,7 @@ RunConfig assemble(const Layers& layers, const ConfigOptions& options) {
     if (!is_replaced(layers, entry)) apply_entry(config, entry);
   }
   if (options.base) refuse_faults_left(*options.base, layers);
-  if (config.model.num_key_value_heads == 0)
-    config.model.num_key_value_heads = config.model.num_attention_heads;
+  config.model.num_key_value_heads = config.model.kv_heads();
   if (config.data.seq_len == 0) config.data.seq_len = config.model.max_position_embeddings;
   fill_in_hash_router(config);
   fill_in_decay_points(config, layers);

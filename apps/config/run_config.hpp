@@ -66,6 +66,10 @@ struct RunConfig {
     std::int64_t threads = 0;    ///< of one rank; 0 means cores / ranks on this host
     std::int64_t max_skips = 5;  ///< so many skipped steps in a row end the run
     double spike_sigma = 0.0;    ///< a step so many standard deviations above the mean is skipped; 0 is off
+    /// Whether every rank gets as many whole micro-batches of a step.
+    [[nodiscard]] bool divides_over(std::int64_t ranks) const {
+      return batch_size % (micro_batch_size * ranks) == 0;
+    }
     friend bool operator==(const Train&, const Train&) = default;
   };
   struct Parallel {

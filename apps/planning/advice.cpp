@@ -142,8 +142,9 @@ class Search {
   /// Micro-batches that divide the batch evenly. They are the request's own and smaller ones.
   [[nodiscard]] std::vector<std::int64_t> micro_batches(std::int64_t ranks) const {
     std::vector<std::int64_t> sizes;
-    for (std::int64_t micro = request_.config.train.micro_batch_size; micro >= 1; --micro) {
-      if (request_.config.train.batch_size % (micro * ranks) == 0) sizes.push_back(micro);
+    RunConfig::Train tried = request_.config.train;
+    for (; tried.micro_batch_size >= 1; --tried.micro_batch_size) {
+      if (tried.divides_over(ranks)) sizes.push_back(tried.micro_batch_size);
     }
     return sizes;
   }

@@ -24,10 +24,8 @@ std::int64_t rope_bytes(const PlanRequest& request) {
 
 /// The record of how the balance losses change each router.
 std::int64_t statistics_bytes(const PlanRequest& request) {
-  std::int64_t layers = 0;
-  for (std::int64_t layer = 0; layer < request.config.model.num_hidden_layers; ++layer)
-    layers += request.config.moe.is_moe_layer(layer) ? 1 : 0;
-  return layers * request.config.moe.n_routed_experts * request.config.model.hidden_size *
+  return request.config.moe.count_moe_layers(request.config.model.num_hidden_layers) *
+         request.config.moe.n_routed_experts * request.config.model.hidden_size *
          state_bytes(request.dtype).gradient;
 }
 

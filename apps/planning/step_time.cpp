@@ -17,8 +17,7 @@ TokenWork token_work(const RunConfig& config) {
   const ModelConfig& m = config.model;
   const MoeConfig& e = config.moe;
   const std::int64_t h = m.hidden_size;
-  const std::int64_t kv =
-      (m.num_key_value_heads > 0 ? m.num_key_value_heads : m.num_attention_heads) * m.head_dim();
+  const std::int64_t kv = m.kv_width();
   TokenWork work{.head = m.vocab_size * h};
   for (std::int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
     work.attention +=

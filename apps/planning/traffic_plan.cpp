@@ -53,8 +53,7 @@ class TrafficPlan {
         data_{"data", request.ranks / layout_.ep},
         expert_{"expert", layout_.ep} {
     const ModelConfig& model = request.config.model;
-    for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
-      mixtures_ += request.config.moe.is_moe_layer(layer) ? 1 : 0;
+    mixtures_ = request.config.moe.count_moe_layers(model.num_hidden_layers);
     ParameterStore store;
     declare_parameters(store, model, request.config.moe, {.parts = layout_.ep});
     const ShardWorld world{.ranks = request.ranks, .ep = layout_.ep};

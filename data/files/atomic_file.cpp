@@ -1,5 +1,6 @@
 #include "data/files/atomic_file.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -8,12 +9,15 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/movement.hpp"
 
 namespace granule {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t kCopyChunk = std::size_t{1} << 20;
+/// A slow disk takes so much within seconds, so that a watchdog sees every piece as progress.
+constexpr std::size_t kMostAtOnce = std::size_t{8} << 20;
 constexpr std::string_view kPart = ".part-";
 constexpr std::size_t kSuffixDigits = 8;
 
@@ -40,11 +44,12 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   digest_.add(bytes);
   size_ += static_cast<std::int64_t>(bytes.size());
   while (!bytes.empty()) {
-    const ssize_t written = disk_->write(fd_, bytes.data(), bytes.size());
+    const ssize_t written = disk_->write(fd_, bytes.data(), std::min(bytes.size(), kMostAtOnce));
     if (written < 0 && errno == EINTR) continue;
     if (written == 0) errno = EIO;  // a regular file never takes nothing, so looping here would not end
     if (written <= 0) throw_errno("write the file", path_);
     bytes = bytes.subspan(static_cast<std::size_t>(written));
+    note_movement();
   }
 }
 
@@ -53,6 +58,7 @@ WrittenFile AtomicFile::commit() {
   do result = disk_->fsync(fd_);
   while (result != 0 && errno == EINTR);
   if (result != 0) throw_errno("make the file durable", path_);
+  note_movement();
   // An interrupted close has closed the file, and its data are already durable.
   if (disk_->close(std::exchange(fd_, -1)) != 0 && errno != EINTR) throw_errno("close the file", path_);
   if (disk_->rename(part_.c_str(), path_.c_str()) != 0)

@@ -12,8 +12,7 @@ Tensor decided_once(const Pass& pass, const Make& make) {
 
 Var Layers::self_attention(const Pass& pass, const Var& x) const {
   const std::int64_t heads = model_.num_attention_heads, N = pass.rows();
-  const std::int64_t kv_heads = model_.num_key_value_heads > 0 ? model_.num_key_value_heads : heads;
-  const std::int64_t width = (heads + 2 * kv_heads) * model_.head_dim();
+  const std::int64_t width = heads * model_.head_dim() + 2 * model_.kv_width();
   Var qkv = linear(sketch_, x, N, width);
   if (model_.attention_bias) qkv = bias_add(sketch_, qkv, N, width);
   const Var rotated = rope(sketch_, qkv, pass.position);

@@ -1,7 +1,8 @@
 // System calls on odd file systems. Some are slow, some hang, some have no locks, and some are small. A
 // program that is linked with this file calls these instead of the C library's, and so does its HDF5.
 // GRANULE_SYSTEM says what is odd:
-//   slow=PART milliseconds=N calls=N  this many reads of files with PART in their name take this long each
+//   slow=PART milliseconds=N calls=N  this many reads and writes of files with PART in their name take this
+//                                     long each
 //   stuck=PART                        a read of such a file never returns
 //   flock=ERRNO of=PART               locks of such files fail
 //   busy=PART                         files with PART in their path cannot be removed
@@ -91,6 +92,11 @@ extern "C" {
 ssize_t pread(int fd, void* data, std::size_t size, off_t offset) {
   take_time(fd);
   return next<ssize_t(int, void*, std::size_t, off_t)>("pread")(fd, data, size, offset);
+}
+
+ssize_t write(int fd, const void* data, std::size_t size) {
+  take_time(fd);
+  return next<ssize_t(int, const void*, std::size_t)>("write")(fd, data, size);
 }
 
 int flock(int fd, int operation) noexcept {

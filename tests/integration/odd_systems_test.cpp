@@ -69,6 +69,24 @@ TEST_CASE("data that come slowly, in a step and in an evaluation, are no hang as
   }
 }
 
+TEST_CASE("a disk that takes a checkpoint slowly is no hang as long as it takes some") {
+  const Workshop shop;
+  for (const int ranks : {1, 2}) {
+    fs::remove_all(shop.directory / "run");
+    const auto start = std::chrono::steady_clock::now();
+    const ProgramResult result =
+        run_on_odd_system("slow=.safetensors milliseconds=400 calls=6",
+                          words_of(shop, "run",
+                                   {"parallel.watchdog_seconds=1", "train.steps=1", "train.batch_size=8",
+                                    "train.micro_batch_size=4", "eval.every=0"}),
+                          {}, ranks);
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(std::chrono::steady_clock::now() - start > std::chrono::milliseconds(2400));
+    CHECK(fs::exists(shop.checkpoint("run", 1)));
+  }
+}
+
 TEST_CASE("ranks wait for one whose data come slowly, and end with one whose data never come") {
   const Workshop shop;
   make_shards_of_pieces(shop);

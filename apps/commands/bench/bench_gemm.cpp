@@ -19,8 +19,7 @@ std::vector<Product> products_of(const RunConfig& config) {
   const ModelConfig& m = config.model;
   const MoeConfig& e = config.moe;
   const std::int64_t tokens = config.train.micro_batch_size * config.data.seq_len, h = m.hidden_size;
-  const std::int64_t kv =
-      (m.num_key_value_heads > 0 ? m.num_key_value_heads : m.num_attention_heads) * m.head_dim();
+  const std::int64_t kv = m.kv_width();
   std::vector<Product> products{{"qkv", tokens, h + 2 * kv, h},
                                 {"attention output", tokens, h, h},
                                 {"dense gate and up", tokens, 2 * m.intermediate_size, h},

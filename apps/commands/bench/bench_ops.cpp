@@ -74,7 +74,7 @@ struct Sizes {
         n(batch * seq),
         d(c.model.hidden_size),
         heads(c.model.num_attention_heads),
-        kv(c.model.num_key_value_heads > 0 ? c.model.num_key_value_heads : heads),
+        kv(c.model.kv_heads()),
         head_dim(c.model.head_dim()),
         w((heads + 2 * kv) * head_dim) {}
 };

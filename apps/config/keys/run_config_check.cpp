@@ -50,7 +50,7 @@ void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf
                            moe.num_experts_per_tok, moe.n_routed_experts),
                place("moe.num_experts_per_tok"), "a token can use each routed expert only once: lower it");
   }
-  if (moe_layers(model, moe) == 0) {
+  if (moe.count_moe_layers(model.num_hidden_layers) == 0) {
     user_error(fmt::format("none of the {} layers is an MoE layer (moe.first_k_dense_replace = {}, "
                            "moe.moe_layer_freq = {})",
                            model.num_hidden_layers, moe.first_k_dense_replace, moe.moe_layer_freq),
@@ -119,13 +119,8 @@ void check_router(const MoeConfig& moe, const PlaceOf& place) {
 
 void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
   const RunConfig::Train& train = config.train;
-  if (train.batch_size % (train.micro_batch_size * ranks) != 0) {
-    user_error(
-        fmt::format("train.batch_size = {} is not divisible by train.micro_batch_size = {} × {} rank{}",
-                    train.batch_size, train.micro_batch_size, ranks, ranks == 1 ? "" : "s"),
-        place("train.batch_size"),
-        "choose a smaller train.micro_batch_size, or a batch_size that is a multiple");
-  }
+  check_division(train, ranks, place("train.batch_size"),
+                 "choose a smaller train.micro_batch_size, or a batch_size that is a multiple");
   if (config.data.seq_len > config.model.positions()) {
     const bool scaled = config.model.rope_scaling.type != RopeScaling::Type::none;
     user_error(
@@ -200,11 +195,12 @@ void check_schedule(const RunConfig& config, const PlaceOf& place) {
 
 }  // namespace
 
-std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe) {
-  std::int64_t count = 0;
-  for (std::int64_t layer = 0; layer < model.num_hidden_layers; ++layer)
-    count += moe.is_moe_layer(layer) ? 1 : 0;
-  return count;
+void check_division(const RunConfig::Train& train, std::int64_t ranks, std::string_view where,
+                    std::string_view advice) {
+  if (train.divides_over(ranks)) return;
+  user_error(fmt::format("train.batch_size = {} is not divisible by train.micro_batch_size = {} × {} rank{}",
+                         train.batch_size, train.micro_batch_size, ranks, ranks == 1 ? "" : "s"),
+             where, advice);
 }
 
 void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place) {
@@ -216,7 +212,7 @@ void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& 
     check_experts(model, moe, place);
     check_router(moe, place);
   }
-  if (moe.n_routed_experts == 0 || moe_layers(model, moe) < model.num_hidden_layers) {
+  if (moe.n_routed_experts == 0 || moe.count_moe_layers(model.num_hidden_layers) < model.num_hidden_layers) {
     require(model.intermediate_size, "model.intermediate_size", ", the width of the dense layers", place);
   }
   static_cast<void>(count_parameters(model, moe));  // throws if no machine could hold the model

@@ -15,8 +15,9 @@ using PlaceOf = std::function<std::string(std::string_view key)>;
 /// Throws a user error if such a model cannot be built.
 void check_model(const ModelConfig& model, const MoeConfig& moe, const PlaceOf& place);
 
-/// How many layers are MoE layers.
-[[nodiscard]] std::int64_t moe_layers(const ModelConfig& model, const MoeConfig& moe);
+/// Throws a user error unless every rank gets as many whole micro-batches of a step.
+void check_division(const RunConfig::Train& train, std::int64_t ranks, std::string_view where,
+                    std::string_view advice);
 
 /// Checks the model, and whether the run's batch, schedule and lengths fit together.
 void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf& place);
