@@ -86,7 +86,7 @@ void refuse_llmc(std::span<const std::byte> head, const fs::path& path) {
 }
 
 void refuse_text(std::span<const std::byte> head, const fs::path& path) {
-  constexpr std::size_t kEnough = 64;
+  constexpr std::size_t kEnough = 16;
   const bool is_text = head.size() >= kEnough && std::ranges::all_of(head, [](std::byte value) {
                          const auto byte = std::to_integer<unsigned char>(value);
                          return byte == '\t' || byte == '\n' || byte == '\r' || (byte >= ' ' && byte < 127);
@@ -95,19 +95,21 @@ void refuse_text(std::span<const std::byte> head, const fs::path& path) {
 }
 
 void refuse_wider_ids(std::span<const std::int64_t> ids, const fs::path& path) {
-  constexpr std::size_t kEnough = 8;
-  constexpr std::int64_t kUpperHalf = 15;  // the largest upper half of an id below a million
-  if (ids.size() < kEnough) return;
-  std::int64_t even = 0, odd = 0, fourth = 0;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    (i % 2 == 0 ? even : odd) = std::max(i % 2 == 0 ? even : odd, ids[i]);
-    if (i % 4 != 0) fourth = std::max(fourth, ids[i]);
-  }
-  if (odd > kUpperHalf || even <= 16 * std::max<std::int64_t>(odd, 1)) return;
-  const char* const bits = fourth <= kUpperHalf && ids.size() >= 2 * kEnough ? "64" : "32";
-  user_error(
-      fmt::format("every second id of 16 bits is at most {}: these look like ids of {} bits", odd, bits),
-      path.string(), "write them as uint16, or as a file of llm.c (uint32) or Megatron");
+  constexpr std::size_t kFew = 8, kMany = 64;
+  if (ids.size() < kFew) return;
+  // The upper half of an id is at most 1 for Llama 3, and at most 4 for the largest vocabularies. Among few
+  // ids of 16 bits, every second one may be as small by chance.
+  const std::int64_t most = ids.size() < kMany ? 1 : 4;
+  std::array<std::int64_t, 4> largest{};
+  for (std::size_t i = 0; i < ids.size(); ++i) largest.at(i % 4) = std::max(largest.at(i % 4), ids[i]);
+  const std::int64_t even = std::max(largest[0], largest[2]), odd = std::max(largest[1], largest[3]);
+  const std::int64_t upper = std::min(even, odd), lower = std::max(even, odd);
+  if (upper > most || lower <= 16 * std::max<std::int64_t>(upper, 1)) return;
+  const bool big_endian = even < odd;
+  const bool is_64 = !big_endian && largest[2] <= most && ids.size() >= 2 * kFew;
+  user_error(fmt::format("every second id of 16 bits is at most {}: these look like {}ids of {} bits", upper,
+                         big_endian ? "big-endian " : "", is_64 ? 64 : 32),
+             path.string(), "write them as uint16, or as a file of llm.c (uint32) or Megatron");
 }
 
 }  // namespace granule

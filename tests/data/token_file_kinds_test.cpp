@@ -121,12 +121,37 @@ TEST_CASE("ids of 32 and 64 bits are not taken for 16 bits, whatever they are") 
   }
   CHECK_THAT(error_of(TokenFormat::nanogpt, bytes_of<std::int64_t>(ids)), Contains("ids of 64 bits"));
   CHECK_THAT(error_of(TokenFormat::nanogpt, bytes_of<std::int64_t>(bytes)), Contains("ids of 64 bits"));
+  std::vector<std::int64_t> big_endian;
+  for (const std::int64_t id : wide) {
+    big_endian.push_back(id >> 16);
+    big_endian.push_back(id & 65535);
+  }
+  CHECK_THAT(error_of(TokenFormat::nanogpt, bytes_of<std::uint16_t>(big_endian)),
+             Contains("big-endian ids of 32 bits"));
   // Few different ids are not a sign of another kind.
   const TempDir dir;
   write_file(dir / "few.bin",
              bytes_of<std::uint16_t>({1, 0, 2, 0, 3, 1, 0, 2, 3, 0, 1, 1, 2, 0, 4, 0, 1, 0}));
   CHECK(import_tokens(options_for(TokenFormat::nanogpt, dir / "few.bin", dir / "set", 5), nullptr)
             .train.tokens == 18);
+}
+
+TEST_CASE("small ids in every second place are ids of 16 bits") {
+  for (const std::vector<std::int64_t>& ids : {std::vector<std::int64_t>{5, 7, 300, 2, 9, 11, 2, 13},
+                                               {400, 2, 317, 2, 900, 3, 51, 2, 777, 4},
+                                               {2, 5, 2, 300, 2, 9, 2, 11, 3, 13},
+                                               {300, 0, 20, 7}}) {
+    CAPTURE(ids);
+    const TempDir dir;
+    write_file(dir / "x.bin", bytes_of<std::uint16_t>(ids));
+    const auto made =
+        import_tokens(options_for(TokenFormat::nanogpt, dir / "x.bin", dir / "set", 1000), nullptr);
+    CHECK(made.train.tokens == static_cast<std::int64_t>(ids.size()));
+  }
+}
+
+TEST_CASE("a short text is no token file either") {
+  CHECK_THAT(error_of(TokenFormat::nanogpt, "{\"text\":\"abcdef\"}\n"), Contains("it is text"));
 }
 
 TEST_CASE("a vocabulary that the type of a file cannot hold is refused") {
