@@ -18,6 +18,7 @@ class ContentReader {
   /// Throws a user error if the file cannot be read or its compression is damaged, as the other members do.
   explicit ContentReader(const std::filesystem::path& path);
 
+  [[nodiscard]] bool is_compressed() const { return compressed_ != nullptr; }
   /// What has been read and not been taken yet. For a compressed file more may follow.
   [[nodiscard]] std::string_view rest() const { return rest_; }
   /// Reads more of a compressed file. False at its end.

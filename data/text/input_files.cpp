@@ -50,7 +50,9 @@ class DirectoryScan {
       all += fmt::format("{}{}: {}", i == left_out ? "; left out: " : ", ",
                          found_.left_out[i].path.filename().string(), found_.left_out[i].why);
     }
-    user_error(all, root.string(), "name the files themselves, or call them .txt, .md or .jsonl");
+    const char* const first = without_key_ ? "name the key of the text with --text-key; or " : "";
+    user_error(all, root.string(),
+               fmt::format("{}name the files themselves, or call them .txt, .md or .jsonl", first));
   }
 
  private:
@@ -102,7 +104,10 @@ class DirectoryScan {
     const TextFile file = look_at(path, text_key_);
     if (name != NameSays::json) return required_kind(path, file);
     if (file.kind && file.has_key) return file.kind;
-    leave_out(path, file.kind ? fmt::format("JSON without \"{}\"", text_key_) : file.problem);
+    leave_out(path, !file.kind      ? file.problem
+                    : file.is_empty ? "it is empty"
+                                    : fmt::format("JSON without \"{}\"", text_key_));
+    without_key_ |= file.kind && !file.is_empty;
     return std::nullopt;
   }
 
@@ -121,6 +126,7 @@ class DirectoryScan {
   const std::string& text_key_;
   InputFiles& found_;
   std::set<Identity> folders_, files_;
+  bool without_key_ = false;  // some JSON was left out because it does not have the key
 };
 
 }  // namespace

@@ -71,6 +71,17 @@ Fault fault_of(std::string_view line, std::size_t at, std::string_view library) 
   return {"syntax error", at};
 }
 
+/// The library puts the number, as it is in the line, between single quotes.
+Fault number_out_of_range(std::string_view line, std::string_view library) {
+  const std::size_t end = library.rfind('\'');
+  const std::size_t begin = end == std::string_view::npos || end == 0 ? end : library.rfind('\'', end - 1);
+  const std::string_view number =
+      begin == std::string_view::npos ? std::string_view() : library.substr(begin + 1, end - begin - 1);
+  const std::size_t at = line.find(number);
+  return {"a number out of range", at == std::string_view::npos ? 0 : at,
+          "write a number that a float64 holds"};
+}
+
 BadLine bad_json(const Fault& fault) {
   return {fmt::format("not JSON: {}, at byte {} of the line", fault.what, fault.at + 1),
           std::string(fault.advice)};
@@ -86,6 +97,16 @@ std::string keys_of(const Json& object) {
   return keys.empty() ? "none" : keys;
 }
 
+/// How to get the text out of a value that is no string.
+std::string advice_for_value(const std::string& key, const Json& value) {
+  const bool has_documents = value.is_array() && !value.empty() && value.front().is_object();
+  if (value.is_object())
+    return fmt::format("keys inside of it are not read: jq -c '.\"{}\"' FILE > FILE.jsonl takes it out", key);
+  if (has_documents)
+    return fmt::format("write its objects as one line each: jq -c '.\"{}\"[]' FILE > FILE.jsonl", key);
+  return "name the key of the text with --text-key";
+}
+
 std::variant<std::string, BadLine> document_in(const Json& json, const std::string& key) {
   if (!json.is_object())
     return BadLine{fmt::format("not a JSON object: it is {}", json.type_name()), std::string(kForm)};
@@ -96,7 +117,7 @@ std::variant<std::string, BadLine> document_in(const Json& json, const std::stri
   }
   if (!text->is_string()) {
     return BadLine{fmt::format("\"{}\" is not a string: it is {}", key, text->type_name()),
-                   "name the key of the text with --text-key"};
+                   advice_for_value(key, *text)};
   }
   return text->get<std::string>();
 }
@@ -117,8 +138,8 @@ std::variant<std::string, BadLine> document_of_line(std::string_view line, const
     return document_in(Json::parse(line), key);
   } catch (const Json::parse_error& error) {
     return bad_json(fault_of(line, error.byte == 0 ? 0 : error.byte - 1, error.what()));
-  } catch (const Json::out_of_range&) {
-    return BadLine{"not JSON: a number out of range", "write a number that a float64 holds"};
+  } catch (const Json::out_of_range& error) {
+    return bad_json(number_out_of_range(line, error.what()));
   }
 }
 

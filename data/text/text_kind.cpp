@@ -19,7 +19,6 @@ constexpr std::size_t kMagicBytes = 512;
 constexpr std::size_t kBytesSeen = std::size_t{1} << 16;
 constexpr int kLinesSeen = 32;
 constexpr std::string_view kBlank = " \t\r\n";
-constexpr const char* kToLines = "write one object a line: jq -c '.[]' FILE > FILE.jsonl";
 
 TextFile refused(std::string_view problem, std::string_view advice) {
   return {std::nullopt, std::string(problem), std::string(advice)};
@@ -97,34 +96,58 @@ bool is_all_json(const fs::path& path, char first) {
   return all == Shape::whole || (all == Shape::several && first == '{');
 }
 
-TextFile over_several_lines(char first) {
-  if (first == '[') return refused("a JSON array, not JSON Lines", kToLines);
-  return refused("JSON objects over several lines, not JSON Lines",
-                 "write each document as an object of one line: jq -c . FILE > FILE.jsonl");
+/// For a file that is an array, or objects over several lines. The advice turns it into JSON Lines.
+TextFile over_several_lines(const fs::path& path, const std::string& key) {
+  const ContentReader content(path);
+  const std::string_view text = content.rest().substr(content.rest().find_first_not_of(kBlank));
+  const char* const first = content.is_compressed() ? "decompress it, and " : "";
+  if (text.front() == '{') {
+    return refused(
+        "JSON objects over several lines, not JSON Lines",
+        fmt::format("{}write each document as an object of one line: jq -c . FILE > FILE.jsonl", first));
+  }
+  const std::size_t item = text.find_first_not_of(kBlank, 1);
+  const bool has_strings = item != std::string_view::npos && text[item] == '"';
+  const std::string filter = has_strings ? fmt::format(".[] | {{\"{}\": .}}", key) : ".[]";
+  return refused("a JSON array, not JSON Lines",
+                 fmt::format("{}write one object a line: jq -c '{}' FILE > FILE.jsonl", first, filter));
 }
 
 /// For a file whose name promises JSON, which is never text.
-TextFile look_at_json(const Lines& lines, char first, NameSays name) {
+TextFile look_at_json(const Lines& lines, char first, const fs::path& path, const std::string& key) {
+  const bool is_json = what_name_says(path) == NameSays::json;
   const bool over_lines = first == '{' && lines.objects == 0 && lines.first_is_begun && lines.seen > 1;
-  if (over_lines || (first == '[' && name == NameSays::json)) return over_several_lines(first);
-  if (first != '{' && name == NameSays::json)
+  if (over_lines || (first == '[' && is_json)) return over_several_lines(path, key);
+  const bool has_lines = first == '{' || 2 * lines.like_objects > lines.seen;
+  if (is_json && !has_lines)
     return refused("a .json file that begins as no JSON object does", "name it .txt, if it is text");
-  return {TextKind::json_lines, "", "", lines.has_key};
+  return {TextKind::json_lines, "", "", false, lines.has_key};
 }
 
-/// For a file that begins as a JSON object or array does.
+/// For a file that has lines as JSON has.
 TextFile look_at_lines(ContentReader& content, const fs::path& path, const std::string& key, char first) {
   const NameSays name = what_name_says(path);
   const Lines lines = first_lines(content, key);
   if (name == NameSays::json || name == NameSays::json_lines) {
-    if (first == '[' && is_all_json(path, first)) return over_several_lines(first);
-    return look_at_json(lines, first, name);
+    if (first == '[' && is_all_json(path, first)) return over_several_lines(path, key);
+    return look_at_json(lines, first, path, key);
   }
   // A text may begin with a brace, so at least one line must be an object.
   const bool some = lines.objects > 0 || name == NameSays::nothing;
-  if (some && 2 * lines.like_objects > lines.seen) return {TextKind::json_lines, "", "", lines.has_key};
-  if ((first == '[' || lines.first_is_begun) && is_all_json(path, first)) return over_several_lines(first);
+  if (some && 2 * lines.like_objects > lines.seen)
+    return {TextKind::json_lines, "", "", false, lines.has_key};
+  if ((first == '[' || lines.first_is_begun) && is_all_json(path, first))
+    return over_several_lines(path, key);
   return {TextKind::text, "", ""};
+}
+
+/// Whether a line after the first one begins as an object does.
+bool has_line_with_brace(std::string_view text) {
+  for (std::size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n', end + 1)) {
+    const std::size_t next = text.find_first_not_of(kBlank, end);
+    if (next != std::string_view::npos && text[next] == '{') return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -153,9 +176,12 @@ TextFile look_at(const fs::path& path, const std::string& key) {
                    "convert it: iconv -f UTF-16LE -t UTF-8, or UTF-16BE");
   if (bytes == Bytes::binary && !(is_json && first == '{'))
     return refused("binary data with NUL bytes, not text", "give text in UTF-8, or JSON Lines");
-  if (start == std::string_view::npos) return {is_json ? TextKind::json_lines : TextKind::text, "", ""};
-  if (first == '{' || first == '[') return look_at_lines(content, path, key, first);
-  if (name == NameSays::json) return look_at_json({}, first, name);
+  if (start == std::string_view::npos) return {is_json ? TextKind::json_lines : TextKind::text, "", "", true};
+  // A name that promises text is believed if the text does not begin as JSON does.
+  const bool may_be_lines = (name == NameSays::nothing || name == NameSays::json) &&
+                            has_line_with_brace(content.rest().substr(0, kBytesSeen));
+  if (first == '{' || first == '[' || may_be_lines) return look_at_lines(content, path, key, first);
+  if (name == NameSays::json) return look_at_json({}, first, path, key);
   return {name == NameSays::json_lines ? TextKind::json_lines : TextKind::text, "", ""};
 }
 

@@ -21,7 +21,8 @@ enum class NameSays : std::uint8_t {
 struct TextFile {
   std::optional<TextKind> kind;  ///< absent if no text can be taken from it; problem then says why
   std::string problem, advice;
-  bool has_key = false;  ///< JSON Lines: one of the objects among the first lines has the key
+  bool is_empty = false;  ///< it has no text but white space
+  bool has_key = false;   ///< JSON Lines: one of the objects among the first lines has the key
 };
 
 /// Looks at the beginning of a file. If that begins as JSON does and is not JSON Lines, it looks at all of

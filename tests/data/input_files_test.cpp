@@ -49,6 +49,7 @@ TEST_CASE("of a directory text and JSON Lines are taken, and what is left out is
     put(dir / name, kLine);
   put(dir / "meta.json", "{\n \"a\": 1\n}\n");
   put(dir / "other.json", "{\"content\": \"a\"}\n");
+  put(dir / "nothing.json", " \n");
   put(dir / "README", "text");
   put(dir / "x.csv", "a,b\n");
   put(dir / "x.png", "\x89PNG\r\n\x1a\n");
@@ -58,7 +59,7 @@ TEST_CASE("of a directory text and JSON Lines are taken, and what is left out is
                                           "h.json", "i.part-1", "wiki_00"});
   CHECK(left_out(found, dir.path()) ==
         Names{"README: its name does not say that it is text",
-              "meta.json: JSON objects over several lines, not JSON Lines",
+              "meta.json: JSON objects over several lines, not JSON Lines", "nothing.json: it is empty",
               "other.json: JSON without \"text\"", "x.csv: its name does not say that it is text",
               "x.gz: it cannot be read as text", "x.png: a PNG image, not text"});
   // All files whose names say JSON Lines count, whatever they contain.

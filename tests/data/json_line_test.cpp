@@ -47,12 +47,14 @@ TEST_CASE("a bad line says what is wrong with it, and where in the line") {
       {R"({"text": "a)", "it ends inside of a string, at byte 12 of the line", "cut off"},
       {R"({"text": "a")", "it ends too early, at byte 13 of the line", "cut off"},
       {R"({"text" "a"})", "syntax error, at byte", "one object"},
-      {R"({"x": 1e999, "text": "a"})", "a number out of range", "float64"},
+      {R"({"x": 1e999, "text": "a"})", "a number out of range, at byte 7 of the line", "float64"},
       {R"(["a"])", "not a JSON object: it is array", "one object"},
       {R"("a")", "not a JSON object: it is string", "one object"},
       {R"({"content": "a", "id": 1})", "the object has no \"text\"", "--text-key; its keys are: content, id"},
       {R"({"text": null})", "\"text\" is not a string: it is null", "--text-key"},
       {R"({"text": ["a"]})", "\"text\" is not a string: it is array", "--text-key"},
+      {R"({"text": {"de": "a"}})", "\"text\" is not a string: it is object", R"(jq -c '."text"' FILE)"},
+      {R"({"text": [{"text": "a"}]})", "\"text\" is not a string: it is array", R"(jq -c '."text"[]' FILE)"},
   }));
   const auto result = document_of_line(bad.line, "text");
   REQUIRE(std::holds_alternative<BadLine>(result));

@@ -3,11 +3,13 @@
 #include "core/error.hpp"
 #include "data/files/files.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace granule {
 namespace {
 
+namespace fs = std::filesystem;
 using Catch::Contains;
 using std::string_literals::operator""s;
 using test::TempDir;
@@ -44,6 +46,29 @@ TEST_CASE("some bad lines do not make text of JSON Lines") {
   CHECK(look_at_file("a", python).kind == TextKind::json_lines);
   CHECK(look_at_file("a.json", python).kind == TextKind::json_lines);
   CHECK(look_at_file("a.txt", python).kind == TextKind::text);
+}
+
+TEST_CASE("a bad first line does not make text of JSON Lines, unless the name promises text") {
+  const std::string lines = "rubbish\n" + kTwoLines;
+  for (const char* const name : {"a", "wiki_00", "a.csv", "a.json", "a.jsonl"}) {
+    CAPTURE(name);
+    CHECK(look_at_file(name, lines).kind == TextKind::json_lines);
+    CHECK(look_at_file(name, "rubbish\r\n\r\n  " + kTwoLines).kind == TextKind::json_lines);
+  }
+  CHECK(look_at_file("a", lines).has_key);
+  CHECK(look_at_file("a.txt", lines).kind == TextKind::text);
+  CHECK(look_at_file("a", "function f()\n{\n  return 1;\n}\n").kind == TextKind::text);
+  CHECK(look_at_file("a", "one\ntwo\n{\"a\": 1}\n").kind == TextKind::text);
+}
+
+TEST_CASE("the advice for JSON of another form leads to JSON Lines") {
+  const auto advice = [](const std::string& content) { return look_at_file("a.json", content).advice; };
+  CHECK_THAT(advice("[{\"text\": \"a\"}]"), Contains("jq -c '.[]' FILE"));
+  CHECK_THAT(advice(" [ \"a\", \"b\"]"), Contains("jq -c '.[] | {\"text\": .}' FILE"));
+  const TempDir dir;
+  fs::copy_file(fs::path(test::test_data_dir()) / "compressed/array.json.gz", dir / "a.json.gz");
+  CHECK_THAT(look_at(dir / "a.json.gz", "text").advice,
+             Contains("decompress it, and write one object a line"));
 }
 
 TEST_CASE("text that begins with a brace or a bracket stays text") {
