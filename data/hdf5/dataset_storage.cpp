@@ -22,16 +22,26 @@ unsigned long file_number(hid_t object) {
 #endif
 }
 
+bool is_group(hid_t file, const std::string& name) {
+  const Handle group(H5Gopen2(file, name.c_str(), H5P_DEFAULT), H5Gclose);
+  return group.valid();
+}
+
 [[noreturn]] void cannot_open(hid_t file, const std::string& name, const fs::path& path) {
   const std::string reason = last_error();
   H5L_info_t link{};
   const bool hard = H5Lget_info(file, name.c_str(), &link, H5P_DEFAULT) < 0 || link.type == H5L_TYPE_HARD;
+  if (hard && is_group(file, name)) {
+    user_error(fmt::format("/{} is a group, not a dataset", name), path.string(),
+               fmt::format("write the tokens into one dataset that is named /{}", name));
+  }
   if (hard) {
     user_error(fmt::format("cannot open dataset /{}: {}", name, reason), path.string(),
                "the file is damaged or was written by something else; build it again");
   }
-  user_error(fmt::format("cannot open dataset /{}: it is a link that leads to none: {}", name, reason),
-             path.string(), "put the file that it leads to back in its place");
+  user_error(fmt::format("cannot open dataset /{}: it is a link that leads to none", name), path.string(),
+             link.type == H5L_TYPE_EXTERNAL ? "put the file that it leads to back in its place"
+                                            : "write the dataset that it leads to, or the link, again");
 }
 
 /// One file of external storage, which has raw bytes.

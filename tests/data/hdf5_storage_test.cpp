@@ -109,6 +109,13 @@ TEST_CASE("a link that leads nowhere is called one") {
   CHECK_THAT(error_of(dir / "train-0.h5"), Contains("it is a link that leads to none"));
   fs::remove(dir / "pool.h5");
   CHECK_THAT(error_of(dir / "train-0.h5"), Contains("put the file that it leads to back"));
+  {
+    const Hdf5File inside(dir / "inside.h5"), group(dir / "group.h5");
+    inside.soft_link("data", "gone");
+    group.group("data");
+  }
+  CHECK_THAT(error_of(dir / "inside.h5"), Contains("it is a link that leads to none") && !Contains("reason"));
+  CHECK_THAT(error_of(dir / "group.h5"), Contains("/data is a group, not a dataset"));
 }
 
 TEST_CASE("a linked dataset that is incomplete in its own file is refused as well") {

@@ -115,7 +115,7 @@ TEST_CASE("malformed shards are refused with a message that names the file") {
       {"bad_rank", "/data has rank 2"},
       {"bad_float", "/data does not hold integers"},
       {"bad_name", "no dataset /data"},
-      {"bad_group", "cannot open dataset /data"},
+      {"bad_group", "/data is a group, not a dataset"},
       {"bad_offsets", "/doc_offsets does not rise from 0 to 100"},
       {"bad_offsets_end", "/doc_offsets does not rise from 0 to 100"},
       {"bad_doc_bytes", "/doc_bytes has 2 entries, /doc_offsets 2"},
