@@ -87,8 +87,13 @@ TensorSet open_weights(const fs::path& directory) {
     return model;
   }
   if (!is_there(directory / kIndex)) {
-    user_error(fmt::format("no {} and no {}", kSingle, kIndex), directory.string(),
-               "a Hugging Face directory holds config.json and safetensors files");
+    const bool pickled =
+        is_there(directory / "pytorch_model.bin") || is_there(directory / "pytorch_model.bin.index.json");
+    user_error(
+        fmt::format("no {} and no {}", kSingle, kIndex), directory.string(),
+        pickled ? "pytorch_model.bin is not read: transformers writes safetensors with save_pretrained(OUT, "
+                  "safe_serialization=True)"
+                : "a Hugging Face directory holds config.json and safetensors files");
   }
   return open_shards(directory, directory / kIndex);
 }

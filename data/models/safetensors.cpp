@@ -77,8 +77,9 @@ void read_type(TensorView& view, const json& value, const std::string& name, std
       std::find_if(kTypes.begin(), kTypes.end(), [&](DType t) { return safetensors_name(t) == text; });
   const ForeignType* const foreign = foreign_type(text);
   if (found == kTypes.end() && foreign == nullptr) {
-    refuse(where, "tensor '{}' has dtype {}, which is unknown here", name,
-           json(text.substr(0, 16)).dump(-1, ' ', true, json::error_handler_t::replace));
+    user_error(fmt::format("tensor '{}' has dtype {}, which is unknown here", name,
+                           json(text.substr(0, 16)).dump(-1, ' ', true, json::error_handler_t::replace)),
+               where, "convert the weights to F64, F32, BF16 or F16");
   }
   if (foreign != nullptr) {
     view.foreign = foreign->name;

@@ -73,7 +73,9 @@ std::optional<ForeignFile> foreign_file(const fs::path& path) {
   if (const auto kind = kind_of_content(text)) {
     return ForeignFile{fmt::format("{}, not a tokenizer", name_of(*kind)),
                        is_packed(*kind) ? "unpack it, and give the file itself"
-                                        : "give a tokenizer.json, or a SentencePiece .model"};
+                       : *kind == ContentKind::lfs_pointer
+                           ? "get the file: git lfs pull"
+                           : "give a tokenizer.json, or a SentencePiece .model"};
   }
   if (path.extension() == ".json") return foreign_json(file);
   if (text.starts_with("#version:"))
