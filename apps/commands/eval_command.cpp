@@ -11,6 +11,7 @@
 #include "apps/models/model_files.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
+#include "apps/training/data_warnings.hpp"
 #include "apps/training/evaluation.hpp"
 #include "core/error.hpp"
 
@@ -152,6 +153,7 @@ void eval(const EvalArguments& arguments) {
   const RunConfig config = config_of(files, arguments.overrides);
   const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
   data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256(), VocabularyOf::model);
+  warn_of_unwritten_tokens(data);
   if (config.data.document_mask) data.require_documents();
   // A split that is too short shows before the model is read.
   static_cast<void>(data.samples(config.data.seq_len));

@@ -5,6 +5,7 @@
 
 #include "apps/program/console.hpp"
 #include "data/shards/manifest.hpp"
+#include "data/shards/unwritten_tail.hpp"
 
 namespace granule {
 namespace {
@@ -36,12 +37,25 @@ void warn_of_repeats(const RunConfig& config, const TokenSource& source, double 
 
 }  // namespace
 
+void warn_of_unwritten_tokens(const DataMix& data) {
+  for (const TokenSource& source : data.sources()) {
+    for (const ShardReader& shard : source.shards()) {
+      const std::int64_t zeros = unwritten_tail(shard);
+      if (zeros == 0) continue;
+      say("granule: warning: the last {} of {} tokens of {} are 0, as if they had never been written: check "
+          "the program that wrote the shard",
+          zeros, shard.tokens(), shard.path().string());
+    }
+  }
+}
+
 void warn_of_data(const RunConfig& config, const DataMix& train) {
   const MixSampler sampler = train.sampler(config.data.seq_len, SampleOrder::sequential, 0);
   for (std::int64_t i = 0; i < sampler.mixture().sources(); ++i) {
     warn_of_unlisted_shards(train.source(i));
     warn_of_repeats(config, train.source(i), samples_a_step(sampler.mixture(), i, config.train.batch_size));
   }
+  warn_of_unwritten_tokens(train);
 }
 
 }  // namespace granule

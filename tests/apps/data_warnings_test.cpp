@@ -3,11 +3,15 @@
 #include <nlohmann/json.hpp>
 
 #include "data/files/digest.hpp"
+#include "data/files/files.hpp"
 #include "data/shards/manifest.hpp"
 #include "data/shards/shard.hpp"
+#include "data/shards/unwritten_tail.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/hdf5_file.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/shard_files.hpp"
+#include "tests/support/temp_dir.hpp"
 #include "tests/support/workshop.hpp"
 
 using namespace granule;
@@ -48,6 +52,50 @@ TEST_CASE("shards beside a manifest that does not list them are named by data in
   INFO(trained.err);
   CHECK(trained.exit_code == 0);
   CHECK_THAT(trained.err, Contains("warning: 2 shards of " + data.string() + " are not in its manifest"));
+}
+
+TEST_CASE("zeros at the end of a shard, as a writer leaves them that stopped, are said") {
+  const Workshop shop;
+  fs::create_directory(shop.directory / "other");
+  std::vector<std::uint16_t> ids(400, 0);
+  for (std::size_t i = 0; i < 300; ++i) ids[i] = static_cast<std::uint16_t>(1 + i % 58);
+  Hdf5File(shop.directory / "other/train-0.h5").dataset("data", ids);
+  const std::string path = (shop.directory / "other").string();
+  const ProgramResult inspected = run_program({"data", "inspect", path});
+  CHECK(inspected.exit_code == 0);
+  CHECK(nlohmann::json::parse(inspected.out)["shards"][0]["unwritten_tail"] == 100);
+  CHECK_THAT(inspected.err, Contains("warning: the last 100 tokens of train-0.h5 are 0"));
+  const ProgramResult trained =
+      shop.train("run", {"train.steps=1", "eval.every=0", "data.path=" + path, "model.vocab_size=59"});
+  INFO(trained.err);
+  CHECK(trained.exit_code == 0);
+  CHECK_THAT(trained.err, Contains("warning: the last 100 of 400 tokens of"));
+  const ProgramResult measured =
+      run_program({"eval", (shop.directory / "run").string(), "--data", path, "--split", "train"});
+  CHECK(measured.exit_code == 0);
+  CHECK_THAT(measured.err, Contains("warning: the last 100 of 400 tokens of"));
+  // An EOS of 0 at the end, or Granule's own shards, are nothing odd.
+  ids.resize(301);
+  Hdf5File(shop.directory / "other/train-0.h5").dataset("data", ids);
+  CHECK(unwritten_tail(ShardReader(shop.directory / "other/train-0.h5")) == 0);
+  CHECK(unwritten_tail(ShardReader(shop.directory / "data/train-00000.h5")) == 0);
+}
+
+TEST_CASE("data inspect reads every token, also if nobody says the vocabulary") {
+  const TempDir dir;
+  std::vector<std::uint16_t> ids(400);
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint16_t>(1000 + i);
+  constexpr std::int64_t kFletcher32 = 3;
+  Hdf5File(dir / "train-0.h5").dataset("data", ids, {.chunk = 100, .filter = kFletcher32});
+  CHECK(run_program({"data", "inspect", dir.path().string()}).exit_code == 0);
+  std::string bytes = read_file(dir / "train-0.h5");
+  const std::size_t at = bytes.find(std::string(reinterpret_cast<const char*>(&ids[350]), 20));
+  REQUIRE(at != std::string::npos);
+  bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  write_file(dir / "train-0.h5", bytes);
+  const ProgramResult inspected = run_program({"data", "inspect", dir.path().string()});
+  CHECK(inspected.exit_code == 2);
+  CHECK_THAT(inspected.err, Contains("Fletcher32"));
 }
 
 TEST_CASE("data inspect looks at what the names of a data set say, and not at files beside them") {

@@ -1,6 +1,7 @@
 // granule data inspect: what a data set or a shard contains, and whether it is sound.
 #include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/shards/manifest.hpp"
+#include "data/shards/unwritten_tail.hpp"
 
 namespace granule {
 namespace {
@@ -105,9 +107,11 @@ void describe_tokens(Json& json, const ShardReader& shard, std::optional<std::in
   std::vector<std::int32_t> first(static_cast<std::size_t>(std::min(shard.tokens(), kShownTokens)));
   shard.read(0, first);
   json["first_tokens"] = first;
+  json["unwritten_tail"] = unwritten_tail(shard);
   const auto limit = shard.attributes().vocab_size ? shard.attributes().vocab_size : vocab_size;
   json["ids"] = limit ? "ok" : "not checked: the vocabulary is not known";
-  if (limit) shard.check_ids(*limit);
+  // Without a vocabulary it still shows that every token can be read.
+  shard.check_ids(limit.value_or(std::numeric_limits<std::int32_t>::max()));
   const bool decodable = tokenizer != nullptr && std::ranges::all_of(first, [&](std::int32_t id) {
                            return id >= 0 && id < tokenizer->vocab_size();
                          });
@@ -173,6 +177,11 @@ void print_table(const Json& json) {
   const Json& first = json["shards"].front();
   for (const Json& name : json["unlisted"])
     say("granule: warning: {} is no shard of the data set, so nothing reads it", name.get<std::string>());
+  for (const Json& shard : json["shards"]) {
+    if (shard.value("unwritten_tail", 0) > 0)
+      say("granule: warning: the last {} tokens of {} are 0, as if they had never been written",
+          cell(shard, "unwritten_tail"), cell(shard, "file"));
+  }
   if (first.contains("first_text")) say("{} begins: {}", cell(first, "file"), first["first_text"].dump());
 }
 
