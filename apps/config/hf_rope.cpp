@@ -42,8 +42,8 @@ json without_neutral_fields(json table, const json& document) {
   drop("partial_rotary_factor", 1);
   drop("original_max_position_embeddings", document.value("max_position_embeddings", json()));
   const json type = table.value("rope_type", table.value("type", json()));
-  const bool scales = type == "linear" || type == "dynamic";
-  if (scales && table.value("factor", json()) == 1 && table.size() == 2) return json();
+  const bool known = type == "linear" || type == "dynamic" || type == "default";
+  if (known && table.value("factor", json()) == 1 && table.size() == 2) return json();
   if (table.empty() || table == json{{"rope_type", "default"}} || table == json{{"type", "default"}})
     return json();
   return table;

@@ -242,6 +242,7 @@ TEST_CASE("rope_parameters of transformers 5 say what rope_theta and rope_scalin
        {plain, json{{"rope_type", "default"}, {"rope_theta", 500}}, json{{"full_attention", plain}},
         json{{"type", "default"}, {"rope_theta", 500.0}, {"factor", nullptr}},
         json{{"rope_theta", 500.0}, {"partial_rotary_factor", 1.0}},
+        json{{"rope_type", "default"}, {"factor", 1.0}, {"rope_theta", 500.0}},
         json{{"rope_type", "linear"}, {"factor", 1.0}, {"rope_theta", 500.0}},
         json{{"full_attention", plain}, {"sliding_attention", plain}},
         json{{"full_attention", plain}, {"sliding_attention", nullptr}}})
@@ -269,8 +270,8 @@ TEST_CASE("rope_parameters that are not understood, or contradict older keys, ar
       {{{"rope_type", "longrope"}, {"short_factor", {1}}, {"long_factor", {1}}, {"factor", 2.0}},
        "rope_parameters"},
       {{{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"rope_theta", 1e4}},
-       "rope_parameters"},
-      {{{"rope_type", "default"}, {"factor", 4.0}}, "rope_parameters"},
+       "rope_parameters.type = \"llama3\""},
+      {{{"rope_type", "default"}, {"factor", 4.0}}, "rope_parameters has a factor, but its type"},
       {{{"rope_type", "default"}, {"partial_rotary_factor", 0.5}}, "rope_parameters"},
       {{{"rope_type", "dynamic"}, {"factor", 2.0}, {"original_max_position_embeddings", 1024}},
        "rope_parameters.original_max_position_embeddings"},

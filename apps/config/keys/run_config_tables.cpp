@@ -87,13 +87,24 @@ ConfigEntry with_one_type(ConfigEntry entry) {
   return entry;
 }
 
+/// The type says which fields there are, so it is judged before them.
+ScalingType scaling_type_of(const ConfigEntry& entry) {
+  const json& type = entry.value.at("type");
+  if (type == "default" && entry.value.contains("factor")) {
+    user_error(fmt::format("{} has a factor, but its type \"default\" scales nothing", entry.key),
+               entry.where, "leave the factor out, or write \"linear\" or \"dynamic\" as the type");
+  }
+  return kScalings[choice_of({entry.key + ".type", type, entry.where, {}, entry.base}, {"linear", "dynamic"})]
+      .second;
+}
+
 void read_rope_scaling(RunConfig& config, const ConfigEntry& written) {
   const ConfigEntry entry = with_one_type(written);
   config.model.rope_scaling = {};
   if (entry.value == "none" || entry.value == json{{"type", "default"}}) return;
   if (!entry.value.is_object()) wrong_type(entry, fmt::format("\"none\" or {}", kScalingForm));
+  const ScalingType type = entry.value.contains("type") ? scaling_type_of(entry) : ScalingType::none;
   const Fields fields(entry, entry.key, entry.value, {"type", "factor"});
-  const ScalingType type = kScalings[choice_of(fields["type"], {"linear", "dynamic"})].second;
   config.model.rope_scaling = {type, number_of(fields["factor"], {1.0, 1e4, NumberRange::End::excluded})};
 }
 
