@@ -6,6 +6,7 @@
 #include "apps/config/hf_config.hpp"
 #include "apps/models/carried_files.hpp"
 #include "apps/models/exported_tokenizer.hpp"
+#include "apps/models/generation_settings.hpp"
 #include "apps/models/model_files.hpp"
 #include "apps/program/console.hpp"
 #include "core/error.hpp"
@@ -71,16 +72,6 @@ json config_document(const HfConfig& config, DType dtype, const json& source) {
   return document;
 }
 
-/// The document for a model that has no such file. `config` is its config.json.
-json generation_document(const json& config) {
-  json document{{"_from_model_config", true}, {"transformers_version", "4.36.0"}};
-  const std::size_t empty = document.size();
-  for (const char* const key : {"bos_token_id", "eos_token_id"}) {
-    if (!config.at(key).is_null()) document[key] = config[key];
-  }
-  return document.size() > empty ? document : json();
-}
-
 /// The tokenizer, if the export must describe it. A Hugging Face directory already describes its
 /// tokenizer.json, and this program may not be able to read that file.
 std::unique_ptr<Tokenizer> tokenizer_to_describe(const ModelFiles& files) {
@@ -129,7 +120,7 @@ void export_model(const ExportArguments& arguments) {
   const HfConfig hf = hf_config_of(files, tokenizer.get());
   const DType dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32;
   const json config = config_document(hf, dtype, files.hf_document());
-  const json generation = holds(files, "generation_config.json") ? json() : generation_document(config);
+  const json generation = holds(files, kGenerationConfigFile) ? json() : generation_settings(config);
   HfExport content{config, generation, tensors.parameters, dtype};
   content.states = tensors.states;
   content.extra_directories = carried.directories;

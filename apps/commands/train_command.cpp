@@ -1,8 +1,11 @@
 // granule train: makes a run directory from a config and data.
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
 #include "apps/models/carried_files.hpp"
+#include "apps/models/generation_settings.hpp"
 #include "apps/models/model_files.hpp"
 #include "apps/planning/host_memory.hpp"
 #include "apps/planning/plan.hpp"
@@ -225,13 +228,25 @@ void fill(Trainer& trainer, ShardedModel& sharded, const RunInput& input,
   }
 }
 
+/// Files of the model that hold for the trained weights too. A run has no config.json, so a list of EOS ids
+/// goes into the file that has the others' settings.
+void take_over(RunDirectory& directory, const ModelFiles& source) {
+  const std::vector<std::filesystem::path> files = files_to_take_over(source.companions());
+  directory.take_over(files);
+  const auto is_settings = [](const auto& file) { return file.filename() == kGenerationConfigFile; };
+  const nlohmann::json config = source.hf_document();
+  const nlohmann::json eos = config.value("eos_token_id", nlohmann::json());
+  if (std::ranges::any_of(files, is_settings) || !eos.is_array() || eos.empty()) return;
+  directory.take_over(kGenerationConfigFile, generation_settings(config).dump(2) + "\n");
+}
+
 /// Brings the run directory into its state before the first step. That of a complete run stays as it was.
 void begin_records(RunDirectory& directory, const RunInput& input, const Trainer& trainer,
                    JobRecord& record) {
   if (trainer.complete()) return;
   directory.write_config(to_toml(input.config));
   if (input.data->tokenizer) directory.copy_tokenizer(*input.data->tokenizer);
-  if (input.start.files) directory.take_over(files_to_take_over(input.start.files->companions()));
+  if (input.start.files) take_over(directory, *input.start.files);
   record.begin(directory.path(), input.start, trainer, input.config, input.data->identity);
 }
 

@@ -255,6 +255,7 @@ json to_json(const HfConfig& config, std::string_view torch_dtype, const json& s
   for (const char* const key : {"bos_token_id", "eos_token_id"}) {
     if (token_id(source, key)) document[key] = source[key];  // it may be a list
   }
+  if (source.contains("use_cache")) document["use_cache"] = source["use_cache"];
   return document;
 }
 

@@ -138,6 +138,11 @@ void RunDirectory::take_over(const std::vector<fs::path>& files) {
   }
 }
 
+void RunDirectory::take_over(const std::string& name, std::string_view text) {
+  write_file(path_ / name, text);
+  taken_over_.push_back(path_ / name);
+}
+
 void RunDirectory::cut_metrics(std::int64_t step) {
   const MetricsCut cut = granule::cut_metrics(path_ / "metrics.jsonl", step);
   if (cut.damaged)

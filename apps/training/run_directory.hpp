@@ -46,6 +46,8 @@ class RunDirectory {
   void copy_tokenizer(const std::filesystem::path& tokenizer) const;
   /// Copies files of the model that the run starts from, see apps/models/carried_files.hpp.
   void take_over(const std::vector<std::filesystem::path>& files);
+  /// A file of such a name that the model does not have itself.
+  void take_over(const std::string& name, std::string_view text);
 
   enum class TensorBoard : bool { no, yes };
   /// Opens metrics.jsonl and router.bin to continue after `step`. Records of later steps are cut off. With

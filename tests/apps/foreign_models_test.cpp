@@ -98,6 +98,7 @@ TEST_CASE("a Hugging Face directory is exported again with all that is not ours 
   config["eos_token_id"] = {2, 7, 9};
   config["pad_token_id"] = 3;
   config["my_note"] = "kept";
+  config["use_cache"] = false;
   write_text(model / "config.json", config.dump());
   const std::string generation = "{\"eos_token_id\": [2, 7, 9], \"temperature\": 0.6}";
   write_text(model / "generation_config.json", generation);
@@ -114,6 +115,7 @@ TEST_CASE("a Hugging Face directory is exported again with all that is not ours 
   CHECK(written["eos_token_id"] == json{2, 7, 9});
   CHECK(written["pad_token_id"] == 3);
   CHECK(written["my_note"] == "kept");
+  CHECK(written["use_cache"] == false);
   CHECK(text_of(temp / "again/generation_config.json") == generation);
   CHECK(text_of(temp / "again/chat_template.jinja") == "{{ messages }}");
   CHECK(text_of(temp / "again/additional_chat_templates/tools.jinja") == "{{ tools }}");
@@ -128,6 +130,11 @@ TEST_CASE("a Hugging Face directory is exported again with all that is not ours 
   CHECK(text_of(trained / "chat_template.jinja") == "{{ messages }}");
   CHECK(text_of(trained / "LICENSE") == "as it was");
   CHECK(!fs::exists(trained / "README.md"));
+  // If no file but config.json has the EOS ids, the run has one that does.
+  fs::remove(model / "generation_config.json");
+  must({"train", small_run().config, "--init-from", model, "--out", temp / "bare", "train.steps=1"});
+  CHECK(json_of(exported(temp, temp / "bare", "bare-hf") / "generation_config.json")["eos_token_id"] ==
+        json{2, 7, 9});
   const fs::path of_checkpoint = exported(temp, temp / "run/checkpoints/step-00000001", "checkpoint");
   CHECK(text_of(of_checkpoint / "chat_template.jinja") == "{{ messages }}");
 }
