@@ -26,7 +26,7 @@ void require_run(const fs::path& run) {
   for (const char* const name : {"config.toml", "metrics.jsonl", "checkpoints"}) {
     if (fs::exists(run / name, failure)) return;
   }
-  user_error("this is no run directory", run.string(), "give the --out of granule train");
+  user_error("this is no run directory", run.string(), advice_for_no_run(run));
 }
 
 fs::path metrics_of(const fs::path& run) {

@@ -10,6 +10,9 @@
 
 namespace granule {
 
+/// Advice for a path that is no run directory. It may be inside of one.
+[[nodiscard]] std::string advice_for_no_run(const std::filesystem::path& path);
+
 /// The run's config.toml. Throws a user error if there is none.
 [[nodiscard]] std::filesystem::path config_file_of(const std::filesystem::path& run);
 

@@ -8,20 +8,35 @@ using granule::near_word;
 
 TEST_CASE("other programs' names for a key lead to the key, in whatever table they were written") {
   const std::vector<std::pair<std::string, std::string>> rows{
-      {"optim.learning_rate", "optim.lr"},          {"train.max_steps", "train.steps"},
-      {"moe.top_k", "moe.num_experts_per_tok"},     {"moe.moe_top_k", "moe.num_experts_per_tok"},
-      {"moe.num_experts", "moe.n_routed_experts"},  {"moe.num_local_experts", "moe.n_routed_experts"},
-      {"train.batch", "train.batch_size"},          {"train.seq_length", "data.seq_len"},
-      {"model.d_model", "model.hidden_size"},       {"model.hidden_dim", "model.hidden_size"},
-      {"model.n_layer", "model.num_hidden_layers"}, {"train.max_grad_norm", "optim.grad_clip"},
-      {"train.warmup_steps", "schedule.warmup"},    {"checkpoint.save_every", "checkpoint.every"},
-      {"train.learning-rate", "optim.lr"}};
+      {"optim.learning_rate", "optim.lr"},
+      {"train.max_steps", "train.steps"},
+      {"moe.top_k", "moe.num_experts_per_tok"},
+      {"moe.moe_top_k", "moe.num_experts_per_tok"},
+      {"moe.num_experts", "moe.n_routed_experts"},
+      {"moe.num_local_experts", "moe.n_routed_experts"},
+      {"train.batch", "train.batch_size"},
+      {"train.seq_length", "data.seq_len"},
+      {"model.d_model", "model.hidden_size"},
+      {"model.hidden_dim", "model.hidden_size"},
+      {"model.n_layer", "model.num_hidden_layers"},
+      {"train.max_grad_norm", "optim.grad_clip"},
+      {"train.warmup_steps", "schedule.warmup"},
+      {"checkpoint.save_every", "checkpoint.every"},
+      {"train.learning-rate", "optim.lr"},
+      {"moe.load_balance", "moe.aux_loss_alpha"},
+      {"moe.expert_size", "moe.moe_intermediate_size"},
+      {"eval.interval", "eval.every"},
+      {"data.train", "data.path"}};
   for (const auto& [written, meant] : rows) {
     INFO(written);
     CHECK(advice_for_key(written) == "did you mean '" + meant + "'?");
   }
   CHECK_THAT(advice_for_key("seed"), Contains("'data.seed' or 'train.seed'"));
-  CHECK_THAT(advice_for_key("model.dropout"), Contains("models are trained without dropout"));
+  for (const char* const name : {"model.dropout", "model.hidden_dropout_prob", "model.resid_pdrop"})
+    CHECK_THAT(advice_for_key(name), Contains("models are trained without dropout"));
+  CHECK_THAT(advice_for_key("log.wandb"), Contains("TensorBoard"));
+  CHECK_THAT(advice_for_key("data.val_path"), Contains("--val-fraction"));
+  CHECK_THAT(advice_for_key("checkpoint.dir"), Contains("--out"));
   CHECK_THAT(advice_for_key("train.gradient_accumulation_steps"), Contains("train.micro_batch_size"));
 }
 

@@ -3,9 +3,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/runs/saved_run.hpp"
+#include "data/files/files.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
+#include "tests/support/temp_dir.hpp"
 #include "tests/support/workshop.hpp"
 
 using namespace granule::test;
@@ -64,4 +67,14 @@ TEST_CASE("status refuses what is no run") {
     CHECK(result.exit_code == 2);
     CHECK_THAT(result.err, Contains("this is no run directory"));
   }
+}
+
+TEST_CASE("a directory inside of a run is not one, and the advice names the run") {
+  const TempDir dir;
+  fs::create_directories(dir / "run/checkpoints/step-00000010");
+  granule::write_file(dir / "run/config.toml", "");
+  for (const char* const place : {"run/checkpoints", "run/checkpoints/step-00000010/"}) {
+    CHECK(granule::advice_for_no_run(dir / place) == "give the run itself, " + (dir / "run").string());
+  }
+  CHECK(granule::advice_for_no_run(dir / "run") == "give the --out of granule train");
 }

@@ -39,10 +39,12 @@ constexpr Synonyms kSynonyms[] = {
      "experts_per_token experts_per_tok n_experts_per_tok n_activated_experts num_selected_experts "},
     {"moe.n_shared_experts", " num_shared_experts shared_experts n_shared_expert "},
     {"moe.moe_intermediate_size",
-     " d_expert expert_dim expert_intermediate_size moe_ffn_hidden_size moe_hidden_size expert_hidden_size "},
+     " d_expert expert_dim expert_size expert_intermediate_size moe_ffn_hidden_size moe_hidden_size "
+     "expert_hidden_size "},
     {"moe.aux_loss_alpha",
      " aux_loss aux_loss_coef aux_loss_coeff aux_loss_weight router_aux_loss_coef moe_aux_loss_coeff "
-     "balance_loss balance_loss_alpha load_balance_loss load_balancing_loss_weight "},
+     "balance_loss balance_loss_alpha load_balance load_balancing load_balance_loss "
+     "load_balancing_loss_weight "},
     {"moe.z_loss_alpha", " z_loss z_loss_coef z_loss_weight router_z_loss_coef moe_z_loss_coeff "},
     {"moe.capacity_factor", " capacity expert_capacity expert_capacity_factor moe_expert_capacity_factor "},
     {"moe.scoring_func", " score_func score_function scoring_function router_score_function "},
@@ -50,7 +52,8 @@ constexpr Synonyms kSynonyms[] = {
     {"moe.routed_scaling_factor", " route_scale routed_scale topk_scaling_factor "},
     {"moe.first_k_dense_replace", " n_dense_layers num_dense_layers first_k_dense "},
     {"moe.bias_update_speed", " bias_update_rate moe_router_bias_update_rate expert_bias_update_rate "},
-    {"data.path", " data_path dataset dataset_path data_dir train_data train_files "},
+    {"data.path",
+     " data_path dataset dataset_path data_dir train train_path train_data train_dataset train_files "},
     {"data.seq_len",
      " seq_length sequence_length sequence_len seqlen max_seq_len max_seq_length max_length block_size "
      "context_length context_len ctx_len n_ctx "},
@@ -87,12 +90,13 @@ constexpr Synonyms kSynonyms[] = {
     {"checkpoint.every",
      " save_every save_steps save_interval save_freq checkpoint_interval checkpoint_every checkpoint_steps "},
     {"checkpoint.keep", " save_total_limit keep_last keep_last_k keep_latest_k max_checkpoints "},
-    {"eval.every", " eval_every eval_steps eval_interval eval_freq val_every val_interval "},
+    {"eval.every", " eval_every eval_steps eval_interval eval_freq interval val_every val_interval "},
     {"eval.batches", " eval_batches eval_iters val_batches val_iters limit_val_batches "},
     {"log.every", " log_every logging_steps log_interval log_freq log_steps "},
     {"models are trained without dropout",
-     " dropout attention_dropout attn_dropout hidden_dropout embedding_dropout resid_dropout dropout_rate "
-     "dropout_p p_dropout "},
+     " dropout attention_dropout attn_dropout hidden_dropout hidden_dropout_prob "
+     "attention_probs_dropout_prob "
+     "embedding_dropout embd_pdrop attn_pdrop resid_pdrop resid_dropout dropout_rate dropout_p p_dropout "},
     {"a step has train.batch_size / (train.micro_batch_size × ranks) micro-batches",
      " gradient_accumulation gradient_accumulation_steps grad_accum grad_accum_steps accumulation_steps "
      "accumulate_grad_batches grad_accumulation_steps "},
@@ -100,7 +104,13 @@ constexpr Synonyms kSynonyms[] = {
     {"ranks share data, experts (parallel.ep) and state (parallel.zero)",
      " tp pp tensor_parallel tensor_parallel_size tensor_model_parallel_size pipeline_parallel "
      "pipeline_parallel_size pipeline_model_parallel_size context_parallel dp data_parallel "},
-    {"the option --out names the run directory", " out output output_dir out_dir save_dir run_dir "},
+    {"the option --out names the run directory", " out output output_dir out_dir save_dir run_dir dir "},
+    {"metrics.jsonl has the metrics; log.tensorboard = true writes them for TensorBoard too",
+     " wandb wandb_project use_wandb report_to logger "},
+    {"a run trains on the processors of its ranks; docs/distributed.md has mpirun",
+     " gpus n_gpus num_gpus num_nodes nproc_per_node world_size devices "},
+    {"data.path holds both splits: give granule data build --val-fraction",
+     " val_path val_data valid_path validation_path val_dataset eval_data eval_dataset "},
     {"the option --resume goes on with a run", " resume resume_from resume_from_checkpoint "},
     {"the option --init-from starts from a model", " init_from init_model pretrained load checkpoint_path "},
     {"the tokenizer is that of the data: give it to granule data build",
