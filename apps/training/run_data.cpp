@@ -11,8 +11,9 @@ using nlohmann::json;
 DataMix open_validation(const std::vector<DataMix::Part>& sources, DigestCheck digests) try {
   return {sources, Split::val, digests};
 } catch (const Error& error) {
-  throw Error(error.code(), fmt::format("eval.every asks for evaluations; {}", error.what()), "",
-              "or set eval.every = 0");
+  throw Error(error.code(),
+              fmt::format("eval.every asks for evaluations; {}; or set eval.every = 0", error.what()), "",
+              "");
 }
 
 std::optional<std::filesystem::path> tokenizer_of(const DataMix& data) {

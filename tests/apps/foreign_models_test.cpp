@@ -190,6 +190,6 @@ TEST_CASE("eval.every without a validation split says which key asks for it") {
       {"train", small_run().config, "--out", temp / "run", "data.path=" + (temp / "data").string()});
   CHECK(result.exit_code == 2);
   CHECK_THAT(result.err, Contains("eval.every asks for evaluations") &&
-                             Contains("no shards of the val split") && Contains("or set eval.every = 0"));
+                             Contains("no shards of the val split") && Contains("; or set eval.every = 0"));
 }
 #endif
