@@ -247,12 +247,12 @@ TEST_CASE("verification finds a changed value, a tensor too many and another con
   CHECK_NOTHROW(verify_hf_directory(dir / "out", model));
   example.a[5] = 6.0000005f;
   CHECK_THROWS_WITH(verify_hf_directory(dir / "out", model),
-                    Catch::Contains("tensor 'm.a' reads back otherwise"));
+                    Catch::Contains("tensor 'm.a' reads back differently"));
   example.a[5] = 6.0f;
   HfExport fewer = model;
   fewer.tensors = model.tensors.first(2);
   CHECK_THROWS_WITH(verify_hf_directory(dir / "out", fewer), Catch::Contains("the list of tensors"));
   example.config["hidden_size"] = 4;
   CHECK_THROWS_WITH(verify_hf_directory(dir / "out", model),
-                    Catch::Contains("config.json reads back otherwise"));
+                    Catch::Contains("config.json reads back differently"));
 }
