@@ -1,5 +1,5 @@
-// Signs of life from rank to rank. A rank whose data come slowly moves, and the others, which wait for it in
-// a collective, cannot see that: so it tells them, and what they hear is a move for their watchdogs as well.
+// Signs of life from rank to rank. A rank whose data come slowly still moves, but ranks that wait for it in a
+// collective cannot see that. So it sends them signs, and each sign counts as a move for their watchdogs.
 #pragma once
 #include <chrono>
 #include <cstdint>
