@@ -7,9 +7,9 @@
 #include <vector>
 
 #include <sched.h>
-#include <unistd.h>
 
 #include "data/files/digest.hpp"
+#include "distributed/hosts.hpp"
 
 namespace granule {
 
@@ -20,15 +20,11 @@ void run_job(const std::function<void(Communicator&)>& body) {
 }
 
 std::int64_t ranks_on_these_cores(Communicator& ranks) {
-  struct Place {
-    std::array<char, 256> host{};
-    cpu_set_t cores{};
-  } place;
-  if (::gethostname(place.host.data(), place.host.size() - 1) != 0 ||
-      ::sched_getaffinity(0, sizeof(place.cores), &place.cores) != 0) {
-    return ranks.size();
-  }
-  const std::string digest = xxh3_of(std::as_bytes(std::span(&place, 1)));
+  cpu_set_t cores{};
+  if (::sched_getaffinity(0, sizeof(cores), &cores) != 0) return ranks.size();
+  std::string place = whereabouts().host;
+  place.append(reinterpret_cast<const char*>(&cores), sizeof(cores));
+  const std::string digest = xxh3_of(std::as_bytes(std::span(place)));
   const std::array mine{static_cast<std::int64_t>(std::stoull(digest, nullptr, 16))};
   std::vector<std::int64_t> all(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(mine, all, "cores").wait();
