@@ -113,5 +113,8 @@ TEST_CASE("processes that were started together and know nothing of each other a
   for (const auto& alone : {std::map<std::string, std::string>{}, {{"SLURM_STEP_NUM_TASKS", "1"}}}) {
     CHECK(job_in(alone).out == "a job of 1\n");
   }
+}
+
+TEST_CASE("under mpirun a job has as many ranks as were started") {
   CHECK_THAT(under_mpirun(2, {GRANULE_RANKS, "job"}).out, Contains("a job of 2\n"));
 }
