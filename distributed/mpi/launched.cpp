@@ -45,6 +45,10 @@ int launched_rank() {
   return started_by_srun() > 1 ? number_in("SLURM_PROCID") : 0;
 }
 
+bool launched_with_others() {
+  return number_in("OMPI_COMM_WORLD_SIZE") > 1;
+}
+
 bool launched_on_several_hosts() {
   const int here = number_in("OMPI_COMM_WORLD_LOCAL_SIZE");
   return here > 0 && here < number_in("OMPI_COMM_WORLD_SIZE");

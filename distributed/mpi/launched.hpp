@@ -15,6 +15,9 @@ namespace granule {
 /// The number of this process among them, from 0. It is 0 without a launcher.
 [[nodiscard]] int launched_rank();
 
+/// Whether mpirun of Open MPI started this process as one of several.
+[[nodiscard]] bool launched_with_others();
+
 /// Whether this host has only a part of the job's processes. False if the launcher does not say.
 [[nodiscard]] bool launched_on_several_hosts();
 

@@ -1,11 +1,14 @@
 // A program for mpirun. It runs the cases that every communicator must pass, or makes one planted mistake.
 //   granule_ranks MODE [LARGEST_MESSAGE]      the modes are listed in main
 //   granule_ranks job                        the ranks that the launcher started
+//   granule_ranks lock-up                    what mpirun sometimes does after an abort
+//   granule_ranks end-launcher [SECONDS]     what a rank does about its launcher before it aborts, without MPI
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -13,6 +16,7 @@
 #include <unistd.h>
 
 #include "distributed/communicators/mesh.hpp"
+#include "distributed/mpi/end_launcher.hpp"
 #include "distributed/mpi/launcher.hpp"
 #include "distributed/mpi/mpi_communicator.hpp"
 #include "distributed/watchdog.hpp"
@@ -113,6 +117,13 @@ void throw_in_mesh(Communicator& world, Context& context) {
     sum(*mesh.data, context, "waiting");
     sum(*mesh.expert, context, "waiting");
   });
+}
+/// Like mpirun 4.1.4 in a deadlock of its own: it waits for a thread that waits for a lock.
+[[noreturn]] void lock_up() {
+  std::mutex mutex;
+  const std::scoped_lock lock(mutex);
+  std::thread([&] { const std::scoped_lock never(mutex); }).join();
+  std::abort();
 }
 /// Rank 1 hangs in a way of its own while the others wait for it.
 void hang(Communicator& ranks, Context& context, void (*how)()) {
@@ -220,6 +231,11 @@ int main(int argc, char** argv) {
       run_job([](Communicator& ranks) { fmt::print("a job of {}\n", ranks.size()); });
       return 0;
     }
+    if (argc > 1 && std::string(argv[1]) == "end-launcher") {
+      argc > 2 ? end_launcher_later(std::stoi(argv[2])) : end_launcher_later();
+      return 0;
+    }
+    if (argc > 1 && std::string(argv[1]) == "lock-up") lock_up();
     MpiOptions options;
     if (argc > 2) options.largest_message = std::stoll(argv[2]);
     const auto ranks = make_mpi_communicator(options);
