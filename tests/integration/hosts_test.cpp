@@ -1,6 +1,8 @@
 #ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested run
 // Ranks that see different files under the same names, as on several hosts. Here a host is a working
 // directory, and every path begins with /proc/self/cwd.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "core/kernels/instruction_set.hpp"
@@ -181,6 +183,27 @@ TEST_CASE("hosts do not go on from checkpoints of other content under the same n
   CHECK(result.exit_code == 0);
   CHECK_THAT(result.err,
              Contains("2 ranks on 2 hosts, of 1 thread") && Contains("going on from step-00000002"));
+}
+
+TEST_CASE("ranks share the cores of their host with the ranks on it, and with no other host's") {
+  // The threads of every rank where each host has this many ranks.
+  const auto threads_of = [](int ranks, int ranks_on_host) {
+    const std::string script = fmt::format(
+        "GRANULE_HOST_NAME=host-$((OMPI_COMM_WORLD_RANK / {})) exec \"$0\" \"$@\"", ranks_on_host);
+    const TempDir directory;
+    const ProgramResult result = under_mpirun(
+        ranks, {"/bin/sh", "-c", script, program_path(), "train", small_run().config, "train.threads=0",
+                "train.steps=1", "train.micro_batch_size=1", "eval.every=0", "--out", directory / "run"});
+    INFO(result.err);
+    const auto end = result.err.find(" thread"), begin = result.err.rfind(' ', end - 1);
+    REQUIRE(end != std::string::npos);
+    CHECK((result.err.find(" on 2 hosts") != std::string::npos) == (ranks > ranks_on_host));
+    return std::stoi(result.err.substr(begin, end - begin));
+  };
+  const int alone = threads_of(1, 1);
+  if (alone == 1) WARN("this machine has one core, so there is nothing to share");
+  CHECK(threads_of(2, 1) == alone);
+  CHECK(threads_of(2, 2) == std::max(1, alone / 2));
 }
 
 TEST_CASE("ranks that exchange tokens from host to host without need are warned of") {
