@@ -113,6 +113,11 @@ nlohmann::json ModelFiles::hf_document() const {
   return directory != nullptr ? directory->config() : nlohmann::json::object();
 }
 
+bool ModelFiles::passes_over_index() const {
+  const auto* const directory = std::get_if<HfDirectory>(&source_);
+  return directory != nullptr && directory->passes_over_index();
+}
+
 const TensorSet& ModelFiles::tensors() const {
   return std::visit([](const auto& files) -> const TensorSet& { return files.model(); }, source_);
 }
@@ -145,6 +150,11 @@ std::unique_ptr<Model> ModelFiles::load(Context& context, const RunConfig& confi
 ModelFiles open_model_to_override(const fs::path& path) {
   ModelFiles files = ModelFiles::open(path);
   warn_of_damage(files.passed_over());
+  if (files.passes_over_index()) {
+    say("granule: warning: {} has model.safetensors and an index of shards: model.safetensors is read, as "
+        "transformers does, and the shards are not",
+        files.path().string());
+  }
   if (!files.unknown_keys().empty()) {
     say("granule: warning: {} has keys that Granule does not know and ignores: {}", files.config_base().name,
         fmt::join(files.unknown_keys(), ", "));

@@ -47,6 +47,8 @@ class ModelFiles {
   /// nullptr for a Hugging Face directory.
   [[nodiscard]] const Checkpoint* checkpoint() const { return std::get_if<Checkpoint>(&source_); }
   [[nodiscard]] const std::vector<DamagedCheckpoint>& passed_over() const { return passed_over_; }
+  /// True for a Hugging Face directory with model.safetensors, which is read, and an index, which is not.
+  [[nodiscard]] bool passes_over_index() const;
   /// The keys of a config.json that are not known here.
   [[nodiscard]] const std::vector<std::string>& unknown_keys() const { return unknown_keys_; }
 
@@ -67,8 +69,8 @@ class ModelFiles {
   std::vector<DamagedCheckpoint> passed_over_;
 };
 
-/// ModelFiles::open, which also names on stderr the damaged checkpoints and the unknown keys of a
-/// config.json. Its config describes a model.
+/// ModelFiles::open, which also names on stderr what was passed over: damaged checkpoints, an index of
+/// shards, and the unknown keys of a config.json. Its config describes a model.
 [[nodiscard]] ModelFiles open_model(const std::filesystem::path& path);
 
 /// The same for a caller that changes values of the config and then checks the result.

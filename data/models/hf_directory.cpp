@@ -111,6 +111,10 @@ bool HfDirectory::is_one(const fs::path& directory) {
   return is_there(directory / "config.json");
 }
 
+bool HfDirectory::passes_over_index() const {
+  return is_there(path_ / kSingle) && is_there(path_ / kIndex);
+}
+
 HfDirectory HfDirectory::open(const fs::path& directory) {
   return {directory, load_json_object(directory / "config.json"), open_weights(directory)};
 }

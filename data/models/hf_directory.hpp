@@ -31,6 +31,9 @@ class HfDirectory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const nlohmann::json& config() const { return *config_; }
   [[nodiscard]] const TensorSet& model() const { return model_; }
+  /// True if model.safetensors was read although there is also an index, whose shards were not. transformers
+  /// reads the same.
+  [[nodiscard]] bool passes_over_index() const;
   [[nodiscard]] std::optional<TensorView> find(const std::string& name) const { return model_.find(name); }
   [[nodiscard]] std::vector<std::string> names() const { return model_.names(); }
   /// See TensorSet::read_into.

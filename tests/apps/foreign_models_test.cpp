@@ -76,6 +76,28 @@ TEST_CASE("rotary positions of transformers 5 give the loss of the older keys, a
   CHECK(!fs::exists(temp / "no"));
 }
 
+TEST_CASE("model.safetensors is read although there is an index of shards too, and this is said") {
+  const TempDir temp;
+  const fs::path model = exported(temp, small_run().run, "hf");
+  const ProgramResult alone = eval(model);
+  CHECK_THAT(alone.err, !Contains("warning"));
+  write_text(model / "model.safetensors.index.json",
+             R"({"weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}})");
+  const std::string warning = "granule: warning: " + model.string() +
+                              " has model.safetensors and an index of shards: model.safetensors is read, as "
+                              "transformers does, and the "
+                              "shards are not\n";
+  const ProgramResult both = eval(model);
+  CHECK(ce_of(both) == ce_of(alone));
+  CHECK_THAT(both.err, Contains(warning));
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"inspect", model},
+        {"train", small_run().config, "--init-from", model, "--dry-run"},
+        {"export", model, "--format", "hf", "--out", temp / "again"}})
+    CHECK_THAT(must(command).err, Contains(warning));
+  CHECK(!fs::exists(temp / "again" / "model.safetensors.index.json"));
+}
+
 TEST_CASE("an evaluation judges a config.json with the overrides that mend it") {
   const TempDir temp;
   const fs::path model = exported(temp, small_run().run, "hf");
