@@ -132,8 +132,23 @@ RunInput read_input(const TrainArguments& arguments, std::int64_t ranks, DigestC
   return input;
 }
 
+/// `run`, `run/` and `./run` are the same.
+std::string plain(const fs::path& path) {
+  return (path / "").lexically_normal().parent_path().string();
+}
+
+/// What a rank does not read, and would otherwise take from rank 0.
+std::vector<Option> options_of(const TrainArguments& arguments) {
+  return {{"--out", plain(arguments.out)},
+          {"--init-from", plain(arguments.init_from)},
+          {"--fork", arguments.fork},
+          {"--resume", arguments.resume ? "it" : ""},
+          {"--dry-run", arguments.dry_run ? "it" : ""}};
+}
+
 /// Every rank reads for itself, and then all make sure that they have read the same.
 RunInput read_together(Communicator& ranks, const Hosts& hosts, const TrainArguments& arguments) {
+  require_same_options(ranks, hosts, options_of(arguments));
   RunStart start = open_start(ranks, arguments);
   RunInput input;
   agree(ranks,

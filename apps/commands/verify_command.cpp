@@ -6,6 +6,7 @@
 #include <set>
 
 #include <CLI/CLI.hpp>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
@@ -212,6 +213,9 @@ void verify_here(const VerifyArguments& arguments) {
 void verify_on(Communicator& ranks, VerifyArguments arguments) {
   Watchdog watchdog(ranks, watchdog_options());
   const Hosts hosts(ranks);
+  require_same_options(ranks, hosts,
+                       {{"--ep", fmt::format("{}", fmt::join(arguments.ep, ","))},
+                        {"--zero", fmt::format("{}", fmt::join(arguments.zero, ","))}});
   FirstStep step;
   std::vector<Candidate> layouts;
   agree(ranks, [&] {

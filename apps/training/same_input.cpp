@@ -60,6 +60,11 @@ std::string difference(const json& mine, const json& theirs) {
   return "";
 }
 
+/// What a rank was given, for a message.
+std::string given(const std::string& value) {
+  return value.empty() ? "none" : value;
+}
+
 }  // namespace
 
 DigestCheck digest_check_of(const Hosts& hosts) {
@@ -81,6 +86,20 @@ void require_same_input(Communicator& ranks, const Hosts& hosts, const JobInput&
       ExitCode::out_of_step,
       fmt::format("the ranks read different {}: {} and {} differ", *other, hosts.text(0), hosts.text(rank)),
       "input", "give every host the same files under the same paths, and all ranks the same arguments");
+}
+
+void require_same_options(Communicator& ranks, const Hosts& hosts, const std::vector<Option>& options) {
+  if (ranks.size() == 1) return;
+  for (const auto& [name, value] : options) {
+    const std::vector<std::string> values = texts_of_all(ranks, value, "options");
+    const auto other = std::ranges::find_if(values, [&](const auto& one) { return one != values.front(); });
+    if (other == values.end()) continue;
+    const auto rank = static_cast<int>(other - values.begin());
+    throw AgreedError(ExitCode::out_of_step,
+                      fmt::format("the ranks differ in {}: {} has {} and {} has {}", name, hosts.text(0),
+                                  given(values.front()), hosts.text(rank), given(*other)),
+                      "command line", "give all ranks the same arguments");
+  }
 }
 
 }  // namespace granule

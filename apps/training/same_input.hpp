@@ -1,8 +1,9 @@
 // Ranks on several hosts may read their own copies of files. The copies must be the same, or the ranks would
 // train one model from different inputs.
 #pragma once
-#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "apps/config/run_config.hpp"
 #include "apps/models/model_files.hpp"
@@ -23,6 +24,13 @@ struct JobInput {
 /// reads the files of a Hugging Face directory. If there is only one view, no rank does. This is a
 /// collective.
 void require_same_input(Communicator& ranks, const Hosts& hosts, const JobInput& mine);
+
+/// An option of the command line and its value, which is empty if it is not given.
+using Option = std::pair<std::string, std::string>;
+
+/// Throws AgreedError (76) unless all ranks were given the same options. The error names the first that
+/// differs, with two values. A launcher may start each rank with arguments of its own. This is a collective.
+void require_same_options(Communicator& ranks, const Hosts& hosts, const std::vector<Option>& options);
 
 /// Which ranks compare the digests in a data set's manifest with its shards: one rank of every view.
 [[nodiscard]] DigestCheck digest_check_of(const Hosts& hosts);

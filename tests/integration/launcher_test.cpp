@@ -122,6 +122,38 @@ TEST_CASE("commands of one rank refuse two before they do anything: one message,
         std::string::npos);
 }
 
+TEST_CASE("under mpirun ranks that were given different options are refused, and both values are named") {
+  const Workshop shop;
+  const std::string config = shop.path("run.toml"), out = shop.path("out");
+  const auto check = [&](const std::string& common, const std::string& of_0, const std::string& of_1,
+                         const std::string& message) {
+    const std::string script = fmt::format(
+        "case $OMPI_COMM_WORLD_RANK in 0) o='{}';; *) o='{}';; esac; exec \"$0\" {} $o", of_0, of_1, common);
+    const ProgramResult two = under_mpirun(2, {"/bin/sh", "-c", script, program_path()});
+    INFO(two.err);
+    CHECK(two.exit_code == 76);
+    CHECK(count_of(two.err, "granule: error: ") == 1);
+    CHECK(two.err.find("granule: error: the ranks differ in " + message +
+                       " (command line): give all ranks the same arguments\n") != std::string::npos);
+    CHECK_FALSE(fs::exists(out));
+  };
+  const std::string train = fmt::format("train {} train.micro_batch_size=1", config);
+  check(train, "--out " + out, "--out " + out + "-b",
+        fmt::format("--out: rank 0 has {} and rank 1 has {}-b", out, out));
+  check(train + " --out " + out, "--fork a:2", "--fork a:3", "--fork: rank 0 has a:2 and rank 1 has a:3");
+  check(train + " --out " + out, "", "--init-from b/c", "--init-from: rank 0 has none and rank 1 has b/c");
+  check(train + " --out " + out, "--resume", "", "--resume: rank 0 has it and rank 1 has none");
+  check("verify " + config, "--zero 0,1", "--zero 0", "--zero: rank 0 has 0,1 and rank 1 has 0");
+  const ProgramResult same = under_mpirun(
+      2, {"/bin/sh", "-c",
+          fmt::format("o=/; [ $OMPI_COMM_WORLD_RANK = 0 ] || o=; exec \"$0\" {} train.steps=2 eval.every=0 "
+                      "schedule.kind=constant --out {}$o",
+                      train, out),
+          program_path()});
+  INFO(same.err);
+  CHECK(same.exit_code == 0);
+}
+
 TEST_CASE("under mpirun mistakes of usage, help and version are said once") {
   const auto said = [](std::vector<std::string> words, int code) {
     words.insert(words.begin(), program_path());

@@ -133,6 +133,7 @@ void run_step(const BenchArguments& arguments) {
     RunConfig config;
     agree(ranks, [&] { config = config_of(arguments, ranks.size()); });
     const Hosts hosts(ranks);
+    require_same_options(ranks, hosts, {{"--steps", fmt::format("{}", arguments.steps)}});
     require_same_input(ranks, hosts, {.config = config});
     warn_of_split_rows(ranks, hosts, config.parallel.ep);
     watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
