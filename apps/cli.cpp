@@ -10,6 +10,7 @@
 #include "apps/commands/commands.hpp"
 #include "apps/config/keys/key_advice.hpp"
 #include "apps/program/console.hpp"
+#include "apps/program/lost_file.hpp"
 #include "apps/program/same_program.hpp"
 #include "apps/program/usage.hpp"
 #include "apps/program/version.hpp"
@@ -132,6 +133,7 @@ int run_and_report(int argc, char** argv) {
 
 int run_cli(int argc, char** argv) {
   prepare_streams();
+  name_lost_files();
   const int code = run_and_report(argc, argv);
   finish_saying();
   return code;

@@ -11,6 +11,7 @@
 
 #include "core/error.hpp"
 #include "data/files/disk.hpp"
+#include "data/files/mapped_ranges.hpp"
 
 namespace granule {
 namespace {
@@ -108,10 +109,13 @@ MappedFile::MappedFile(const fs::path& path) {
   void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
   if (address == MAP_FAILED) throw_unreadable(path);
   bytes_ = {static_cast<const std::byte*>(address), size};
+  note_mapping(bytes_, path.string());
 }
 
 MappedFile::~MappedFile() {
-  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (bytes_.empty()) return;
+  forget_mapping(bytes_);
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
