@@ -29,6 +29,8 @@ int report(std::string_view message, ExitCode code) {
 
 void add_commands(CLI::App& program) {
   program.name("granule");
+  // After one command, a word that is the name of a command is an argument. Commands inherit the limit.
+  program.require_subcommand(0, 1);
   program.set_version_flag(
       "--version", [] { return version_text(); }, "Print the version, the commit and the machine.");
   add_tokenizer_command(program);
@@ -78,7 +80,30 @@ void check_ranks(std::span<char*> words) {
   if (refuses_several(*make_communicator(), what, "start it without mpirun")) throw SilentEnd{ExitCode::user};
 }
 
-int parse_and_run(int argc, char** argv) {
+/// Paths that are empty would be the working directory, or nothing.
+void refuse_empty_out(std::span<char*> words) {
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::string_view word = words[i];
+    const bool empty_next = i + 1 < words.size() && std::string_view(words[i + 1]).empty();
+    if (word == "--out=" || (word == "--out" && empty_next))
+      throw UsageError("--out is empty", "give it a path; a shell variable may be unset");
+  }
+}
+
+/// `granule help data build` is `granule data build --help`.
+std::vector<char*> help_as_option(std::span<char*> words) {
+  static char help[] = "--help";
+  std::vector<char*> all(words.begin(), words.end());
+  if (all.size() > 1 && std::string_view(all[1]) == "help") {
+    all.erase(all.begin() + 1);
+    all.push_back(help);
+  }
+  return all;
+}
+
+int parse_and_run(std::vector<char*> words) {
+  const int argc = static_cast<int>(words.size());
+  char** const argv = words.data();
   CLI::App program{"Granule trains Mixture-of-Experts language models."};
   add_commands(program);
   if (argc < 2) {
@@ -86,7 +111,8 @@ int parse_and_run(int argc, char** argv) {
     throw UsageError("no command was given", "see granule --help");
   }
   check_command_name(program, argv[1]);
-  check_ranks({argv, static_cast<std::size_t>(argc)});
+  refuse_empty_out(words);
+  check_ranks(words);
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
@@ -102,7 +128,7 @@ int parse_and_run(int argc, char** argv) {
 int run_and_report(int argc, char** argv) {
   try {
     limit_instruction_set();
-    return parse_and_run(argc, argv);
+    return parse_and_run(help_as_option({argv, static_cast<std::size_t>(argc)}));
   } catch (const ReaderGone&) {
     return static_cast<int>(ExitCode::success);
   } catch (const StoppedBySignal& stopped) {

@@ -1,6 +1,9 @@
 #include "apps/program/usage.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
 #include <optional>
 #include <regex>
 #include <sstream>
@@ -73,6 +76,19 @@ std::string unexpected(const CLI::App& command, const std::string& words) {
   return fmt::format("'{}' is one word too many", first);
 }
 
+/// What is wrong with a number that CLI11 could not convert.
+std::string fault_of_number(const std::string& text) {
+  errno = 0;
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0' || std::isnan(number)) return "is no number";
+  constexpr double kExact = 9e15;
+  if (errno != 0 || std::abs(number) > kExact) return "is too large";
+  if (number < 0) return "is negative";
+  if (number != std::floor(number)) return "is no whole number";
+  return fmt::format("is no number of digits alone: write {:.0f}", number);
+}
+
 /// CLI11 gives the parts of a mistake only within its sentence. A sentence that is not known here is kept.
 std::string in_our_words(const CLI::App& command, const std::string& sentence) {
   std::smatch part;
@@ -87,9 +103,9 @@ std::string in_our_words(const CLI::App& command, const std::string& sentence) {
     return fmt::format("{} {} is not between {} and {}", part[1].str(), part[2].str(), part[3].str(),
                        part[4].str());
   if (is("Could not convert: (\\S+) = ([^]*)")) {
-    const bool is_flag = command.get_option_no_throw(part[1])->get_expected_max() == 0;
+    const CLI::Option& option = *command.get_option_no_throw(part[1]);
     return fmt::format("{} {} {}", part[1].str(), part[2].str(),
-                       is_flag ? "takes no value" : "is no number in range");
+                       option.get_expected_max() == 0 ? "takes no value" : fault_of_number(part[2]));
   }
   if (is("The following arguments? w(?:as|ere) not expected: ([^]*)")) return unexpected(command, part[1]);
   return sentence;

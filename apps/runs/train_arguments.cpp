@@ -22,6 +22,7 @@ constexpr const char* kExample =
     "train.micro_batch_size=4 "
     "--out runs/tiny\n"
     "OpenMPI refuses root without --allow-run-as-root, and more ranks than cores without --oversubscribe.\n"
+    "To save and stop such a job, send USR2 to mpirun. After Ctrl-C the ranks have about a second.\n"
     "docs/distributed.md says more.";
 
 /// Whether a word in the place of CONFIG is a key=value word. There is no path before its "=", and no file
@@ -81,12 +82,22 @@ void settle_resume(TrainArguments& arguments) {
   arguments.config.clear();
 }
 
+/// CONFIG after a key=value word would be taken for an override.
+void refuse_late_config(const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    if (word.find('=') != std::string::npos) continue;
+    throw UsageError(fmt::format("'{}' comes after a key=value word", word),
+                     "give CONFIG, or RUN with --resume, before every key=value");
+  }
+}
+
 }  // namespace
 
 void settle(TrainArguments& arguments) {
   if (is_override(arguments.config)) {
     arguments.overrides.insert(arguments.overrides.begin(), arguments.config.string());
     arguments.config.clear();
+    refuse_late_config(arguments.overrides);
   }
   settle_resume(arguments);
   if (!arguments.fork.empty() && !arguments.init_from.empty()) {

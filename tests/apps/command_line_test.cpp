@@ -87,7 +87,14 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
       {{"data", "build", "--val-fraction", "x"},
        {"--val-fraction x is no number", "see granule data build --help"}},
       {{"tokenizer", "train", "--vocab-size", "1e3"},
-       {"--vocab-size 1e3 is no number", "see granule tokenizer train --help"}},
+       {"--vocab-size 1e3 is no number of digits alone: write 1000", "see granule tokenizer train --help"}},
+      {{"tokenizer", "train", "--vocab-size", "1.5"}, {"--vocab-size 1.5 is no whole number"}},
+      {{"train", "train.steps=3", "my.toml"},
+       {"'my.toml' comes after a key=value word",
+        "give CONFIG, or RUN with --resume, before every key=value"}},
+      {{"train", "train.steps=3", "my", "--resume"}, {"'my' comes after a key=value word"}},
+      {{"train", "a.toml", "--out", ""}, {"--out is empty"}},
+      {{"data", "build", "--out="}, {"--out is empty"}},
   };
   for (const Row& row : rows) {
     const auto result = run_program(row.arguments);
@@ -99,6 +106,37 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
     for (const std::string& fragment : row.message)
       CHECK_THAT(result.err, Contains(fragment, Catch::CaseSensitive::No));
   }
+}
+
+TEST_CASE("an argument may have the name of a command") {
+  const granule::test::TempDir temp;
+  const auto says = [&](const std::vector<std::string>& words, const std::string& message) {
+    const auto result = run_program(words, {.working_directory = temp / "."});
+    CAPTURE(words, result.err);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, StartsWith("granule: error: ") && Contains(message));
+  };
+  says({"train", "--resume", "eval"}, "there is no run to go on with (eval)");
+  says({"train", "--resume", "train"}, "there is no run to go on with (train)");
+  says({"train", "plan", "--out", "x"}, "(plan)");
+  says({"train", "data", "--out", "x"}, "(data)");
+  says({"eval", "runs/own", "data"}, "--data is missing");
+  says({"status", "status"}, "(status)");
+  says({"data", "inspect", "build"}, "(build)");
+  says({"inspect", "data", "build"}, "'build' is one word too many");
+}
+
+TEST_CASE("help before a command is its --help") {
+  const auto same = [](const std::vector<std::string>& words, const std::vector<std::string>& option) {
+    const auto result = run_program(words), wanted = run_program(option);
+    CAPTURE(words, result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(result.out == wanted.out);
+  };
+  same({"help"}, {"--help"});
+  same({"help", "train"}, {"train", "--help"});
+  same({"help", "data", "build"}, {"data", "build", "--help"});
+  CHECK(run_program({"help", "nothing"}).exit_code == 2);
 }
 
 TEST_CASE("without a command the program shows what there is and fails") {
