@@ -94,7 +94,7 @@ std::optional<Checkpoint> checkpoint_to_resume(Communicator& ranks, const TrainA
   // A new start would overwrite what might still be saved by hand.
   if (!found.checkpoint && !found.passed_over.empty()) {
     throw AgreedError(ExitCode::user, "every checkpoint of the run is damaged", arguments.out.string(),
-                      "repair one, or move checkpoints/ away to start from the beginning");
+                      "repair one; to start from the beginning, give another --out");
   }
   return std::move(found.checkpoint);
 }
@@ -259,6 +259,8 @@ void take_over(RunDirectory& directory, const ModelFiles& source) {
 void begin_records(RunDirectory& directory, const RunInput& input, const Trainer& trainer,
                    JobRecord& record) {
   if (trainer.complete()) return;
+  if (trainer.saved() < 0 && !input.start.before.is_null())
+    directory.log("the run has saved no checkpoint yet, so it begins again");
   directory.write_config(to_toml(input.config));
   if (input.data->tokenizer) directory.copy_tokenizer(*input.data->tokenizer);
   if (input.start.files) take_over(directory, *input.start.files);
@@ -270,8 +272,9 @@ void meet_at_end(Communicator& ranks) {
   ranks.barrier("end").wait();
 }
 
-/// Returns the signal that stopped the run, or 0.
-int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments) {
+/// Returns the signal that stopped the run, or 0. Ranks leave in good order before `unwritten` is thrown.
+int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& arguments,
+             std::optional<Error>& unwritten) {
   Watchdog watchdog(ranks, watchdog_options());
   // Before the first step there is nothing to save, so a signal may stop all reading here at once.
   std::optional<Interruptible> set_up(std::in_place, [&signals] { return signals.stop(); });
@@ -309,7 +312,7 @@ int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& ar
   set_up.reset();
   const int stopped = record.run(trainer, [&] { return trainer.run(signals, watchdog); });
   meet_at_end(ranks);
-  if (directory) record.print_end(directory->path(), trainer);
+  if (directory) unwritten = record.print_end(directory->path(), trainer);
   return stopped;
 }
 
@@ -318,16 +321,18 @@ void train(TrainArguments arguments) {
   require_path_fits(arguments.out, {.inside = kLongestNameInRun});
   StopSignals signals;  // it is made before MPI and before every thread
   int stopped = 0;
+  std::optional<Error> unwritten;
   run_job_together([&](Communicator& ranks) {
     try {
-      stopped = train_on(ranks, signals, arguments);
+      stopped = train_on(ranks, signals, arguments, unwritten);
     } catch (const Interrupted& set_up) {  // all ranks throw it, because they agree on it
       stopped = set_up.signal;
       if (ranks.rank() != 0) return;
       say("stopped by a signal before a step was taken ({})", name_of_signal(stopped));
-      if (!arguments.dry_run) print_end_before_a_step(arguments.out, stopped);
+      if (!arguments.dry_run) unwritten = print_end_before_a_step(arguments.out, stopped);
     }
   });
+  if (unwritten) throw Error(*unwritten);
   if (stopped != 0) throw StoppedBySignal{stopped};
 }
 

@@ -48,8 +48,9 @@ fs::path newest_of(const fs::path& run) {
   const FoundCheckpoint found = find_newest_valid(run);
   warn_of_damage(found.passed_over);
   if (found.checkpoint) return found.checkpoint->path();
-  user_error("the run has no valid checkpoint to fork from", run.string(),
-             "train it until its first checkpoint");
+  if (!found.passed_over.empty())
+    user_error("every checkpoint of the run is damaged", run.string(), "repair one, or fork another run");
+  user_error("the run has no checkpoint to fork from", run.string(), "train it until its first checkpoint");
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 #include "apps/runs/job_record.hpp"
 
 #include <cstring>
+#include <fstream>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/program/console.hpp"
 #include "apps/runs/run_status.hpp"
+#include "apps/runs/saved_run.hpp"
 #include "core/error.hpp"
 #include "distributed/checkpoint.hpp"
 
@@ -20,15 +22,19 @@ std::string name_of(int signal) {
 }
 
 /// A job that has saved ends even if nobody reads the line.
-void print_line(const RunEnd& end) {
-  if (!somebody_reads_out()) return say("granule: warning: nobody reads stdout: its line is left out");
+std::optional<Error> print_line(const RunEnd& end) {
+  if (!somebody_reads_out()) {
+    say("granule: warning: nobody reads stdout: its line is left out");
+    return std::nullopt;
+  }
   try {
     print_json(end_of_run(end));
   } catch (const ReaderGone&) {
-    return;
+    return std::nullopt;
   } catch (const Error& error) {
-    say("granule: warning: {}", error.what());
+    return error;
   }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -63,6 +69,13 @@ void JobRecord::end_session(std::int64_t step, const json& stopped_by) {
   }
 }
 
+/// Stderr gets the error when the program ends.
+void JobRecord::log_error(const Error& error) const {
+  if (!provenance_) return;
+  std::ofstream log(run_ / "log.txt", std::ios::app);
+  log << "granule: error: " << error.what() << '\n';
+}
+
 int JobRecord::run(const Trainer& trainer, const std::function<int()>& train) {
   try {
     const int signal = train();
@@ -71,25 +84,30 @@ int JobRecord::run(const Trainer& trainer, const std::function<int()>& train) {
     return signal;
   } catch (const Error& error) {
     end_session(trainer.done(), as_utf8(error.what()));
+    log_error(error);
     throw;
   }
 }
 
-void JobRecord::print_end(const std::filesystem::path& run, const Trainer& trainer) const {
+std::optional<Error> JobRecord::print_end(const std::filesystem::path& run, const Trainer& trainer) const {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
-  print_line({.run = run,
-              .step = trainer.done(),
-              .steps = trainer.total(),
-              .stopped_by = stopped_by_,
-              .ce = trainer.last_ce(),
-              .seconds = seconds.count()});
+  return print_line({.run = run,
+                     .step = trainer.done(),
+                     .steps = trainer.total(),
+                     .stopped_by = stopped_by_,
+                     .ce = trainer.last_ce(),
+                     .seconds = seconds.count(),
+                     .checkpoint = trainer.saved() < 0
+                                       ? std::filesystem::path()
+                                       : checkpoints_of(run) / checkpoint_name(trainer.saved())});
 }
 
-void print_end_before_a_step(const std::filesystem::path& run, int signal) {
-  const auto checkpoints = list_checkpoints(run);
-  print_line({.run = run,
-              .step = checkpoints.empty() ? 0 : checkpoints.front().step,
-              .stopped_by = name_of(signal)});
+std::optional<Error> print_end_before_a_step(const std::filesystem::path& run, int signal) {
+  const std::optional<StepDirectory> checkpoint = newest_whole(run);
+  return print_line({.run = run,
+                     .step = checkpoint ? checkpoint->step : 0,
+                     .stopped_by = name_of(signal),
+                     .checkpoint = checkpoint ? checkpoint->path : std::filesystem::path()});
 }
 
 }  // namespace granule

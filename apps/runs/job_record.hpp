@@ -32,11 +32,13 @@ class JobRecord {
   /// that stopped the run, or 0.
   int run(const Trainer& trainer, const std::function<int()>& train);
 
-  /// Prints one line on stdout. The run is already on the disk, so it does not matter if nobody reads the
-  /// line.
-  void print_end(const std::filesystem::path& run, const Trainer& trainer) const;
+  /// Prints one line on stdout. It does not matter if nobody reads it, because the run is already on the
+  /// disk. Returns the error of a stdout that cannot be written.
+  [[nodiscard]] std::optional<Error> print_end(const std::filesystem::path& run,
+                                               const Trainer& trainer) const;
 
  private:
+  void log_error(const Error& error) const;
   void end_session(std::int64_t step, const nlohmann::json& stopped_by);
 
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
@@ -48,6 +50,6 @@ class JobRecord {
 };
 
 /// The same line for a job that a signal stopped before its first step.
-void print_end_before_a_step(const std::filesystem::path& run, int signal);
+[[nodiscard]] std::optional<Error> print_end_before_a_step(const std::filesystem::path& run, int signal);
 
 }  // namespace granule

@@ -35,6 +35,18 @@ std::optional<std::int64_t> step_of_row(const std::string& line) try {
   return std::nullopt;
 }
 
+/// A copy beside the file, under a name that is free. Throws io_error.
+fs::path copy_of_damaged(const fs::path& file) {
+  std::error_code failure;
+  fs::path copy = file.string() + ".damaged";
+  for (int i = 2; fs::exists(copy, failure); ++i) copy = fmt::format("{}.damaged-{}", file.string(), i);
+  fs::copy_file(file, copy, failure);
+  if (failure)
+    io_error("cannot keep a copy of the damaged record: " + failure.message(), copy.string(),
+             "check permissions and free space");
+  return copy;
+}
+
 }  // namespace
 
 MetricsCut cut_metrics(const fs::path& file, std::int64_t step) {
@@ -51,6 +63,7 @@ MetricsCut cut_metrics(const fs::path& file, std::int64_t step) {
     if (!found || *found > step) break;
   }
   if (kept == size) return cut;
+  if (cut.damaged) cut.copy = copy_of_damaged(file);
   fs::resize_file(file, kept, failure);
   if (failure)
     io_error("cannot cut back: " + failure.message(), file.string(), "check permissions and free space");

@@ -13,11 +13,14 @@ namespace granule {
 struct MetricsCut {
   std::int64_t rows = 0;  ///< rows that are kept
   bool damaged = false;   ///< the line after them is not a row
+  /// A copy of the damaged file as it was.
+  std::filesystem::path copy{};
 };
 
 /// Removes every row of a later step than `step`, and everything from the first line that is not a row. The
-/// file is read once and shortened in place. Only one row at a time is in memory, and no second file is made.
-/// Does nothing if there is no file.
+/// file is read once and shortened in place. Only one row at a time is in memory. Only a damaged file is
+/// copied before, as metrics.jsonl.damaged, because rows after the damage may be whole. Does nothing if there
+/// is no file.
 MetricsCut cut_metrics(const std::filesystem::path& file, std::int64_t step);
 
 /// The rows of a file, beginning with the last one. A line that is cut short, or is not a JSON object, is

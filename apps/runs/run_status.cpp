@@ -56,17 +56,10 @@ std::optional<std::int64_t> steps_of(const fs::path& run, const nlohmann::json& 
   }
 }
 
-Json newest_checkpoint(const fs::path& run) {
-  const auto checkpoints = list_checkpoints(run);
-  if (checkpoints.empty()) return {};
-  return as_utf8(checkpoints.front().path.string());
-}
-
-std::int64_t newest_step(const fs::path& run, const std::optional<nlohmann::json>& row,
-                         const nlohmann::json& record) {
-  const auto checkpoints = list_checkpoints(run);
+std::int64_t newest_step(const std::optional<StepDirectory>& checkpoint,
+                         const std::optional<nlohmann::json>& row, const nlohmann::json& record) {
   std::int64_t step = noted(record, "from_step").value_or(0);  // a fork does not begin at step 0
-  if (!checkpoints.empty()) step = std::max(step, checkpoints.front().step);
+  if (checkpoint) step = std::max(step, checkpoint->step);
   return row ? std::max(step, row->value("step", step)) : step;
 }
 
@@ -91,7 +84,8 @@ Json run_status(const fs::path& run) {
   const auto row = RowsFromEnd(metrics_of(run)).next();
   const auto evaluated = RowsFromEnd(metrics_of(run)).next_with("val_ce");
   const nlohmann::json record = provenance_of(run, nlohmann::json::object());
-  const std::int64_t step = newest_step(run, row, record);
+  const std::optional<StepDirectory> checkpoint = newest_whole(run);
+  const std::int64_t step = newest_step(checkpoint, row, record);
   const std::optional<std::int64_t> steps = steps_of(run, record);
   const LockState lock = lock_state(run);
   Json status{{"run", as_utf8(run.string())},
@@ -109,7 +103,7 @@ Json run_status(const fs::path& run) {
       steps && seconds.is_number()
           ? Json(seconds.get<double>() * static_cast<double>(std::max<std::int64_t>(*steps - step, 0)))
           : Json();
-  status["checkpoint"] = newest_checkpoint(run);
+  status["checkpoint"] = checkpoint ? Json(as_utf8(checkpoint->path.string())) : Json();
   status["updated"] = time_of_change(metrics_of(run));
   return status;
 }
@@ -144,7 +138,7 @@ Json end_of_run(const RunEnd& end) {
           {"stopped_by", end.stopped_by.empty() ? Json() : Json(end.stopped_by)},
           {"ce", ce},
           {"val_ce", value_or_null(evaluated, "val_ce")},
-          {"checkpoint", newest_checkpoint(end.run)},
+          {"checkpoint", end.checkpoint.empty() ? Json() : Json(as_utf8(end.checkpoint.string()))},
           {"seconds", end.seconds}};
 }
 

@@ -23,9 +23,10 @@ namespace granule {
 struct RunEnd {
   std::filesystem::path run;
   std::int64_t step = 0, steps = 0;
-  std::string stopped_by{};    ///< a signal's name; empty if the run is complete
-  std::optional<double> ce{};  ///< of the last step, if this job computed it
-  double seconds = 0.0;        ///< of the job
+  std::string stopped_by{};            ///< a signal's name; empty if the run is complete
+  std::optional<double> ce{};          ///< of the last step, if this job computed it
+  double seconds = 0.0;                ///< of the job
+  std::filesystem::path checkpoint{};  ///< saved last or resumed from; empty if there is none
 };
 
 ///   {"run", "step", "steps", "complete", "stopped_by", "ce", "val_ce", "checkpoint", "seconds"}

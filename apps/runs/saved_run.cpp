@@ -1,12 +1,54 @@
 #include "apps/runs/saved_run.hpp"
 
+#include <algorithm>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
 #include "apps/program/console.hpp"
+#include "apps/runs/provenance.hpp"
 #include "core/error.hpp"
-#include "distributed/checkpoint.hpp"
 
 namespace granule {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kSaved = "saved ";
+
+bool is_whole(const StepDirectory& listed) {
+  try {
+    const CheckpointManifest manifest = load_manifest(listed.path);
+    return manifest.step == listed.step && std::ranges::all_of(manifest.files, [&](const WrittenFile& file) {
+             std::error_code failure;
+             const std::uintmax_t size = fs::file_size(listed.path / file.name, failure);
+             return !failure && size == static_cast<std::uintmax_t>(file.size);
+           });
+  } catch (const NewerCheckpoint&) {  // another program can read it
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Whether a session began after the run did, so that it had a checkpoint, or ended as one that saves.
+bool sessions_saved(const nlohmann::json& record) {
+  if (!record.is_object() || record["sessions"].empty()) return false;
+  const auto step = [](const nlohmann::json& session, const char* key, std::int64_t otherwise) {
+    const auto value = session.value(key, nlohmann::json());
+    return value.is_number_integer() ? value.get<std::int64_t>() : otherwise;
+  };
+  const std::int64_t begun = step(record["sessions"].front(), "from_step", 0);
+  return std::ranges::any_of(record["sessions"], [&](const nlohmann::json& session) {
+    const std::int64_t from = step(session, "from_step", begun);
+    const auto why = session.value("stopped_by", nlohmann::json());
+    const bool in_order = why.is_null() || (why.is_string() && why.get<std::string>().starts_with("SIG"));
+    return from > begun || (in_order && step(session, "to_step", from) > from);
+  });
+}
+
+}  // namespace
 
 std::string advice_for_no_run(const fs::path& path) {
   std::error_code failure;
@@ -39,6 +81,25 @@ std::optional<CheckpointManifest> newest_manifest(const fs::path& run, Damage da
     }
   }
   return std::nullopt;
+}
+
+std::optional<StepDirectory> newest_whole(const fs::path& run) {
+  for (const StepDirectory& listed : list_checkpoints(run)) {
+    if (is_whole(listed)) return listed;
+  }
+  return std::nullopt;
+}
+
+std::string line_of_save(std::int64_t step) {
+  return std::string(kSaved) + checkpoint_name(step);
+}
+
+bool records_a_save(const fs::path& run) {
+  std::ifstream log(run / "log.txt", std::ios::binary);
+  for (std::string line; std::getline(log, line);) {
+    if (line.starts_with(kSaved)) return true;
+  }
+  return sessions_saved(provenance_of(run, nlohmann::json()));
 }
 
 RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/config/run_config.hpp"
+#include "distributed/checkpoint.hpp"
 #include "distributed/checkpoint_manifest.hpp"
 
 namespace granule {
@@ -22,6 +23,15 @@ enum class Damage : bool { passed_over, said };
 /// Its tensors are not checked. Throws NewerCheckpoint.
 [[nodiscard]] std::optional<CheckpointManifest> newest_manifest(const std::filesystem::path& run,
                                                                 Damage damage = Damage::said);
+
+/// The newest checkpoint of the run whose manifest can be read and whose files have the sizes of the
+/// manifest. Their bytes are not checked. Absent if there is none.
+[[nodiscard]] std::optional<StepDirectory> newest_whole(const std::filesystem::path& run);
+
+/// The line of log.txt for a save. records_a_save() looks for it.
+[[nodiscard]] std::string line_of_save(std::int64_t step);
+/// Whether log.txt or run.json says that the run has saved a checkpoint. It may be gone by now.
+[[nodiscard]] bool records_a_save(const std::filesystem::path& run);
 
 /// The config that a checkpoint was saved with. Throws a user error if the manifest has none.
 [[nodiscard]] RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where);

@@ -86,7 +86,10 @@ RunDirectory::RunDirectory(const fs::path& path, Open mode)
   }
   fs::create_directories(path_, failure);
   if (failure)
-    io_error("cannot create the directory: " + failure.message(), path_.string(), "check permissions");
+    user_error("cannot create the directory: " + failure.message(), path_.string(), "choose another --out");
+  if (::access(path_.c_str(), W_OK | X_OK) != 0)
+    user_error(fmt::format("cannot write in the directory: {}", std::strerror(errno)), path_.string(),
+               "choose another --out");
   lock_ = std::make_unique<RunLock>(path_);
   if (failed_start) forget();
   log_ = open_for_append("log.txt");
@@ -146,7 +149,8 @@ void RunDirectory::take_over(const std::string& name, std::string_view text) {
 void RunDirectory::cut_metrics(std::int64_t step) {
   const MetricsCut cut = granule::cut_metrics(path_ / "metrics.jsonl", step);
   if (cut.damaged)
-    log(fmt::format("metrics.jsonl is damaged: what follows its line {} is cut off", cut.rows));
+    log(fmt::format("warning: metrics.jsonl is damaged: what follows its line {} is cut off, and {} keeps it",
+                    cut.rows, cut.copy.filename().string()));
 }
 
 void RunDirectory::cut_router(const RouterLayout& layout, std::int64_t step) {

@@ -7,6 +7,11 @@
 namespace granule {
 namespace {
 
+/// The sign of a NaN says nothing.
+double shown(double value) {
+  return std::isnan(value) ? std::abs(value) : value;
+}
+
 /// JSON has no NaN. A reader of the file can skip null in a plot.
 void null_non_finite(nlohmann::ordered_json& value) {
   if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
@@ -78,17 +83,17 @@ void add_evaluation(nlohmann::ordered_json& row, const Evaluation& evaluation) {
 }
 
 std::string evaluation_text(const Evaluation& evaluation) {
-  std::string text = fmt::format("val ce {:.4f}", evaluation.ce);
+  std::string text = fmt::format("val ce {:.4f}", shown(evaluation.ce));
   if (evaluation.bits_per_byte) text += fmt::format(" ({:.3f} bits/byte)", *evaluation.bits_per_byte);
   return text;
 }
 
 std::string progress_text(const StepReport& report, std::int64_t total_steps, const Pace& pace) {
-  std::string text = fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, report.losses.ce);
+  std::string text = fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, shown(report.losses.ce));
   if (const auto mean = pace.mean_ce()) text += fmt::format("  mean {:.4f}", *mean);
-  if (!report.losses.aux_by_layer.empty()) text += fmt::format("  aux {:.4f}", report.losses.aux());
+  if (!report.losses.aux_by_layer.empty()) text += fmt::format("  aux {:.4f}", shown(report.losses.aux()));
   if (!report.routers.empty()) text += fmt::format("  load cv {:.2f}", mean_load_cv(report.routers));
-  text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, report.grad_norm,
+  text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, shown(report.grad_norm),
                       report.tokens_per_second);
   text += skip_text(report.verdict);
   if (report.evaluation) text += "  " + evaluation_text(*report.evaluation);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/models/model_files.hpp"
+#include "apps/runs/saved_run.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/parameter_files.hpp"
@@ -44,6 +45,11 @@ std::string memory_text(const MemoryTable& memory) {
       text += fmt::format(" {} {:.1f} MiB,", name_of(category), mib(memory.peak(category)));
   }
   return text + fmt::format(" {:.1f} MiB at the peak", mib(memory.peak_total()));
+}
+
+/// The sign of a NaN says nothing, and "-nan" looks like a number.
+double without_sign_of_nan(double value) {
+  return std::isnan(value) ? std::abs(value) : value;
 }
 
 bool due(std::int64_t step, std::int64_t every) {
@@ -241,17 +247,19 @@ int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
 }
 
 void Trainer::give_up(const StepReport& last) const {
-  const std::string saved =
-      saved_ < 0 ? "there is no checkpoint" : "the last one is " + checkpoint_name(saved_);
+  const std::string advice =
+      saved_ < 0 ? "there is no checkpoint: start a new run with a lower optim.lr"
+                 : "start again from a checkpoint with --init-from and a lower optim.lr; the last one is " +
+                       checkpoint_name(saved_);
   // Every rank has counted the same steps, so every rank gets here.
   throw AgreedError(
       ExitCode::non_finite,
       fmt::format(
           "{} steps in a row were skipped (train.max_skips = {}); the last one, step {}, had a loss of "
           "{} and a gradient norm of {}",
-          guard_.state().skips_in_row, config_.train.max_skips, last.step, last.losses.ce, last.grad_norm),
-      directory_ != nullptr ? directory_->path().string() : std::string(),
-      fmt::format("start again from a checkpoint with --init-from and a lower optim.lr; {}", saved));
+          guard_.state().skips_in_row, config_.train.max_skips, last.step,
+          without_sign_of_nan(last.losses.ce), without_sign_of_nan(last.grad_norm)),
+      directory_ != nullptr ? directory_->path().string() : std::string(), advice);
 }
 
 nlohmann::json Trainer::sections() const {
@@ -293,7 +301,7 @@ void Trainer::save() {
   // While rank 0 removes an old checkpoint, the others wait in this phase too.
   ranks_.barrier("saved").wait();
   saved_ = done_;
-  tell(fmt::format("saved {}", checkpoint_name(done_)));
+  tell(line_of_save(done_));
 }
 
 void Trainer::resume(const Checkpoint& checkpoint) {

@@ -37,6 +37,8 @@ class Trainer {
   /// Whether the last step is done. It is true from the start if the run resumed from the last checkpoint.
   [[nodiscard]] bool complete() const { return done_ >= steps_.total; }
   [[nodiscard]] std::int64_t done() const { return done_; }
+  /// The step of the newest checkpoint, or -1 if there is none.
+  [[nodiscard]] std::int64_t saved() const { return saved_; }
   [[nodiscard]] std::int64_t total() const { return steps_.total; }
   /// The cross-entropy of the last step that this object computed.
   [[nodiscard]] std::optional<double> last_ce() const { return last_ce_; }

@@ -66,7 +66,10 @@ TEST_CASE("metrics.jsonl is cut after its last row that is whole") {
     CHECK(cut.damaged);
     CHECK(cut.rows == 6);
     CHECK(text_of(file) == rows(6));
+    CHECK(text_of(cut.copy) == rows(6) + damage + "\n" + rows(9));
   }
+  CHECK(fs::exists(temp / "metrics.jsonl.damaged"));
+  CHECK(fs::exists(temp / "metrics.jsonl.damaged-6"));               // every damaged file was kept
   write_text(file, "{\"ce\": 1, \"step\": 1}\n{ \"step\" : 2 }\n");  // another program might write it so
   CHECK(cut_metrics(file, 1).rows == 1);
   CHECK(text_of(file) == "{\"ce\": 1, \"step\": 1}\n");

@@ -112,6 +112,98 @@ TEST_CASE("a damaged manifest is named once") {
   CHECK(again.err.find("passed over") == again.err.rfind("passed over"));
 }
 
+TEST_CASE("a run whose checkpoints are gone does not begin again over its record") {
+  const Workshop shop;
+  const fs::path run = shop.directory / "run", away = shop.directory / "away";
+  REQUIRE(shop.train("run").exit_code == 0);
+  fs::rename(run / "checkpoints", away);
+  const std::string rows = text_of(run / "metrics.jsonl"), log = text_of(run / "log.txt");
+  const auto refused = [&] {
+    check_refused(program({"train", "--resume", run}),
+                  "the run has saved checkpoints, and there is none now");
+    check_refused(shop.train("run", {"--resume"}), "mount or put back checkpoints/");
+    CHECK(text_of(run / "metrics.jsonl") == rows);
+  };
+  refused();
+  fs::create_directory(run / "checkpoints");  // a place where nothing is mounted
+  refused();
+  fs::remove(run / "log.txt");  // then run.json says it
+  refused();
+  write_text(run / "log.txt", log);  // that of a job that was killed
+  replace_in(run / "run.json", "\"to_step\": 40", "\"to_step\": null");
+  refused();
+  fs::remove(run / "checkpoints");
+  fs::rename(away, run / "checkpoints");
+  CHECK(program({"train", "--resume", run, "train.steps=41"}).exit_code == 0);
+}
+
+TEST_CASE("a run that was killed before its first checkpoint begins again and says so") {
+  const Workshop shop;
+  RunningProgram job({"train", shop.path("run.toml"), "train.steps=100000", "checkpoint.every=0",
+                      "eval.every=0", "--out", shop.path("run")});
+  REQUIRE(job.wait_for_err("step 30/"));
+  job.send(SIGKILL);
+  static_cast<void>(job.wait());
+  const ProgramResult again = program({"train", "--resume", shop.path("run"), "train.steps=10"});
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK_THAT(again.err, Contains("the run has saved no checkpoint yet, so it begins again\n"));
+  CHECK(shop.metrics("run").back()["step"] == 10);
+}
+
+TEST_CASE("the last line of train and status name a checkpoint that is whole") {
+  const Workshop shop;
+  const fs::path run = shop.directory / "run";
+  REQUIRE(shop.train("run").exit_code == 0);
+  fs::create_directory(shop.checkpoint("run", 999));
+  CHECK(line_of(program({"status", run}))["checkpoint"] == shop.checkpoint("run", 40).string());
+  CHECK(line_of(program({"status", run}))["step"] == 40);
+  const json line = line_of(program({"train", "--resume", run, "train.steps=50"}));
+  CHECK(line["checkpoint"] == shop.checkpoint("run", 50).string());
+  fs::resize_file(shop.checkpoint("run", 50) / "model-00001-of-00001.safetensors", 100);
+  CHECK(line_of(program({"status", run}))["checkpoint"] == shop.checkpoint("run", 40).string());
+  damage(shop.checkpoint("run", 40) / "state.json");
+  CHECK(line_of(program({"status", run}))["checkpoint"] == shop.checkpoint("run", 20).string());
+}
+
+TEST_CASE("a shard that is cut short during training is named") {
+  const Workshop shop;
+  RunningProgram job(
+      {"train", shop.path("run.toml"), "train.steps=1000000", "eval.every=0", "--out", shop.path("run")});
+  REQUIRE(job.wait_for_err("step 10/"));
+  fs::resize_file(shop.directory / "data/train-00000.h5", 0);
+  const ProgramResult result = job.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 74);
+  CHECK_THAT(result.err,
+             Contains("granule: error: the file can no longer be read: it was cut short, or its disk "
+                      "failed (" +
+                      shop.path("data/train-00000.h5") + "): "));
+}
+
+TEST_CASE("a stdout that is full is an error after everything is saved") {
+  const Workshop shop;
+  const ProgramResult result = run_program({"-c", "\"$0\" train \"$1\" --out \"$2\" > /dev/full",
+                                            program_path(), shop.path("run.toml"), shop.path("run")},
+                                           {.program = "/bin/sh"});
+  INFO(result.err);
+  CHECK(result.exit_code == 74);
+  CHECK_THAT(result.err, Contains("granule: error: cannot write the output: "));
+  CHECK(fs::exists(shop.checkpoint("run", 40) / "state.json"));
+  CHECK(run_json(shop, "run")["sessions"][0]["stopped_by"].is_null());
+}
+
+TEST_CASE("log.txt has the error that ended the training") {
+  const Workshop shop;
+  const ProgramResult result = shop.train("run", {"optim.lr=1e6", "optim.grad_clip=0", "train.max_skips=2"});
+  INFO(result.err);
+  REQUIRE(result.exit_code == 77);
+  const std::string log = text_of(shop.directory / "run/log.txt");
+  CHECK_THAT(log, Contains("granule: error: 2 steps in a row were skipped"));
+  CHECK_THAT(log, Contains("there is no checkpoint: start a new run with a lower optim.lr"));
+  CHECK_THAT(log, !Contains("-nan"));
+}
+
 TEST_CASE("run.json and checkpoints say which program trained what, where, and how it ended") {
   const Workshop shop;
   REQUIRE(shop.train("run", with(kConstant, {"train.threads=1"})).exit_code == 0);
@@ -185,9 +277,9 @@ TEST_CASE("a fork that changes nothing is the run itself, bit for bit") {
                 "the run has steps 21 to 40");
 
   // A requeued fork continues after its source is gone, with and without a config file.
-  fs::remove_all(shop.checkpoint("fork", 40));
-  REQUIRE(program({"train", "--resume", shop.path("fork"), "train.steps=30"}).exit_code ==
-          0);  // a checkpoint of step 30
+  fs::remove_all(shop.directory / "fork");
+  REQUIRE(program({"train", "--fork", shop.path("run") + ":20", "--out", shop.path("fork"), "train.steps=30"})
+              .exit_code == 0);
   fs::remove_all(shop.directory / "run");
   const std::vector<std::string> requeued{"--fork", shop.path("run") + ":20", "--out", shop.path("fork"),
                                           "--resume"};
