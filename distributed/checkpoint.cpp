@@ -241,7 +241,7 @@ std::vector<StepDirectory> list_steps_in(const fs::path& checkpoints) {
     if (const auto step = step_of(entry->path().filename().string())) found.push_back({*step, entry->path()});
   }
   if (error) {
-    user_error(fmt::format("cannot list it: {}", error.message()), checkpoints.string(),
+    user_error(fmt::format("cannot list the checkpoints: {}", error.message()), checkpoints.string(),
                "check the directory");
   }
   std::sort(found.begin(), found.end(),

@@ -114,7 +114,9 @@ void require_room(const fs::path& run_directory, std::int64_t bytes, std::int64_
   constexpr double kMiB = 1 << 20;
   user_error(fmt::format("no room for checkpoints: {} of {:.1f} MiB each, and {:.1f} MiB are free", wanted,
                          static_cast<double>(bytes) / kMiB, free / kMiB),
-             run_directory.string(), "free space, lower checkpoint.keep, or give --out another disk");
+             run_directory.string(),
+             keep > 1 ? "free space, lower checkpoint.keep, or give --out another disk"
+                      : "free space, or give --out another disk");
 }
 
 CheckpointWriter::CheckpointWriter(CheckpointOptions options, Disk& disk)

@@ -32,7 +32,8 @@ void check(const GenerateArguments& arguments) {
   };
   const SamplingOptions& sampling = arguments.sampling;
   if (!(sampling.temperature >= 0.0 && std::isfinite(sampling.temperature)))
-    refuse("--temperature", sampling.temperature, "0 takes the likeliest token, 1 samples as predicted");
+    refuse("--temperature", sampling.temperature,
+           "give 0 or more: 0 takes the likeliest token, 1 samples as predicted");
   if (!(sampling.top_p > 0.0 && sampling.top_p <= 1.0))
     refuse("--top-p", sampling.top_p, "give a probability above 0, at most 1");
   if (sampling.top_k < 0) refuse("--top-k", sampling.top_k, "give a number of tokens, or 0 for all");
@@ -130,8 +131,8 @@ void generate(const GenerateArguments& arguments) {
       beginning_of(*tokenizer, arguments.prompt, config.data.document_mask, files.bos_of_documents());
   const std::int64_t positions = config.model.positions(), before = std::ssize(beginning.tokens);
   if (before > positions) {
-    user_error(fmt::format("the prompt has {} tokens, the model knows {} positions{}", beginning.prompt,
-                           positions, before > beginning.prompt ? " and the first is taken" : ""),
+    user_error(fmt::format("the prompt has {} tokens{}, and the model knows {} positions", beginning.prompt,
+                           before > beginning.prompt ? ", one token comes before it" : "", positions),
                "--prompt", "shorten it");
   }
   config.train.threads = 0;  // the machine that it was trained on may have had others

@@ -150,6 +150,27 @@ std::string described(const ConfigEntry& entry) {
   return text;
 }
 
+/// Python writes True, and YAML also yes and on.
+std::string advice_for_truth(const json& value) {
+  std::string word = value.is_string() ? value.get<std::string>() : value.dump();
+  std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const char* const truth : {"true", "yes", "on", "1"})
+    if (word == truth) return "write true";
+  for (const char* const untruth : {"false", "no", "off", "0"})
+    if (word == untruth) return "write false";
+  return {};
+}
+
+/// The names that NumPy and PyTorch have for the types.
+std::string advice_for_type(std::string word, const std::vector<std::string_view>& words) {
+  std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::tolower(c); });
+  const bool single = word == "float32" || word == "fp32" || word == "float" || word == "single";
+  const bool twice = word == "float64" || word == "fp64" || word == "double";
+  const std::string_view meant = single ? "f32" : twice ? "f64" : "";
+  const bool known = std::ranges::find(words, meant) != words.end();
+  return known ? fmt::format("write \"{}\"", meant) : std::string();
+}
+
 template <class T>
 std::string described(ValueRange<T> range) {
   using End = typename ValueRange<T>::End;
@@ -189,7 +210,8 @@ ConfigEntry parse_override(std::string_view text) {
   const bool printable =
       std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
   if (equals == std::string_view::npos || !printable) {
-    user_error("an argument is no override", where, "write key=value on one line, for example optim.lr=1e-3");
+    user_error("an argument is no override", where,
+               "write key=value as one word, without spaces, for example optim.lr=1e-3");
   }
   if (!is_utf8(text)) {
     user_error("a config holds UTF-8, and this is not", where,
@@ -256,7 +278,7 @@ double number_of(const ConfigEntry& entry, NumberRange range) {
 }
 
 bool boolean_of(const ConfigEntry& entry) {
-  if (!entry.value.is_boolean()) wrong_type(entry, "true or false");
+  if (!entry.value.is_boolean()) wrong_type(entry, "true or false", advice_for_truth(entry.value));
   return entry.value.get<bool>();
 }
 
@@ -282,7 +304,7 @@ std::size_t choice_of(const ConfigEntry& entry, const std::vector<std::string_vi
   }
   std::string list;
   for (const std::string_view word : words) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", word);
-  wrong_type(entry, words.size() == 1 ? list : fmt::format("one of {}", list));
+  wrong_type(entry, words.size() == 1 ? list : fmt::format("one of {}", list), advice_for_type(text, words));
 }
 
 }  // namespace granule

@@ -24,8 +24,31 @@ struct Scale {
 constexpr std::array<Scale, 7> kScales{
     {{"Tt", 1e12}, {"Bt", 1e9}, {"Gt", 1e9}, {"Mt", 1e6}, {"Kt", 1e3}, {"kt", 1e3}, {"t", 1.0}}};
 
+bool read_number(std::string_view text, double& number) {
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return failure == std::errc() && end == text.data() + text.size();
+}
+
+/// Advice for "10%" and "20 Mt". Empty for anything else.
+std::string nearly_a_period(const json& value) {
+  if (!value.is_string()) return {};
+  auto text = value.get<std::string>();
+  double number = 0.0;
+  if (text.ends_with('%') && read_number(text.substr(0, text.find_last_not_of(" %") + 1), number))
+    return fmt::format("a share of the run is written as a fraction: {}", number / 100);
+  if (std::erase(text, ' ') == 0) return {};
+  for (const Scale& scale : kScales) {
+    if (text.ends_with(scale.suffix) &&
+        read_number(text.substr(0, text.size() - scale.suffix.size()), number))
+      return fmt::format("write \"{}\", without a space", text);
+  }
+  return {};
+}
+
 [[noreturn]] void not_a_period(const ConfigEntry& entry) {
   const auto steps = whole_number_meant(entry.value);
+  if (const std::string near = nearly_a_period(entry.value); !near.empty())
+    wrong_type(entry, "a period", near);
   const std::string advice =
       steps ? fmt::format("{}: steps are written {}", kForms, *steps) : std::string(kForms);
   wrong_type(entry, "a period", advice);
@@ -45,11 +68,6 @@ Period checked(const ConfigEntry& entry, Period period) {
   if (counts && period.amount != std::floor(period.amount))
     wrong_type(entry, "a whole number of tokens", "give steps or tokens that are whole");
   return period;
-}
-
-bool read_number(std::string_view text, double& number) {
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return failure == std::errc() && end == text.data() + text.size();
 }
 
 Period period_of_text(const ConfigEntry& entry, std::string_view text) {

@@ -46,9 +46,12 @@ void check_resumable(const RunConfig& saved, const RunConfig& now, std::string_v
     if (key.trait == Trait::layout || was == is || from_data) continue;
     std::string reason;
     if (key.trait == Trait::agreed && (reason = objection(key.name, saved, now)).empty()) continue;
+    const bool fits = key.trait != Trait::shape;  // a fork keeps the shapes
     user_error(fmt::format("{} = {} now, but {} when the run was saved{}{}", key.name, is.dump(), was.dump(),
                            reason.empty() ? "" : ": ", reason),
-               checkpoint, "resume with the saved value, or start a new run from this one with --fork");
+               checkpoint,
+               fits ? "resume with the saved value, or start a new run from this one with --fork"
+                    : "resume with the saved value; a model of another shape begins as a new run");
   }
 }
 

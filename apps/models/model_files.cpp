@@ -46,8 +46,13 @@ std::string advice_for_directory(const fs::path& path) {
   return "give a run directory, a checkpoint directory, or a Hugging Face directory";
 }
 
+[[noreturn]] void refuse_damaged_run(const fs::path& checkpoints) {
+  user_error("every checkpoint of the run is damaged", checkpoints.string(),
+             "repair one, or name another model");
+}
+
 [[noreturn]] void refuse_run_without_checkpoint(const fs::path& run) {
-  user_error("the run has no valid checkpoint", run.string(), "train it until its first checkpoint");
+  user_error("the run has no checkpoint", run.string(), "train it until its first checkpoint");
 }
 
 }  // namespace
@@ -70,6 +75,7 @@ ModelFiles ModelFiles::of_checkpoints(const fs::path& checkpoints) {
   FoundCheckpoint found = find_newest_in(checkpoints);
   if (!found.checkpoint) {
     warn_of_damage(found.passed_over);
+    if (!found.passed_over.empty()) refuse_damaged_run(checkpoints);
     refuse_run_without_checkpoint(checkpoints);
   }
   const fs::path checkpoint = found.checkpoint->path();

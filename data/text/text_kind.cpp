@@ -162,10 +162,15 @@ NameSays what_name_says(const fs::path& path) {
   return extension == ".json" ? NameSays::json : NameSays::nothing;
 }
 
+bool is_wide(ContentKind kind) {
+  return kind == ContentKind::utf16 || kind == ContentKind::utf32;
+}
+
 TextFile look_at(const fs::path& path, const std::string& key) {
   ContentReader content(path);
   if (const auto kind = kind_of_content(content.rest().substr(0, kMagicBytes)))
-    return refused(fmt::format("{}, not text", name_of(*kind)), text_advice(*kind));
+    return refused(fmt::format("{}, not {}", name_of(*kind), is_wide(*kind) ? "UTF-8" : "text"),
+                   text_advice(*kind));
   const NameSays name = what_name_says(path);
   const bool is_json = name == NameSays::json || name == NameSays::json_lines;
   const std::size_t start = content.rest().find_first_not_of(kBlank);

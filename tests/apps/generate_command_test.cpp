@@ -224,7 +224,8 @@ TEST_CASE("prompts that cannot be continued are refused") {
   CHECK_THAT(garbled.err, Contains("the prompt is not UTF-8 (--prompt)"));
   const auto long_one = generate(small_run().run, prose(3, 20));
   CHECK(long_one.exit_code == 2);
-  CHECK_THAT(long_one.err, Contains("the model knows 64 positions") && Contains("shorten it"));
+  CHECK_THAT(long_one.err, Contains("one token comes before it, and the model knows 64 positions") &&
+                               Contains("shorten it"));
   CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("--prompt is missing"));
 }
 

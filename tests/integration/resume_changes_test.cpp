@@ -8,6 +8,7 @@
 #include "tests/support/workshop.hpp"
 
 using namespace granule::test;
+using Catch::Contains;
 namespace fs = std::filesystem;
 
 namespace {
@@ -99,5 +100,24 @@ TEST_CASE("a run goes on in smaller micro-batches where its objective allows it"
     half_run(shop, run.c_str(), {key});
     check_refused(shop.train(run.c_str(), {key, "train.micro_batch_size=1", "--resume"}),
                   "train.micro_batch_size = 1 now, but 2 when the run was saved: moe." + key.substr(4, 7));
+  }
+}
+
+TEST_CASE("advice after a refused resume can be followed") {
+  const Workshop shop;
+  REQUIRE(shop.train("run").exit_code == 0);
+  const ProgramResult other = shop.train("run", {"--resume", "model.intermediate_size=32"});
+  CHECK(other.exit_code == 2);
+  CHECK_THAT(other.err, !Contains("--fork"));
+  for (const int step : {20, 40}) damage(shop.checkpoint("run", step) / "state.json");
+  for (const char* const command : {"generate", "eval", "export"}) {
+    std::vector<std::string> words{command, shop.path("run")};
+    if (std::string(command) == "eval") words.insert(words.end(), {"--data", shop.path("data")});
+    if (std::string(command) == "generate") words.insert(words.end(), {"--prompt", "a"});
+    if (std::string(command) == "export")
+      words.insert(words.end(), {"--format", "hf", "--out", shop.path("hf")});
+    const ProgramResult result = run_program(words);
+    CHECK(result.exit_code == 2);
+    CHECK_THAT(result.err, Contains("every checkpoint of the run is damaged") && !Contains("train it"));
   }
 }

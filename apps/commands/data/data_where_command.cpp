@@ -110,7 +110,7 @@ void where(const Arguments& arguments) {
   if (step <= begun.step || step > steps) {
     user_error(fmt::format("there is no step {}", step), run.string(),
                fmt::format("the run has steps {} to {}{}", begun.step + 1, steps,
-                           begun.step > 0 ? "; granule inspect tells the run that it is a fork of" : ""));
+                           begun.step > 0 ? "; granule inspect shows which run it was forked from" : ""));
   }
   MixSampler sampler = sampler_of(config, data.train, order_of_unchanged(run, config, data, manifest));
   Json samples = Json::array();

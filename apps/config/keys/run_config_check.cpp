@@ -16,18 +16,28 @@ void require(std::int64_t value, std::string_view key, std::string_view reason, 
              fmt::format("set {} in [{}]{}", key.substr(dot + 1), key.substr(0, dot), reason));
 }
 
+/// The place of the first of these keys that the command line sets. If it sets none, the place of the last.
+std::string place_of_one(const PlaceOf& place, std::initializer_list<std::string_view> keys) {
+  for (const std::string_view key : keys) {
+    std::string where = place(key);
+    if (where.starts_with("command line")) return where;
+  }
+  return place(*(keys.end() - 1));
+}
+
 void check_attention(const ModelConfig& model, const PlaceOf& place) {
   const std::int64_t heads = model.num_attention_heads;
   const std::int64_t kv_heads = model.num_key_value_heads;
   if (model.hidden_size % heads != 0) {
     user_error(fmt::format("model.hidden_size = {} does not divide into model.num_attention_heads = {} heads",
                            model.hidden_size, heads),
-               place("model.num_attention_heads"), "choose a number of heads that divides hidden_size");
+               place_of_one(place, {"model.hidden_size", "model.num_attention_heads"}),
+               "choose a number of heads that divides hidden_size");
   }
   if (model.head_dim() % 2 != 0) {
     user_error(fmt::format("the heads are {} wide (model.hidden_size = {} over {} heads)", model.head_dim(),
                            model.hidden_size, heads),
-               place("model.num_attention_heads"),
+               place_of_one(place, {"model.hidden_size", "model.num_attention_heads"}),
                "rotary positions need an even width; choose another number of heads");
   }
   if (model.rope_scaling.type == RopeScaling::Type::dynamic && model.head_dim() == 2) {
@@ -38,7 +48,8 @@ void check_attention(const ModelConfig& model, const PlaceOf& place) {
     user_error(
         fmt::format("model.num_attention_heads = {} is not divisible by model.num_key_value_heads = {}",
                     heads, kv_heads),
-        place("model.num_key_value_heads"), "choose a divisor of num_attention_heads");
+        place_of_one(place, {"model.num_attention_heads", "model.num_key_value_heads"}),
+        "choose a divisor of num_attention_heads");
   }
 }
 
@@ -48,14 +59,16 @@ void check_experts(const ModelConfig& model, const MoeConfig& moe, const PlaceOf
   if (moe.num_experts_per_tok > moe.n_routed_experts) {
     user_error(fmt::format("moe.num_experts_per_tok = {} exceeds moe.n_routed_experts = {}",
                            moe.num_experts_per_tok, moe.n_routed_experts),
-               place("moe.num_experts_per_tok"), "a token can use each routed expert only once: lower it");
+               place_of_one(place, {"moe.n_routed_experts", "moe.num_experts_per_tok"}),
+               "a token can use each routed expert only once: lower it");
   }
   if (moe.count_moe_layers(model.num_hidden_layers) == 0) {
-    user_error(fmt::format("none of the {} layers is an MoE layer (moe.first_k_dense_replace = {}, "
-                           "moe.moe_layer_freq = {})",
-                           model.num_hidden_layers, moe.first_k_dense_replace, moe.moe_layer_freq),
-               place("moe.first_k_dense_replace"),
-               "lower them, or set moe.n_routed_experts = 0 for a dense model");
+    user_error(
+        fmt::format("none of the {} layers is an MoE layer (moe.first_k_dense_replace = {}, "
+                    "moe.moe_layer_freq = {})",
+                    model.num_hidden_layers, moe.first_k_dense_replace, moe.moe_layer_freq),
+        place_of_one(place, {"model.num_hidden_layers", "moe.moe_layer_freq", "moe.first_k_dense_replace"}),
+        "lower them, or set moe.n_routed_experts = 0 for a dense model");
   }
 }
 
@@ -64,21 +77,23 @@ void check_groups(std::int64_t groups, std::string_view key, const MoeConfig& mo
   if (moe.n_routed_experts % groups == 0) return;
   user_error(fmt::format("moe.n_routed_experts = {} does not divide into {} = {} groups",
                          moe.n_routed_experts, key, groups),
-             place(key), "choose a divisor of n_routed_experts");
+             place_of_one(place, {"moe.n_routed_experts", key}), "choose a divisor of n_routed_experts");
 }
 
 void check_group_limit(const MoeConfig& moe, const PlaceOf& place) {
   check_groups(moe.n_group, "moe.n_group", moe, place);
   if (moe.topk_group > moe.n_group) {
     user_error(fmt::format("moe.topk_group = {} exceeds moe.n_group = {}", moe.topk_group, moe.n_group),
-               place("moe.topk_group"), "a token can use at most all groups: lower it");
+               place_of_one(place, {"moe.n_group", "moe.topk_group"}),
+               "a token can use at most all groups: lower it");
   }
   const std::int64_t left = moe.n_routed_experts / moe.n_group * moe.topk_group;
   if (moe.num_experts_per_tok > left) {
     user_error(fmt::format("moe.num_experts_per_tok = {}, but moe.topk_group = {} of moe.n_group = {} groups "
                            "leave {} experts to choose from",
                            moe.num_experts_per_tok, moe.topk_group, moe.n_group, left),
-               place("moe.topk_group"), "raise topk_group, or choose fewer experts");
+               place_of_one(place, {"moe.num_experts_per_tok", "moe.n_group", "moe.topk_group"}),
+               "raise topk_group, or choose fewer experts");
   }
 }
 
@@ -119,14 +134,14 @@ void check_router(const MoeConfig& moe, const PlaceOf& place) {
 
 void check_batch(const RunConfig& config, std::int64_t ranks, const PlaceOf& place) {
   const RunConfig::Train& train = config.train;
-  check_division(train, ranks, place("train.batch_size"),
+  check_division(train, ranks, place_of_one(place, {"train.micro_batch_size", "train.batch_size"}),
                  "choose a smaller train.micro_batch_size, or a batch_size that is a multiple");
   if (config.data.seq_len > config.model.positions()) {
     const bool scaled = config.model.rope_scaling.type != RopeScaling::Type::none;
     user_error(
         fmt::format("data.seq_len = {} exceeds model.max_position_embeddings{} = {}", config.data.seq_len,
                     scaled ? " × model.rope_scaling.factor" : "", config.model.positions()),
-        place("data.seq_len"),
+        place_of_one(place, {"model.max_position_embeddings", "data.seq_len"}),
         scaled ? "shorten the sequences, or raise the factor"
                : "shorten the sequences, or raise max_position_embeddings");
   }
@@ -155,8 +170,8 @@ void check_mix(const RunConfig& config, const PlaceOf& place) {
   const std::vector<DataMix::Part>& mix = config.data.mix;
   if (mix.empty()) return;
   if (!config.data.path.empty()) {
-    user_error("data.path and data.mix are both given", place("data.mix"),
-               "name the data in one of them; data.path=\"\" takes a path back");
+    user_error("data.path and data.mix are both given", place_of_one(place, {"data.path", "data.mix"}),
+               "name the data in one of them; 'data.path=\"\"' takes a path back");
   }
   double sum = 0.0;
   for (const DataMix::Part& part : mix) sum += part.weight;
@@ -179,7 +194,8 @@ void check_schedule(const RunConfig& config, const PlaceOf& place) {
   };
   if (has_minimum && schedule.min_lr > config.optim.lr) {
     user_error(fmt::format("schedule.min_lr = {} exceeds optim.lr = {}", schedule.min_lr, config.optim.lr),
-               place("schedule.min_lr"), "min_lr is a learning rate, not a fraction of one");
+               place_of_one(place, {"optim.lr", "schedule.min_lr"}),
+               "min_lr is a learning rate, not a fraction of one");
   }
   if (!has_minimum && schedule.min_lr != 0.0) without_effect("schedule.min_lr", "0");
   if (!steps_down && schedule.decay_by != RunConfig::Schedule{}.decay_by)

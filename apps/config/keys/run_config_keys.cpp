@@ -52,6 +52,8 @@ enum class Zero : std::uint8_t { allowed, refused };
 template <class At>
 ConfigKey period(std::string_view name, At at, Zero zero, Trait trait = Trait::none) {
   const auto set = [at, zero](RunConfig& c, const ConfigEntry& entry) {
+    if (zero == Zero::refused && entry.value.is_number() && entry.value < 0)
+      out_of_range(entry, "more than 0");
     at(c) = period_of(entry);
     if (zero == Zero::refused && at(c).amount == 0.0) out_of_range(entry, "more than 0");
   };
