@@ -148,11 +148,24 @@ void print_load(const Json& report) {
   }
 }
 
+/// Equal vocabularies may have other tokens, and then the figures say nothing.
+void warn_of_unknown_tokenizer(const DataMix& data, const ModelFiles& files) {
+  if (files.tokenizer_sha256().empty()) return;
+  for (const TokenSource& source : data.sources()) {
+    if (source.summary().tokenizer_sha256) continue;
+    say("granule: warning: {} does not say which tokenizer made it: only its vocabulary was compared with "
+        "that "
+        "of the model",
+        source.directory().string());
+  }
+}
+
 void eval(const EvalArguments& arguments) {
   const ModelFiles files = open_model_to_override(arguments.model);
   const RunConfig config = config_of(files, arguments.overrides);
   const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
   data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256(), VocabularyOf::model);
+  warn_of_unknown_tokenizer(data, files);
   warn_of_unwritten_tokens(data);
   if (config.data.document_mask) data.require_documents();
   // A split that is too short shows before the model is read.

@@ -1,11 +1,14 @@
 // granule tokenizer train: makes a new vocabulary from text.
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "apps/commands/commands.hpp"
 #include "apps/commands/text_input.hpp"
@@ -36,10 +39,13 @@ void require_writable(const fs::path& out) {
   require_path_fits(out, {.added = 32});  // it is first written under a longer name
   std::error_code error;
   if (fs::exists(out, error)) user_error("the file already exists", out.string(), "choose another --out");
-  if (!out.has_parent_path()) return;
-  fs::create_directories(out.parent_path(), error);
+  const fs::path directory = out.has_parent_path() ? out.parent_path() : ".";
+  fs::create_directories(directory, error);
   if (error)
     user_error(fmt::format("cannot create the directory: {}", error.message()), out.string(),
+               "choose another --out");
+  if (::access(directory.c_str(), W_OK | X_OK) != 0)
+    user_error(fmt::format("cannot write in the directory: {}", std::strerror(errno)), out.string(),
                "choose another --out");
 }
 
@@ -57,7 +63,7 @@ void run(const Arguments& arguments) {
   tell_left_out(text);
   const auto start = std::chrono::steady_clock::now();
   Progress progress;
-  progress.say(fmt::format("training {} pieces on {:.1f} MB of text", arguments.vocab_size,
+  progress.say(fmt::format("training {} pieces on {:.1f} MB of files", arguments.vocab_size,
                            static_cast<double>(text.bytes_total()) * 1e-6));
   const TrainedTokenizer trained = train_tokenizer(text, arguments.vocab_size, [&] {
     progress.show(fmt::format("read {:.1f} of {:.1f} MB", static_cast<double>(text.bytes_read()) * 1e-6,
@@ -72,7 +78,7 @@ void run(const Arguments& arguments) {
   const nlohmann::ordered_json json{{"out", arguments.out.string()},
                                     {"vocab_size", arguments.vocab_size},
                                     {"sha256", sha256_of(std::as_bytes(std::span(trained.model)))},
-                                    {"text_bytes", text.bytes_total()},
+                                    {"text_bytes", trained.text_bytes},
                                     {"input", describe_input(text)}};
   print_json(json);
 }

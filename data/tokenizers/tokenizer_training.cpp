@@ -33,6 +33,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
   [[nodiscard]] sentencepiece::util::Status status() const override { return {}; }
   [[nodiscard]] std::exception_ptr failure() const { return failure_; }
   [[nodiscard]] std::int64_t signs_cut() const { return signs_cut_; }
+  [[nodiscard]] std::int64_t text_bytes() const { return text_bytes_; }
 
   // An exception of the source must not pass through SentencePiece. It is kept and thrown afterwards.
   void Next() override {
@@ -54,6 +55,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
     const auto document = source_.next();
     done_ = !document;
     if (document) rest_ = document->text;
+    text_bytes_ += std::ssize(rest_);
     if (document && on_document_) on_document_();
     return !done_;
   }
@@ -85,6 +87,7 @@ class Sentences final : public sentencepiece::SentenceIterator {
   std::string_view rest_;  // the rest of the document
   std::string sentence_;
   std::exception_ptr failure_;
+  std::int64_t text_bytes_ = 0;
   std::int64_t signs_cut_ = 0;
   bool done_ = false;
 };
@@ -137,7 +140,7 @@ TrainedTokenizer train_tokenizer(TextSource& text, std::int64_t vocab_size,
   const auto status = sentencepiece::SentencePieceTrainer::Train(settings, &sentences, &model);
   if (sentences.failure()) std::rethrow_exception(sentences.failure());
   if (!status.ok()) explain(status.ToString(), vocab_size);
-  return {std::move(model), sentences.signs_cut()};
+  return {std::move(model), sentences.text_bytes(), sentences.signs_cut()};
 }
 
 }  // namespace granule

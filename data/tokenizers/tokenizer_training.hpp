@@ -9,8 +9,9 @@
 namespace granule {
 
 struct TrainedTokenizer {
-  std::string model;           ///< the content of a `.model` file
-  std::int64_t signs_cut = 0;  ///< how often the text has ▅ (U+2585), which SentencePiece cannot take
+  std::string model;            ///< the content of a `.model` file
+  std::int64_t text_bytes = 0;  ///< of all documents, which compressed files have more of than bytes
+  std::int64_t signs_cut = 0;   ///< how often the text has ▅ (U+2585), which SentencePiece cannot take
 };
 
 /// Trains on all documents of `text`. The ids are 0 <unk>, 1 <s>, 2 </s>, 256 bytes, then pieces. The same

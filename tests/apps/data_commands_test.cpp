@@ -118,6 +118,28 @@ TEST_CASE("data build takes lines as documents and directories as input") {
   CHECK(report["train"]["bytes"] == 9 + 7 + 8 + 7);
 }
 
+TEST_CASE("tokenizer train tells the bytes of the text, also of compressed text") {
+  const fs::path files = fs::path(test_data_dir()) / "compressed";
+  const TempDir temp;
+  const auto bytes_of = [&](const char* name) {
+    const auto result = run_program({"tokenizer", "train", "--input", files / name, "--vocab-size", "280",
+                                     "--out", temp / (std::string(name) + ".model")});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    return nlohmann::json::parse(result.out)["text_bytes"].get<std::int64_t>();
+  };
+  const auto plain = bytes_of("lines.jsonl");
+  CHECK(bytes_of("whole.jsonl.gz") == plain);
+  CHECK(bytes_of("whole.jsonl.zst") == plain);
+}
+
+TEST_CASE("tokenizer train refuses a place that cannot be written before it reads text") {
+  const auto result = run_program(
+      {"tokenizer", "train", "--input", "/proc/absent", "--vocab-size", "280", "--out", "/proc/t.model"});
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Contains("cannot write in the directory: "));
+}
+
 TEST_CASE("data build makes the same of compressed text as of plain text") {
   const TempDir dir;
   const fs::path files = fs::path(test_data_dir()) / "compressed";

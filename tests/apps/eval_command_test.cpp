@@ -47,6 +47,17 @@ nlohmann::json last_metrics_row() {
 
 }  // namespace
 
+TEST_CASE("an evaluation says that data do not record their tokenizer") {
+  const TempDir temp;
+  write_shard(temp / "val-00000.h5", patterned_documents(2, 90, 59), 350);
+  const ProgramResult result = run_program({"eval", small_run().run, "--data", temp / "."});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("does not say which tokenizer made it"));
+  const ProgramResult own = run_program({"eval", small_run().run, "--data", small_run().data});
+  CHECK_THAT(own.err, !Contains("does not say which tokenizer made it"));
+}
+
 TEST_CASE("eval prints one object: losses of the whole split and the load of every layer") {
   const auto report = eval(small_run().run);
   CHECK(report["step"] == 20);

@@ -39,12 +39,12 @@ nlohmann::ordered_json to_json(const SplitCounts& counts) {
 
 std::string describe(const TextSource& text, const DataSetReport& report, double seconds) {
   const auto tokens = static_cast<double>(report.train.tokens + report.val.tokens);
-  return fmt::format("{:3.0f} %  {:.1f} of {:.1f} MB  {} documents  {:.2f} Mtokens  {:.1f} MB/s",
-                     100.0 * static_cast<double>(text.bytes_read()) / static_cast<double>(text.bytes_total()),
-                     static_cast<double>(text.bytes_read()) * 1e-6,
-                     static_cast<double>(text.bytes_total()) * 1e-6,
-                     report.train.documents + report.val.documents, tokens * 1e-6,
-                     static_cast<double>(text.bytes_read()) * 1e-6 / std::max(seconds, 1e-3));
+  return fmt::format(
+      "{:3.0f} %  {:.1f} of {:.1f} MB of files  {} documents  {:.2f} Mtokens  {:.1f} MB of text a second",
+      100.0 * static_cast<double>(text.bytes_read()) / static_cast<double>(text.bytes_total()),
+      static_cast<double>(text.bytes_read()) * 1e-6, static_cast<double>(text.bytes_total()) * 1e-6,
+      report.train.documents + report.val.documents, tokens * 1e-6,
+      static_cast<double>(report.train.utf8_bytes + report.val.utf8_bytes) * 1e-6 / std::max(seconds, 1e-3));
 }
 
 void tell_unknown(const DataSetReport& report, const Tokenizer& tokenizer) {
@@ -108,7 +108,10 @@ void add_data_build_command(CLI::App& data) {
       "--bos", arguments->bos,
       "Put the tokenizer's BOS before every document. Then granule generate and exports do the same.");
   add_text_options(command, arguments->input);
-  command.add_option("--out", arguments->build.out, "Directory of the data set. It must be new or empty.")
+  command
+      .add_option("--out", arguments->build.out,
+                  "Directory of the data set. It must be new or empty. Until the set is complete, it is in "
+                  "DIR.partial. An interrupted build leaves that, and the next one removes it.")
       ->required();
   command
       .add_option("--val-fraction", arguments->build.val_fraction,
