@@ -13,6 +13,7 @@
 #include "apps/program/progress.hpp"
 #include "apps/training/data_warnings.hpp"
 #include "apps/training/evaluation.hpp"
+#include "apps/training/step_report.hpp"
 #include "core/error.hpp"
 
 namespace granule {
@@ -136,8 +137,9 @@ Evaluation run_evaluation(Context& context, const Model& model, const DataMix& d
                                     .mask = DocumentMask{config.data.document_mask},
                                     .capacity = Capacity::limited,
                                     .on_progress = show});
-  progress.say(fmt::format("ce {:.4f}  perplexity {:.2f}  over {} tokens, {:.0f} tok/s", evaluation.ce,
-                           evaluation.perplexity, evaluation.tokens, rate(evaluation.samples)));
+  progress.say(fmt::format("ce {:.4f}  perplexity {:.2f}  over {} tokens, {:.0f} tok/s",
+                           without_sign_of_nan(evaluation.ce), without_sign_of_nan(evaluation.perplexity),
+                           evaluation.tokens, rate(evaluation.samples)));
   return evaluation;
 }
 
@@ -174,7 +176,8 @@ void eval(const EvalArguments& arguments) {
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
   const Evaluation evaluation = run_evaluation(context, *model, data, config);
   if (!std::isfinite(evaluation.ce)) {
-    user_error(fmt::format("the cross-entropy is {}", evaluation.ce), files.path().string(),
+    user_error(fmt::format("the cross-entropy is {}", without_sign_of_nan(evaluation.ce)),
+               files.path().string(),
                "the weights hold numbers that are not finite, or lead to them: use another checkpoint");
   }
   const Json report = report_of(arguments, files, *model, config, evaluation);

@@ -7,11 +7,6 @@
 namespace granule {
 namespace {
 
-/// The sign of a NaN says nothing.
-double shown(double value) {
-  return std::isnan(value) ? std::abs(value) : value;
-}
-
 /// JSON has no NaN. A reader of the file can skip null in a plot.
 void null_non_finite(nlohmann::ordered_json& value) {
   if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
@@ -41,6 +36,10 @@ void null_what_needs_scores(nlohmann::ordered_json& row) {
 }
 
 }  // namespace
+
+double without_sign_of_nan(double value) {
+  return std::isnan(value) ? std::abs(value) : value;
+}
 
 nlohmann::ordered_json metrics_row(const StepReport& report) {
   nlohmann::ordered_json row{{"step", report.step},
@@ -83,18 +82,20 @@ void add_evaluation(nlohmann::ordered_json& row, const Evaluation& evaluation) {
 }
 
 std::string evaluation_text(const Evaluation& evaluation) {
-  std::string text = fmt::format("val ce {:.4f}", shown(evaluation.ce));
+  std::string text = fmt::format("val ce {:.4f}", without_sign_of_nan(evaluation.ce));
   if (evaluation.bits_per_byte) text += fmt::format(" ({:.3f} bits/byte)", *evaluation.bits_per_byte);
   return text;
 }
 
 std::string progress_text(const StepReport& report, std::int64_t total_steps, const Pace& pace) {
-  std::string text = fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, shown(report.losses.ce));
+  std::string text =
+      fmt::format("step {}/{}  ce {:.4f}", report.step, total_steps, without_sign_of_nan(report.losses.ce));
   if (const auto mean = pace.mean_ce()) text += fmt::format("  mean {:.4f}", *mean);
-  if (!report.losses.aux_by_layer.empty()) text += fmt::format("  aux {:.4f}", shown(report.losses.aux()));
+  if (!report.losses.aux_by_layer.empty())
+    text += fmt::format("  aux {:.4f}", without_sign_of_nan(report.losses.aux()));
   if (!report.routers.empty()) text += fmt::format("  load cv {:.2f}", mean_load_cv(report.routers));
-  text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr, shown(report.grad_norm),
-                      report.tokens_per_second);
+  text += fmt::format("  lr {:.2e}  grad {:.3f}  {:.0f} tok/s", report.lr,
+                      without_sign_of_nan(report.grad_norm), report.tokens_per_second);
   text += skip_text(report.verdict);
   if (report.evaluation) text += "  " + evaluation_text(*report.evaluation);
   const std::int64_t left = total_steps - report.step;

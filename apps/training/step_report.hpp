@@ -29,6 +29,8 @@ struct StepReport {
   std::optional<Evaluation> evaluation;
 };
 
+/// For people. The sign of a NaN says nothing.
+[[nodiscard]] double without_sign_of_nan(double value);
 /// Numbers that are not finite become null.
 [[nodiscard]] nlohmann::ordered_json metrics_row(const StepReport& report);
 /// Adds the result of an evaluation after the row's step.

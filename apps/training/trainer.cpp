@@ -47,11 +47,6 @@ std::string memory_text(const MemoryTable& memory) {
   return text + fmt::format(" {:.1f} MiB at the peak", mib(memory.peak_total()));
 }
 
-/// The sign of a NaN says nothing, and "-nan" looks like a number.
-double without_sign_of_nan(double value) {
-  return std::isnan(value) ? std::abs(value) : value;
-}
-
 bool due(std::int64_t step, std::int64_t every) {
   return every > 0 && step % every == 0;
 }
