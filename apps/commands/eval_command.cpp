@@ -154,10 +154,9 @@ void print_load(const Json& report) {
 void warn_of_unknown_tokenizer(const DataMix& data, const ModelFiles& files) {
   if (files.tokenizer_sha256().empty()) return;
   for (const TokenSource& source : data.sources()) {
-    if (source.summary().tokenizer_sha256) continue;
+    if (!source.summary().tokenizer_sha256.value_or("").empty()) continue;
     say("granule: warning: {} does not say which tokenizer made it: only its vocabulary was compared with "
-        "that "
-        "of the model",
+        "that of the model",
         source.directory().string());
   }
 }

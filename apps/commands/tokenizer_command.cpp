@@ -3,12 +3,12 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "apps/commands/commands.hpp"
 #include "apps/commands/text_input.hpp"
@@ -44,9 +44,13 @@ void require_writable(const fs::path& out) {
   if (error)
     user_error(fmt::format("cannot create the directory: {}", error.message()), out.string(),
                "choose another --out");
-  if (::access(directory.c_str(), W_OK | X_OK) != 0)
+  // Only an attempt tells, for root and on every file system.
+  const fs::path attempt = out.string() + ".attempt";
+  errno = 0;
+  if (!std::ofstream(attempt))
     user_error(fmt::format("cannot write in the directory: {}", std::strerror(errno)), out.string(),
                "choose another --out");
+  fs::remove(attempt, error);
 }
 
 void tell_cut_signs(std::int64_t count) {
