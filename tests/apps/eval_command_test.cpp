@@ -217,6 +217,6 @@ TEST_CASE("a damaged newest checkpoint is passed over by name, and refused when 
   damage(run / "checkpoints/step-00000010/state.json");
   const auto none = run_eval(run, small_run().data);
   CHECK(none.exit_code == 2);
-  CHECK_THAT(none.err, Contains("step-00000010") && Contains("the run has no valid checkpoint"));
+  CHECK_THAT(none.err, Contains("step-00000010") && Contains("every checkpoint of the run is damaged"));
 }
 #endif

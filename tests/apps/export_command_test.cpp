@@ -185,9 +185,9 @@ TEST_CASE("what is no model is refused by every command that reads one") {
   refuse(small_run().data, "neither checkpoints nor a config.json");
   fs::create_directories(temp / "young");
   write_text(temp / "young/config.toml", "");
-  refuse(temp / "young", "the run has no valid checkpoint");
+  refuse(temp / "young", "the run has no checkpoint");
   fs::create_directories(temp / "empty/checkpoints");
-  refuse(temp / "empty", "the run has no valid checkpoint");
+  refuse(temp / "empty", "the run has no checkpoint");
 }
 
 TEST_CASE("Hugging Face directories that are not what their config says are refused by every command") {
