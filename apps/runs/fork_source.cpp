@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/models/model_files.hpp"
+#include "apps/runs/saved_run.hpp"
 #include "core/error.hpp"
 #include "data/models/hf_directory.hpp"
 
@@ -59,6 +60,7 @@ fs::path find_fork_source(const std::string& text) {
   const auto [path, step] = named_by(text);
   std::error_code failure;
   if (!step && is_checkpoint(path)) return path;
+  require_no_lost_save(path, "mount or put back its checkpoints/");
   if (!fs::is_directory(checkpoints_of(path), failure)) {
     const bool weights = HfDirectory::is_one(path);
     user_error(

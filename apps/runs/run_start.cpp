@@ -55,19 +55,15 @@ void require_own_config(const TrainArguments& arguments) {
   static_cast<void>(config_file_of(arguments.out));
 }
 
-/// The place of the checkpoints may not be mounted. A new start would overwrite the record of the run.
-void require_no_lost_save(const fs::path& run) {
-  if (!list_checkpoints(run).empty() || !records_a_save(run)) return;
-  user_error("the run has saved checkpoints, and there is none now", checkpoints_of(run).string(),
-             "mount or put back checkpoints/ to go on; to start from the beginning, give another --out");
-}
-
 Found look(const TrainArguments& arguments) {
   require_own_config(arguments);
   Found found;
   std::optional<CheckpointManifest> manifest;
   if (arguments.resume && !arguments.out.empty()) {
-    require_no_lost_save(arguments.out);
+    // A new start would overwrite the record of the run.
+    require_no_lost_save(arguments.out,
+                         "mount or put back checkpoints/ to go on; to start from the beginning, "
+                         "give another --out");
     // The search for the checkpoint to resume names those that are damaged.
     manifest = newest_manifest(arguments.out, Damage::passed_over);
     found.before = provenance_of(arguments.out, manifest ? manifest->sections : json::object());

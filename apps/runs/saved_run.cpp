@@ -102,6 +102,11 @@ bool records_a_save(const fs::path& run) {
   return sessions_saved(provenance_of(run, nlohmann::json()));
 }
 
+void require_no_lost_save(const fs::path& run, std::string_view advice) {
+  if (!list_checkpoints(run).empty() || !records_a_save(run)) return;
+  user_error("the run has saved checkpoints, and there is none now", checkpoints_of(run).string(), advice);
+}
+
 RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where) {
   if (!manifest.sections.contains("config")) refuse_checkpoint("it holds no config", where);
   return run_config_from_json(manifest.sections.at("config"), where);

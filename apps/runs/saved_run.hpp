@@ -32,6 +32,8 @@ enum class Damage : bool { passed_over, said };
 [[nodiscard]] std::string line_of_save(std::int64_t step);
 /// Whether log.txt or run.json says that the run has saved a checkpoint. It may be gone by now.
 [[nodiscard]] bool records_a_save(const std::filesystem::path& run);
+/// Throws a user error if the run records a save and has no checkpoint. Their place may not be mounted.
+void require_no_lost_save(const std::filesystem::path& run, std::string_view advice);
 
 /// The config that a checkpoint was saved with. Throws a user error if the manifest has none.
 [[nodiscard]] RunConfig saved_config(const CheckpointManifest& manifest, const std::string& where);
