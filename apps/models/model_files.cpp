@@ -5,7 +5,6 @@
 
 #include "apps/config/hf_config.hpp"
 #include "apps/program/console.hpp"
-#include "apps/runs/saved_run.hpp"
 #include "core/error.hpp"
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
@@ -53,9 +52,8 @@ std::string advice_for_directory(const fs::path& path) {
 }
 
 [[noreturn]] void refuse_run_without_checkpoint(const fs::path& run) {
-  require_no_lost_save(run.filename() == "checkpoints" ? run.parent_path() : run,
-                       "mount or put back its checkpoints/");
-  user_error("the run has no checkpoint", run.string(), "train it until its first checkpoint");
+  user_error("the run has no checkpoint", run.string(),
+             "train it until its first checkpoint, or mount or put back its checkpoints/");
 }
 
 }  // namespace

@@ -122,7 +122,7 @@ TEST_CASE("a run whose checkpoints are gone does not begin again over its record
     check_refused(program({"train", "--resume", run}),
                   "the run has saved checkpoints, and there is none now");
     check_refused(shop.train("run", {"--resume"}), "mount or put back checkpoints/");
-    check_refused(program({"eval", run, "--data", shop.path("data")}), "there is none now");
+    check_refused(program({"eval", run, "--data", shop.path("data")}), "put back its checkpoints/");
     check_refused(program({"train", "--fork", run, "--out", shop.path("fork")}), "there is none now");
     CHECK(text_of(run / "metrics.jsonl") == rows);
   };
