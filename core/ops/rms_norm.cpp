@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-constexpr std::int64_t kRows = 64;  // rows of one task, and of one partial sum of dw
+constexpr std::int64_t kRows = RmsNorm::kRows;  // of one task
 
 template <class T>
 void forward_row(const T* x, const T* w, double eps, std::int64_t D, T* y, T* r) {
@@ -25,13 +25,13 @@ void forward_row(const T* x, const T* w, double eps, std::int64_t D, T* y, T* r)
       [r](auto d, auto v, auto u) HWY_ATTR { return hn::Mul(u, hn::Mul(v, hn::Set(d, *r))); }, x, w);
 }
 
-void rms_norm_forward(const Tensor& x_ND, const Tensor& w_D, double eps, const Tensor& y_ND,
-                      const Tensor& r_N) {
-  dispatch_float(x_ND.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t D = x_ND.shape()[1];
-    const T *x = x_ND.data<const T>(), *w = w_D.data<const T>();
-    T *const y = y_ND.data<T>(), *const r = r_N.data<T>();
-    parallel_chunks(x_ND.context().pool(), x_ND.shape()[0], kRows,
+void rms_norm_forward(const RmsNorm::ForwardArgs& a) {
+  dispatch_float(a.x_ND.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t D = a.x_ND.shape()[1];
+    const double eps = a.eps;
+    const T *x = a.x_ND.data<const T>(), *w = a.w_D.data<const T>();
+    T *const y = a.y_ND.data<T>(), *const r = a.r_N.data<T>();
+    parallel_chunks(a.x_ND.context().pool(), a.x_ND.shape()[0], kRows,
                     [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
                       for (std::int64_t i = begin; i < end; ++i)
                         forward_row(x + i * D, w, eps, D, y + i * D, r + i);
@@ -59,18 +59,15 @@ void add_weight_gradient_row(const T* x, T r, const T* dy, std::int64_t D, T* su
       [=](auto d, auto u, auto g) HWY_ATTR { return hn::Mul(g, hn::Mul(u, hn::Set(d, r))); }, x, dy);
 }
 
-void rms_norm_backward(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D, const Tensor& dy_ND,
-                       const Grad& dx_ND, const Grad& dw_D) {
-  dispatch_float(x_ND.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t N = x_ND.shape()[0], D = x_ND.shape()[1], tasks = (N + kRows - 1) / kRows;
-    const T *x = x_ND.data<const T>(), *r = r_N.data<const T>(), *w = w_D.data<const T>(),
-            *dy = dy_ND.data<const T>();
-    T* const dx = dx_ND ? dx_ND.dst.data<T>() : nullptr;
-    const Store store = store_of(dx_ND.beta);
-    const Tensor partials =
-        Tensor::empty(x_ND.context(), {dw_D ? tasks : 0, D}, x_ND.dtype(), MemoryCategory::scratch);
-    T* const partial = dw_D ? partials.data<T>() : nullptr;
-    x_ND.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
+void rms_norm_backward(const RmsNorm::BackwardArgs& a, Workspace& workspace) {
+  dispatch_float(a.x_ND.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1], tasks = (N + kRows - 1) / kRows;
+    const T *x = a.x_ND.data<const T>(), *r = a.r_N.data<const T>(), *w = a.w_D.data<const T>(),
+            *dy = a.dy_ND.data<const T>();
+    T* const dx = a.dx_ND ? a.dx_ND.dst.data<T>() : nullptr;
+    const Store store = store_of(a.dx_ND.beta);
+    T* const partial = a.dw_D ? workspace.take<T>(tasks * D) : nullptr;
+    a.x_ND.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
       T* const sum = partial == nullptr ? nullptr : partial + task * D;
       if (sum != nullptr) std::fill_n(sum, D, T(0));
       for (std::int64_t i = task * kRows; i < std::min(N, (task + 1) * kRows); ++i) {
@@ -78,7 +75,7 @@ void rms_norm_backward(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D,
         if (sum != nullptr) add_weight_gradient_row(x + i * D, r[i], dy + i * D, D, sum);
       }
     });
-    if (dw_D) sum_rows(partial, tasks, D, dw_D.beta, dw_D.dst.data<T>());
+    if (a.dw_D) sum_rows(partial, tasks, D, a.dw_D.beta, a.dw_D.dst.data<T>());
   });
 }
 
@@ -92,21 +89,22 @@ namespace {
 HWY_EXPORT(rms_norm_forward);
 HWY_EXPORT(rms_norm_backward);
 
-void forward_cpu(const Tensor& x_ND, const Tensor& w_D, double eps, const Tensor& y_ND, const Tensor& r_N) {
-  HWY_DYNAMIC_DISPATCH(rms_norm_forward)(x_ND, w_D, eps, y_ND, r_N);
+void forward_cpu(const RmsNorm::ForwardArgs& args) {
+  HWY_DYNAMIC_DISPATCH(rms_norm_forward)(args);
 }
-void backward_cpu(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D, const Tensor& dy_ND,
-                  const Grad& dx_ND, const Grad& dw_D) {
-  HWY_DYNAMIC_DISPATCH(rms_norm_backward)(x_ND, r_N, w_D, dy_ND, dx_ND, dw_D);
+void backward_cpu(const RmsNorm::BackwardArgs& args, Workspace& workspace) {
+  HWY_DYNAMIC_DISPATCH(rms_norm_backward)(args, workspace);
+}
+std::int64_t backward_workspace(const RmsNorm::BackwardArgs& a, int /*threads*/) {
+  const std::int64_t tasks = (a.x_ND.shape()[0] + RmsNorm::kRows - 1) / RmsNorm::kRows;
+  return a.dw_D ? workspace_bytes({{tasks * a.x_ND.shape()[1], a.x_ND.dtype()}}) : 0;
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&, double, const Tensor&, const Tensor&)>
-    RmsNorm::forward_kernel{"rms_norm", forward_cpu};
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Grad&,
-                          const Grad&)>
-    RmsNorm::backward_kernel{"rms_norm", backward_cpu};
+constinit KernelSlot<RmsNorm::ForwardArgs> RmsNorm::forward_kernel{"rms_norm", forward_cpu};
+constinit KernelSlot<RmsNorm::BackwardArgs> RmsNorm::backward_kernel{"rms_norm backward", backward_cpu,
+                                                                     backward_workspace};
 
 Tensor RmsNorm::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_D) const {
   GRANULE_CHECK(x_ND.shape().rank() == 2 && w_D.shape() == Shape{x_ND.shape()[1]},
@@ -116,14 +114,14 @@ Tensor RmsNorm::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_D) con
   GRANULE_CHECK(eps >= 0.0, "rms_norm: eps {}, at least 0 is needed", eps);
   Tensor y_ND = x_ND.empty_like(x_ND.shape());
   Tensor r_N = x_ND.empty_like({x_ND.shape()[0]});
-  forward_kernel(x_ND.device(), x_ND, w_D, eps, y_ND, r_N);
+  forward_kernel({x_ND, w_D, eps, y_ND, r_N});
   if (saved != nullptr) *saved = {x_ND, r_N};
   return y_ND;
 }
 
 void RmsNorm::backward(const Saved& saved, const Tensor& w_D, const Tensor& dy_ND, const Grad& dx_ND,
                        const Grad& dw_D) const {
-  backward_kernel(dy_ND.device(), saved.x_ND, saved.r_N, w_D, dy_ND, dx_ND, dw_D);
+  backward_kernel({saved.x_ND, saved.r_N, w_D, dy_ND, dx_ND, dw_D});
 }
 
 }  // namespace granule

@@ -8,7 +8,6 @@ namespace {
 
 using gpu::Pack;
 
-constexpr std::int64_t kLeastRows = 64;  // rows of one partial sum of dw, as on the CPU
 // With more partial sums, the few threads of the second stage would have too much to do.
 constexpr std::int64_t kMostPartials = 256;
 
@@ -95,54 +94,67 @@ std::int64_t blocks_for(std::int64_t work, std::int64_t threads) {
   return (work + threads - 1) / threads;
 }
 
-void forward_cuda(const Tensor& x_ND, const Tensor& w_D, double eps, const Tensor& y_ND, const Tensor& r_N) {
-  const std::int64_t N = x_ND.shape()[0], D = x_ND.shape()[1];
-  dispatch_float(x_ND.dtype(), [&]<class T>() {
-    const T *x = x_ND.data<const T>(), *w = w_D.data<const T>();
-    T *y = y_ND.data<T>(), *r = r_N.data<T>();
-    const auto launch = [&]<int kWidth>() { gpu::launch(forward_rows<T, kWidth>, {N}, x, w, eps, D, y, r); };
+void forward_cuda(const RmsNorm::ForwardArgs& a) {
+  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
+  dispatch_float(a.x_ND.dtype(), [&]<class T>() {
+    const T *x = a.x_ND.data<const T>(), *w = a.w_D.data<const T>();
+    T *y = a.y_ND.data<T>(), *r = a.r_N.data<T>();
+    const auto launch = [&]<int kWidth>() {
+      gpu::launch(forward_rows<T, kWidth>, {N}, x, w, a.eps, D, y, r);
+    };
     gpu::dispatch_width<T>(D, launch, x, w, y);
   });
 }
 
+/// How the rows are cut into partial sums of dw.
+struct Partials {
+  std::int64_t rows;   // of a sum
+  std::int64_t count;  // of sums
+  explicit Partials(std::int64_t N)
+      : rows(std::max(RmsNorm::kRows, blocks_for(N, kMostPartials))), count(blocks_for(N, rows)) {}
+};
+
 template <class T>
-void weight_gradient(const T* x, const T* r, const T* dy, const Tensor& x_ND, const Grad& dw_D) {
+void weight_gradient(const RmsNorm::BackwardArgs& a, T* partial) {
   constexpr unsigned kThreads = 128;
-  const std::int64_t N = x_ND.shape()[0], D = x_ND.shape()[1];
-  const std::int64_t rows = std::max(kLeastRows, blocks_for(N, kMostPartials)),
-                     partials = blocks_for(N, rows);
-  // It is freed before the kernels run. That is safe: the next user of these bytes runs later on the same
-  // stream.
-  const Tensor scratch = Tensor::empty(x_ND.context(), {partials, D}, x_ND.dtype(), MemoryCategory::scratch);
-  T *partial = scratch.data<T>(), *dw = dw_D.dst.data<T>();
+  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
+  const Partials partials(N);
+  const T *x = a.x_ND.data<const T>(), *r = a.r_N.data<const T>(), *dy = a.dy_ND.data<const T>();
+  T* dw = a.dw_D.dst.data<T>();
   const auto launch = [&]<int kWidth>() {
-    gpu::launch(weight_gradient_partials<T, kWidth>, {blocks_for(D / kWidth, kThreads), partials, kThreads},
-                x, r, dy, N, D, rows, partial);
+    gpu::launch(weight_gradient_partials<T, kWidth>,
+                {blocks_for(D / kWidth, kThreads), partials.count, kThreads}, x, r, dy, N, D, partials.rows,
+                partial);
   };
   gpu::dispatch_width<T>(D, launch, x, dy, partial);
-  gpu::launch(sum_partials<T>, {blocks_for(D, kThreads), 1, kThreads}, partial, partials, D, dw_D.beta, dw);
+  gpu::launch(sum_partials<T>, {blocks_for(D, kThreads), 1, kThreads}, partial, partials.count, D,
+              a.dw_D.beta, dw);
 }
 
-void backward_cuda(const Tensor& x_ND, const Tensor& r_N, const Tensor& w_D, const Tensor& dy_ND,
-                   const Grad& dx_ND, const Grad& dw_D) {
-  const std::int64_t N = x_ND.shape()[0], D = x_ND.shape()[1];
-  dispatch_float(x_ND.dtype(), [&]<class T>() {
-    const T *x = x_ND.data<const T>(), *r = r_N.data<const T>(), *w = w_D.data<const T>(),
-            *dy = dy_ND.data<const T>();
-    if (dx_ND) {
-      T* dx = dx_ND.dst.data<T>();
+void backward_cuda(const RmsNorm::BackwardArgs& a, Workspace& workspace) {
+  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
+  dispatch_float(a.x_ND.dtype(), [&]<class T>() {
+    const T *x = a.x_ND.data<const T>(), *r = a.r_N.data<const T>(), *w = a.w_D.data<const T>(),
+            *dy = a.dy_ND.data<const T>();
+    if (a.dx_ND) {
+      T* dx = a.dx_ND.dst.data<T>();
       const auto launch = [&]<int kWidth>() {
-        gpu::launch(input_gradient_rows<T, kWidth>, {N}, x, r, w, dy, D, dx_ND.beta, dx);
+        gpu::launch(input_gradient_rows<T, kWidth>, {N}, x, r, w, dy, D, a.dx_ND.beta, dx);
       };
       gpu::dispatch_width<T>(D, launch, x, w, dy, dx);
     }
-    if (dw_D) weight_gradient(x, r, dy, x_ND, dw_D);
+    if (a.dw_D) weight_gradient(a, workspace.take<T>(Partials(N).count * D));
   });
+}
+
+std::int64_t backward_workspace(const RmsNorm::BackwardArgs& a, int /*threads*/) {
+  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
+  return a.dw_D ? workspace_bytes({{Partials(N).count * D, a.x_ND.dtype()}}) : 0;
 }
 
 const gpu::Kernels kernels([] {
   RmsNorm::forward_kernel.fill(DeviceType::cuda, forward_cuda);
-  RmsNorm::backward_kernel.fill(DeviceType::cuda, backward_cuda);
+  RmsNorm::backward_kernel.fill(DeviceType::cuda, backward_cuda, backward_workspace);
   return 2;
 });
 

@@ -8,10 +8,11 @@ namespace granule {
 
 /// y_ij = w_j x_ij r_i,   r_i = 1 / sqrt(mean_j x_ij² + eps).
 /// dx_i = r_i (w∘dy_i) − x_i r_i³ ⟨w∘dy_i, x_i⟩ / D,   dw_j = Σ_i dy_ij x_ij r_i.
-/// Sums over a row are float64. dw sums 64 rows at a time and then these sums, so its order depends on N
+/// Sums over a row are float64. dw sums kRows rows at a time and then these sums, so its order depends on N
 /// alone.
 struct RmsNorm {
   static constexpr std::string_view kName = "rms_norm";
+  static constexpr std::int64_t kRows = 64;
   double eps = 1e-6;
   struct Saved {
     Tensor x_ND;
@@ -22,12 +23,17 @@ struct RmsNorm {
   void backward(const Saved& saved, const Tensor& w_D, const Tensor& dy_ND, const Grad& dx_ND,
                 const Grad& dw_D) const;
 
-  /// (x, w, eps, y, r)
-  static KernelSlot<void(const Tensor&, const Tensor&, double, const Tensor&, const Tensor&)> forward_kernel;
-  /// (x, r, w, dy, dx, dw); either gradient may be absent
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Grad&,
-                         const Grad&)>
-      backward_kernel;
+  struct ForwardArgs {
+    Tensor x_ND, w_D;
+    double eps;
+    Tensor y_ND, r_N;
+  };
+  struct BackwardArgs {
+    Tensor x_ND, r_N, w_D, dy_ND;
+    Grad dx_ND, dw_D;  ///< either may be absent
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule
