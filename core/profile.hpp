@@ -1,7 +1,8 @@
-// Where a step's time goes: seconds for each phase. It is always on and costs two readings of the clock for
-// each operator.
+// Where a step's time goes: seconds for each phase, and how often the host waited for the device. It is always
+// on and costs two readings of the clock for each operator.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -11,11 +12,18 @@ namespace granule {
 class Profile {
  public:
   void add(std::string_view phase, double seconds);
-  void reset() { seconds_.clear(); }
+  /// The host reads what the device computes, and waits for it (core/transfer.hpp).
+  void add_wait() { ++waits_; }
+  [[nodiscard]] std::int64_t waits() const { return waits_; }
+  void reset() {
+    seconds_.clear();
+    waits_ = 0;
+  }
   [[nodiscard]] const std::map<std::string, double, std::less<>>& seconds() const { return seconds_; }
 
  private:
   std::map<std::string, double, std::less<>> seconds_;
+  std::int64_t waits_ = 0;
 };
 
 /// Adds the time from construction to destruction to a phase.
