@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "autograd/tape.hpp"
+#include "core/kernels/accumulate.hpp"
 
 namespace granule {
 

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <utility>
 
+#include "core/kernels/accumulate.hpp"
+
 namespace granule {
 namespace {
 

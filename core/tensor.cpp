@@ -1,7 +1,6 @@
 #include "core/tensor.hpp"
 
-#include <algorithm>
-#include <cstring>
+#include "core/kernels/fill.hpp"
 
 namespace granule {
 
@@ -61,32 +60,6 @@ void Tensor::check_type(DType wanted) const {
 
 void Tensor::check_item() const {
   GRANULE_CHECK(numel() == 1, "item: tensor has {} elements", numel());
-}
-
-void fill_zero(const Tensor& tensor) {
-  constexpr std::int64_t kGrain = std::int64_t{1} << 20;
-  parallel_chunks(tensor.context().pool(), tensor.bytes(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    std::memset(tensor.raw() + begin, 0, static_cast<std::size_t>(end - begin));
-  });
-}
-
-void accumulate(const Tensor& source, const Grad& destination) {
-  GRANULE_CHECK(source.numel() == destination.dst.numel(), "accumulate: {} elements into {}", source.numel(),
-                destination.dst.numel());
-  constexpr std::int64_t kGrain = 1 << 16;
-  dispatch_float(source.dtype(), [&]<class T>() {
-    const T* from = source.data<const T>();
-    T* to = destination.dst.data<T>();
-    const T beta = static_cast<T>(destination.beta);
-    parallel_chunks(source.context().pool(), source.numel(), kGrain,
-                    [&](std::int64_t begin, std::int64_t end) {
-                      if (beta == T(0)) {
-                        std::copy(from + begin, from + end, to + begin);
-                      } else {
-                        for (std::int64_t i = begin; i < end; ++i) to[i] = from[i] + beta * to[i];
-                      }
-                    });
-  });
 }
 
 }  // namespace granule

@@ -90,8 +90,4 @@ struct Grad {
   explicit operator bool() const { return dst.defined(); }
 };
 
-void fill_zero(const Tensor& tensor);
-/// Computes destination = source + beta · destination, element by element. Shapes and dtypes must agree.
-void accumulate(const Tensor& source, const Grad& destination);
-
 }  // namespace granule

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "core/kernels/fill.hpp"
 
 namespace granule {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/fill.hpp"
 #include "core/random.hpp"
 
 namespace granule {

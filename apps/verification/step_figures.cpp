@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/kernels/accumulate.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
 
 namespace granule {

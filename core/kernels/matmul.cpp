@@ -10,20 +10,19 @@ std::int64_t columns(const Tensor& x, Transpose transpose) {
   return x.shape()[transpose == Transpose::yes ? 0 : 1];
 }
 
-void matmul_cpu(const Tensor& a, Transpose transpose_a, const Tensor& b, Transpose transpose_b,
-                const Grad& c) {
+void matmul_cpu(const MatmulArgs& args) {
+  const Tensor &a = args.a, &b = args.b, &c = args.c.dst;
   dispatch_float(a.dtype(), [&]<class T>() {
-    gemm(a.context().pool(), c.dst.shape()[0], c.dst.shape()[1], columns(a, transpose_a),
-         MatrixIn<T>{a.data<const T>(), a.shape()[1], transpose_a},
-         MatrixIn<T>{b.data<const T>(), b.shape()[1], transpose_b},
-         MatrixOut<T>{c.dst.data<T>(), c.dst.shape()[1], c.beta});
+    gemm(a.context().pool(), c.shape()[0], c.shape()[1], columns(a, args.transpose_a),
+         MatrixIn<T>{a.data<const T>(), a.shape()[1], args.transpose_a},
+         MatrixIn<T>{b.data<const T>(), b.shape()[1], args.transpose_b},
+         MatrixOut<T>{c.data<T>(), c.shape()[1], args.c.beta});
   });
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, Transpose, const Tensor&, Transpose, const Grad&)> matmul_kernel{
-    "matmul", matmul_cpu};
+constinit KernelSlot<MatmulArgs> matmul_kernel{"matmul", matmul_cpu};
 
 void matmul(std::string_view name, const Tensor& a, Transpose transpose_a, const Tensor& b,
             Transpose transpose_b, const Grad& c) {
@@ -37,7 +36,7 @@ void matmul(std::string_view name, const Tensor& a, Transpose transpose_a, const
                 c.dst.shape().str());
   GRANULE_CHECK(a.dtype() == b.dtype() && a.dtype() == c.dst.dtype(), "{}: {} times {} into {}", name,
                 name_of(a.dtype()), name_of(b.dtype()), name_of(c.dst.dtype()));
-  matmul_kernel(a.device(), a, transpose_a, b, transpose_b, c);
+  matmul_kernel({a, transpose_a, b, transpose_b, c});
 }
 
 }  // namespace granule

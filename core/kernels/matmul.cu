@@ -58,9 +58,9 @@ void product(const Tensor& a, Transpose transpose_a, const Tensor& b, Transpose 
         "gemm");
 }
 
-void matmul_cuda(const Tensor& a, Transpose transpose_a, const Tensor& b, Transpose transpose_b,
-                 const Grad& c) {
-  dispatch_float(a.dtype(), [&]<class T>() { product<T>(a, transpose_a, b, transpose_b, c); });
+void matmul_cuda(const MatmulArgs& args) {
+  dispatch_float(args.a.dtype(),
+                 [&]<class T>() { product<T>(args.a, args.transpose_a, args.b, args.transpose_b, args.c); });
 }
 
 const gpu::Kernels kernels([] {

@@ -13,8 +13,13 @@ void matmul(std::string_view name, const Tensor& a, Transpose transpose_a, const
             Transpose transpose_b, const Grad& c);
 
 /// The shapes are checked before it is called.
-extern KernelSlot<void(const Tensor& a, Transpose transpose_a, const Tensor& b, Transpose transpose_b,
-                       const Grad& c)>
-    matmul_kernel;
+struct MatmulArgs {
+  Tensor a;
+  Transpose transpose_a;
+  Tensor b;
+  Transpose transpose_b;
+  Grad c;
+};
+extern KernelSlot<MatmulArgs> matmul_kernel;
 
 }  // namespace granule

@@ -5,19 +5,20 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/elementwise.hpp"
 #include "core/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-void add(const Tensor& a, const Tensor& b, const Tensor& y) {
+void add(const Add::ForwardArgs& args) {
   constexpr std::int64_t kGrain = 1 << 15;
-  dispatch_float(y.dtype(), [&]<class T>() HWY_ATTR {
-    const T *left = a.data<const T>(), *right = b.data<const T>();
-    T* const out = y.data<T>();
+  dispatch_float(args.y.dtype(), [&]<class T>() HWY_ATTR {
+    const T *left = args.a.data<const T>(), *right = args.b.data<const T>();
+    T* const out = args.y.data<T>();
     parallel_chunks(
-        y.context().pool(), y.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+        args.y.context().pool(), args.y.numel(), kGrain, [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
           map(
               Store::overwrite, out + begin, end - begin,
               [](auto, auto u, auto v) HWY_ATTR { return hn::Add(u, v); }, left + begin, right + begin);
@@ -33,18 +34,18 @@ namespace granule {
 namespace {
 
 HWY_EXPORT(add);
-void add_cpu(const Tensor& a, const Tensor& b, const Tensor& y) {
-  HWY_DYNAMIC_DISPATCH(add)(a, b, y);
+void add_cpu(const Add::ForwardArgs& args) {
+  HWY_DYNAMIC_DISPATCH(add)(args);
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> Add::forward_kernel{"add", add_cpu};
+constinit KernelSlot<Add::ForwardArgs> Add::forward_kernel{"add", add_cpu};
 
 Tensor Add::forward(Saved*, const Tensor& a, const Tensor& b) const {
   require_alike(kName, "+", a, b);
   Tensor y = a.empty_like(a.shape());
-  forward_kernel(y.device(), a, b, y);
+  forward_kernel({a, b, y});
   return y;
 }
 

@@ -13,8 +13,10 @@ struct Add {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
 
-  /// (a, b, y)
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
+  struct ForwardArgs {
+    Tensor a, b, y;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
 };
 
 }  // namespace granule

@@ -91,23 +91,31 @@ const std::int32_t* first_keys_of(const Attention& a, const Tensor& first_key, s
   return first_key.defined() ? first_key.data<const std::int32_t>() + sequence * a.seq : nullptr;
 }
 
+void check_first_keys(const Attention& a, const Tensor& first_key) {
+  const auto* const keys = first_key.data<const std::int32_t>();
+  for (std::int64_t i = 0; i < a.batch * a.seq; ++i) {
+    GRANULE_CHECK(keys[i] >= 0 && keys[i] <= i % a.seq, "attention: token {} of a sequence sees from {} on",
+                  i % a.seq, keys[i]);
+  }
+}
+
+/// The workspace has the scores of a block for each thread.
 template <class T>
-void forward_cpu(const Attention& a, const Tensor& qkv, const Tensor& first_key, const Tensor& y,
-                 const Tensor* log_sum) {
-  ThreadPool& pool = qkv.context().pool();
+void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
+  const Attention& a = args.attention;
+  ThreadPool& pool = args.qkv.context().pool();
   const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
-  const Tensor scratch =
-      Tensor::empty(qkv.context(), {pool.size(), kQueries * a.seq}, qkv.dtype(), MemoryCategory::scratch);
+  T* const scratch = workspace.take<T>(pool.size() * kQueries * a.seq);
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
     // Later blocks see more keys. They go first, so that no long task is left for the end.
     const std::int64_t block = blocks - 1 - task / (a.batch * a.heads);
     const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
-    const Block b(first, std::min(kQueries, a.seq - first), first_keys_of(a, first_key, sequence));
-    const Head<T> h = head_of(a, qkv.data<const T>(), sequence, head);
-    T* const p = scratch.data<T>() + ThreadPool::thread_index() * kQueries * a.seq;
-    T* const sums = log_sum == nullptr ? nullptr : log_sum->data<T>() + row * a.heads + head;
-    forward_block(a, h, b, h.q + first * h.q_pitch, p, y.data<T>() + row * out + head * a.v_dim, sums);
+    const Block b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
+    const Head<T> h = head_of(a, args.qkv.data<const T>(), sequence, head);
+    T* const p = scratch + ThreadPool::thread_index() * kQueries * a.seq;
+    T* const sums = args.log_sum.defined() ? args.log_sum.data<T>() + row * a.heads + head : nullptr;
+    forward_block(a, h, b, h.q + first * h.q_pitch, p, args.y.data<T>() + row * out + head * a.v_dim, sums);
   });
 }
 
@@ -161,10 +169,11 @@ void clear_keys(const Attention& a, T* dk, T* dv) {
 /// Computes all query heads of one key-value head of one sequence together, because the gradients of its keys
 /// and values are sums over them.
 template <class T>
-void backward_group(const Attention& a, const Attention::Saved& saved, const Tensor& dy, const Grad& dqkv,
-                    std::int64_t sequence, std::int64_t kv, T* scratch) {
+void backward_group(const Attention::BackwardArgs& args, std::int64_t sequence, std::int64_t kv, T* scratch) {
+  const Attention& a = args.attention;
+  const Grad& dqkv = args.dqkv;
   const std::int64_t out = a.heads * a.v_dim, group = a.heads / a.kv_heads, row = sequence * a.seq;
-  const std::int32_t* const first_keys = first_keys_of(a, saved.first_key, sequence);
+  const std::int32_t* const first_keys = first_keys_of(a, args.first_key, sequence);
   T* const gradient = dqkv.dst.data<T>() + row * a.width();
   T *const dk = gradient + (a.heads + kv) * a.qk_dim, *const dv = gradient +
                                                                   (a.heads + a.kv_heads) * a.qk_dim +
@@ -177,10 +186,10 @@ void backward_group(const Attention& a, const Attention::Saved& saved, const Ten
   }
   for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
     const BackwardHead<T> block{a,
-                                head_of(a, saved.qkv.data<const T>(), sequence, head),
-                                saved.y.data<const T>() + row * out + head * a.v_dim,
-                                dy.data<const T>() + row * out + head * a.v_dim,
-                                saved.log_sum.data<const T>() + row * a.heads + head,
+                                head_of(a, args.qkv.data<const T>(), sequence, head),
+                                args.y.data<const T>() + row * out + head * a.v_dim,
+                                args.dy.data<const T>() + row * out + head * a.v_dim,
+                                args.log_sum.data<const T>() + row * a.heads + head,
                                 gradient + head * a.qk_dim,
                                 dk,
                                 dv,
@@ -195,25 +204,69 @@ void backward_group(const Attention& a, const Attention::Saved& saved, const Ten
   }
 }
 
-template <class T>
-void backward_cpu(const Attention& a, const Attention::Saved& saved, const Tensor& dy, const Grad& dqkv) {
-  ThreadPool& pool = dy.context().pool();
-  const std::int64_t planes = 2 * kQueries * a.seq;
-  const Tensor scratch =
-      Tensor::empty(dy.context(), {pool.size(), planes}, dy.dtype(), MemoryCategory::scratch);
-  pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-    backward_group(a, saved, dy, dqkv, task / a.kv_heads, task % a.kv_heads,
-                   scratch.data<T>() + ThreadPool::thread_index() * planes);
-  });
+/// Elements of scratch of a thread in backward: scores and their gradients.
+std::int64_t backward_planes(const Attention& a) {
+  return 2 * kQueries * a.seq;
 }
 
-void forward_dispatch(const Attention& a, const Tensor& qkv, const Tensor& first_key, const Tensor& y,
-                      const Tensor* log_sum) {
-  dispatch_float(qkv.dtype(), [&]<class T>() { forward_cpu<T>(a, qkv, first_key, y, log_sum); });
+void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
+  if (args.first_key.defined()) check_first_keys(args.attention, args.first_key);
+  dispatch_float(args.qkv.dtype(), [&]<class T>() { forward_blocks<T>(args, workspace); });
 }
-void backward_dispatch(const Attention& a, const Attention::Saved& saved, const Tensor& dy,
-                       const Grad& dqkv) {
-  dispatch_float(dy.dtype(), [&]<class T>() { backward_cpu<T>(a, saved, dy, dqkv); });
+std::int64_t forward_workspace(const Attention::ForwardArgs& args, int threads) {
+  return workspace_bytes({{threads * kQueries * args.attention.seq, args.qkv.dtype()}});
+}
+
+void backward_cpu(const Attention::BackwardArgs& args, Workspace& workspace) {
+  const Attention& a = args.attention;
+  ThreadPool& pool = args.dy.context().pool();
+  dispatch_float(args.dy.dtype(), [&]<class T>() {
+    T* const scratch = workspace.take<T>(pool.size() * backward_planes(a));
+    pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
+      backward_group(args, task / a.kv_heads, task % a.kv_heads,
+                     scratch + ThreadPool::thread_index() * backward_planes(a));
+    });
+  });
+}
+std::int64_t backward_workspace(const Attention::BackwardArgs& args, int threads) {
+  return workspace_bytes({{threads * backward_planes(args.attention), args.dy.dtype()}});
+}
+
+/// Appends the new tokens' keys and values to those of the cache.
+template <class T>
+void append_to_cache(const CachedAttentionArgs& args) {
+  const Attention& a = args.attention;
+  const std::int64_t key_width = a.kv_heads * a.qk_dim, value_width = a.kv_heads * a.v_dim;
+  T *const keys = args.keys.data<T>(), *const values = args.values.data<T>();
+  for (std::int64_t i = 0; i < a.seq; ++i) {
+    const T* const key = args.qkv.data<const T>() + i * a.width() + a.heads * a.qk_dim;
+    std::copy_n(key, key_width, keys + (args.past + i) * key_width);
+    std::copy_n(key + key_width, value_width, values + (args.past + i) * value_width);
+  }
+}
+
+void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
+  const Attention& a = args.attention;
+  const std::int64_t total = args.past + a.seq;
+  dispatch_float(args.y.dtype(), [&]<class T>() {
+    append_to_cache<T>(args);
+    T* const scratch = workspace.take<T>(a.heads * a.seq * total);
+    args.y.context().pool().run(a.heads, [&](std::int64_t head) {
+      const std::int64_t kv = head / (a.heads / a.kv_heads);
+      const Head<T> h{args.qkv.data<const T>() + head * a.qk_dim,
+                      args.keys.data<const T>() + kv * a.qk_dim,
+                      args.values.data<const T>() + kv * a.v_dim,
+                      a.width(),
+                      a.kv_heads * a.qk_dim,
+                      a.kv_heads * a.v_dim};
+      forward_block<T>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * a.seq * total,
+                       args.y.data<T>() + head * a.v_dim, nullptr);
+    });
+  });
+}
+std::int64_t cached_workspace(const CachedAttentionArgs& args, int /*threads*/) {
+  const Attention& a = args.attention;
+  return workspace_bytes({{a.heads * a.seq * (args.past + a.seq), args.y.dtype()}});
 }
 
 void check(const Attention& a, const Tensor& qkv) {
@@ -224,66 +277,41 @@ void check(const Attention& a, const Tensor& qkv) {
                 a.seq, a.batch * a.seq, a.width());
 }
 
-void check_first_keys(const Attention& a, const Tensor& first_key) {
-  GRANULE_CHECK(first_key.shape() == Shape{a.batch * a.seq}, "attention: {} first keys for {} tokens",
-                first_key.shape().str(), a.batch * a.seq);
-  const auto* const keys = first_key.data<const std::int32_t>();
-  for (std::int64_t i = 0; i < a.batch * a.seq; ++i) {
-    GRANULE_CHECK(keys[i] >= 0 && keys[i] <= i % a.seq, "attention: token {} of a sequence sees from {} on",
-                  i % a.seq, keys[i]);
-  }
-}
-
 }  // namespace
 
-constinit KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor&, const Tensor*)>
-    Attention::forward_kernel{"attention", forward_dispatch};
-constinit KernelSlot<void(const Attention&, const Attention::Saved&, const Tensor&, const Grad&)>
-    Attention::backward_kernel{"attention backward", backward_dispatch};
+constinit KernelSlot<Attention::ForwardArgs> Attention::forward_kernel{"attention", forward_cpu,
+                                                                       forward_workspace};
+constinit KernelSlot<Attention::BackwardArgs> Attention::backward_kernel{"attention backward", backward_cpu,
+                                                                         backward_workspace};
+constinit KernelSlot<CachedAttentionArgs> cached_attention_kernel{"attention with a cache", cached_cpu,
+                                                                  cached_workspace};
 
 Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW, const Tensor& first_key_N) const {
   check(*this, qkv_NW);
-  if (first_key_N.defined()) check_first_keys(*this, first_key_N);
+  GRANULE_CHECK(!first_key_N.defined() || first_key_N.shape() == Shape{batch * seq},
+                "attention: {} first keys for {} tokens", first_key_N.shape().str(), batch * seq);
   Tensor y = qkv_NW.empty_like({batch * seq, heads * v_dim});
   Tensor log_sum;
   if (saved != nullptr) log_sum = qkv_NW.empty_like({batch * seq, heads});
-  forward_kernel(qkv_NW.device(), *this, qkv_NW, first_key_N, y, saved != nullptr ? &log_sum : nullptr);
+  forward_kernel({*this, qkv_NW, first_key_N, y, log_sum});
   if (saved != nullptr) *saved = {qkv_NW, y, log_sum, first_key_N};
   return y;
 }
 
 void Attention::backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const {
   if (!dqkv_NW) return;
-  backward_kernel(dy_NO.device(), *this, saved, dy_NO, dqkv_NW);
+  backward_kernel({*this, saved.qkv, saved.y, saved.log_sum, saved.first_key, dy_NO, dqkv_NW});
 }
 
 Tensor attend_with_cache(const Attention& attention, const Tensor& qkv_NW, KvCache& cache) {
   check(attention, qkv_NW);
   const Attention& a = attention;
-  const std::int64_t past = cache.length, total = past + a.seq, w = a.width();
+  const std::int64_t total = cache.length + a.seq;
   GRANULE_CHECK(a.batch == 1, "attention with a cache: {} sequences, one is supported", a.batch);
   GRANULE_CHECK(total <= cache.keys.shape()[0], "attention: {} tokens, the cache holds {}", total,
                 cache.keys.shape()[0]);
   Tensor y = qkv_NW.empty_like({a.seq, a.heads * a.v_dim});
-  const Tensor scratch =
-      Tensor::empty(y.context(), {a.heads, a.seq * total}, y.dtype(), MemoryCategory::scratch);
-  dispatch_float(y.dtype(), [&]<class T>() {
-    const std::int64_t key_width = a.kv_heads * a.qk_dim, value_width = a.kv_heads * a.v_dim;
-    const T* const rows = qkv_NW.data<const T>();
-    T *const keys = cache.keys.data<T>(), *const values = cache.values.data<T>();
-    for (std::int64_t i = 0; i < a.seq; ++i) {
-      const T* const key = rows + i * w + a.heads * a.qk_dim;
-      std::copy_n(key, key_width, keys + (past + i) * key_width);
-      std::copy_n(key + key_width, value_width, values + (past + i) * value_width);
-    }
-    y.context().pool().run(a.heads, [&](std::int64_t head) {
-      const std::int64_t kv = head / (a.heads / a.kv_heads);
-      const Head<T> h{
-          rows + head * a.qk_dim, keys + kv * a.qk_dim, values + kv * a.v_dim, w, key_width, value_width};
-      forward_block<T>(a, h, {past, a.seq, nullptr}, h.q, scratch.data<T>() + head * a.seq * total,
-                       y.data<T>() + head * a.v_dim, nullptr);
-    });
-  });
+  cached_attention_kernel({a, qkv_NW, cache.keys, cache.values, y, cache.length});
   cache.length = total;
   return y;
 }

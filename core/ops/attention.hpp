@@ -28,13 +28,23 @@ struct Attention {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& qkv_NW, const Tensor& first_key_N = {}) const;
   void backward(const Saved& saved, const Tensor& dy_NO, const Grad& dqkv_NW) const;
 
-  /// (attention, qkv, first_key or undefined, y, log_sum or nullptr)
-  static KernelSlot<void(const Attention&, const Tensor&, const Tensor&, const Tensor&, const Tensor*)>
-      forward_kernel;
-  /// (attention, saved, dy, dqkv)
-  static KernelSlot<void(const Attention&, const Saved&, const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs;
+  struct BackwardArgs;
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 
   [[nodiscard]] std::int64_t width() const { return (heads + kv_heads) * qk_dim + kv_heads * v_dim; }
+};
+
+/// The kernel checks the first keys. log_sum is undefined if nothing is saved.
+struct Attention::ForwardArgs {
+  Attention attention;
+  Tensor qkv, first_key, y, log_sum;
+};
+struct Attention::BackwardArgs {
+  Attention attention;
+  Tensor qkv, y, log_sum, first_key, dy;
+  Grad dqkv;
 };
 
 /// Keys and values of the tokens seen so far, for generation: one sequence, one layer.
@@ -46,5 +56,13 @@ struct KvCache {
 /// The same attention for `seq` new tokens that follow those of the cache; batch must be 1. Appends their
 /// keys and values to the cache, then attends to everything in it. Throws if the cache is full.
 [[nodiscard]] Tensor attend_with_cache(const Attention& attention, const Tensor& qkv_NW, KvCache& cache);
+
+/// keys and values are those of the cache, in which `past` tokens are held already.
+struct CachedAttentionArgs {
+  Attention attention;
+  Tensor qkv, keys, values, y;
+  std::int64_t past;
+};
+extern KernelSlot<CachedAttentionArgs> cached_attention_kernel;
 
 }  // namespace granule

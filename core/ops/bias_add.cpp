@@ -7,18 +7,19 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-void bias_add_forward(const Tensor& x_NO, const Tensor& b_O, const Tensor& y_NO) {
+void bias_add_forward(const BiasAdd::ForwardArgs& args) {
   constexpr std::int64_t kGrain = 64;
-  dispatch_float(x_NO.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t O = b_O.numel();
-    const T *x = x_NO.data<const T>(), *b = b_O.data<const T>();
-    T* const y = y_NO.data<T>();
-    parallel_chunks(y_NO.context().pool(), y_NO.shape()[0], kGrain,
+  dispatch_float(args.x_NO.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t O = args.b_O.numel();
+    const T *x = args.x_NO.data<const T>(), *b = args.b_O.data<const T>();
+    T* const y = args.y_NO.data<T>();
+    parallel_chunks(args.y_NO.context().pool(), args.y_NO.shape()[0], kGrain,
                     [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
                       for (std::int64_t i = begin; i < end; ++i) {
                         map(
@@ -29,19 +30,17 @@ void bias_add_forward(const Tensor& x_NO, const Tensor& b_O, const Tensor& y_NO)
   });
 }
 
-void bias_add_backward(const Tensor& dy_NO, const Grad& db_O) {
-  constexpr std::int64_t kRows = 64;
-  dispatch_float(dy_NO.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t N = dy_NO.shape()[0], O = dy_NO.shape()[1], tasks = (N + kRows - 1) / kRows;
-    const Tensor partials =
-        Tensor::empty(dy_NO.context(), {tasks, O}, dy_NO.dtype(), MemoryCategory::scratch);
-    const T* const dy = dy_NO.data<const T>();
-    T* const partial = partials.data<T>();
-    dy_NO.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
+void bias_add_backward(const BiasAdd::BackwardArgs& args, Workspace& workspace) {
+  constexpr std::int64_t kRows = BiasAdd::kRows;
+  dispatch_float(args.dy_NO.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t N = args.dy_NO.shape()[0], O = args.dy_NO.shape()[1], tasks = (N + kRows - 1) / kRows;
+    const T* const dy = args.dy_NO.data<const T>();
+    T* const partial = workspace.take<T>(tasks * O);
+    args.dy_NO.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
       const std::int64_t begin = task * kRows;
       sum_rows(dy + begin * O, std::min(kRows, N - begin), O, 0.0, partial + task * O);
     });
-    sum_rows(partial, tasks, O, db_O.beta, db_O.dst.data<T>());
+    sum_rows(partial, tasks, O, args.db_O.beta, args.db_O.dst.data<T>());
   });
 }
 
@@ -55,18 +54,22 @@ namespace {
 HWY_EXPORT(bias_add_forward);
 HWY_EXPORT(bias_add_backward);
 
-void forward_cpu(const Tensor& x_NO, const Tensor& b_O, const Tensor& y_NO) {
-  HWY_DYNAMIC_DISPATCH(bias_add_forward)(x_NO, b_O, y_NO);
+void forward_cpu(const BiasAdd::ForwardArgs& args) {
+  HWY_DYNAMIC_DISPATCH(bias_add_forward)(args);
 }
-void backward_cpu(const Tensor& dy_NO, const Grad& db_O) {
-  HWY_DYNAMIC_DISPATCH(bias_add_backward)(dy_NO, db_O);
+void backward_cpu(const BiasAdd::BackwardArgs& args, Workspace& workspace) {
+  HWY_DYNAMIC_DISPATCH(bias_add_backward)(args, workspace);
+}
+std::int64_t backward_workspace(const BiasAdd::BackwardArgs& args, int /*threads*/) {
+  const std::int64_t tasks = (args.dy_NO.shape()[0] + BiasAdd::kRows - 1) / BiasAdd::kRows;
+  return workspace_bytes({{tasks * args.dy_NO.shape()[1], args.dy_NO.dtype()}});
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> BiasAdd::forward_kernel{"bias_add",
-                                                                                                forward_cpu};
-constinit KernelSlot<void(const Tensor&, const Grad&)> BiasAdd::backward_kernel{"bias_add", backward_cpu};
+constinit KernelSlot<BiasAdd::ForwardArgs> BiasAdd::forward_kernel{"bias_add", forward_cpu};
+constinit KernelSlot<BiasAdd::BackwardArgs> BiasAdd::backward_kernel{"bias_add backward", backward_cpu,
+                                                                     backward_workspace};
 
 Tensor BiasAdd::forward(Saved*, const Tensor& x_NO, const Tensor& b_O) const {
   GRANULE_CHECK(x_NO.shape().rank() == 2 && b_O.shape() == Shape{x_NO.shape()[1]},
@@ -74,14 +77,14 @@ Tensor BiasAdd::forward(Saved*, const Tensor& x_NO, const Tensor& b_O) const {
   GRANULE_CHECK(x_NO.dtype() == b_O.dtype(), "bias_add: x is {}, b is {}", name_of(x_NO.dtype()),
                 name_of(b_O.dtype()));
   Tensor y_NO = x_NO.empty_like(x_NO.shape());
-  forward_kernel(y_NO.device(), x_NO, b_O, y_NO);
+  forward_kernel({x_NO, b_O, y_NO});
   return y_NO;
 }
 
 void BiasAdd::backward(const Saved&, const Tensor&, const Tensor& dy_NO, const Grad& dx_NO,
                        const Grad& db_O) const {
   if (dx_NO) accumulate(dy_NO, dx_NO);
-  if (db_O) backward_kernel(dy_NO.device(), dy_NO, db_O);
+  if (db_O) backward_kernel({dy_NO, db_O});
 }
 
 }  // namespace granule

@@ -9,16 +9,22 @@ namespace granule {
 /// db sums 64 rows at a time and then these sums, so its order depends on N alone.
 struct BiasAdd {
   static constexpr std::string_view kName = "bias_add";
+  static constexpr std::int64_t kRows = 64;
   struct Saved {};
 
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NO, const Tensor& b_O) const;
   void backward(const Saved& saved, const Tensor& b_O, const Tensor& dy_NO, const Grad& dx_NO,
                 const Grad& db_O) const;
 
-  /// (x, b, y)
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (dy, db), where db is not absent
-  static KernelSlot<void(const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor x_NO, b_O, y_NO;
+  };
+  struct BackwardArgs {
+    Tensor dy_NO;
+    Grad db_O;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

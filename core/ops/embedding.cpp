@@ -2,37 +2,39 @@
 
 #include <algorithm>
 
+#include "core/kernels/fill.hpp"
+
 namespace granule {
 namespace {
 
-void forward_cpu(const Tensor& w_VD, const Tensor& id_N, const Tensor& y_ND) {
+void forward_cpu(const Embedding::ForwardArgs& args) {
   constexpr std::int64_t kRows = 64;
-  const std::int64_t V = w_VD.shape()[0], D = w_VD.shape()[1];
-  const std::int32_t* const id = id_N.data<const std::int32_t>();
-  dispatch_float(w_VD.dtype(), [&]<class T>() {
-    const T* const w = w_VD.data<const T>();
-    T* const y = y_ND.data<T>();
-    parallel_chunks(w_VD.context().pool(), id_N.numel(), kRows, [=](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        GRANULE_CHECK(id[i] >= 0 && id[i] < V, "embedding: id {} of row {}, the table has {} rows", id[i], i,
-                      V);
-        std::copy_n(w + id[i] * D, D, y + i * D);
-      }
-    });
+  const std::int64_t V = args.w_VD.shape()[0], D = args.w_VD.shape()[1];
+  const std::int32_t* const id = args.id_N.data<const std::int32_t>();
+  dispatch_float(args.w_VD.dtype(), [&]<class T>() {
+    const T* const w = args.w_VD.data<const T>();
+    T* const y = args.y_ND.data<T>();
+    parallel_chunks(args.w_VD.context().pool(), args.id_N.numel(), kRows,
+                    [=](std::int64_t begin, std::int64_t end) {
+                      for (std::int64_t i = begin; i < end; ++i) {
+                        GRANULE_CHECK(id[i] >= 0 && id[i] < V,
+                                      "embedding: id {} of row {}, the table has {} rows", id[i], i, V);
+                        std::copy_n(w + id[i] * D, D, y + i * D);
+                      }
+                    });
   });
 }
 
 /// Each task has its own columns, so rows of one id are summed in the order of the tokens for any number of
 /// threads.
-void backward_cpu(const Tensor& id_N, const Tensor& dy_ND, const Grad& dw_VD) {
+void backward_cpu(const Embedding::BackwardArgs& args) {
   constexpr std::int64_t kColumns = 64;
-  if (dw_VD.beta == 0.0) fill_zero(dw_VD.dst);
-  const std::int64_t N = id_N.numel(), D = dy_ND.shape()[1];
-  const std::int32_t* const id = id_N.data<const std::int32_t>();
-  dispatch_float(dy_ND.dtype(), [&]<class T>() {
-    const T* const dy = dy_ND.data<const T>();
-    T* const dw = dw_VD.dst.data<T>();
-    parallel_chunks(dy_ND.context().pool(), D, kColumns, [=](std::int64_t begin, std::int64_t end) {
+  const std::int64_t N = args.id_N.numel(), D = args.dy_ND.shape()[1];
+  const std::int32_t* const id = args.id_N.data<const std::int32_t>();
+  dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
+    const T* const dy = args.dy_ND.data<const T>();
+    T* const dw = args.dw_VD.data<T>();
+    parallel_chunks(args.dy_ND.context().pool(), D, kColumns, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = 0; i < N; ++i) {
         const T* const from = dy + i * D;
         T* const to = dw + id[i] * D;
@@ -44,23 +46,23 @@ void backward_cpu(const Tensor& id_N, const Tensor& dy_ND, const Grad& dw_VD) {
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> Embedding::forward_kernel{
-    "embedding", forward_cpu};
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> Embedding::backward_kernel{
-    "embedding", backward_cpu};
+constinit KernelSlot<Embedding::ForwardArgs> Embedding::forward_kernel{"embedding", forward_cpu};
+constinit KernelSlot<Embedding::BackwardArgs> Embedding::backward_kernel{"embedding", backward_cpu};
 
 Tensor Embedding::forward(Saved* saved, const Tensor& w_VD, const Tensor& id_N) const {
   GRANULE_CHECK(w_VD.shape().rank() == 2 && id_N.shape().rank() == 1,
                 "embedding: table {} with ids {}, [V, D] and [N] are needed", w_VD.shape().str(),
                 id_N.shape().str());
   Tensor y_ND = w_VD.empty_like({id_N.shape()[0], w_VD.shape()[1]});
-  forward_kernel(w_VD.device(), w_VD, id_N, y_ND);
+  forward_kernel({w_VD, id_N, y_ND});
   if (saved != nullptr) saved->id_N = id_N;
   return y_ND;
 }
 
 void Embedding::backward(const Saved& saved, const Tensor&, const Tensor& dy_ND, const Grad& dw_VD) const {
-  if (dw_VD) backward_kernel(dy_ND.device(), saved.id_N, dy_ND, dw_VD);
+  if (!dw_VD) return;
+  if (dw_VD.beta == 0.0) fill_zero(dw_VD.dst);
+  backward_kernel({saved.id_N, dy_ND, dw_VD.dst});
 }
 
 }  // namespace granule

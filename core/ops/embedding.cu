@@ -76,25 +76,22 @@ __global__ void add_rows_of_first_tokens(const std::int32_t* id, std::int64_t N,
 }
 
 /// Waits for the device, so that a wrong id is reported here and not later as a wrong address.
-void check_ids(const Tensor& w_VD, const Tensor& id_N) {
+void check_ids(const Tensor& w_VD, const Tensor& id_N, std::int64_t* place) {
   const std::int64_t N = id_N.numel(), V = w_VD.shape()[0];
-  const Tensor place = Tensor::empty(w_VD.context(), {1}, DType::i64, MemoryCategory::scratch);
-  gpu::launch(find_foreign_id, {1, 1, kThreads}, id_N.data<const std::int32_t>(), N, V,
-              place.data<std::int64_t>());
+  gpu::launch(find_foreign_id, {1, 1, kThreads}, id_N.data<const std::int32_t>(), N, V, place);
   std::int64_t found = N;
-  GRANULE_GPU_CHECK(
-      cudaMemcpyAsync(&found, place.raw(), sizeof(found), cudaMemcpyDeviceToHost, gpu::stream()));
+  GRANULE_GPU_CHECK(cudaMemcpyAsync(&found, place, sizeof(found), cudaMemcpyDeviceToHost, gpu::stream()));
   GRANULE_GPU_CHECK(cudaStreamSynchronize(gpu::stream()));
   GRANULE_CHECK(found == N, "embedding: the id of row {} is not in a table of {} rows", found, V);
 }
 
-void forward_cuda(const Tensor& w_VD, const Tensor& id_N, const Tensor& y_ND) {
-  const std::int64_t N = id_N.numel(), D = w_VD.shape()[1];
-  check_ids(w_VD, id_N);
-  dispatch_float(w_VD.dtype(), [&]<class T>() {
-    const T* w = w_VD.data<const T>();
-    const std::int32_t* id = id_N.data<const std::int32_t>();
-    T* y = y_ND.data<T>();
+void forward_cuda(const Embedding::ForwardArgs& args, Workspace& workspace) {
+  const std::int64_t N = args.id_N.numel(), D = args.w_VD.shape()[1];
+  check_ids(args.w_VD, args.id_N, workspace.take<std::int64_t>(1));
+  dispatch_float(args.w_VD.dtype(), [&]<class T>() {
+    const T* w = args.w_VD.data<const T>();
+    const std::int32_t* id = args.id_N.data<const std::int32_t>();
+    T* y = args.y_ND.data<T>();
     const auto launch = [&]<int kWidth>() {
       gpu::launch(copy_rows<T, kWidth>, {N, 1, kThreads}, w, id, D, y);
     };
@@ -102,14 +99,16 @@ void forward_cuda(const Tensor& w_VD, const Tensor& id_N, const Tensor& y_ND) {
   });
 }
 
-void backward_cuda(const Tensor& id_N, const Tensor& dy_ND, const Grad& dw_VD) {
-  const std::int64_t N = id_N.numel(), D = dy_ND.shape()[1];
-  const auto bytes = static_cast<std::size_t>(dw_VD.dst.bytes());
-  if (dw_VD.beta == 0.0) GRANULE_GPU_CHECK(cudaMemsetAsync(dw_VD.dst.raw(), 0, bytes, gpu::stream()));
-  dispatch_float(dy_ND.dtype(), [&]<class T>() {
-    const T* dy = dy_ND.data<const T>();
-    const std::int32_t* id = id_N.data<const std::int32_t>();
-    T* dw = dw_VD.dst.data<T>();
+std::int64_t forward_workspace(const Embedding::ForwardArgs& /*args*/, int /*threads*/) {
+  return workspace_bytes({{1, DType::i64}});
+}
+
+void backward_cuda(const Embedding::BackwardArgs& args) {
+  const std::int64_t N = args.id_N.numel(), D = args.dy_ND.shape()[1];
+  dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
+    const T* dy = args.dy_ND.data<const T>();
+    const std::int32_t* id = args.id_N.data<const std::int32_t>();
+    T* dw = args.dw_VD.data<T>();
     const auto launch = [&]<int kWidth>() {
       gpu::launch(add_rows_of_first_tokens<T, kWidth>, {N, 1, kThreads}, id, N, dy, D, dw);
     };
@@ -118,7 +117,7 @@ void backward_cuda(const Tensor& id_N, const Tensor& dy_ND, const Grad& dw_VD) {
 }
 
 const gpu::Kernels kernels([] {
-  Embedding::forward_kernel.fill(DeviceType::cuda, forward_cuda);
+  Embedding::forward_kernel.fill(DeviceType::cuda, forward_cuda, forward_workspace);
   Embedding::backward_kernel.fill(DeviceType::cuda, backward_cuda);
   return 2;
 });

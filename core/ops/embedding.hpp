@@ -16,10 +16,16 @@ struct Embedding {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& w_VD, const Tensor& id_N) const;
   void backward(const Saved& saved, const Tensor& w_VD, const Tensor& dy_ND, const Grad& dw_VD) const;
 
-  /// (w, id, y); checks the range of the ids
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (id, dy, dw), where dw is not absent
-  static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
+  /// The kernel checks the range of the ids.
+  struct ForwardArgs {
+    Tensor w_VD, id_N, y_ND;
+  };
+  /// It adds to dw.
+  struct BackwardArgs {
+    Tensor id_N, dy_ND, dw_VD;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -38,44 +38,42 @@ T tanh_slope(T x) {
   return T(0.5) * ((T(1) + t) + moving);
 }
 
-void forward_cpu(GeluApproximate approximate, const Tensor& x, const Tensor& y) {
-  dispatch_float(x.dtype(), [&]<class T>() {
-    if (approximate == GeluApproximate::none)
+void forward_cpu(const Gelu::ForwardArgs& args) {
+  dispatch_float(args.x.dtype(), [&]<class T>() {
+    if (args.approximate == GeluApproximate::none)
       map_elements<T>(
-          {y, 0.0}, [](T u) { return u * normal_distribution(u); }, x);
+          {args.y, 0.0}, [](T u) { return u * normal_distribution(u); }, args.x);
     else
       map_elements<T>(
-          {y, 0.0}, [](T u) { return T(0.5) * u * (T(1) + tanh_of(u)); }, x);
+          {args.y, 0.0}, [](T u) { return T(0.5) * u * (T(1) + tanh_of(u)); }, args.x);
   });
 }
 
-void backward_cpu(GeluApproximate approximate, const Tensor& x, const Tensor& dy, const Grad& dx) {
-  dispatch_float(x.dtype(), [&]<class T>() {
-    if (approximate == GeluApproximate::none)
+void backward_cpu(const Gelu::BackwardArgs& args) {
+  dispatch_float(args.x.dtype(), [&]<class T>() {
+    if (args.approximate == GeluApproximate::none)
       map_elements<T>(
-          dx, [](T u, T slope) { return slope * exact_slope(u); }, x, dy);
+          args.dx, [](T u, T slope) { return slope * exact_slope(u); }, args.x, args.dy);
     else
       map_elements<T>(
-          dx, [](T u, T slope) { return slope * tanh_slope(u); }, x, dy);
+          args.dx, [](T u, T slope) { return slope * tanh_slope(u); }, args.x, args.dy);
   });
 }
 
 }  // namespace
 
-constinit KernelSlot<void(GeluApproximate, const Tensor&, const Tensor&)> Gelu::forward_kernel{"gelu",
-                                                                                               forward_cpu};
-constinit KernelSlot<void(GeluApproximate, const Tensor&, const Tensor&, const Grad&)> Gelu::backward_kernel{
-    "gelu backward", backward_cpu};
+constinit KernelSlot<Gelu::ForwardArgs> Gelu::forward_kernel{"gelu", forward_cpu};
+constinit KernelSlot<Gelu::BackwardArgs> Gelu::backward_kernel{"gelu backward", backward_cpu};
 
 Tensor Gelu::forward(Saved* saved, const Tensor& x) const {
   Tensor y = x.empty_like(x.shape());
-  forward_kernel(y.device(), approximate, x, y);
+  forward_kernel({approximate, x, y});
   if (saved != nullptr) saved->x = x;
   return y;
 }
 
 void Gelu::backward(const Saved& saved, const Tensor& dy, const Grad& dx) const {
-  if (dx) backward_kernel(dy.device(), approximate, saved.x, dy, dx);
+  if (dx) backward_kernel({approximate, saved.x, dy, dx});
 }
 
 }  // namespace granule

@@ -25,10 +25,17 @@ struct Gelu {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& dx) const;
 
-  /// (approximate, x, y)
-  static KernelSlot<void(GeluApproximate, const Tensor&, const Tensor&)> forward_kernel;
-  /// (approximate, x, dy, dx), where dx is not absent
-  static KernelSlot<void(GeluApproximate, const Tensor&, const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    GeluApproximate approximate;
+    Tensor x, y;
+  };
+  struct BackwardArgs {
+    GeluApproximate approximate;
+    Tensor x, dy;
+    Grad dx;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -1,5 +1,6 @@
 #include "core/ops/linear.hpp"
 
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/matmul.hpp"
 
 namespace granule {

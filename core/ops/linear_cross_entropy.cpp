@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "core/kernels/gemm.hpp"
 #include "core/kernels/softmax.hpp"
@@ -10,7 +9,8 @@
 namespace granule {
 namespace {
 
-using Saved = LinearCrossEntropy::Saved;
+using ForwardArgs = LinearCrossEntropy::ForwardArgs;
+using BackwardArgs = LinearCrossEntropy::BackwardArgs;
 
 /// How many rows of logits are held at once: some 16 MiB of float32, by the shape alone.
 std::int64_t chunk_rows(std::int64_t rows, std::int64_t vocabulary) {
@@ -32,38 +32,50 @@ double loss_of_row(T* row, std::int64_t vocabulary, std::int32_t target) {
   return log_sum - at_target;
 }
 
+void check_targets(const Tensor& target, std::int64_t vocabulary) {
+  for (const std::int32_t id : target.span<const std::int32_t>()) {
+    GRANULE_CHECK(id == kIgnoreTarget || (id >= 0 && id < vocabulary),
+                  "linear_cross_entropy: target {}, the vocabulary has {}", id, vocabulary);
+  }
+}
+
+/// Sums the losses of all rows. The workspace has a chunk of logits, and the loss of each row.
 template <class T>
-double forward_cpu(const Tensor& x, const Tensor& w, const std::int32_t* target, Saved* saved) {
-  ThreadPool& pool = x.context().pool();
-  const std::int64_t n = x.shape()[0], d = x.shape()[1], v = w.shape()[0], chunk = chunk_rows(n, v);
-  const Tensor logits = Tensor::empty(x.context(), {chunk, v}, x.dtype(), MemoryCategory::scratch);
-  T* const z = logits.data<T>();
-  std::vector<double> losses(static_cast<std::size_t>(n));
+double sum_losses(const ForwardArgs& args, T* z, double* losses) {
+  ThreadPool& pool = args.x_ND.context().pool();
+  const std::int64_t n = args.x_ND.shape()[0], d = args.x_ND.shape()[1], v = args.w_VD.shape()[0],
+                     chunk = chunk_rows(n, v);
+  const auto* const target = args.target_N.data<const std::int32_t>();
+  const T *const x = args.x_ND.data<const T>(), *const w = args.w_VD.data<const T>();
   for (std::int64_t first = 0; first < n; first += chunk) {
     const std::int64_t rows = std::min(chunk, n - first);
-    const T* const x_rows = x.data<const T>() + first * d;
-    gemm<T>(pool, rows, v, d, {x_rows, d}, {w.data<const T>(), d, Transpose::yes}, {z, v},
-            OneRow::like_others);
+    const T* const x_rows = x + first * d;
+    gemm<T>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {z, v}, OneRow::like_others);
     parallel_chunks(pool, rows, 8, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        losses[static_cast<std::size_t>(first + i)] = loss_of_row(z + i * v, v, target[first + i]);
-      }
+      for (std::int64_t i = begin; i < end; ++i)
+        losses[first + i] = loss_of_row(z + i * v, v, target[first + i]);
     });
-    if (saved == nullptr) continue;
-    gemm<T>(pool, rows, d, v, {z, v}, {w.data<const T>(), d}, {saved->dx_ND.data<T>() + first * d, d},
-            OneRow::like_others);
+    if (!args.dx_ND.defined()) continue;
+    gemm<T>(pool, rows, d, v, {z, v}, {w, d}, {args.dx_ND.data<T>() + first * d, d}, OneRow::like_others);
     gemm<T>(pool, v, d, rows, {z, v, Transpose::yes}, {x_rows, d},
-            {saved->dw_VD.data<T>(), d, first == 0 ? 0.0 : 1.0});
+            {args.dw_VD.data<T>(), d, first == 0 ? 0.0 : 1.0});
   }
   double sum = 0.0;
-  for (const double loss : losses) sum += loss;
+  for (std::int64_t i = 0; i < n; ++i) sum += losses[i];
   return sum;
 }
 
-void forward_dispatch(const Tensor& x, const Tensor& w, const Tensor& target, Saved* saved, const Tensor& y) {
-  dispatch_float(x.dtype(), [&]<class T>() {
-    *y.data<double>() = forward_cpu<T>(x, w, target.data<const std::int32_t>(), saved);
+void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
+  const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
+  check_targets(args.target_N, v);
+  dispatch_float(args.x_ND.dtype(), [&]<class T>() {
+    T* const logits = workspace.take<T>(chunk_rows(n, v) * v);
+    *args.y.data<double>() = sum_losses<T>(args, logits, workspace.take<double>(n));
   });
+}
+std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
+  const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
+  return workspace_bytes({{chunk_rows(n, v) * v, args.x_ND.dtype()}, {n, DType::f64}});
 }
 
 template <class T>
@@ -79,26 +91,20 @@ void scale_into(const Tensor& source, double factor, const Grad& destination) {
                   });
 }
 
-void backward_dispatch(const Saved& saved, const Tensor& dy, const Grad& dx, const Grad& dw) {
-  dispatch_float(saved.dx_ND.dtype(), [&]<class T>() {
-    if (dx) scale_into<T>(saved.dx_ND, dy.item<double>(), dx);
-    if (dw) scale_into<T>(saved.dw_VD, dy.item<double>(), dw);
+void backward_cpu(const BackwardArgs& args) {
+  const double dy = args.dy.item<double>();
+  dispatch_float(args.saved_dx_ND.dtype(), [&]<class T>() {
+    if (args.dx_ND) scale_into<T>(args.saved_dx_ND, dy, args.dx_ND);
+    if (args.dw_VD) scale_into<T>(args.saved_dw_VD, dy, args.dw_VD);
   });
-}
-
-void check_targets(const Tensor& target, std::int64_t vocabulary) {
-  for (const std::int32_t id : target.span<const std::int32_t>()) {
-    GRANULE_CHECK(id == kIgnoreTarget || (id >= 0 && id < vocabulary),
-                  "linear_cross_entropy: target {}, the vocabulary has {}", id, vocabulary);
-  }
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, Saved*, const Tensor&)>
-    LinearCrossEntropy::forward_kernel{"linear_cross_entropy", forward_dispatch};
-constinit KernelSlot<void(const Saved&, const Tensor&, const Grad&, const Grad&)>
-    LinearCrossEntropy::backward_kernel{"linear_cross_entropy backward", backward_dispatch};
+constinit KernelSlot<ForwardArgs> LinearCrossEntropy::forward_kernel{"linear_cross_entropy", forward_cpu,
+                                                                     forward_workspace};
+constinit KernelSlot<BackwardArgs> LinearCrossEntropy::backward_kernel{"linear_cross_entropy backward",
+                                                                       backward_cpu};
 
 Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_VD,
                                    const Tensor& target_N) const {
@@ -106,18 +112,19 @@ Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tenso
                 x_ND.shape()[1], w_VD.shape()[1]);
   GRANULE_CHECK(target_N.numel() == x_ND.shape()[0], "linear_cross_entropy: {} rows, {} targets",
                 x_ND.shape()[0], target_N.numel());
-  check_targets(target_N, w_VD.shape()[0]);
+  Saved gradients;
   // If there are no rows, no product writes dw.
   if (saved != nullptr)
-    *saved = {x_ND.empty_like(x_ND.shape()), Tensor::zeros(w_VD.context(), w_VD.shape(), w_VD.dtype())};
+    gradients = {x_ND.empty_like(x_ND.shape()), Tensor::zeros(w_VD.context(), w_VD.shape(), w_VD.dtype())};
   Tensor y = Tensor::empty(x_ND.context(), {1}, DType::f64);
-  forward_kernel(x_ND.device(), x_ND, w_VD, target_N, saved, y);
+  forward_kernel({x_ND, w_VD, target_N, gradients.dx_ND, gradients.dw_VD, y});
+  if (saved != nullptr) *saved = std::move(gradients);
   return y;
 }
 
 void LinearCrossEntropy::backward(const Saved& saved, const Tensor&, const Tensor& dy, const Grad& dx_ND,
                                   const Grad& dw_VD) const {
-  backward_kernel(saved.dx_ND.device(), saved, dy, dx_ND, dw_VD);
+  backward_kernel({saved.dx_ND, saved.dw_VD, dy, dx_ND, dw_VD});
 }
 
 }  // namespace granule

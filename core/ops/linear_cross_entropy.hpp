@@ -25,10 +25,18 @@ struct LinearCrossEntropy {
   void backward(const Saved& saved, const Tensor& w_VD, const Tensor& dy, const Grad& dx_ND,
                 const Grad& dw_VD) const;
 
-  /// (x, w, target, saved or nullptr, y)
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, Saved*, const Tensor&)> forward_kernel;
-  /// (saved, dy, dx, dw); either gradient may be absent
-  static KernelSlot<void(const Saved&, const Tensor&, const Grad&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor x_ND, w_VD, target_N;
+    Tensor dx_ND, dw_VD;  ///< for dy = 1; both undefined if no gradient is wanted
+    Tensor y;
+  };
+  /// The destinations, either of which may be absent, get what forward saved times dy.
+  struct BackwardArgs {
+    Tensor saved_dx_ND, saved_dw_VD, dy;
+    Grad dx_ND, dw_VD;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -18,10 +18,16 @@ struct Mse {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
 
-  /// (a, b, y)
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (a, b, dy, da), where da is not absent; with a and b exchanged it computes db
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor a, b, y;
+  };
+  /// With a and b exchanged it computes db.
+  struct BackwardArgs {
+    Tensor a, b, dy;
+    Grad da;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -5,28 +5,28 @@
 namespace granule {
 namespace {
 
-void product_cpu(const Tensor& a, const Tensor& b, const Grad& y) {
-  dispatch_float(a.dtype(), [&]<class T>() {
+void product_cpu(const Mul::Args& args) {
+  dispatch_float(args.a.dtype(), [&]<class T>() {
     map_elements<T>(
-        y, [](T u, T v) { return u * v; }, a, b);
+        args.y, [](T u, T v) { return u * v; }, args.a, args.b);
   });
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> Mul::kernel{"mul", product_cpu};
+constinit KernelSlot<Mul::Args> Mul::kernel{"mul", product_cpu};
 
 Tensor Mul::forward(Saved* saved, const Tensor& a, const Tensor& b) const {
   require_alike(kName, "*", a, b);
   Tensor y = a.empty_like(a.shape());
-  kernel(y.device(), a, b, {y, 0.0});
+  kernel({a, b, {y, 0.0}});
   if (saved != nullptr) *saved = {a, b};
   return y;
 }
 
 void Mul::backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const {
-  if (da) kernel(dy.device(), dy, saved.b, da);
-  if (db) kernel(dy.device(), dy, saved.a, db);
+  if (da) kernel({dy, saved.b, da});
+  if (db) kernel({dy, saved.a, db});
 }
 
 }  // namespace granule

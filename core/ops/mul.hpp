@@ -15,8 +15,12 @@ struct Mul {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
 
-  /// (a, b, y): both directions use this product.
-  static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> kernel;
+  /// Both directions use this product.
+  struct Args {
+    Tensor a, b;
+    Grad y;
+  };
+  static KernelSlot<Args> kernel;
 };
 
 }  // namespace granule

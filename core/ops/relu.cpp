@@ -6,35 +6,34 @@ namespace granule {
 namespace {
 
 // The comparisons are false for NaN, so NaN passes in both directions.
-void forward_cpu(const Tensor& x, const Tensor& y) {
-  dispatch_float(x.dtype(), [&]<class T>() {
+void forward_cpu(const Relu::ForwardArgs& args) {
+  dispatch_float(args.x.dtype(), [&]<class T>() {
     map_elements<T>(
-        {y, 0.0}, [](T u) { return u < T(0) ? T(0) : u; }, x);
+        {args.y, 0.0}, [](T u) { return u < T(0) ? T(0) : u; }, args.x);
   });
 }
 
-void backward_cpu(const Tensor& y, const Tensor& dy, const Grad& dx) {
-  dispatch_float(y.dtype(), [&]<class T>() {
+void backward_cpu(const Relu::BackwardArgs& args) {
+  dispatch_float(args.y.dtype(), [&]<class T>() {
     map_elements<T>(
-        dx, [](T value, T slope) { return value <= T(0) ? T(0) : slope; }, y, dy);
+        args.dx, [](T value, T slope) { return value <= T(0) ? T(0) : slope; }, args.y, args.dy);
   });
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&)> Relu::forward_kernel{"relu", forward_cpu};
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> Relu::backward_kernel{"relu backward",
-                                                                                            backward_cpu};
+constinit KernelSlot<Relu::ForwardArgs> Relu::forward_kernel{"relu", forward_cpu};
+constinit KernelSlot<Relu::BackwardArgs> Relu::backward_kernel{"relu backward", backward_cpu};
 
 Tensor Relu::forward(Saved* saved, const Tensor& x) const {
   Tensor y = x.empty_like(x.shape());
-  forward_kernel(y.device(), x, y);
+  forward_kernel({x, y});
   if (saved != nullptr) saved->y = y;
   return y;
 }
 
 void Relu::backward(const Saved& saved, const Tensor& dy, const Grad& dx) const {
-  if (dx) backward_kernel(dy.device(), saved.y, dy, dx);
+  if (dx) backward_kernel({saved.y, dy, dx});
 }
 
 }  // namespace granule

@@ -15,10 +15,15 @@ struct Relu {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& dx) const;
 
-  /// (x, y)
-  static KernelSlot<void(const Tensor&, const Tensor&)> forward_kernel;
-  /// (y, dy, dx), where dx is not absent
-  static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor x, y;
+  };
+  struct BackwardArgs {
+    Tensor y, dy;
+    Grad dx;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

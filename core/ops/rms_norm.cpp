@@ -25,13 +25,13 @@ void forward_row(const T* x, const T* w, double eps, std::int64_t D, T* y, T* r)
       [r](auto d, auto v, auto u) HWY_ATTR { return hn::Mul(u, hn::Mul(v, hn::Set(d, *r))); }, x, w);
 }
 
-void rms_norm_forward(const RmsNorm::ForwardArgs& a) {
-  dispatch_float(a.x_ND.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t D = a.x_ND.shape()[1];
-    const double eps = a.eps;
-    const T *x = a.x_ND.data<const T>(), *w = a.w_D.data<const T>();
-    T *const y = a.y_ND.data<T>(), *const r = a.r_N.data<T>();
-    parallel_chunks(a.x_ND.context().pool(), a.x_ND.shape()[0], kRows,
+void rms_norm_forward(const RmsNorm::ForwardArgs& args) {
+  dispatch_float(args.x_ND.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t D = args.x_ND.shape()[1];
+    const double eps = args.eps;
+    const T *x = args.x_ND.data<const T>(), *w = args.w_D.data<const T>();
+    T *const y = args.y_ND.data<T>(), *const r = args.r_N.data<T>();
+    parallel_chunks(args.x_ND.context().pool(), args.x_ND.shape()[0], kRows,
                     [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
                       for (std::int64_t i = begin; i < end; ++i)
                         forward_row(x + i * D, w, eps, D, y + i * D, r + i);
@@ -59,15 +59,15 @@ void add_weight_gradient_row(const T* x, T r, const T* dy, std::int64_t D, T* su
       [=](auto d, auto u, auto g) HWY_ATTR { return hn::Mul(g, hn::Mul(u, hn::Set(d, r))); }, x, dy);
 }
 
-void rms_norm_backward(const RmsNorm::BackwardArgs& a, Workspace& workspace) {
-  dispatch_float(a.x_ND.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1], tasks = (N + kRows - 1) / kRows;
-    const T *x = a.x_ND.data<const T>(), *r = a.r_N.data<const T>(), *w = a.w_D.data<const T>(),
-            *dy = a.dy_ND.data<const T>();
-    T* const dx = a.dx_ND ? a.dx_ND.dst.data<T>() : nullptr;
-    const Store store = store_of(a.dx_ND.beta);
-    T* const partial = a.dw_D ? workspace.take<T>(tasks * D) : nullptr;
-    a.x_ND.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
+void rms_norm_backward(const RmsNorm::BackwardArgs& args, Workspace& workspace) {
+  dispatch_float(args.x_ND.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t N = args.x_ND.shape()[0], D = args.x_ND.shape()[1], tasks = (N + kRows - 1) / kRows;
+    const T *x = args.x_ND.data<const T>(), *r = args.r_N.data<const T>(), *w = args.w_D.data<const T>(),
+            *dy = args.dy_ND.data<const T>();
+    T* const dx = args.dx_ND ? args.dx_ND.dst.data<T>() : nullptr;
+    const Store store = store_of(args.dx_ND.beta);
+    T* const partial = args.dw_D ? workspace.take<T>(tasks * D) : nullptr;
+    args.x_ND.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
       T* const sum = partial == nullptr ? nullptr : partial + task * D;
       if (sum != nullptr) std::fill_n(sum, D, T(0));
       for (std::int64_t i = task * kRows; i < std::min(N, (task + 1) * kRows); ++i) {
@@ -75,7 +75,7 @@ void rms_norm_backward(const RmsNorm::BackwardArgs& a, Workspace& workspace) {
         if (sum != nullptr) add_weight_gradient_row(x + i * D, r[i], dy + i * D, D, sum);
       }
     });
-    if (a.dw_D) sum_rows(partial, tasks, D, a.dw_D.beta, a.dw_D.dst.data<T>());
+    if (args.dw_D) sum_rows(partial, tasks, D, args.dw_D.beta, args.dw_D.dst.data<T>());
   });
 }
 
@@ -95,9 +95,9 @@ void forward_cpu(const RmsNorm::ForwardArgs& args) {
 void backward_cpu(const RmsNorm::BackwardArgs& args, Workspace& workspace) {
   HWY_DYNAMIC_DISPATCH(rms_norm_backward)(args, workspace);
 }
-std::int64_t backward_workspace(const RmsNorm::BackwardArgs& a, int /*threads*/) {
-  const std::int64_t tasks = (a.x_ND.shape()[0] + RmsNorm::kRows - 1) / RmsNorm::kRows;
-  return a.dw_D ? workspace_bytes({{tasks * a.x_ND.shape()[1], a.x_ND.dtype()}}) : 0;
+std::int64_t backward_workspace(const RmsNorm::BackwardArgs& args, int /*threads*/) {
+  const std::int64_t tasks = (args.x_ND.shape()[0] + RmsNorm::kRows - 1) / RmsNorm::kRows;
+  return args.dw_D ? workspace_bytes({{tasks * args.x_ND.shape()[1], args.x_ND.dtype()}}) : 0;
 }
 
 }  // namespace

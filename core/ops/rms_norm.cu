@@ -94,13 +94,13 @@ std::int64_t blocks_for(std::int64_t work, std::int64_t threads) {
   return (work + threads - 1) / threads;
 }
 
-void forward_cuda(const RmsNorm::ForwardArgs& a) {
-  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
-  dispatch_float(a.x_ND.dtype(), [&]<class T>() {
-    const T *x = a.x_ND.data<const T>(), *w = a.w_D.data<const T>();
-    T *y = a.y_ND.data<T>(), *r = a.r_N.data<T>();
+void forward_cuda(const RmsNorm::ForwardArgs& args) {
+  const std::int64_t N = args.x_ND.shape()[0], D = args.x_ND.shape()[1];
+  dispatch_float(args.x_ND.dtype(), [&]<class T>() {
+    const T *x = args.x_ND.data<const T>(), *w = args.w_D.data<const T>();
+    T *y = args.y_ND.data<T>(), *r = args.r_N.data<T>();
     const auto launch = [&]<int kWidth>() {
-      gpu::launch(forward_rows<T, kWidth>, {N}, x, w, a.eps, D, y, r);
+      gpu::launch(forward_rows<T, kWidth>, {N}, x, w, args.eps, D, y, r);
     };
     gpu::dispatch_width<T>(D, launch, x, w, y);
   });
@@ -115,12 +115,12 @@ struct Partials {
 };
 
 template <class T>
-void weight_gradient(const RmsNorm::BackwardArgs& a, T* partial) {
+void weight_gradient(const RmsNorm::BackwardArgs& args, T* partial) {
   constexpr unsigned kThreads = 128;
-  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
+  const std::int64_t N = args.x_ND.shape()[0], D = args.x_ND.shape()[1];
   const Partials partials(N);
-  const T *x = a.x_ND.data<const T>(), *r = a.r_N.data<const T>(), *dy = a.dy_ND.data<const T>();
-  T* dw = a.dw_D.dst.data<T>();
+  const T *x = args.x_ND.data<const T>(), *r = args.r_N.data<const T>(), *dy = args.dy_ND.data<const T>();
+  T* dw = args.dw_D.dst.data<T>();
   const auto launch = [&]<int kWidth>() {
     gpu::launch(weight_gradient_partials<T, kWidth>,
                 {blocks_for(D / kWidth, kThreads), partials.count, kThreads}, x, r, dy, N, D, partials.rows,
@@ -128,28 +128,28 @@ void weight_gradient(const RmsNorm::BackwardArgs& a, T* partial) {
   };
   gpu::dispatch_width<T>(D, launch, x, dy, partial);
   gpu::launch(sum_partials<T>, {blocks_for(D, kThreads), 1, kThreads}, partial, partials.count, D,
-              a.dw_D.beta, dw);
+              args.dw_D.beta, dw);
 }
 
-void backward_cuda(const RmsNorm::BackwardArgs& a, Workspace& workspace) {
-  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
-  dispatch_float(a.x_ND.dtype(), [&]<class T>() {
-    const T *x = a.x_ND.data<const T>(), *r = a.r_N.data<const T>(), *w = a.w_D.data<const T>(),
-            *dy = a.dy_ND.data<const T>();
-    if (a.dx_ND) {
-      T* dx = a.dx_ND.dst.data<T>();
+void backward_cuda(const RmsNorm::BackwardArgs& args, Workspace& workspace) {
+  const std::int64_t N = args.x_ND.shape()[0], D = args.x_ND.shape()[1];
+  dispatch_float(args.x_ND.dtype(), [&]<class T>() {
+    const T *x = args.x_ND.data<const T>(), *r = args.r_N.data<const T>(), *w = args.w_D.data<const T>(),
+            *dy = args.dy_ND.data<const T>();
+    if (args.dx_ND) {
+      T* dx = args.dx_ND.dst.data<T>();
       const auto launch = [&]<int kWidth>() {
-        gpu::launch(input_gradient_rows<T, kWidth>, {N}, x, r, w, dy, D, a.dx_ND.beta, dx);
+        gpu::launch(input_gradient_rows<T, kWidth>, {N}, x, r, w, dy, D, args.dx_ND.beta, dx);
       };
       gpu::dispatch_width<T>(D, launch, x, w, dy, dx);
     }
-    if (a.dw_D) weight_gradient(a, workspace.take<T>(Partials(N).count * D));
+    if (args.dw_D) weight_gradient(args, workspace.take<T>(Partials(N).count * D));
   });
 }
 
-std::int64_t backward_workspace(const RmsNorm::BackwardArgs& a, int /*threads*/) {
-  const std::int64_t N = a.x_ND.shape()[0], D = a.x_ND.shape()[1];
-  return a.dw_D ? workspace_bytes({{Partials(N).count * D, a.x_ND.dtype()}}) : 0;
+std::int64_t backward_workspace(const RmsNorm::BackwardArgs& args, int /*threads*/) {
+  const std::int64_t N = args.x_ND.shape()[0], D = args.x_ND.shape()[1];
+  return args.dw_D ? workspace_bytes({{Partials(N).count * D, args.x_ND.dtype()}}) : 0;
 }
 
 const gpu::Kernels kernels([] {

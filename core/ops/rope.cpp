@@ -27,27 +27,27 @@ void rotate_head(const T* x, const T* cos, const T* sin, T sign, std::int64_t H,
       x, x + H, cos, sin);
 }
 
-void rope(const Tensor& x_NW, const RopeTable& table, const Tensor& position_N, std::int64_t heads,
-          Rope::Turn turn, const Grad& y_NW) {
+void rope(const Rope::Args& args) {
   constexpr std::int64_t kRows = 16;
-  const std::int32_t* const position = position_N.data<const std::int32_t>();
-  dispatch_float(x_NW.dtype(), [&]<class T>() HWY_ATTR {
-    const std::int64_t W = x_NW.shape()[1], H = table.cos_PH.shape()[1];
-    const T *x = x_NW.data<const T>(), *cos = table.cos_PH.data<const T>(),
-            *sin = table.sin_PH.data<const T>();
-    T* const y = y_NW.dst.data<T>();
-    const Store store = store_of(y_NW.beta);
-    const T sign = turn == Rope::Turn::forwards ? T(1) : T(-1);
-    parallel_chunks(
-        x_NW.context().pool(), x_NW.shape()[0], kRows, [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
-          for (std::int64_t i = begin; i < end; ++i) {
-            const std::int64_t at = position[i] * H, row = i * W, rest = heads * 2 * H;
-            for (std::int64_t h = row; h < row + rest; h += 2 * H)
-              rotate_head(x + h, cos + at, sin + at, sign, H, store, y + h);
-            map(
-                store, y + row + rest, W - rest, [](auto, auto v) HWY_ATTR { return v; }, x + row + rest);
-          }
-        });
+  const std::int32_t* const position = args.position_N.data<const std::int32_t>();
+  dispatch_float(args.x_NW.dtype(), [&]<class T>() HWY_ATTR {
+    const std::int64_t W = args.x_NW.shape()[1], H = args.cos_PH.shape()[1], heads = args.heads;
+    const T *x = args.x_NW.data<const T>(), *cos = args.cos_PH.data<const T>(),
+            *sin = args.sin_PH.data<const T>();
+    T* const y = args.y_NW.dst.data<T>();
+    const Store store = store_of(args.y_NW.beta);
+    const T sign = args.turn == Rope::Turn::forwards ? T(1) : T(-1);
+    parallel_chunks(args.x_NW.context().pool(), args.x_NW.shape()[0], kRows,
+                    [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+                      for (std::int64_t i = begin; i < end; ++i) {
+                        const std::int64_t at = position[i] * H, row = i * W, rest = heads * 2 * H;
+                        for (std::int64_t h = row; h < row + rest; h += 2 * H)
+                          rotate_head(x + h, cos + at, sin + at, sign, H, store, y + h);
+                        map(
+                            store, y + row + rest, W - rest, [](auto, auto v) HWY_ATTR { return v; },
+                            x + row + rest);
+                      }
+                    });
   });
 }
 
@@ -59,22 +59,19 @@ namespace granule {
 namespace {
 
 HWY_EXPORT(rope);
-void rope_cpu(const Tensor& x_NW, const RopeTable& table, const Tensor& position_N, std::int64_t heads,
-              Rope::Turn turn, const Grad& y_NW) {
-  const std::int64_t P = table.cos_PH.shape()[0];
+void rope_cpu(const Rope::Args& args) {
+  const std::int64_t P = args.cos_PH.shape()[0];
   std::int64_t row = 0;
-  for (const std::int32_t p : position_N.span<const std::int32_t>()) {
+  for (const std::int32_t p : args.position_N.span<const std::int32_t>()) {
     GRANULE_CHECK(p >= 0 && p < P, "rope: position {} of row {}, the table has {}", p, row, P);
     ++row;
   }
-  HWY_DYNAMIC_DISPATCH(rope)(x_NW, table, position_N, heads, turn, y_NW);
+  HWY_DYNAMIC_DISPATCH(rope)(args);
 }
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const RopeTable&, const Tensor&, std::int64_t, Rope::Turn,
-                          const Grad&)>
-    Rope::kernel{"rope", rope_cpu};
+constinit KernelSlot<Rope::Args> Rope::kernel{"rope", rope_cpu};
 
 RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, double theta,
                      std::int64_t positions, double stretch) {
@@ -108,14 +105,14 @@ Tensor Rope::forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
   GRANULE_CHECK(x_NW.dtype() == table.cos_PH.dtype(), "rope: x is {}, the table {}", name_of(x_NW.dtype()),
                 name_of(table.cos_PH.dtype()));
   Tensor y_NW = x_NW.empty_like(x_NW.shape());
-  kernel(x_NW.device(), x_NW, table, position_N, heads, Turn::forwards, {y_NW, 0.0});
+  kernel({x_NW, table.cos_PH, table.sin_PH, position_N, heads, Turn::forwards, {y_NW, 0.0}});
   if (saved != nullptr) *saved = {table, position_N};
   return y_NW;
 }
 
 void Rope::backward(const Saved& saved, const Tensor& dy_NW, const Grad& dx_NW) const {
   if (dx_NW) {
-    kernel(dy_NW.device(), dy_NW, saved.table, saved.position_N, heads, Turn::backwards, dx_NW);
+    kernel({dy_NW, saved.table.cos_PH, saved.table.sin_PH, saved.position_N, heads, Turn::backwards, dx_NW});
   }
 }
 

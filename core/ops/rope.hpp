@@ -34,9 +34,14 @@ struct Rope {
   void backward(const Saved& saved, const Tensor& dy_NW, const Grad& dx_NW) const;
 
   enum class Turn : bool { forwards, backwards };
-  /// (x, table, position, heads, direction, y): y = rotated x + beta y
-  static KernelSlot<void(const Tensor&, const RopeTable&, const Tensor&, std::int64_t, Turn, const Grad&)>
-      kernel;
+  /// y = rotated x + beta y
+  struct Args {
+    Tensor x_NW, cos_PH, sin_PH, position_N;
+    std::int64_t heads;
+    Turn turn;
+    Grad y_NW;
+  };
+  static KernelSlot<Args> kernel;
 };
 
 }  // namespace granule

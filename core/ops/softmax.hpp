@@ -14,10 +14,15 @@ struct Softmax {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NE) const;
   void backward(const Saved& saved, const Tensor& dy_NE, const Grad& dx_NE) const;
 
-  /// (x, y)
-  static KernelSlot<void(const Tensor&, const Tensor&)> forward_kernel;
-  /// (y, dy, dx)
-  static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor x, y;
+  };
+  struct BackwardArgs {
+    Tensor y, dy;
+    Grad dx;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -13,10 +13,15 @@ struct Sub {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
 
-  /// (a, b, y)
-  static KernelSlot<void(const Tensor&, const Tensor&, const Tensor&)> forward_kernel;
-  /// (dy, db), db wanted
-  static KernelSlot<void(const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor a, b, y;
+  };
+  struct BackwardArgs {
+    Tensor dy;
+    Grad db;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -7,26 +7,26 @@ namespace {
 
 constexpr std::int64_t kRows = 16;  // rows of one task
 
-void forward_cpu(const Tensor& x_N2F, const Tensor& y_NF) {
-  dispatch_float(x_N2F.dtype(), [&]<class T>() {
-    const std::int64_t F = y_NF.shape()[1];
-    const T* const x = x_N2F.data<const T>();
-    T* const y = y_NF.data<T>();
-    parallel_chunks(x_N2F.context().pool(), y_NF.shape()[0], kRows,
+void forward_cpu(const SwiGlu::ForwardArgs& args) {
+  dispatch_float(args.x_N2F.dtype(), [&]<class T>() {
+    const std::int64_t F = args.y_NF.shape()[1];
+    const T* const x = args.x_N2F.data<const T>();
+    T* const y = args.y_NF.data<T>();
+    parallel_chunks(args.x_N2F.context().pool(), args.y_NF.shape()[0], kRows,
                     [=](std::int64_t begin, std::int64_t end) {
                       swiglu_rows(x + begin * 2 * F, end - begin, F, y + begin * F);
                     });
   });
 }
 
-void backward_cpu(const Tensor& x_N2F, const Tensor& dy_NF, const Grad& dx_N2F) {
-  dispatch_float(x_N2F.dtype(), [&]<class T>() {
-    const std::int64_t F = dy_NF.shape()[1];
-    const T *x = x_N2F.data<const T>(), *dy = dy_NF.data<const T>();
-    T* const dx = dx_N2F.dst.data<T>();
-    const double beta = dx_N2F.beta;
+void backward_cpu(const SwiGlu::BackwardArgs& args) {
+  dispatch_float(args.x_N2F.dtype(), [&]<class T>() {
+    const std::int64_t F = args.dy_NF.shape()[1];
+    const T *x = args.x_N2F.data<const T>(), *dy = args.dy_NF.data<const T>();
+    T* const dx = args.dx_N2F.dst.data<T>();
+    const double beta = args.dx_N2F.beta;
     parallel_chunks(
-        x_N2F.context().pool(), dy_NF.shape()[0], kRows, [=](std::int64_t begin, std::int64_t end) {
+        args.x_N2F.context().pool(), args.dy_NF.shape()[0], kRows, [=](std::int64_t begin, std::int64_t end) {
           swiglu_rows_backward(x + begin * 2 * F, dy + begin * F, end - begin, F, dx + begin * 2 * F, beta);
         });
   });
@@ -34,21 +34,20 @@ void backward_cpu(const Tensor& x_N2F, const Tensor& dy_NF, const Grad& dx_N2F) 
 
 }  // namespace
 
-constinit KernelSlot<void(const Tensor&, const Tensor&)> SwiGlu::forward_kernel{"swiglu", forward_cpu};
-constinit KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> SwiGlu::backward_kernel{"swiglu",
-                                                                                              backward_cpu};
+constinit KernelSlot<SwiGlu::ForwardArgs> SwiGlu::forward_kernel{"swiglu", forward_cpu};
+constinit KernelSlot<SwiGlu::BackwardArgs> SwiGlu::backward_kernel{"swiglu", backward_cpu};
 
 Tensor SwiGlu::forward(Saved* saved, const Tensor& x_N2F) const {
   GRANULE_CHECK(x_N2F.shape().rank() == 2 && x_N2F.shape()[1] % 2 == 0, "swiglu: x {}, [N, 2F] is needed",
                 x_N2F.shape().str());
   Tensor y_NF = x_N2F.empty_like({x_N2F.shape()[0], x_N2F.shape()[1] / 2});
-  forward_kernel(x_N2F.device(), x_N2F, y_NF);
+  forward_kernel({x_N2F, y_NF});
   if (saved != nullptr) saved->x_N2F = x_N2F;
   return y_NF;
 }
 
 void SwiGlu::backward(const Saved& saved, const Tensor& dy_NF, const Grad& dx_N2F) const {
-  if (dx_N2F) backward_kernel(dy_NF.device(), saved.x_N2F, dy_NF, dx_N2F);
+  if (dx_N2F) backward_kernel({saved.x_N2F, dy_NF, dx_N2F});
 }
 
 }  // namespace granule

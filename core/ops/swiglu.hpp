@@ -16,10 +16,15 @@ struct SwiGlu {
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_N2F) const;
   void backward(const Saved& saved, const Tensor& dy_NF, const Grad& dx_N2F) const;
 
-  /// (x, y)
-  static KernelSlot<void(const Tensor&, const Tensor&)> forward_kernel;
-  /// (x, dy, dx), where dx is not absent
-  static KernelSlot<void(const Tensor&, const Tensor&, const Grad&)> backward_kernel;
+  struct ForwardArgs {
+    Tensor x_N2F, y_NF;
+  };
+  struct BackwardArgs {
+    Tensor x_N2F, dy_NF;
+    Grad dx_N2F;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -1,5 +1,7 @@
 #include "distributed/zero/gradient_reducer.hpp"
 
+#include "core/kernels/accumulate.hpp"
+
 namespace granule {
 
 GradientReducer::GradientReducer(Context& context, const Mesh& mesh, ParameterStore& store,

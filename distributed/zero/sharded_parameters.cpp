@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/kernels/fill.hpp"
 #include "data/files/digest.hpp"
 #include "distributed/agreement.hpp"
 

@@ -1,5 +1,6 @@
 #include "moe/ops/balance_branch.hpp"
 
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/matmul.hpp"
 
 namespace granule {

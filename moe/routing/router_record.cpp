@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/kernels/fill.hpp"
+
 namespace granule {
 
 LoadStatistics load_statistics(std::span<const std::int64_t> counts) {

@@ -11,9 +11,14 @@ constexpr std::int64_t kNormRows = 64;     // rows of a partial sum of a weight 
 constexpr std::int64_t kQueries = 64;      // rows of scores that attention holds at once
 constexpr std::int64_t kExpertRows = 256;  // rows of an expert that are computed in one piece
 
+/// Bytes of a workspace part (core/workspace.hpp).
+std::int64_t part(const Sketch& sketch, std::int64_t elements) {
+  return align_up(elements * sketch.element_bytes());
+}
+
 /// Bytes of the partial sums of a gradient over rows.
 std::int64_t partial_sums(const Sketch& sketch, std::int64_t N, std::int64_t columns) {
-  return (N + kNormRows - 1) / kNormRows * columns * sketch.element_bytes();
+  return part(sketch, (N + kNormRows - 1) / kNormRows * columns);
 }
 
 /// Rows of logits that the head holds at once.
@@ -59,10 +64,10 @@ Var attention(Sketch& sketch, const Var& qkv, const Tensor& first_key, const Att
   const Tensor y = sketch.reals(size.N * size.heads * size.head_dim);
   const Tensor log_sum = sketch.recording() ? sketch.reals(size.N * size.heads) : nullptr;
   const std::int64_t plane = sketch.threads() * kQueries * size.seq;
-  static_cast<void>(sketch.scratch(plane));
+  static_cast<void>(sketch.bytes(part(sketch, plane), MemoryCategory::scratch));
   return sketch.record(
       Takes::inputs, {qkv}, y,
-      {.saved = {qkv.value, y, log_sum, first_key}, .backward_scratch = 2 * plane * sketch.element_bytes()});
+      {.saved = {qkv.value, y, log_sum, first_key}, .backward_scratch = part(sketch, 2 * plane)});
 }
 
 Var linear_cross_entropy(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t V) {
@@ -70,7 +75,9 @@ Var linear_cross_entropy(Sketch& sketch, const Var& x, std::int64_t N, std::int6
   std::vector<Tensor> gradients;
   if (sketch.recording()) gradients = {sketch.reals(N * D), sketch.reals(V * D)};
   const Tensor loss = sketch.longs(1);
-  static_cast<void>(sketch.scratch(logit_rows(N, V) * V));
+  const std::int64_t row_losses = align_up(N * size_of(DType::f64));
+  static_cast<void>(
+      sketch.bytes(part(sketch, logit_rows(N, V) * V) + row_losses, MemoryCategory::scratch));
   return sketch.record(Takes::parameter, {x}, loss, {.saved = gradients});
 }
 

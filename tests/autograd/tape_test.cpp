@@ -5,6 +5,7 @@
 #include "autograd/functions.hpp"
 #include "autograd/recompute.hpp"
 #include "core/error.hpp"
+#include "core/kernels/accumulate.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 

@@ -1,5 +1,6 @@
 // Tests the operator check itself. An operator has one planted fault at a time, and the check must find each
 // of them.
+#include "core/kernels/accumulate.hpp"
 #include "tests/support/op_case.hpp"
 
 #include "tests/support/catch.hpp"

@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "core/error.hpp"
-#include "core/kernel_slot.hpp"
+#include "core/kernels/accumulate.hpp"
+#include "core/kernels/fill.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -82,16 +83,4 @@ TEST_CASE("fill_zero clears all bytes and no others") {
   const auto span = tensor.tensor().span<const float>();
   CHECK(std::all_of(span.begin(), span.end(), [](float x) { return x == 0.0F; }));
   CHECK(tensor.intact());
-}
-
-TEST_CASE("a kernel slot runs the kernel of the device and refuses a device without one") {
-  static int cpu_calls = 0, cuda_calls = 0;
-  KernelSlot<void(int)> slot("shout", [](int n) { cpu_calls += n; });
-  slot(Device{DeviceType::cpu}, 2);
-  CHECK(cpu_calls == 2);
-  CHECK_FALSE(slot.has(DeviceType::cuda));
-  CHECK_THROWS_WITH(slot(Device{DeviceType::cuda}, 2), Catch::Contains("shout: no kernel for this device"));
-  slot.fill(DeviceType::cuda, [](int n) { cuda_calls += n; });
-  slot(Device{DeviceType::cuda}, 3);
-  CHECK((cpu_calls == 2 && cuda_calls == 3));
 }

@@ -120,16 +120,15 @@ const auto softmax = Softmax::forward_kernel;
 const auto cross_entropy = LinearCrossEntropy::forward_kernel;
 const auto experts_backward = ExpertFfn::backward_kernel;
 
-void softmax_kernel(const Tensor& x, const Tensor& y) {
-  if (fault.what == "nan-logits" && x.numel() > 0 && strikes()) plant_nan(x);
-  softmax(x.device(), x, y);
+void softmax_kernel(const Softmax::ForwardArgs& args) {
+  if (fault.what == "nan-logits" && args.x.numel() > 0 && strikes()) plant_nan(args.x);
+  softmax(args);
 }
 
-void cross_entropy_kernel(const Tensor& x, const Tensor& w, const Tensor& target,
-                          LinearCrossEntropy::Saved* saved, const Tensor& y) {
+void cross_entropy_kernel(const LinearCrossEntropy::ForwardArgs& args) {
   if (fault.at == "compute" && strikes()) die();
-  cross_entropy(x.device(), x, w, target, saved, y);
-  if (fault.what == "nan-loss" && strikes()) plant_nan(y);
+  cross_entropy(args);
+  if (fault.what == "nan-loss" && strikes()) plant_nan(args.y);
 }
 
 void experts_backward_kernel(const ExpertFfn::Saved& saved, const Tensor& w13, const Tensor& w2,

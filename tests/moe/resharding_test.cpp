@@ -2,6 +2,7 @@
 // there.
 #include <algorithm>
 
+#include "core/kernels/fill.hpp"
 #include "data/models/safetensors_writer.hpp"
 #include "moe/model.hpp"
 #include "tests/support/catch.hpp"

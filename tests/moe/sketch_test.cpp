@@ -3,6 +3,7 @@
 #include <array>
 #include <numeric>
 
+#include "core/kernels/fill.hpp"
 #include "distributed/communicators/mesh.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/sketch/model.hpp"

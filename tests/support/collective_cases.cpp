@@ -5,6 +5,7 @@
 #include <limits>
 #include <thread>
 
+#include "core/kernels/fill.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/tensors.hpp"
 

@@ -1,0 +1,40 @@
+#include "core/kernels/fill.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace granule {
+namespace {
+
+void clear(const Tensor& y) {
+  constexpr std::int64_t kGrain = std::int64_t{1} << 20;
+  parallel_chunks(y.context().pool(), y.bytes(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::memset(y.raw() + begin, 0, static_cast<std::size_t>(end - begin));
+  });
+}
+
+void fill_cpu(const FillArgs& args) {
+  if (args.value == 0.0) return clear(args.y);
+  dispatch_float(args.y.dtype(), [&]<class T>() {
+    constexpr std::int64_t kGrain = 1 << 16;
+    T* const y = args.y.data<T>();
+    parallel_chunks(args.y.context().pool(), args.y.numel(), kGrain,
+                    [&](std::int64_t begin, std::int64_t end) {
+                      std::fill(y + begin, y + end, static_cast<T>(args.value));
+                    });
+  });
+}
+
+}  // namespace
+
+constinit KernelSlot<FillArgs> fill_kernel{"fill", fill_cpu};
+
+void fill_zero(const Tensor& tensor) {
+  fill_kernel({tensor, 0.0});
+}
+
+void fill(const Tensor& tensor, double value) {
+  fill_kernel({tensor, value});
+}
+
+}  // namespace granule
