@@ -1,20 +1,11 @@
 #include "core/arena.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/error.hpp"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(data, size) static_cast<void>(data), static_cast<void>(size)
-#define ASAN_UNPOISON_MEMORY_REGION(data, size) static_cast<void>(data), static_cast<void>(size)
-#endif
 
 namespace granule {
 namespace {
@@ -31,32 +22,24 @@ double gib(std::int64_t bytes) {
       "step memory", "use a smaller train.micro_batch_size, data.seq_len or model, or train.recompute");
 }
 
-constexpr std::byte kFence{0xf5};
+constexpr std::byte kFence{0xf5}, kUnwritten{0xff};
 /// AddressSanitizer guards memory that was never handed out only this far ahead. The shadow of a whole
 /// reservation would be an eighth of the machine's memory.
 constexpr std::int64_t kGuardAhead = std::int64_t{1} << 16;
 
 }  // namespace
 
-Arena::Arena(std::int64_t bytes, Poison poison)
+Arena::Arena(std::int64_t bytes, Poison poison, DeviceRuntime* device)
     : capacity_(bytes / kAlignment * kAlignment), poison_(poison) {
   GRANULE_CHECK(capacity_ > 0, "arena: a reservation of {} bytes", bytes);
-  void* base = mmap(nullptr, static_cast<std::size_t>(capacity_), PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) {
-    throw Error(ExitCode::out_of_memory,
-                fmt::format("out of memory: {:.2f} GiB of address space cannot be reserved", gib(capacity_)),
-                "step memory", "raise the limits for memory of this process (ulimit -v, ulimit -d)");
-  }
-  base_ = static_cast<std::byte*>(base);
+  memory_ = device == nullptr ? reserve_host_memory(capacity_) : take_device_memory(*device, capacity_);
+  base_ = memory_->base();
   raise_high_water(0);
   add_free(0, capacity_);
 }
 
 Arena::~Arena() {
-  const std::int64_t guarded = std::min(capacity_, high_water_ + kGuardAhead);
-  ASAN_UNPOISON_MEMORY_REGION(base_, static_cast<std::size_t>(guarded));
-  munmap(base_, static_cast<std::size_t>(capacity_));
+  memory_->open(0, std::min(capacity_, high_water_ + kGuardAhead));
 }
 
 void Arena::add_free(Offset offset, std::int64_t size) {
@@ -77,7 +60,7 @@ void Arena::raise_high_water(std::int64_t end) {
   if (end > 0 && end <= high_water_) return;
   high_water_ = end;
   const std::int64_t ahead = std::min(kGuardAhead, capacity_ - end);
-  ASAN_POISON_MEMORY_REGION(base_ + end, static_cast<std::size_t>(ahead));
+  memory_->close(end, ahead);
 }
 
 std::byte* Arena::allocate(std::int64_t bytes) {
@@ -89,28 +72,28 @@ std::byte* Arena::allocate(std::int64_t bytes) {
   if (free_size > size) add_free(offset + size, free_size - size);
   in_use_ += size;
   raise_high_water(offset + size);
-  std::byte* const data = base_ + offset + fence();
+  const Offset begin = offset + fence();
   if (poison_ == Poison::yes) {
-    ASAN_UNPOISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
-    std::fill_n(base_ + offset, size, kFence);
-    std::memset(data, 0xff, static_cast<std::size_t>(bytes));
-    ASAN_POISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
+    memory_->open(offset, size);
+    memory_->fill(offset, size, kFence);
+    memory_->fill(begin, bytes, kUnwritten);
+    memory_->close(offset, size);
   }
-  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<std::size_t>(bytes));
-  return data;
+  memory_->open(begin, bytes);
+  return base_ + begin;
 }
 
 void Arena::release(std::byte* data, std::int64_t bytes) noexcept {
   std::int64_t size = block_size(bytes);
-  Offset offset = data - base_ - fence();
+  const Offset begin = data - base_;
+  Offset offset = begin - fence();
   if (poison_ == Poison::yes) {
-    ASAN_UNPOISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
-    const auto intact = [](const std::byte* from, const std::byte* to) {
-      return std::all_of(from, to, [](std::byte b) { return b == kFence; });
-    };
-    if (!intact(base_ + offset, data) || !intact(data + bytes, base_ + offset + size)) ++damaged_;
+    memory_->open(offset, size);
+    const Offset end = begin + bytes;
+    if (!memory_->holds(offset, fence(), kFence) || !memory_->holds(end, offset + size - end, kFence))
+      ++damaged_;
   }
-  ASAN_POISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(size));
+  memory_->close(offset, size);
   in_use_ -= size;
   auto next = free_by_offset_.lower_bound(offset);
   if (next != free_by_offset_.end() && next->first == offset + size) {

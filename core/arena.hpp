@@ -1,12 +1,14 @@
-// Step memory on the host. It is one reservation of address space; blocks are handed out best-fit and merged
-// again on release. Pages are touched once and stay, so from the second step on a step allocates nothing from
-// the system. The high-water mark is what the step needed. Only the rank's own thread uses it.
+// Step memory. It is one range of addresses; blocks are handed out best-fit and merged again on release. On
+// the host the range is a reservation, whose pages are touched once and stay, so from the second step on a
+// step allocates nothing from the system. The high-water mark is what the step needed. Only the rank's own
+// thread uses it.
 #pragma once
 #include <map>
 #include <set>
 #include <utility>
 
 #include "core/allocator.hpp"
+#include "core/arena_memory.hpp"
 
 namespace granule {
 
@@ -14,10 +16,11 @@ enum class Poison : bool { no, yes };
 
 class Arena final : public Allocator {
  public:
-  /// Reserves `bytes` of address space, which is no memory yet. Poison::yes fills each block with 0xff on
-  /// allocation, which is NaN for floats, so a kernel that reads what nobody wrote is found. It also puts
-  /// fences around each block, so a kernel that writes past its ends is counted in damaged_blocks().
-  explicit Arena(std::int64_t bytes, Poison poison = Poison::no);
+  /// Reserves `bytes` of address space, which is no memory yet, or takes them from a device. Poison::yes
+  /// fills each block with 0xff on allocation, which is NaN for floats, so a kernel that reads what nobody
+  /// wrote is found. It also puts fences around each block, so a kernel that writes past its ends is counted
+  /// in damaged_blocks().
+  explicit Arena(std::int64_t bytes, Poison poison = Poison::no, DeviceRuntime* device = nullptr);
   ~Arena() override;
 
   [[nodiscard]] std::byte* allocate(std::int64_t bytes) override;
@@ -37,6 +40,7 @@ class Arena final : public Allocator {
   void add_free(Offset offset, std::int64_t size);
   void remove_free(std::map<Offset, std::int64_t>::iterator block);
 
+  std::unique_ptr<ArenaMemory> memory_;
   std::byte* base_ = nullptr;
   std::int64_t capacity_ = 0;
   Poison poison_;

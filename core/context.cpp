@@ -17,13 +17,17 @@ bool choose_instruction_set() {
 
 Context::Context(const ContextOptions& options)
     : pool_(options.threads),
-      step_memory_(options.step_memory > 0 ? options.step_memory : default_step_memory(), options.poison) {
+      device_(options.device),
+      runtime_(device_.type == DeviceType::cpu ? nullptr : make_device_runtime(device_)),
+      step_memory_(options.step_memory > 0 ? options.step_memory : default_step_memory(), options.poison,
+                   runtime_.get()) {
   [[maybe_unused]] static const bool chosen = choose_instruction_set();
 }
 
-Allocator& Context::allocator(MemoryCategory category) {
-  const bool of_a_step = category == MemoryCategory::activations || category == MemoryCategory::scratch;
-  return of_a_step ? static_cast<Allocator&>(step_memory_) : heap_;
+Allocator& Context::allocator(MemoryCategory category, Place place) {
+  if (runtime_ != nullptr && place == Place::host) return heap_;
+  if (category == MemoryCategory::activations || category == MemoryCategory::scratch) return step_memory_;
+  return runtime_ != nullptr ? static_cast<Allocator&>(*runtime_) : heap_;
 }
 
 }  // namespace granule

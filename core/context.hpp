@@ -5,6 +5,7 @@
 
 #include "core/arena.hpp"
 #include "core/device.hpp"
+#include "core/device_runtime.hpp"
 #include "core/memory_table.hpp"
 #include "core/parallel.hpp"
 #include "core/profile.hpp"
@@ -13,25 +14,33 @@ namespace granule {
 
 struct ContextOptions {
   int threads = 1;
+  Device device{};               ///< a plug-in must have brought it, unless it is the CPU
   Poison poison = Poison::no;    ///< step memory starts as NaN
-  std::int64_t step_memory = 0;  ///< bytes of address space for a step; 0: all physical memory
+  std::int64_t step_memory = 0;  ///< bytes of addresses for a step; 0: all physical memory
 };
 
 class Context {
  public:
   explicit Context(const ContextOptions& options = {});
 
-  [[nodiscard]] Device device() const { return {}; }
+  [[nodiscard]] Device device() const { return device_; }
+  /// The device's memory and copies, or nullptr on the CPU.
+  [[nodiscard]] DeviceRuntime* runtime() { return runtime_.get(); }
   [[nodiscard]] ThreadPool& pool() { return pool_; }
-  [[nodiscard]] MemoryTable& memory() { return memory_; }
+  /// Counts the device's memory. Memory of the host beside a device has a table of its own.
+  [[nodiscard]] MemoryTable& memory(Place place = Place::device) {
+    return place == Place::host && runtime_ != nullptr ? host_memory_ : memory_;
+  }
   [[nodiscard]] Profile& profile() { return profile_; }
   [[nodiscard]] Arena& step_memory() { return step_memory_; }
   /// Run memory for weights, gradients, optimizer, communication; step memory for the rest.
-  [[nodiscard]] Allocator& allocator(MemoryCategory category);
+  [[nodiscard]] Allocator& allocator(MemoryCategory category, Place place = Place::device);
 
  private:
   ThreadPool pool_;
-  MemoryTable memory_;
+  Device device_;
+  std::unique_ptr<DeviceRuntime> runtime_;
+  MemoryTable memory_, host_memory_;
   Profile profile_;
   HostHeap heap_;
   Arena step_memory_;

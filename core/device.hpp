@@ -14,4 +14,8 @@ struct Device {
   friend auto operator<=>(const Device&, const Device&) = default;
 };
 
+/// Whether a tensor's bytes are in its Context's device memory or in that of the host. On the CPU both are
+/// the same.
+enum class Place : std::uint8_t { device, host };
+
 }  // namespace granule

@@ -29,14 +29,18 @@ constexpr std::size_t count_fields(std::index_sequence<I...> /*fits*/) {
 
 }  // namespace detail
 
+/// for_each_field has a line for each number of members up to this one.
+inline constexpr std::size_t kMostFields = 10;
+
 template <class T>
 inline constexpr std::size_t kFields = detail::count_fields<T>(std::index_sequence<>{});
 
-/// Calls visit(member) for each member of `all`, which has at most ten.
+/// Calls visit(member) for each member of `all`.
 template <class T, class Visit>
 constexpr void for_each_field(const T& all, const Visit& visit) {
   const auto each = [&](const auto&... field) { (visit(field), ...); };
-  static_assert(kFields<T> >= 1 && kFields<T> <= 10, "give for_each_field a line for this number of members");
+  static_assert(kFields<T> >= 1 && kFields<T> <= kMostFields,
+                "give for_each_field a line for this number of members");
   if constexpr (kFields<T> == 1) {
     const auto& [a] = all;
     each(a);

@@ -3,6 +3,7 @@
 // nothing falls back.
 #pragma once
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "core/device.hpp"
@@ -14,21 +15,42 @@ namespace granule {
 
 namespace detail {
 
-/// Finds the tensor that decides where a kernel runs, and insists that the others are on the same device.
+/// The tensors of a kernel's arguments. They must all be on one device.
 class ArgumentTensors {
  public:
-  explicit ArgumentTensors(std::string_view slot) : slot_(slot) {}
-  void operator()(const Tensor& tensor) const;
-  void operator()(const Grad& grad) const { (*this)(grad.dst); }
+  template <class Args>
+  ArgumentTensors(std::string_view slot, const Args& args) {
+    for_each_field(args, [&](const auto& field) { add(slot, field); });
+    check(slot);
+  }
+  void add(std::string_view slot, const Tensor& tensor);
+  void add(std::string_view slot, const Grad& grad) { add(slot, grad.dst); }
   template <class T>
-  void operator()(const T& /*not a tensor*/) const {}
-  [[nodiscard]] const Tensor& first() const;
+  void add(std::string_view /*slot*/, const T& /*not a tensor*/) {}
+
+  [[nodiscard]] const Tensor& first() const { return *tensors_[0]; }
+  [[nodiscard]] std::span<const Tensor* const> all() const { return std::span(tensors_).first(count_); }
 
  private:
-  std::string_view slot_;
-  mutable const Tensor* first_ = nullptr;
+  void check(std::string_view slot) const;
+  std::array<const Tensor*, kMostFields + 1> tensors_{};  // and the workspace
+  std::size_t count_ = 0;
 };
 
+/// Tells the device that a kernel runs, for the length of a scope.
+class KernelScope {
+ public:
+  KernelScope(DeviceRuntime* device, const ArgumentTensors& tensors);
+  ~KernelScope();
+  KernelScope(const KernelScope&) = delete;
+  KernelScope& operator=(const KernelScope&) = delete;
+
+ private:
+  DeviceRuntime* device_;
+};
+
+/// The device whose kernels run on this tensor's memory.
+[[nodiscard]] DeviceType kernels_for(const Tensor& tensor);
 [[noreturn]] void no_kernel(std::string_view slot);
 
 }  // namespace detail
@@ -43,43 +65,46 @@ class KernelSlot {
   /// Bytes of workspace of a call on so many threads.
   using WorkspaceBytes = std::int64_t (*)(const Args&, int threads);
 
-  constexpr KernelSlot(std::string_view name, Plain cpu) : name_(name), kernels_{Kernel{cpu}} {}
-  constexpr KernelSlot(std::string_view name, WithWorkspace cpu, WorkspaceBytes bytes)
-      : name_(name), kernels_{Kernel{nullptr, cpu, bytes}} {}
-
-  /// A plug-in calls it while it is loaded, before any rank runs.
-  void fill(DeviceType device, Plain kernel) { of(device) = {kernel}; }
-  void fill(DeviceType device, WithWorkspace kernel, WorkspaceBytes bytes) {
-    of(device) = {nullptr, kernel, bytes};
-  }
-  [[nodiscard]] bool has(DeviceType device) const {
-    const Kernel& kernel = kernels_[static_cast<std::size_t>(device)];
-    return kernel.plain != nullptr || kernel.with_workspace != nullptr;
-  }
-
-  void operator()(const Args& args) const {
-    const detail::ArgumentTensors tensors(name_);
-    for_each_field(args, tensors);
-    const Tensor& first = tensors.first();
-    const Kernel& kernel = kernels_[static_cast<std::size_t>(first.device().type)];
-    if (kernel.plain != nullptr) {
-      kernel.plain(args);
-    } else if (kernel.with_workspace != nullptr) {
-      Workspace workspace(first.context(), kernel.bytes(args, first.context().pool().size()));
-      kernel.with_workspace(args, workspace);
-    } else {
-      detail::no_kernel(name_);
-    }
-  }
-
- private:
   /// One of the two functions is set, or none if the device has no kernel.
   struct Kernel {
     Plain plain = nullptr;
     WithWorkspace with_workspace = nullptr;
     WorkspaceBytes bytes = nullptr;
+
+    [[nodiscard]] bool there() const { return plain != nullptr || with_workspace != nullptr; }
+    [[nodiscard]] std::int64_t workspace(const Args& args, int threads) const {
+      return bytes == nullptr ? 0 : bytes(args, threads);
+    }
+    void operator()(const Args& args, Workspace& workspace) const {
+      plain != nullptr ? plain(args) : with_workspace(args, workspace);
+    }
   };
-  [[nodiscard]] Kernel& of(DeviceType device) { return kernels_[static_cast<std::size_t>(device)]; }
+
+  constexpr KernelSlot(std::string_view name, Plain cpu) : name_(name), kernels_{Kernel{cpu}} {}
+  constexpr KernelSlot(std::string_view name, WithWorkspace cpu, WorkspaceBytes bytes)
+      : name_(name), kernels_{Kernel{nullptr, cpu, bytes}} {}
+
+  /// A plug-in calls it while it is loaded, before any rank runs.
+  void fill(DeviceType device, Plain run) { kernels_[index(device)] = {run}; }
+  void fill(DeviceType device, WithWorkspace run, WorkspaceBytes bytes) {
+    kernels_[index(device)] = {nullptr, run, bytes};
+  }
+  [[nodiscard]] const Kernel& kernel(DeviceType device) const { return kernels_[index(device)]; }
+  [[nodiscard]] bool has(DeviceType device) const { return kernel(device).there(); }
+
+  void operator()(const Args& args) const {
+    detail::ArgumentTensors tensors(name_, args);
+    Context& context = tensors.first().context();
+    const Kernel& here = kernel(detail::kernels_for(tensors.first()));
+    if (!here.there()) detail::no_kernel(name_);
+    Workspace workspace(context, here.workspace(args, context.pool().size()));
+    tensors.add(name_, workspace.bytes());
+    const detail::KernelScope scope(context.runtime(), tensors);
+    here(args, workspace);
+  }
+
+ private:
+  static constexpr std::size_t index(DeviceType device) { return static_cast<std::size_t>(device); }
 
   std::string_view name_;
   std::array<Kernel, kDeviceTypes> kernels_;

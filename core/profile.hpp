@@ -1,5 +1,5 @@
-// Where a step's time goes: seconds for each phase, and how often the host waited for the device. It is always
-// on and costs two readings of the clock for each operator.
+// Where a step's time goes: seconds for each phase, and how often the host waited for the device. It is
+// always on and costs two readings of the clock for each operator.
 #pragma once
 #include <chrono>
 #include <cstdint>

@@ -4,22 +4,24 @@
 
 namespace granule {
 
-Storage::Storage(Context& context, std::int64_t bytes, MemoryCategory category)
+Storage::Storage(Context& context, std::int64_t bytes, MemoryCategory category, Place place)
     : context_(context),
       bytes_(bytes),
       category_(category),
-      data_(context.allocator(category).allocate(bytes)) {
-  context_.memory().add(category_, bytes_);
+      place_(place),
+      data_(context.allocator(category, place).allocate(bytes)) {
+  context_.memory(place_).add(category_, bytes_);
 }
 
 Storage::~Storage() {
-  context_.memory().add(category_, -bytes_);
-  context_.allocator(category_).release(data_, bytes_);
+  context_.memory(place_).add(category_, -bytes_);
+  context_.allocator(category_, place_).release(data_, bytes_);
 }
 
-Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype, MemoryCategory category) {
+Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype, MemoryCategory category,
+                     Place place) {
   Tensor tensor;
-  tensor.storage_ = std::make_shared<Storage>(context, shape.numel() * size_of(dtype), category);
+  tensor.storage_ = std::make_shared<Storage>(context, shape.numel() * size_of(dtype), category, place);
   tensor.shape_ = shape;
   tensor.dtype_ = dtype;
   return tensor;
@@ -34,6 +36,11 @@ Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype, MemoryCa
 Context& Tensor::context() const {
   GRANULE_CHECK(defined(), "tensor: undefined");
   return storage_->context();
+}
+
+Device Tensor::device() const {
+  GRANULE_CHECK(defined(), "tensor: undefined");
+  return storage_->device();
 }
 
 Tensor Tensor::view(const Shape& shape) const {
@@ -56,6 +63,10 @@ Tensor Tensor::slice(std::int64_t begin, const Shape& shape) const {
 void Tensor::check_type(DType wanted) const {
   GRANULE_CHECK(defined(), "tensor: undefined");
   GRANULE_CHECK(wanted == dtype_, "tensor: holds {}, asked for {}", name_of(dtype_), name_of(wanted));
+}
+
+void Tensor::check_host() const {
+  GRANULE_CHECK(on_host(), "tensor: on a device, where the host reads it by read_back alone");
 }
 
 void Tensor::check_item() const {

@@ -15,17 +15,19 @@ namespace granule {
 /// counts them.
 class Storage {
  public:
-  Storage(Context& context, std::int64_t bytes, MemoryCategory category);
+  Storage(Context& context, std::int64_t bytes, MemoryCategory category, Place place);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
   [[nodiscard]] Context& context() const { return context_; }
+  [[nodiscard]] Device device() const { return place_ == Place::host ? Device{} : context_.device(); }
   [[nodiscard]] std::byte* data() const { return data_; }
 
  private:
   Context& context_;
   std::int64_t bytes_;
   MemoryCategory category_;
+  Place place_;
   std::byte* data_;
 };
 
@@ -34,7 +36,8 @@ class Tensor {
   Tensor() = default;  ///< undefined: no storage
   /// Uninitialised. Throws Error (out of memory).
   [[nodiscard]] static Tensor empty(Context& context, const Shape& shape, DType dtype,
-                                    MemoryCategory category = MemoryCategory::activations);
+                                    MemoryCategory category = MemoryCategory::activations,
+                                    Place place = Place::device);
   [[nodiscard]] static Tensor zeros(Context& context, const Shape& shape, DType dtype,
                                     MemoryCategory category = MemoryCategory::activations);
   /// A tensor of activations with the same context and dtype.
@@ -46,22 +49,26 @@ class Tensor {
   [[nodiscard]] std::int64_t numel() const { return shape_.numel(); }
   [[nodiscard]] std::int64_t bytes() const { return numel() * size_of(dtype_); }
   [[nodiscard]] Context& context() const;
-  [[nodiscard]] Device device() const { return context().device(); }
+  /// Where its bytes are. Kernels run there.
+  [[nodiscard]] Device device() const;
+  [[nodiscard]] bool on_host() const { return device().type == DeviceType::cpu; }
 
-  /// Pointer to the first element. Throws if T is not the dtype.
+  /// Pointer to the first element, for kernels. Throws if T is not the dtype.
   template <class T>
   [[nodiscard]] T* data() const {
     check_type(dtype_of<std::remove_const_t<T>>);
     return reinterpret_cast<T*>(raw());
   }
-  /// All elements, row-major.
+  /// All elements of a tensor on the host, row-major. For tensors on a device there is core/transfer.hpp.
   template <class T>
   [[nodiscard]] std::span<T> span() const {
+    check_host();
     return {data<T>(), static_cast<std::size_t>(numel())};
   }
-  /// The one element of a tensor of one element.
+  /// The one element of a tensor of one element on the host.
   template <class T>
   [[nodiscard]] T item() const {
+    check_host();
     check_item();
     return *data<const T>();
   }
@@ -75,6 +82,7 @@ class Tensor {
  private:
   void check_type(DType wanted) const;
   void check_item() const;
+  void check_host() const;
 
   std::shared_ptr<Storage> storage_;
   std::int64_t offset_ = 0;  // bytes

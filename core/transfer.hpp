@@ -21,7 +21,7 @@ class ArrivingBytes {
   [[nodiscard]] const Tensor& tensor() const { return tensor_; }
 
  private:
-  Tensor tensor_;
+  Tensor tensor_, on_host_;  // the same one on the CPU
   mutable bool arrived_ = false;
 };
 

@@ -23,8 +23,11 @@ class Workspace {
  public:
   Workspace() = default;  ///< of a kernel that needs none
   /// `bytes` of scratch, uninitialised.
-  Workspace(Context& context, std::int64_t bytes)
-      : bytes_(Tensor::empty(context, {bytes}, DType::u8, MemoryCategory::scratch)) {}
+  Workspace(Context& context, std::int64_t bytes) {
+    if (bytes > 0) bytes_ = Tensor::empty(context, {bytes}, DType::u8, MemoryCategory::scratch);
+  }
+  /// All of it; undefined if it is empty.
+  [[nodiscard]] const Tensor& bytes() const { return bytes_; }
 
   /// The next part, aligned to kAlignment. Throws if the slot stated fewer bytes.
   template <class T>

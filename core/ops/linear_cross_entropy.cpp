@@ -33,7 +33,9 @@ double loss_of_row(T* row, std::int64_t vocabulary, std::int32_t target) {
 }
 
 void check_targets(const Tensor& target, std::int64_t vocabulary) {
-  for (const std::int32_t id : target.span<const std::int32_t>()) {
+  const auto* const ids = target.data<const std::int32_t>();
+  for (std::int64_t i = 0; i < target.numel(); ++i) {
+    const std::int32_t id = ids[i];
     GRANULE_CHECK(id == kIgnoreTarget || (id >= 0 && id < vocabulary),
                   "linear_cross_entropy: target {}, the vocabulary has {}", id, vocabulary);
   }
@@ -92,7 +94,7 @@ void scale_into(const Tensor& source, double factor, const Grad& destination) {
 }
 
 void backward_cpu(const BackwardArgs& args) {
-  const double dy = args.dy.item<double>();
+  const double dy = *args.dy.data<const double>();
   dispatch_float(args.saved_dx_ND.dtype(), [&]<class T>() {
     if (args.dx_ND) scale_into<T>(args.saved_dx_ND, dy, args.dx_ND);
     if (args.dw_VD) scale_into<T>(args.saved_dw_VD, dy, args.dw_VD);

@@ -37,7 +37,7 @@ std::int64_t forward_workspace(const Mse::ForwardArgs& args, int /*threads*/) {
 }
 
 void backward_cpu(const Mse::BackwardArgs& args) {
-  const double factor = 2.0 * args.dy.item<double>() / static_cast<double>(args.a.numel());
+  const double factor = 2.0 * *args.dy.data<const double>() / static_cast<double>(args.a.numel());
   dispatch_float(args.a.dtype(), [&]<class T>() {
     map_elements<T>(
         args.da, [f = static_cast<T>(factor)](T u, T v) { return f * (u - v); }, args.a, args.b);

@@ -61,10 +61,10 @@ namespace {
 HWY_EXPORT(rope);
 void rope_cpu(const Rope::Args& args) {
   const std::int64_t P = args.cos_PH.shape()[0];
-  std::int64_t row = 0;
-  for (const std::int32_t p : args.position_N.span<const std::int32_t>()) {
-    GRANULE_CHECK(p >= 0 && p < P, "rope: position {} of row {}, the table has {}", p, row, P);
-    ++row;
+  const auto* const position = args.position_N.data<const std::int32_t>();
+  for (std::int64_t i = 0; i < args.position_N.numel(); ++i) {
+    GRANULE_CHECK(position[i] >= 0 && position[i] < P, "rope: position {} of row {}, the table has {}",
+                  position[i], i, P);
   }
   HWY_DYNAMIC_DISPATCH(rope)(args);
 }

@@ -1,0 +1,38 @@
+// What a device offers besides kernels: memory, and copies between it and the host. A plug-in that brings a
+// device says how its runtime is made. Kernels are in slots (core/kernel_slot.hpp).
+#pragma once
+#include <memory>
+#include <span>
+
+#include "core/allocator.hpp"
+#include "core/device.hpp"
+
+namespace granule {
+
+/// Copies and fills take their turn among the device's kernels. Addresses of device memory are nothing that
+/// host code may read or write.
+class DeviceRuntime : public Allocator {
+ public:
+  /// Returns once `from` may be reused.
+  virtual void copy_to_device(std::byte* to, std::span<const std::byte> from) = 0;
+  /// Starts a copy. `to` has the bytes after the next wait().
+  virtual void copy_to_host(std::span<std::byte> to, const std::byte* from) = 0;
+  virtual void fill(std::byte* data, std::int64_t bytes, std::byte value) = 0;
+  /// Until everything that was started is done.
+  virtual void wait() = 0;
+
+  /// Whose kernels in the slots compute on this memory.
+  [[nodiscard]] virtual DeviceType kernels() const = 0;
+  /// Are called around each kernel, with all memory that it may read or write.
+  virtual void begin_kernel(std::span<const std::span<std::byte>> memory) = 0;
+  virtual void end_kernel() noexcept = 0;
+};
+
+/// How the runtime of the n-th device of a type is made. It throws if there is no such device.
+using MakeDeviceRuntime = std::unique_ptr<DeviceRuntime> (*)(int index);
+/// A plug-in calls it while it is loaded, before any rank runs.
+void offer_device(DeviceType type, MakeDeviceRuntime make);
+/// Of a device other than the CPU. Throws a user error if no plug-in brought one.
+[[nodiscard]] std::unique_ptr<DeviceRuntime> make_device_runtime(Device device);
+
+}  // namespace granule
