@@ -16,6 +16,10 @@ void offer_device(DeviceType type, MakeDeviceRuntime make) {
   makers[static_cast<std::size_t>(type)] = make;
 }
 
+bool is_offered(DeviceType type) {
+  return makers[static_cast<std::size_t>(type)] != nullptr;
+}
+
 std::unique_ptr<DeviceRuntime> make_device_runtime(Device device) {
   const MakeDeviceRuntime make = makers[static_cast<std::size_t>(device.type)];
   if (make == nullptr)

@@ -32,6 +32,7 @@ class DeviceRuntime : public Allocator {
 using MakeDeviceRuntime = std::unique_ptr<DeviceRuntime> (*)(int index);
 /// A plug-in calls it while it is loaded, before any rank runs.
 void offer_device(DeviceType type, MakeDeviceRuntime make);
+[[nodiscard]] bool is_offered(DeviceType type);
 /// Of a device other than the CPU. Throws a user error if no plug-in brought one.
 [[nodiscard]] std::unique_ptr<DeviceRuntime> make_device_runtime(Device device);
 

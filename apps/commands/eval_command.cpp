@@ -171,7 +171,7 @@ void eval(const EvalArguments& arguments) {
   if (config.data.document_mask) data.require_documents();
   // A split that is too short shows before the model is read.
   static_cast<void>(data.samples(config.data.seq_len));
-  Context context({.threads = thread_count(config)});
+  Context context(context_options(config, thread_count(config)));
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
   const Evaluation evaluation = run_evaluation(context, *model, data, config);
   if (!std::isfinite(evaluation.ce)) {

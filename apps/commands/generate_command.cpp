@@ -136,7 +136,7 @@ void generate(const GenerateArguments& arguments) {
                "--prompt", "shorten it");
   }
   config.train.threads = 0;  // the machine that it was trained on may have had others
-  Context context({.threads = thread_count(config)});
+  Context context(context_options(config, thread_count(config)));
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
   const std::int64_t wanted = before + std::min(arguments.max_tokens, positions);
   Decoder decoder(context, *model, std::min(positions, wanted));

@@ -298,7 +298,7 @@ int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& ar
   const std::string job = ranks_and_threads(ranks, hosts, threads);
 
   const RunConfig& config = input.config;
-  Context context({.threads = threads});
+  Context context(context_options(config, threads));
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
                   peak_flops(ranks, context, config.train.dtype), job);

@@ -177,6 +177,10 @@ int thread_count(const RunConfig& config, std::int64_t sharers) {
   return std::max(1, available_cores() / static_cast<int>(sharers));
 }
 
+ContextOptions context_options(const RunConfig& config, int threads) {
+  return {.threads = threads, .device = {config.train.device}};
+}
+
 ParallelLayout layout_of(const RunConfig& config) {
   return {.ep = config.parallel.ep,
           .zero = static_cast<ZeroStage>(config.parallel.zero),

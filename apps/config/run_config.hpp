@@ -14,7 +14,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/config/period.hpp"
-#include "core/device.hpp"
+#include "core/context.hpp"
 #include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "data/sampling/data_mix.hpp"
@@ -146,6 +146,9 @@ struct ConfigOptions {
 /// The number of threads of this rank. It is train.threads, or else this rank's share of the cores that it
 /// may use together with `sharers` ranks.
 [[nodiscard]] int thread_count(const RunConfig& config, std::int64_t sharers = 1);
+
+/// A Context of this many threads on the device of the config.
+[[nodiscard]] ContextOptions context_options(const RunConfig& config, int threads);
 
 /// How ranks share a model of this config.
 [[nodiscard]] ParallelLayout layout_of(const RunConfig& config);

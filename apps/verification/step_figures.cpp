@@ -56,7 +56,7 @@ Tolerances tolerances_of(DType dtype) {
 StepFigures step_figures(Communicator& ranks, const StepInput& input, const ParallelLayout& layout) {
   const RunConfig& config = input.config;
   const DType dtype = config.train.dtype;
-  Context context({.threads = thread_count(config, ranks.size())});
+  Context context(context_options(config, thread_count(config, ranks.size())));
   ShardedModel sharded(context, ranks, config.model, config.moe, dtype, layout);
   ShardedParameters& parameters = sharded.parameters();
   parameters.initialise(static_cast<std::uint64_t>(config.train.seed), config.model.initializer_range);

@@ -146,7 +146,7 @@ void run_step(const BenchArguments& arguments) {
 void run_pieces(const BenchArguments& arguments,
                 std::vector<BenchPiece> (*make)(Context&, const RunConfig&)) {
   const RunConfig config = config_of(arguments);
-  Context context({.threads = thread_count(config)});
+  Context context(context_options(config, thread_count(config)));
   const auto pieces = make(context, config);
   show(arguments, measure_pieces(context, config.train.dtype, pieces, arguments.repeats), print_pieces,
        compare_pieces);

@@ -91,7 +91,7 @@ StepFloor step_floor(const RunConfig& config) {
 }
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {
-  Context context({.threads = options.threads});
+  Context context(context_options(config, options.threads));
   // All ranks measure at once, which shows what the machine gives them together.
   std::array<double, 2> ceilings{fma_ceiling_gflops(context.pool(), config.train.dtype),
                                  stream_gbps(context.pool())};

@@ -218,7 +218,8 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
       choice("train.dtype", GRANULE_AT(train.dtype),
              std::vector<std::pair<std::string_view, DType>>{{"f32", DType::f32}, {"f64", DType::f64}}));
   keys.push_back(choice("train.device", GRANULE_AT(train.device),
-                        std::vector<std::pair<std::string_view, DeviceType>>{{"cpu", DeviceType::cpu}}));
+                        std::vector<std::pair<std::string_view, DeviceType>>{{"cpu", DeviceType::cpu},
+                                                                             {"cuda", DeviceType::cuda}}));
   keys.push_back(integer("train.threads", GRANULE_AT(train.threads), {0, 1024}, Trait::layout));
   keys.push_back(integer("train.max_skips", GRANULE_AT(train.max_skips), kCount));
   keys.push_back(number("train.spike_sigma", GRANULE_AT(train.spike_sigma), kNotNegative));

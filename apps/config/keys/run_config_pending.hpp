@@ -19,7 +19,8 @@ struct PendingKey {
   std::string_view key;
   Rule rule = Rule::only;
   nlohmann::json value;
-  std::string_view advice;  ///< what to do instead; if empty, the message says to leave the key out
+  std::string_view advice;    ///< what to do instead; if empty, the message says to leave the key out
+  bool (*there)() = nullptr;  ///< whether a plug-in brings it after all
 };
 
 [[nodiscard]] const std::vector<PendingKey>& pending_keys();
