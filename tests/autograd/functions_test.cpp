@@ -76,11 +76,11 @@ TEST_CASE("gradients through a whole network equal central differences, a tied p
     Leaf& leaf = network.leaves()[i];
     const Numbers at = values_of(leaf.value);
     const auto loss = [&](std::span<const double> values) {
-      std::copy(values.begin(), values.end(), leaf.value.data<double>());
+      test::write_values(values, leaf.value);
       return network.loss();
     };
     const Numbers differences = central_differences(loss, at);
-    std::copy(at.begin(), at.end(), leaf.value.data<double>());
+    test::write_values(at, leaf.value);
     CHECK(relative_difference(values_of(leaf.grad.dst), differences) <= 1e-7);  // as for single operators
   }
 }

@@ -73,7 +73,7 @@ struct Result {
 
 /// Two blocks in sequence. The loss sees all four outputs, or only the first one of the last block.
 Result run(Mode mode, bool all_outputs = true) {
-  Context context({.threads = 2, .poison = Poison::yes, .step_memory = 1 << 26});
+  test::TestContext context({.threads = 2, .poison = Poison::yes, .step_memory = 1 << 26});
   Result result{};
   {
     Block block(context);
@@ -120,7 +120,7 @@ TEST_CASE("recomputation changes no bit of any output or gradient and makes no d
 }
 
 TEST_CASE("without a tape a region runs once and keeps nothing") {
-  Context context({.step_memory = 1 << 26});
+  test::TestContext context({.step_memory = 1 << 26});
   Block block(context);
   const Var x{Tensor::zeros(context, {kRows, kWidth}, DType::f64)};
   const std::vector<Var> y = block(Mode::recomputed, x);
@@ -130,7 +130,7 @@ TEST_CASE("without a tape a region runs once and keeps nothing") {
 }
 
 TEST_CASE("a region whose outputs do not reach the loss is not run again") {
-  Context context({.step_memory = 1 << 26});
+  test::TestContext context({.step_memory = 1 << 26});
   Block block(context);
   Tape tape;
   const Recording on(&tape);
@@ -145,7 +145,7 @@ TEST_CASE("a region whose outputs do not reach the loss is not run again") {
 }
 
 TEST_CASE("a region may hand its input through, and an input may be a constant") {
-  Context context({.step_memory = 1 << 26});
+  test::TestContext context({.step_memory = 1 << 26});
   Tape tape;
   const Recording on(&tape);
   const auto number = [&](double v) { return tensor_of(context, {1}, DType::f64, Numbers{v}); };
@@ -161,7 +161,7 @@ TEST_CASE("a region may hand its input through, and an input may be a constant")
 }
 
 TEST_CASE("marks inside a region come when backward passes them there") {
-  Context context({.step_memory = 1 << 26});
+  test::TestContext context({.step_memory = 1 << 26});
   std::vector<std::string> log;
   Tape tape;
   const Recording on(&tape);

@@ -18,7 +18,7 @@ TEST_CASE("add keeps an operator's promises") {
 }
 
 TEST_CASE("add refuses unlike operands and names them") {
-  Context context;
+  test::TestContext context;
   const Tensor a = Tensor::zeros(context, {2, 3}, DType::f32), b = Tensor::zeros(context, {3, 2}, DType::f32);
   CHECK_THROWS_WITH(Add{}.forward(nullptr, a, b), Catch::Contains("add: [2, 3] + [3, 2]"));
   CHECK_THROWS_WITH(Add{}.forward(nullptr, a, Tensor::zeros(context, {2, 3}, DType::f64)),

@@ -101,7 +101,7 @@ TEST_CASE("attention inside documents keeps an operator's promises") {
 }
 
 TEST_CASE("attention with any first keys, rising or not, is softmax over the keys from there on") {
-  Context context;
+  test::TestContext context;
   const Attention a{2, 140, 2, 1, 8, 8};
   std::vector<std::int32_t> keys;
   for (std::int64_t n = 0; n < 2 * a.seq; ++n)
@@ -113,7 +113,7 @@ TEST_CASE("attention with any first keys, rising or not, is softmax over the key
 }
 
 TEST_CASE("attention looks neither at other documents of its row nor lets gradients into them") {
-  Context context;
+  test::TestContext context;
   const Attention a{1, 100, 2, 1, 8, 8};
   const std::vector<std::int32_t> keys = first_keys(a, {70});
   Numbers x = normal_values(a.seq * a.width(), 1);
@@ -139,7 +139,7 @@ TEST_CASE("attention looks neither at other documents of its row nor lets gradie
 }
 
 TEST_CASE("attention refuses first keys behind a token, before its row, or of another number") {
-  Context context;
+  test::TestContext context;
   const Attention a{2, 3, 1, 1, 2, 2};
   const auto run = [&](const std::vector<std::int32_t>& keys) {
     return a.forward(nullptr, Tensor::zeros(context, {6, a.width()}, DType::f32),
@@ -152,7 +152,7 @@ TEST_CASE("attention refuses first keys behind a token, before its row, or of an
 }
 
 TEST_CASE("attention looks at nothing behind its own token") {
-  Context context;
+  test::TestContext context;
   const Attention a{1, 100, 2, 1, 8, 8};
   Numbers x = normal_values(a.seq * a.width(), 1);
   const auto run = [&] {
@@ -168,7 +168,7 @@ TEST_CASE("attention looks at nothing behind its own token") {
 }
 
 TEST_CASE("attention with a cache equals attention over the whole, in pieces of any size") {
-  Context context({.threads = 2});
+  test::TestContext context({.threads = 2});
   const Attention whole{1, 90, 4, 2, 6, 5};
   const std::int64_t W = whole.width();
   const Tensor x = tensor_of(context, {whole.seq, W}, DType::f64, normal_values(whole.seq * W, 1));
@@ -190,7 +190,7 @@ TEST_CASE("attention with a cache equals attention over the whole, in pieces of 
 }
 
 TEST_CASE("attention refuses heads that do not divide and rows of another width") {
-  Context context;
+  test::TestContext context;
   const auto run = [&](const Attention& a, const Shape& shape) {
     return a.forward(nullptr, Tensor::zeros(context, shape, DType::f32));
   };

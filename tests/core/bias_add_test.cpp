@@ -20,7 +20,7 @@ TEST_CASE("bias_add keeps an operator's promises") {
 }
 
 TEST_CASE("bias_add refuses a bias of another width and states both") {
-  Context context;
+  test::TestContext context;
   CHECK_THROWS_WITH(BiasAdd{}.forward(nullptr, Tensor::zeros(context, {2, 3}, DType::f32),
                                       Tensor::zeros(context, {2}, DType::f32)),
                     Catch::Contains("bias_add: x [2, 3] with b [2]"));

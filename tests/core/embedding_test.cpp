@@ -34,7 +34,7 @@ TEST_CASE("embedding keeps an operator's promises, with ids repeated and ids unu
 }
 
 TEST_CASE("embedding refuses an id outside the table and says which row has it") {
-  Context context;
+  test::TestContext context;
   const Tensor table = Tensor::zeros(context, {5, 2}, DType::f32);
   const auto look_up = [&](std::int32_t id) {
     return Embedding{}.forward(nullptr, table, ids_of(context, {2}, std::vector<std::int32_t>{0, id}));

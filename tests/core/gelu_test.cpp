@@ -47,7 +47,7 @@ TEST_CASE("gelu, exact and approximate, keeps an operator's promises") {
 }
 
 TEST_CASE("gelu is exact by default, and both kinds have the values of tables") {
-  Context context;
+  test::TestContext context;
   CHECK(Gelu{}.approximate == GeluApproximate::none);
   // Φ(1) and Φ(-3) come from tables of the normal distribution. The approximation was computed from its
   // formula with 30 digits.
@@ -60,7 +60,7 @@ TEST_CASE("gelu is exact by default, and both kinds have the values of tables") 
 }
 
 TEST_CASE("gelu and its gradient stay finite far out, and pass NaN on") {
-  Context context;
+  test::TestContext context;
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const auto approximate : {GeluApproximate::none, GeluApproximate::tanh}) {
       for (const double x : {40.0, 1e4, 1e30}) {

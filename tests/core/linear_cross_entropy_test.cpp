@@ -62,7 +62,7 @@ TEST_CASE("linear_cross_entropy over several chunks of rows equals plain loops")
 }
 
 TEST_CASE("linear_cross_entropy refuses targets outside the vocabulary and states both numbers") {
-  Context context;
+  test::TestContext context;
   const Tensor x = Tensor::zeros(context, {1, 2}, DType::f32), w = Tensor::zeros(context, {4, 2}, DType::f32);
   for (const std::int32_t target : {4, -1}) {
     CHECK_THROWS_WITH(

@@ -30,7 +30,7 @@ TEST_CASE("linear keeps an operator's promises") {
 }
 
 TEST_CASE("linear refuses shapes that do not fit and states both") {
-  Context context;
+  test::TestContext context;
   const auto zeros = [&](const Shape& shape) { return Tensor::zeros(context, shape, DType::f32); };
   CHECK_THROWS_WITH(Linear{}.forward(nullptr, zeros({2, 3}), zeros({4, 5})),
                     Catch::Contains("linear: x [2, 3] with w [4, 5]"));

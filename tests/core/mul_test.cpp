@@ -18,7 +18,7 @@ TEST_CASE("mul keeps an operator's promises") {
 }
 
 TEST_CASE("mul refuses unlike operands and names them") {
-  Context context;
+  test::TestContext context;
   const Tensor a = Tensor::zeros(context, {2, 3}, DType::f32), b = Tensor::zeros(context, {3, 2}, DType::f32);
   CHECK_THROWS_WITH(Mul{}.forward(nullptr, a, b), Catch::Contains("mul: [2, 3] * [3, 2]"));
   CHECK_THROWS_WITH(Mul{}.forward(nullptr, a, Tensor::zeros(context, {2, 3}, DType::f64)),

@@ -26,7 +26,7 @@ TEST_CASE("relu keeps an operator's promises") {
 }
 
 TEST_CASE("relu has no slope at zero, and passes NaN on both ways") {
-  Context context;
+  test::TestContext context;
   const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
   for (const DType dtype : {DType::f32, DType::f64}) {
     Relu::Saved saved;

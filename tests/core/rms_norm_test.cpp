@@ -36,7 +36,7 @@ TEST_CASE("rms_norm keeps an operator's promises") {
 
 TEST_CASE("rms_norm sums a long f32 row as if in float64") {
   // If 2^16 float32 squares were added one by one in float32, the sum would be wrong by 1e-4.
-  Context context;
+  test::TestContext context;
   constexpr std::int64_t D = 1 << 16;
   const Numbers x(D, 1.1F);
   const Tensor y = RmsNorm{0.0}.forward(nullptr, tensor_of(context, {1, D}, DType::f32, x),
@@ -45,7 +45,7 @@ TEST_CASE("rms_norm sums a long f32 row as if in float64") {
 }
 
 TEST_CASE("rms_norm refuses a weight of another width and states both") {
-  Context context;
+  test::TestContext context;
   CHECK_THROWS_WITH(RmsNorm{}.forward(nullptr, Tensor::zeros(context, {2, 3}, DType::f32),
                                       Tensor::zeros(context, {4}, DType::f32)),
                     Catch::Contains("rms_norm: x [2, 3] with w [4]"));

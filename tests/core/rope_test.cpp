@@ -59,7 +59,7 @@ TEST_CASE("rope keeps an operator's promises, with value columns and positions i
 }
 
 TEST_CASE("rope at position 0 changes nothing, and scores depend on distances only") {
-  Context context;
+  test::TestContext context;
   const RopeTable table(context, DType::f64, 8, 10000.0, 64);
   const Numbers q = normal_values(8, 1), k = normal_values(8, 2);
   const auto at = [&](const Numbers& x, std::int32_t position) {
@@ -78,7 +78,7 @@ TEST_CASE("rope at position 0 changes nothing, and scores depend on distances on
 }
 
 TEST_CASE("a stretched rope table has the angles of positions in between") {
-  Context context;
+  test::TestContext context;
   const RopeTable plain(context, DType::f64, 6, 10000.0, 8),
       stretched(context, DType::f64, 6, 10000.0, 29, 4.0);
   const auto cos = values_of(plain.cos_PH), wide = values_of(stretched.cos_PH);
@@ -90,7 +90,7 @@ TEST_CASE("a stretched rope table has the angles of positions in between") {
 }
 
 TEST_CASE("rope refuses odd heads, positions behind the table and heads that are not there") {
-  Context context;
+  test::TestContext context;
   CHECK_THROWS_WITH(RopeTable(context, DType::f32, 7, 1e4, 4), Catch::Contains("a head of 7 columns"));
   const RopeTable table(context, DType::f32, 4, 1e4, 10);
   const Tensor x = Tensor::zeros(context, {1, 8}, DType::f32);
@@ -102,7 +102,7 @@ TEST_CASE("rope refuses odd heads, positions behind the table and heads that are
 }
 
 TEST_CASE("a rope table is memory of the run") {
-  Context context;
+  test::TestContext context;
   const RopeTable table(context, DType::f32, 4, 1e4, 10);
   CHECK(context.memory().current(MemoryCategory::weights) == 2 * 10 * 2 * 4);
   CHECK(context.step_memory().in_use() == 0);

@@ -34,7 +34,7 @@ TEST_CASE("softmax keeps an operator's promises") {
 }
 
 TEST_CASE("softmax of large numbers neither overflows nor loses its sum") {
-  Context context;
+  test::TestContext context;
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Numbers x{1e4, 1e4 - 1, -1e4, 1e4};
     const Numbers y = values_of(Softmax{}.forward(nullptr, tensor_of(context, {1, 4}, dtype, x)));

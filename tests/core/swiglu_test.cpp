@@ -35,7 +35,7 @@ TEST_CASE("swiglu keeps an operator's promises") {
 }
 
 TEST_CASE("swiglu and its gradient stay finite and exact at the ends of the sigmoid") {
-  Context context;
+  test::TestContext context;
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Numbers g{-1e4, -200.0, -89.0, -20.0, 0.0, 20.0, 89.0, 1e4};
     Numbers x = g;
@@ -56,7 +56,7 @@ TEST_CASE("swiglu and its gradient stay finite and exact at the ends of the sigm
 }
 
 TEST_CASE("swiglu passes NaN on instead of hiding it") {
-  Context context;
+  test::TestContext context;
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Tensor y = SwiGlu{}.forward(nullptr, tensor_of(context, {1, 2}, dtype, Numbers{nan, 1.0}));

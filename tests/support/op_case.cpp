@@ -98,7 +98,7 @@ class Run {
 
   /// Σ dy ∘ y with operand i set to `values`. Only for f64.
   double loss_with(std::size_t i, std::span<const double> values) {
-    std::copy(values.begin(), values.end(), tensors_[i].data<double>());
+    write_values(values, tensors_[i]);
     const Numbers y = values_of(op_->forward(tensors_, Record::no)), dy = values_of(dy_);
     double loss = 0.0;
     for (std::size_t j = 0; j < y.size(); ++j) loss += y[j] * dy[j];
@@ -119,7 +119,7 @@ class Run {
     return all;
   }
 
-  Context context_;
+  TestContext context_;
   std::unique_ptr<BoundOp> op_;
   std::vector<Fenced> fences_;
   std::vector<Tensor> tensors_;

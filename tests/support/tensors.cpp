@@ -2,26 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include <xxhash.h>
 
 #include "core/random.hpp"
+#include "core/transfer.hpp"
 
 namespace granule::test {
 namespace {
 
-constexpr std::int64_t kMargin = 67;        // in elements; it is odd, so that nothing after it is aligned
-constexpr unsigned char kFenceByte = 0xff;  // NaN in every floating type
+constexpr std::int64_t kMargin = 67;   // in elements; it is odd, so that nothing after it is aligned
+constexpr std::byte kFenceByte{0xff};  // NaN in every floating type
 
-void write(const Tensor& tensor, std::span<const double> values) {
-  GRANULE_CHECK(static_cast<std::int64_t>(values.size()) == tensor.numel(), "test tensor {}: {} values",
-                tensor.shape().str(), values.size());
-  dispatch_float(tensor.dtype(), [&]<class T>() {
-    std::transform(values.begin(), values.end(), tensor.data<T>(),
-                   [](double v) { return static_cast<T>(v); });
-  });
+/// The tensor's bytes on the host.
+std::vector<std::byte> bytes_of(const Tensor& tensor) {
+  const detail::ArrivingBytes copy(tensor);
+  return {copy.get(), copy.get() + tensor.bytes()};
 }
 
 }  // namespace
@@ -37,32 +34,42 @@ std::vector<double> normal_values(std::int64_t n, std::uint64_t seed, double sca
 
 Tensor tensor_of(Context& context, const Shape& shape, DType dtype, std::span<const double> values) {
   Tensor tensor = Tensor::empty(context, shape, dtype);
-  write(tensor, values);
+  write_values(values, tensor);
   return tensor;
+}
+
+void write_values(std::span<const double> values, const Tensor& tensor) {
+  GRANULE_CHECK(static_cast<std::int64_t>(values.size()) == tensor.numel(), "test tensor {}: {} values",
+                tensor.shape().str(), values.size());
+  dispatch_float(tensor.dtype(), [&]<class T>() {
+    std::vector<T> converted(values.size());
+    std::ranges::transform(values, converted.begin(), [](double v) { return static_cast<T>(v); });
+    write<T>(converted, tensor);
+  });
 }
 
 Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t> values) {
   Tensor tensor = Tensor::empty(context, shape, DType::i32);
   GRANULE_CHECK(static_cast<std::int64_t>(values.size()) == tensor.numel(), "test ids {}: {} values",
                 shape.str(), values.size());
-  std::copy(values.begin(), values.end(), tensor.data<std::int32_t>());
+  write(values, tensor);
   return tensor;
 }
 
 std::vector<double> values_of(const Tensor& tensor) {
   return dispatch_float(tensor.dtype(), [&]<class T>() {
-    const std::span<const T> span = tensor.span<const T>();
-    return std::vector<double>(span.begin(), span.end());
+    const HostCopy<T> copy = read_back<T>(tensor);
+    return std::vector<double>(copy.get().begin(), copy.get().end());
   });
 }
 
 bool same_bits(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         std::memcmp(a.raw(), b.raw(), static_cast<std::size_t>(a.bytes())) == 0;
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && bytes_of(a) == bytes_of(b);
 }
 
 std::uint64_t digest_of(const Tensor& tensor) {
-  return XXH3_64bits(tensor.raw(), static_cast<std::size_t>(tensor.bytes()));
+  const std::vector<std::byte> bytes = bytes_of(tensor);
+  return XXH3_64bits(bytes.data(), bytes.size());
 }
 
 double relative_difference(std::span<const double> a, std::span<const double> b, double floor) {
@@ -79,20 +86,20 @@ double relative_difference(std::span<const double> a, std::span<const double> b,
 Fenced::Fenced(Context& context, const Shape& shape, DType dtype)
     : whole_(Tensor::empty(context, {shape.numel() + 2 * kMargin}, dtype)),
       inner_(whole_.slice(kMargin, shape)) {
-  std::memset(whole_.raw(), kFenceByte, static_cast<std::size_t>(whole_.bytes()));
+  detail::write_bytes(std::vector(static_cast<std::size_t>(whole_.bytes()), kFenceByte), whole_);
 }
 
 Fenced::Fenced(Context& context, const Shape& shape, DType dtype, std::span<const double> values)
     : Fenced(context, shape, dtype) {
-  write(inner_, values);
+  write_values(values, inner_);
 }
 
 bool Fenced::intact() const {
-  const auto untouched = [](const std::byte* from, std::int64_t bytes) {
-    return std::all_of(from, from + bytes, [](std::byte b) { return b == std::byte{kFenceByte}; });
-  };
+  const auto untouched = [](std::byte b) { return b == kFenceByte; };
+  const std::vector<std::byte> bytes = bytes_of(whole_);
   const std::int64_t margin = kMargin * size_of(whole_.dtype());
-  return untouched(whole_.raw(), margin) && untouched(whole_.raw() + whole_.bytes() - margin, margin);
+  return std::all_of(bytes.begin(), bytes.begin() + margin, untouched) &&
+         std::all_of(bytes.end() - margin, bytes.end(), untouched);
 }
 
 }  // namespace granule::test

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/tensor.hpp"
+#include "tests/support/test_context.hpp"
 
 namespace granule::test {
 
@@ -19,6 +20,8 @@ using Numbers = std::vector<double>;
                                std::span<const double> values);
 /// An i32 tensor with these elements, which is how token ids and positions are passed.
 [[nodiscard]] Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t> values);
+/// Gives an f32 or f64 tensor these elements.
+void write_values(std::span<const double> values, const Tensor& tensor);
 /// The elements of an f32 or f64 tensor.
 [[nodiscard]] std::vector<double> values_of(const Tensor& tensor);
 
