@@ -1,8 +1,11 @@
 // The shape of a language model, and which parts are recomputed. Field names are those of the Hugging Face
 // config.json of `deepseek` models.
 #pragma once
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <string_view>
+#include <utility>
 
 namespace granule {
 
@@ -58,5 +61,11 @@ struct ModelConfig {
 /// after attention (norm, feed-forward network or experts, residual), or whole blocks. No choice changes a
 /// bit of any result.
 enum class Recompute : std::uint8_t { none, feed_forward, full };
+inline constexpr std::array<std::pair<std::string_view, Recompute>, 3> kRecomputeNames{
+    {{"none", Recompute::none}, {"moe", Recompute::feed_forward}, {"full", Recompute::full}}};
+/// Its name in train.recompute.
+[[nodiscard]] constexpr std::string_view name_of(Recompute recompute) {
+  return kRecomputeNames[static_cast<std::size_t>(recompute)].first;
+}
 
 }  // namespace granule

@@ -114,7 +114,6 @@ class Search {
   }
 
   [[nodiscard]] std::vector<std::string> changes(const PlanRequest& tried) const {
-    static constexpr std::array<std::string_view, 3> kRecompute{"none", "moe", "full"};
     const RunConfig &was = request_.config, &is = tried.config;
     std::vector<std::string> keys;
     if (tried.ranks != request_.ranks) keys.push_back(fmt::format("--ranks {}", tried.ranks));
@@ -122,8 +121,7 @@ class Search {
       keys.push_back(fmt::format("parallel.zero={}", is.parallel.zero));
     if (is.parallel.ep != was.parallel.ep) keys.push_back(fmt::format("parallel.ep={}", is.parallel.ep));
     if (is.train.recompute != was.train.recompute)
-      keys.push_back(
-          fmt::format("train.recompute={}", kRecompute[static_cast<std::size_t>(is.train.recompute)]));
+      keys.push_back(fmt::format("train.recompute={}", granule::name_of(is.train.recompute)));
     if (is.train.micro_batch_size != was.train.micro_batch_size)
       keys.push_back(fmt::format("train.micro_batch_size={}", is.train.micro_batch_size));
     return keys;

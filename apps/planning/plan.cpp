@@ -9,7 +9,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<std::string_view, 3> kRecompute{"none", "moe", "full"};
 constexpr std::int64_t kPaperSequence = 4096;
 
 double giga(std::int64_t bytes) {
@@ -29,12 +28,12 @@ double utilisation(const Plan& plan) {
 /// The bytes with every choice of train.recompute.
 Json recompute_choices(const Plan& plan) {
   Json choices;
-  for (std::size_t i = 0; i < kRecompute.size(); ++i) {
+  for (const auto& [name, recompute] : kRecomputeNames) {
     PlanRequest request = plan.request;
-    request.config.train.recompute = static_cast<Recompute>(i);
+    request.config.train.recompute = recompute;
     RankMemory memory = plan.even;
     add_step_memory(memory, request, ExpertLoad::uniform);
-    choices[std::string(kRecompute[i])] = {
+    choices[std::string(name)] = {
         {"activations", memory.activations}, {"scratch", memory.scratch}, {"total", memory.total()}};
   }
   return choices;
@@ -107,7 +106,7 @@ std::string head_text(const Plan& plan) {
       step_flops(plan.request) / 1e12, static_cast<double>(plan.request.tokens()) / 1e6, plan.request.ranks,
       plan.request.ranks == 1 ? "" : "s", config.parallel.ep, config.parallel.zero,
       plan.request.micro_batches(), config.train.micro_batch_size, config.data.seq_len,
-      kRecompute[static_cast<std::size_t>(config.train.recompute)], granule::name_of(plan.request.dtype));
+      granule::name_of(config.train.recompute), granule::name_of(plan.request.dtype));
 }
 
 std::string memory_text(const Plan& plan) {

@@ -209,11 +209,8 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       integer("train.micro_batch_size", GRANULE_AT(train.micro_batch_size), kPositive, Trait::agreed));
   keys.push_back(integer("train.seed", GRANULE_AT(train.seed), kSeed));
-  keys.push_back(
-      choice("train.recompute", GRANULE_AT(train.recompute),
-             std::vector<std::pair<std::string_view, Recompute>>{
-                 {"none", Recompute::none}, {"moe", Recompute::feed_forward}, {"full", Recompute::full}},
-             Trait::layout));
+  keys.push_back(choice("train.recompute", GRANULE_AT(train.recompute),
+                        std::vector(kRecomputeNames.begin(), kRecomputeNames.end()), Trait::layout));
   keys.push_back(
       choice("train.dtype", GRANULE_AT(train.dtype),
              std::vector<std::pair<std::string_view, DType>>{{"f32", DType::f32}, {"f64", DType::f64}}));
