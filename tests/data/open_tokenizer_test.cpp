@@ -15,11 +15,11 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Contains;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
 const fs::path& base() {
-  static const fs::path path = fs::path(test_data_dir()) / "tokenizers/base.json";
+  static const fs::path path = fs::path(fixtures_dir()) / "tokenizers/base.json";
   return path;
 }
 

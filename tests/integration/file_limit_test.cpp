@@ -57,7 +57,7 @@ TEST_CASE("a run whose files may not grow ends with 74, in its records and in a 
 TEST_CASE("imports end with 74 and leave nothing where files may not grow") {
   const TempDir dir;
   check_refusal(
-      run_limited(1, {"data", "import", "--format", "llmc", test_data_dir() + "/imports/llmc_gpt2.bin",
+      run_limited(1, {"data", "import", "--format", "llmc", fixtures_dir() + "/imports/llmc_gpt2.bin",
                       "--vocab-size", "50257", "--out", dir / "set"}));
   CHECK(fs::is_empty(dir.path()));
 }

@@ -1,4 +1,4 @@
-// Runs that other software prepared and computed (tests/data/reference_runs). The program must log the same
+// Runs that other software prepared and computed (tests/fixtures/reference_runs). The program must log the same
 // numbers and end with the same weights.
 #include <cmath>
 #include <fstream>
@@ -22,7 +22,7 @@ namespace {
 // Every directory here is a case, so a new one needs no change of the code.
 std::vector<fs::path> cases() {
   std::vector<fs::path> directories;
-  for (const auto& entry : fs::directory_iterator(fs::path(test_data_dir()) / "reference_runs"))
+  for (const auto& entry : fs::directory_iterator(fs::path(fixtures_dir()) / "reference_runs"))
     if (entry.is_directory()) directories.push_back(entry.path());
   std::sort(directories.begin(), directories.end());
   return directories;

@@ -62,7 +62,7 @@ TEST_CASE("text becomes a tokenizer, shards, a model, a sample and an export tha
 TEST_CASE("an existing tokenizer.json goes all the way from text to an export, with the EOS it was given") {
   const TempDir temp;
   const auto at = [&](const char* name) { return (temp / name).string(); };
-  auto tokenizer = json::parse(text_of(fs::path(test_data_dir()) / "tokenizers/base.json"));
+  auto tokenizer = json::parse(text_of(fs::path(fixtures_dir()) / "tokenizers/base.json"));
   tokenizer["added_tokens"].push_back({{"id", 660}, {"content", "</s>"}, {"special", true}});
   write_text(temp / "tokenizer.json", tokenizer.dump());
   write_text(temp / "book.txt", prose(11, 1500));

@@ -111,7 +111,7 @@ TEST_CASE("a run with a document mask repeats, evaluates as it trains, and diffe
 
 TEST_CASE("a document mask over shards that do not tell their documents is refused before anything is made") {
   const Workshop shop;
-  fs::copy(fs::path(test_data_dir()) / "shards" / "u16.h5", shop.directory / "data/train-00001.h5");
+  fs::copy(fs::path(fixtures_dir()) / "shards" / "u16.h5", shop.directory / "data/train-00001.h5");
   REQUIRE(shop.train("open", {"train.steps=1", "model.vocab_size=59"}).exit_code == 0);
   const ProgramResult result = shop.train("fresh", {"data.document_mask=true"});
   INFO(result.err);

@@ -39,7 +39,7 @@ TEST_CASE("DeepSeek-V3's tokenizer gives the ids of the reference library on eve
   const fs::path models = install(work);
   if (models.empty()) return;
   const auto expected =
-      nlohmann::json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/deepseek.json"));
+      nlohmann::json::parse(read_file(fs::path(fixtures_dir()) / "tokenizers/deepseek.json"));
   const auto tokenizer = open_tokenizer(models / "tokenizer.json");
   REQUIRE(tokenizer->sha256() == expected.at("tokenizer_sha256").get<std::string>());
   CHECK(tokenizer->vocab_size() == 128815);

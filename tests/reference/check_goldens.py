@@ -1,4 +1,4 @@
-"""Compares the oracle with the published model's vectors in tests/data/golden. Labels shift inside the window there."""
+"""Compares the oracle with the published model's vectors in tests/fixtures/golden. Labels shift inside the window there."""
 import json
 import pathlib
 import sys

@@ -1,4 +1,4 @@
-"""Writes the reference runs of tests/data/reference_runs: python3 make_reference_runs.py [NAME ...]
+"""Writes the reference runs of tests/fixtures/reference_runs: python3 make_reference_runs.py [NAME ...]
 
 Each case is drawn again with the next seed until no router score is near a tie. Then float32 routes as float64 does.
 It prints how far the same arithmetic in float32 differs. The tests' tolerances are based on these figures."""

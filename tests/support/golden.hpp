@@ -1,6 +1,6 @@
 // The reference's vectors: models of a few thousand parameters with their logits, losses, gradients and three
 // AdamW steps. They were computed in float64 from the published model's definition
-// (tests/data/golden/README.md).
+// (tests/fixtures/golden/README.md).
 #pragma once
 #include <string>
 #include <vector>

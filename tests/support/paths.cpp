@@ -10,8 +10,8 @@ const std::string& source_dir() {
   static const std::string path = GRANULE_SOURCE_DIR;
   return path;
 }
-const std::string& test_data_dir() {
-  static const std::string path = GRANULE_TEST_DATA;
+const std::string& fixtures_dir() {
+  static const std::string path = GRANULE_FIXTURES;
   return path;
 }
 

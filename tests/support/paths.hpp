@@ -1,4 +1,4 @@
-// Where this build's program, sources and test data are. These are functions, and not definitions on every
+// Where this build's program, sources and fixtures are. These are functions, and not definitions on every
 // command line. So another clone of the same sources finds its compiled tests in the cache.
 #pragma once
 #include <string>
@@ -7,6 +7,6 @@ namespace granule::test {
 
 const std::string& program_path();
 const std::string& source_dir();
-const std::string& test_data_dir();
+const std::string& fixtures_dir();
 
 }  // namespace granule::test

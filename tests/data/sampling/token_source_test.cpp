@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::patterned_documents;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 using test::write_shard;
 
@@ -114,7 +114,7 @@ TEST_CASE("shards that do not say where documents begin are named when that is a
   write_data_set(dir.path());
   CHECK_NOTHROW(TokenSource(dir.path(), Split::train).require_documents());
   fs::remove(dir / "manifest.json");
-  fs::copy(fs::path(test_data_dir()) / "shards" / "u16.h5", dir / "train-00002.h5");
+  fs::copy(fs::path(fixtures_dir()) / "shards" / "u16.h5", dir / "train-00002.h5");
   const TokenSource source(dir.path(), Split::train);
   CHECK_THAT(user_error_of([&] { source.require_documents(); }),
              Catch::Contains("no /doc_offsets") && Catch::Contains("train-00002.h5"));
@@ -144,7 +144,7 @@ TEST_CASE("another vocabulary, another tokenizer and ids outside the vocabulary 
              Catch::Contains("--vocab-size 64") && !Catch::Contains("model.vocab_size"));
   CHECK_THAT(user_error_of([&] { source.require_vocabulary(50, "bbbb"); }),
              Catch::Contains("built with tokenizer aaaa, the run has bbbb"));
-  fs::copy(fs::path(test_data_dir()) / "shards" / "u16.h5", dir / "val-x.h5");
+  fs::copy(fs::path(fixtures_dir()) / "shards" / "u16.h5", dir / "val-x.h5");
   const TokenSource foreign(dir.path(), Split::val);
   CHECK_NOTHROW(foreign.require_vocabulary(50, "bbbb"));
   CHECK_THAT(user_error_of([&] { foreign.require_vocabulary(40, ""); }),
@@ -256,7 +256,7 @@ TEST_CASE("too little text for one sample is refused") {
   CHECK(source.samples(19) == 1);
   CHECK_THAT(user_error_of([&] { static_cast<void>(source.samples(20)); }),
              Catch::Contains("the val split has 20 tokens, one sample of data.seq_len = 20 needs 21"));
-  fs::copy_file(fs::path(test_data_dir()) / "shards" / "bad_empty.h5", dir / "empty.h5");
+  fs::copy_file(fs::path(fixtures_dir()) / "shards" / "bad_empty.h5", dir / "empty.h5");
   fs::create_directory(dir / "e");
   fs::rename(dir / "empty.h5", dir / "e" / "train-0.h5");
   CHECK_THAT(user_error_of([&] { static_cast<void>(TokenSource(dir / "e", Split::train).samples(1)); }),

@@ -20,10 +20,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
-const fs::path kShards = fs::path(test_data_dir()) / "shards";
+const fs::path kShards = fs::path(fixtures_dir()) / "shards";
 
 std::vector<std::int32_t> all_tokens(const ShardReader& shard) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(shard.tokens()));

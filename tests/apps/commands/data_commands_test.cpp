@@ -21,7 +21,7 @@ using Catch::Contains;
 using Catch::StartsWith;
 using test::run_program;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 
 void put(const fs::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;
@@ -142,7 +142,7 @@ TEST_CASE("tokenizer train refuses a place that cannot be written before it read
 
 TEST_CASE("data build makes the same of compressed text as of plain text") {
   const TempDir dir;
-  const fs::path files = fs::path(test_data_dir()) / "compressed";
+  const fs::path files = fs::path(fixtures_dir()) / "compressed";
   const auto shard_of = [&](const char* input) {
     const std::string out = std::string("set-") + input;
     const auto built =
@@ -207,7 +207,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   CHECK_THAT(error("t.model", "book.txt", std::string(300, 'x')), Contains("File name too long"));
   CHECK_THAT(error("t.model", "nothing", "set"), Contains("no text files and no JSON Lines (nothing)"));
   CHECK_THAT(error("t.model", "bad.jsonl", "set"), Contains("the object has no \"text\" (bad.jsonl:2)"));
-  const std::string gz = read_file(fs::path(test_data_dir()) / "compressed/whole.jsonl.gz");
+  const std::string gz = read_file(fs::path(fixtures_dir()) / "compressed/whole.jsonl.gz");
   put(dir / "cut.jsonl.gz", gz.substr(0, gz.size() - 9));
   CHECK_THAT(error("t.model", "cut.jsonl.gz", "set"),
              Contains("the compressed file ends too early (cut.jsonl.gz): get the file again"));
@@ -220,7 +220,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
   CHECK_THAT(error("t.model", "book.txt", "set", {"--vocab-size", "100"}), Contains("(--vocab-size)"));
   CHECK_THAT(error("t.model", "book.txt", "set", {"--eos", "</s>"}), Contains("has its own EOS (t.model)"));
   put(dir / "two.json", [] {
-    auto json = nlohmann::json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/base.json"));
+    auto json = nlohmann::json::parse(read_file(fs::path(fixtures_dir()) / "tokenizers/base.json"));
     json["added_tokens"].push_back({{"id", 660}, {"content", "</s>"}, {"special", true}});
     return json.dump();
   }());
@@ -235,7 +235,7 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
 
 TEST_CASE("data import makes a data set of other programs' files, which data inspect finds sound") {
   const TempDir dir;
-  const fs::path files = fs::path(test_data_dir()) / "imports";
+  const fs::path files = fs::path(fixtures_dir()) / "imports";
   const auto made =
       run_in(dir, {"data", "import", "--format", "megatron", (files / "megatron_u16").string(),
                    (files / "megatron_i32.idx").string(), "--vocab-size", "100", "--document-end", "1",
@@ -258,7 +258,7 @@ TEST_CASE("data import takes vocabulary and EOS from a tokenizer, which goes wit
   const TempDir dir;
   const auto made =
       run_in(dir, {"data", "import", "--format", "nanogpt", "--tokenizer",
-                   test_data_dir() + "/tokenizers/base.json", test_data_dir() + "/imports/nanogpt.bin",
+                   fixtures_dir() + "/tokenizers/base.json", fixtures_dir() + "/imports/nanogpt.bin",
                    "--vocab-size", "1024", "--document-end", "1", "--out", "set"});
   INFO(made.err);
   REQUIRE(made.exit_code == 0);
@@ -271,7 +271,7 @@ TEST_CASE("data import takes vocabulary and EOS from a tokenizer, which goes wit
 
 TEST_CASE("bad arguments of data import are one line and exit code 2 and write nothing") {
   const TempDir dir;
-  const std::string files = test_data_dir() + "/imports/";
+  const std::string files = fixtures_dir() + "/imports/";
   const auto error = [&](const std::string& format, const std::string& file, std::vector<std::string> more) {
     std::vector<std::string> arguments{"data", "import", "--format", format, files + file, "--out", "set"};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -296,7 +296,7 @@ TEST_CASE("bad arguments of data import are one line and exit code 2 and write n
 
 TEST_CASE("data inspect shows foreign shards, and reports what is wrong after showing the rest") {
   const TempDir dir;
-  const fs::path shards = fs::path(test_data_dir()) / "shards";
+  const fs::path shards = fs::path(fixtures_dir()) / "shards";
   fs::copy_file(shards / "gzip.h5", dir / "train-0.h5");
   const auto one = run_in(dir, {"data", "inspect", "train-0.h5"});
   REQUIRE(one.exit_code == 0);

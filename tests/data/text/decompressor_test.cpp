@@ -17,10 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
-const fs::path kFiles = fs::path(test_data_dir()) / "compressed";
+const fs::path kFiles = fs::path(fixtures_dir()) / "compressed";
 
 std::vector<std::string> documents(const fs::path& path, DocumentUnit unit = DocumentUnit::file) {
   TextSource source({path}, unit);

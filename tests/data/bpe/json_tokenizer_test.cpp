@@ -22,11 +22,11 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Ids = std::vector<std::int32_t>;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
 Json read_json(const char* name) {
-  return Json::parse(read_file(fs::path(test_data_dir()) / "tokenizers" / name));
+  return Json::parse(read_file(fs::path(fixtures_dir()) / "tokenizers" / name));
 }
 const Json& base() {
   static const Json json = read_json("base.json");

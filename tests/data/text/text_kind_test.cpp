@@ -66,7 +66,7 @@ TEST_CASE("the advice for JSON of another form leads to JSON Lines") {
   CHECK_THAT(advice("[{\"text\": \"a\"}]"), Contains("jq -c '.[]' FILE"));
   CHECK_THAT(advice(" [ \"a\", \"b\"]"), Contains("jq -c '.[] | {\"text\": .}' FILE"));
   const TempDir dir;
-  fs::copy_file(fs::path(test::test_data_dir()) / "compressed/array.json.gz", dir / "a.json.gz");
+  fs::copy_file(fs::path(test::fixtures_dir()) / "compressed/array.json.gz", dir / "a.json.gz");
   CHECK_THAT(look_at(dir / "a.json.gz", "text").advice,
              Contains("decompress it, and write one object a line"));
 }

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using Catch::Contains;
 using nlohmann::json;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 
 constexpr const char* kBos = "<\uFF5Cbegin\u2581of\u2581sentence\uFF5C>";  // id 0 of base.json
 constexpr const char* kConfig = R"(
@@ -55,7 +55,7 @@ json template_of(const char* token, std::int32_t id) {
 /// A tokenizer that adds a BOS before every text. The tokenizer.json itself does it, as Llama 3's. Or the
 /// config in its folder says so, as DeepSeek's.
 void put_tokenizer(const fs::path& directory, bool in_file) {
-  json file = json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/base.json"));
+  json file = json::parse(read_file(fs::path(fixtures_dir()) / "tokenizers/base.json"));
   file["post_processor"] = {
       {"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", false}, {"use_regex", true}};
   if (in_file)

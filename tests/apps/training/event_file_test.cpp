@@ -18,14 +18,14 @@ using nlohmann::ordered_json;
 
 namespace {
 
-const std::string kGolden = test_data_dir() + "/events/golden.tfevents";
+const std::string kGolden = fixtures_dir() + "/events/golden.tfevents";
 
 using Points = std::map<std::string, std::vector<std::pair<std::int64_t, float>>>;
 
-/// The points that tests/apps/read_events.py finds in a directory.
+/// The points that tests/apps/training/read_events.py finds in a directory.
 Points read_events(const fs::path& directory) {
   const ProgramResult read =
-      run_program({source_dir() + "/tests/apps/read_events.py", directory.string()}, {.program = "python3"});
+      run_program({source_dir() + "/tests/apps/training/read_events.py", directory.string()}, {.program = "python3"});
   INFO(read.err);
   REQUIRE(read.exit_code == 0);
   return nlohmann::json::parse(read.out).get<Points>();

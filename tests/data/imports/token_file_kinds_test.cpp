@@ -18,10 +18,10 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Contains;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
-const fs::path kFiles = fs::path(test_data_dir()) / "imports";
+const fs::path kFiles = fs::path(fixtures_dir()) / "imports";
 
 template <class T>
 std::string bytes_of(const std::vector<std::int64_t>& values) {
@@ -173,7 +173,7 @@ TEST_CASE("a vocabulary that the type of a file cannot hold is refused") {
              }),
              Contains("at most 127"));
   // The vocabulary may be that of the model, which can be larger than that of the tokenizer.
-  const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
+  const auto tokenizer = open_tokenizer(fs::path(fixtures_dir()) / "tokenizers/base.json");
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "d", 70000);
   CHECK(import_tokens(options, tokenizer.get()).train.tokens == 147);
 }
@@ -222,7 +222,7 @@ TEST_CASE("documents that fill a shard alone are written as they are read, and a
   for (int i = 0; i < 700'001; ++i) ids.push_back(5 + i * 7919L % 600);
   for (const std::size_t end : {100U, 300'000U, 300'001U, 700'000U}) ids[end] = 1;
   write_file(dir / "x.bin", bytes_of<std::uint16_t>(ids));
-  const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
+  const auto tokenizer = open_tokenizer(fs::path(fixtures_dir()) / "tokenizers/base.json");
   const auto layout = GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed);
   const bool marked = GENERATE(false, true);
   const double held_back = GENERATE(0.0, 0.3);

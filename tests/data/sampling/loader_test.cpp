@@ -12,7 +12,7 @@ namespace granule {
 namespace {
 
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
 // 10 samples of 8 tokens in two shards.
@@ -124,7 +124,7 @@ TEST_CASE("a batch that ranks and micro-batches cannot share is refused") {
 
 TEST_CASE("an error while reading ahead reaches the caller of next, after what was read before") {
   const TempDir dir;
-  std::filesystem::copy_file(std::filesystem::path(test_data_dir()) / "shards" / "bad_late_checksum.h5",
+  std::filesystem::copy_file(std::filesystem::path(fixtures_dir()) / "shards" / "bad_late_checksum.h5",
                              dir / "train-0.h5");
   const DataMix data(dir.path(), Split::train);
   Loader loader(data, data.sampler(8, SampleOrder::sequential, 0), options(1, 1));

@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::prose;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 
 void put(const fs::path& path, std::string_view text) {
@@ -299,7 +299,7 @@ TEST_CASE("documents begin with a BOS where it is asked for, each part of one th
 
 TEST_CASE("a text on which a pattern gives up is named") {
   const TempDir dir;
-  auto json = nlohmann::json::parse(read_file(fs::path(test_data_dir()) / "tokenizers/base.json"));
+  auto json = nlohmann::json::parse(read_file(fs::path(fixtures_dir()) / "tokenizers/base.json"));
   json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a+)+(?:b|c)";
   write_file(dir / "t.json", json.dump());
   put(dir / "in.jsonl", "{\"text\": \"fine\"}\n{\"text\": \"abc\\nab" + std::string(58, 'a') + "\"}\n");

@@ -66,7 +66,7 @@ TEST_CASE("every exported value is the checkpoint's, or what it rounds to, by an
   for (const char* const dtype : {"f32", "bf16"}) {
     INFO(dtype);
     must_export(small_run().run, temp / dtype, {"--dtype", dtype});
-    const auto check = run_program({source_dir() + "/tests/apps/check_export.py",
+    const auto check = run_program({source_dir() + "/tests/apps/commands/check_export.py",
                                     small_run().run / kCheckpointFile, temp / dtype, dtype},
                                    {.program = "/usr/bin/python3"});
     CHECK(check.err.empty());
@@ -140,7 +140,7 @@ TEST_CASE("a model whose head is its embedding is exported without a head") {
   CHECK_THAT(text_of(temp / "hf/model.safetensors"), !Contains("lm_head"));
   CHECK(json_of(temp / "hf/config.json")["n_shared_experts"].is_null());
   const auto check =
-      run_program({source_dir() + "/tests/apps/check_export.py",
+      run_program({source_dir() + "/tests/apps/commands/check_export.py",
                    run / "checkpoints/step-00000002/model-00001-of-00001.safetensors", temp / "hf", "f32"},
                   {.program = "/usr/bin/python3"});
   CHECK(check.err.empty());

@@ -101,7 +101,7 @@ TEST_CASE("data inspect reads every token, also if nobody says the vocabulary") 
 TEST_CASE("data inspect looks at what the names of a data set say, and not at files beside them") {
   const TempDir dir;
   write_shard(dir / "train-0.h5", patterned_documents(3, 20, 59), 59);
-  fs::copy_file(fs::path(test_data_dir()) / "shards/bad_rank.h5", dir / "pool.h5");
+  fs::copy_file(fs::path(fixtures_dir()) / "shards/bad_rank.h5", dir / "pool.h5");
   const ProgramResult inspected = run_program({"data", "inspect", dir.path().string()});
   INFO(inspected.err);
   CHECK(inspected.exit_code == 0);

@@ -85,7 +85,7 @@ TEST_CASE("data where names exactly the tokens that a step read, document by doc
 TEST_CASE("data where knows the sources of a mix, and shards that do not tell their documents") {
   const Workshop shop;
   fs::create_directory(shop.directory / "more");
-  fs::copy(fs::path(test_data_dir()) / "shards" / "u16.h5", shop.directory / "more/train-a.h5");
+  fs::copy(fs::path(fixtures_dir()) / "shards" / "u16.h5", shop.directory / "more/train-a.h5");
   write_shard(shop.directory / "more/train-b.h5", patterned_documents(9, 7, 59), 59);
   replace_in(shop.path("run.toml"), "path = \"data\"",
              "mix = [{path = \"data\", weight = 2}, {path = \"more\", weight = 1}]");

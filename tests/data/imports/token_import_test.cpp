@@ -16,11 +16,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::TempDir;
-using test::test_data_dir;
+using test::fixtures_dir;
 using test::user_error_of;
 using Documents = std::vector<std::vector<std::int32_t>>;
 
-const fs::path kFiles = fs::path(test_data_dir()) / "imports";
+const fs::path kFiles = fs::path(fixtures_dir()) / "imports";
 constexpr std::int64_t kVocabulary = 100;
 
 // The documents that make_imports.py writes, without the empty one.
@@ -179,7 +179,7 @@ TEST_CASE("the tail of a single document is held back, counted in tokens") {
 TEST_CASE("without a tokenizer nothing is said of bytes; with one, what the ids stand for") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::nanogpt, dir / "ids.bin", dir / "without");
-  const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
+  const auto tokenizer = open_tokenizer(fs::path(fixtures_dir()) / "tokenizers/base.json");
   const std::vector<std::string> texts{"Call me Ishmael.", "caf\u00e9 \U0001F40B", "whale\n"};
   std::string bytes;
   for (const std::string& text : texts) {
@@ -337,7 +337,7 @@ TEST_CASE("imports that cannot be are refused by the option") {
                o.set.val_fraction = 0.5;
              }),
              Catch::Contains("too few tokens to hold any back"));
-  const auto tokenizer = open_tokenizer(fs::path(test_data_dir()) / "tokenizers/base.json");
+  const auto tokenizer = open_tokenizer(fs::path(fixtures_dir()) / "tokenizers/base.json");
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "set");
   CHECK_THAT(user_error_of([&] { import_tokens(options, tokenizer.get()); }),
              Catch::Contains("a vocabulary of 100, the tokenizer has 660"));
