@@ -64,9 +64,9 @@ class Again final : public Node {
 
 }  // namespace
 
-Tensor Kept::next() {
-  GRANULE_ASSERT(cursor_ < tensors_.size(), "recompute: the second run asks for more than the first kept");
-  return tensors_[cursor_++];
+const std::any& Kept::next() {
+  GRANULE_ASSERT(cursor_ < decisions_.size(), "recompute: the second run asks for more than the first kept");
+  return decisions_[cursor_++];
 }
 
 std::vector<Var> recompute(const Region& region, const std::vector<Var>& inputs) {

@@ -1,8 +1,10 @@
 // Recomputation. A region runs without a tape and keeps only its inputs. When backward reaches it, it runs
 // again and is recorded.
 #pragma once
+#include <any>
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "autograd/tape.hpp"
@@ -10,26 +12,28 @@
 namespace granule {
 
 /// What a region must not decide twice, such as the routing of tokens. The first run makes it, and the second
-/// run gets it back in the same order.
+/// run gets a copy of it back, in the same order.
 class Kept {
  public:
   enum class Mode : std::uint8_t { pass, keep, replay };
   explicit Kept(Mode mode = Mode::pass) : mode_(mode) {}
 
+  /// Returns make(), or what it returned in the first run.
   template <class Make>
-  Tensor once(const Make& make) {
-    if (mode_ == Mode::replay) return next();
-    Tensor tensor = make();
-    if (mode_ == Mode::keep) tensors_.push_back(tensor);
-    return tensor;
+  auto once(const Make& make) {
+    using Decision = std::invoke_result_t<const Make&>;
+    if (mode_ == Mode::replay) return std::any_cast<Decision>(next());
+    Decision decision = make();
+    if (mode_ == Mode::keep) decisions_.emplace_back(decision);
+    return decision;
   }
   [[nodiscard]] bool replaying() const { return mode_ == Mode::replay; }
   void replay() { mode_ = Mode::replay; }
 
  private:
-  Tensor next();
+  [[nodiscard]] const std::any& next();
   Mode mode_;
-  std::vector<Tensor> tensors_;
+  std::vector<std::any> decisions_;
   std::size_t cursor_ = 0;
 };
 

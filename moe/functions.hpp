@@ -35,18 +35,19 @@ inline Var balance_loss(const Var& scores, const Tensor& counts, const Tensor& v
 inline Var router_z(const Var& logits, const Tensor& valid) {
   return apply(RouterZ{}, logits, valid);
 }
-inline Var dispatch(const Var& x, const Routing& routing) {
-  return apply(Dispatch{}, x, routing);
+inline Var dispatch(const Var& x, const RowOrder& order) {
+  return apply(Dispatch{}, x, order);
 }
-inline Var expert_ffn(const Var& x, const Param& w13, const Param& w2, const Tensor& offsets) {
+inline Var expert_ffn(const Var& x, const Param& w13, const Param& w2,
+                      const std::vector<std::int64_t>& offsets) {
   return apply(ExpertFfn{}, x, w13, w2, offsets);
 }
 inline Var remote_experts(Communicator& ranks, const Var& x, const Param& w13, const Param& w2,
                           const ExchangePlan& plan) {
   return apply(RemoteExperts{&ranks}, x, w13, w2, plan);
 }
-inline Var combine(const Var& x, const Var& weights, const Routing& routing) {
-  return apply(Combine{}, x, weights, routing);
+inline Var combine(const Var& x, const Var& weights, const RowOrder& order) {
+  return apply(Combine{}, x, weights, order);
 }
 
 }  // namespace granule

@@ -41,19 +41,23 @@ MoeLayer::MoeLayer(ParameterStore& store, const std::string& prefix, std::int64_
   }
 }
 
-Var MoeLayer::computed(const Pass& pass, const Var& sent_RD, const Routing& routing) const {
-  if (!placement_.shared_out()) return expert_ffn(sent_RD, experts_w13_, experts_w2_, routing.offset_E1);
+Var MoeLayer::computed(const Pass& pass, const Var& sent_RD, const RowOrder& order) const {
+  if (!placement_.shared_out()) {
+    const auto offset = order.offset_E1.get();
+    return expert_ffn(sent_RD, experts_w13_, experts_w2_, {offset.begin(), offset.end()});
+  }
   Communicator& ranks = *placement_.ranks;
-  const Tensor count_SE = decided_once(pass, [&] { return gather_counts(ranks, routing); });
-  const ExchangePlan plan(count_SE, ranks.rank(), placement_.receive_limit);
+  const ExchangePlan plan = decided_once(pass, [&] {
+    return ExchangePlan(gather_counts(ranks, order), ranks.size(), ranks.rank(), placement_.receive_limit);
+  });
   return remote_experts(ranks, sent_RD, experts_w13_, experts_w2_, plan);
 }
 
 Var MoeLayer::routed(const Pass& pass, const Var& x_ND, const Routes& routes) const {
-  const Routing routing = sort_by_expert(routes.sent_NK, experts_);
-  const Var sent = dispatch(x_ND, routing);
-  const Var outputs = computed(pass, sent, routing);
-  return combine(outputs, routes.weight_NK, routing);
+  const RowOrder order = sort_by_expert(routes.sent_NK, experts_, Sent::some);
+  const Var sent = dispatch(x_ND, order);
+  const Var outputs = computed(pass, sent, order);
+  return combine(outputs, routes.weight_NK, order);
 }
 
 Var MoeLayer::operator()(const Pass& pass, const Var& x_ND) const {

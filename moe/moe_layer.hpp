@@ -6,8 +6,8 @@
 
 #include "moe/config.hpp"
 #include "moe/expert_placement.hpp"
+#include "moe/experts/row_order.hpp"
 #include "moe/routing/router.hpp"
-#include "moe/routing/routing.hpp"
 #include "nn/config.hpp"
 #include "nn/feed_forward.hpp"
 
@@ -24,7 +24,7 @@ class MoeLayer {
 
  private:
   [[nodiscard]] Var routed(const Pass& pass, const Var& x_ND, const Routes& routes) const;
-  [[nodiscard]] Var computed(const Pass& pass, const Var& sent_RD, const Routing& routing) const;
+  [[nodiscard]] Var computed(const Pass& pass, const Var& sent_RD, const RowOrder& order) const;
 
   std::int64_t experts_;
   ExpertPlacement placement_;

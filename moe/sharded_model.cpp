@@ -13,18 +13,18 @@ ModelSharding sharding_of(const Mesh& mesh, const ParallelLayout& layout) {
           .residence = residence_of(layout.zero)};
 }
 
-struct Place {
+struct Origin {
   std::int64_t column, offset;
 };
 
 /// Records where the tensors of a column's ranks are, by name.
-void note_column(std::map<std::string, Place>& places, const ModelConfig& model, const MoeConfig& moe,
+void note_column(std::map<std::string, Origin>& places, const ModelConfig& model, const MoeConfig& moe,
                  const ShardWorld& world, std::int64_t column) {
   ParameterStore store;
   declare_parameters(store, model, moe, {.parts = world.ep, .part = column});
   store.lay_out(world.layout());
   for (const LogicalTensor& tensor : store.logical())
-    places.try_emplace(tensor.name, Place{column, tensor.offset});
+    places.try_emplace(tensor.name, Origin{column, tensor.offset});
 }
 
 }  // namespace
@@ -67,13 +67,13 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
 
 std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
                                          const ShardWorld& world) {
-  std::map<std::string, Place> places;
+  std::map<std::string, Origin> places;
   for (std::int64_t column = 0; column < world.ep; ++column) note_column(places, model, moe, world, column);
   ParameterStore whole;
   declare_parameters(whole, model, moe);
   std::vector<GlobalTensor> tensors;
   for (const LogicalTensor& tensor : whole.logical()) {
-    const Place& place = places.at(tensor.name);
+    const Origin& place = places.at(tensor.name);
     tensors.push_back({tensor.name, tensor.shape, tensor.group, place.column, place.offset});
   }
   return tensors;

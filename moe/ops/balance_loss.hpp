@@ -1,5 +1,6 @@
 // The balance losses over experts (paper eq. 12–14) and devices (eq. 15–17), unscaled.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -21,12 +22,22 @@ struct BalanceLoss {
   struct Saved {
     Tensor weight_UE;  // ds_te / dy, float64
     Tensor valid_N;
-    std::int64_t rows = 0;
-    DType dtype = DType::f32;
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& score_NE, const Tensor& count_UE,
                                const Tensor& valid_N) const;
-  void backward(const Saved& saved, const Tensor& dy, Grad dscore_NE) const;
+  void backward(const Saved& saved, const Tensor& dy, const Grad& dscore_NE) const;
+
+  struct ForwardArgs {
+    Tensor score_NE, count_UE, valid_N;
+    std::int64_t choices, devices;
+    Tensor weight_UE, y;
+  };
+  struct BackwardArgs {
+    Tensor weight_UE, valid_N, dy;
+    Grad dscore_NE;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -9,62 +9,67 @@ namespace {
 constexpr std::int64_t kRows = 256;  // rows of one task
 constexpr double kEpsilon = 1e-20;   // the reference's
 
-template <class T>
-void forward_cpu(bool normalise, T factor, const Tensor& score, const Tensor& id, const Tensor& w,
-                 const Tensor& sum) {
-  const std::int64_t e = score.shape()[1], k = id.shape()[1];
-  const T* const s = score.data<const T>();
-  const auto* const ids = id.data<const std::int32_t>();
-  T* const out = w.data<T>();
-  parallel_chunks(score.context().pool(), score.shape()[0], kRows, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[j] = s[i * e + ids[j]];
-      if (normalise) {
-        const T total = std::accumulate(out + i * k, out + (i + 1) * k, T(0)) + static_cast<T>(kEpsilon);
-        for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[j] /= total;
-        sum.data<T>()[i] = total;
+void forward_cpu(const GateWeights::ForwardArgs& args) {
+  dispatch_float(args.score_NE.dtype(), [&]<class T>() {
+    const std::int64_t n = args.score_NE.shape()[0], e = args.score_NE.shape()[1], k = args.id_NK.shape()[1];
+    const T* const s = args.score_NE.data<const T>();
+    const auto* const ids = args.id_NK.data<const std::int32_t>();
+    T *const out = args.w_NK.data<T>(), *const sum = args.sum_N.defined() ? args.sum_N.data<T>() : nullptr;
+    const T factor = static_cast<T>(args.factor);
+    parallel_chunks(args.score_NE.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[j] = s[i * e + ids[j]];
+        if (sum != nullptr) {
+          sum[i] = std::accumulate(out + i * k, out + (i + 1) * k, T(0)) + static_cast<T>(kEpsilon);
+          for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[j] /= sum[i];
+        }
+        for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[j] *= factor;
       }
-      for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[j] *= factor;
-    }
+    });
   });
 }
 
-template <class T>
-void backward_cpu(bool normalise, T factor, const GateWeights::Saved& saved, const Tensor& dw,
-                  const Grad& dscore) {
-  const std::int64_t e = dscore.dst.shape()[1], k = dw.shape()[1];
-  const auto* const ids = saved.id_NK.data<const std::int32_t>();
-  const T *const w = saved.w_NK.data<const T>(), *const g = dw.data<const T>();
-  T* const out = dscore.dst.data<T>();
-  parallel_chunks(dw.context().pool(), dw.shape()[0], kRows, [&](std::int64_t begin, std::int64_t end) {
-    if (dscore.beta == 0.0) std::fill(out + begin * e, out + end * e, T(0));
-    for (std::int64_t i = begin; i < end; ++i) {
-      const T dot = normalise ? std::inner_product(w + i * k, w + (i + 1) * k, g + i * k, T(0)) : T(0);
-      const T scale = normalise ? T(1) / saved.sum_N.data<const T>()[i] : T(1);
-      for (std::int64_t j = i * k; j < (i + 1) * k; ++j) out[i * e + ids[j]] += (factor * g[j] - dot) * scale;
-    }
+void backward_cpu(const GateWeights::BackwardArgs& args) {
+  dispatch_float(args.dw_NK.dtype(), [&]<class T>() {
+    const std::int64_t n = args.dw_NK.shape()[0], k = args.dw_NK.shape()[1],
+                       e = args.dscore_NE.dst.shape()[1];
+    const auto* const ids = args.id_NK.data<const std::int32_t>();
+    const T *const w = args.w_NK.data<const T>(), *const g = args.dw_NK.data<const T>(),
+                   *const sum = args.sum_N.defined() ? args.sum_N.data<const T>() : nullptr;
+    T* const out = args.dscore_NE.dst.data<T>();
+    const T factor = static_cast<T>(args.factor);
+    const bool overwrite = args.dscore_NE.beta == 0.0;
+    parallel_chunks(args.dw_NK.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
+      if (overwrite) std::fill(out + begin * e, out + end * e, T(0));
+      for (std::int64_t i = begin; i < end; ++i) {
+        const T dot = sum != nullptr ? std::inner_product(w + i * k, w + (i + 1) * k, g + i * k, T(0)) : T(0);
+        const T scale = sum != nullptr ? T(1) / sum[i] : T(1);
+        for (std::int64_t j = i * k; j < (i + 1) * k; ++j)
+          out[i * e + ids[j]] += (factor * g[j] - dot) * scale;
+      }
+    });
   });
 }
 
 }  // namespace
 
+constinit KernelSlot<GateWeights::ForwardArgs> GateWeights::forward_kernel{"gate_weights", forward_cpu};
+constinit KernelSlot<GateWeights::BackwardArgs> GateWeights::backward_kernel{"gate_weights backward",
+                                                                             backward_cpu};
+
 Tensor GateWeights::forward(Saved* saved, const Tensor& score_NE, const Tensor& id_NK) const {
   GRANULE_CHECK(id_NK.shape()[0] == score_NE.shape()[0], "gate_weights: {} rows of ids, {} of scores",
                 id_NK.shape()[0], score_NE.shape()[0]);
   const bool divide = normalise && id_NK.shape()[1] > 1;
-  Tensor w = score_NE.empty_like(id_NK.shape());
-  const Tensor sum = divide ? score_NE.empty_like({id_NK.shape()[0]}) : Tensor{};
-  dispatch_float(score_NE.dtype(),
-                 [&]<class T>() { forward_cpu<T>(divide, static_cast<T>(factor), score_NE, id_NK, w, sum); });
-  if (saved != nullptr) *saved = {id_NK, w, sum};
-  return w;
+  Tensor w_NK = score_NE.empty_like(id_NK.shape());
+  const Tensor sum_N = divide ? score_NE.empty_like({id_NK.shape()[0]}) : Tensor{};
+  forward_kernel({score_NE, id_NK, factor, w_NK, sum_N});
+  if (saved != nullptr) *saved = {id_NK, w_NK, sum_N};
+  return w_NK;
 }
 
-void GateWeights::backward(const Saved& saved, const Tensor& dw_NK, Grad dscore_NE) const {
-  if (!dscore_NE) return;
-  dispatch_float(dw_NK.dtype(), [&]<class T>() {
-    backward_cpu<T>(saved.sum_N.defined(), static_cast<T>(factor), saved, dw_NK, dscore_NE);
-  });
+void GateWeights::backward(const Saved& saved, const Tensor& dw_NK, const Grad& dscore_NE) const {
+  if (dscore_NE) backward_kernel({saved.id_NK, saved.w_NK, saved.sum_N, factor, dw_NK, dscore_NE});
 }
 
 }  // namespace granule

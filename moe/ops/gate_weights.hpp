@@ -1,5 +1,6 @@
 // The weights of the chosen experts' outputs.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -20,7 +21,22 @@ struct GateWeights {
     Tensor id_NK, w_NK, sum_N;  // sum_N only if normalised
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& score_NE, const Tensor& id_NK) const;
-  void backward(const Saved& saved, const Tensor& dw_NK, Grad dscore_NE) const;
+  void backward(const Saved& saved, const Tensor& dw_NK, const Grad& dscore_NE) const;
+
+  struct ForwardArgs {
+    Tensor score_NE, id_NK;
+    double factor;
+    Tensor w_NK;
+    Tensor sum_N;  ///< undefined: the weights are not normalised
+  };
+  struct BackwardArgs {
+    Tensor id_NK, w_NK, sum_N;
+    double factor;
+    Tensor dw_NK;
+    Grad dscore_NE;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

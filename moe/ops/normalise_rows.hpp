@@ -1,5 +1,6 @@
 // Scores over their sum. If the scores are no probabilities, a balance loss uses these instead.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -14,6 +15,16 @@ struct NormaliseRows {
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& s_NE) const;
   void backward(const Saved& saved, const Tensor& dp_NE, const Grad& ds_NE) const;
+
+  struct ForwardArgs {
+    Tensor s_NE, p_NE, sum_N;
+  };
+  struct BackwardArgs {
+    Tensor p_NE, sum_N, dp_NE;
+    Grad ds_NE;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

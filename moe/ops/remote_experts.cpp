@@ -5,26 +5,6 @@
 namespace granule {
 namespace {
 
-/// Copies runs of rows. With `to.beta` 1 it adds.
-template <class T>
-void copy_runs(const Tensor& from_RD, const std::vector<RowRun>& runs, const Grad& to_RD) {
-  const std::int64_t d = from_RD.shape()[1];
-  const T* const from = from_RD.data<const T>();
-  T* const to = to_RD.dst.data<T>();
-  const bool add = to_RD.beta != 0.0;
-  from_RD.context().pool().run(std::ssize(runs), [&](std::int64_t i) {
-    const RowRun& run = runs[static_cast<std::size_t>(i)];
-    const T* const source = from + run.from * d;
-    T* const target = to + run.to * d;
-    for (std::int64_t j = 0; add && j < run.rows * d; ++j) target[j] += source[j];
-    if (!add) std::copy_n(source, run.rows * d, target);
-  });
-}
-
-void copy_rows(const Tensor& from_RD, const std::vector<RowRun>& runs, const Grad& to_RD) {
-  dispatch_float(from_RD.dtype(), [&]<class T>() { copy_runs<T>(from_RD, runs, to_RD); });
-}
-
 std::vector<RowRun> reversed(std::vector<RowRun> runs) {
   for (RowRun& run : runs) std::swap(run.from, run.to);
   return runs;
@@ -50,32 +30,25 @@ struct Exchange {
     Tensor packed = own_RD;
     if (!is_whole(own_RD)) {
       packed = rows_beside(own_RD, round.sent());
-      copy_rows(own_RD, round.packed, {packed, 0.0});
+      copy_runs(own_RD, round.packed, {packed, 0.0});
     }
     const Tensor received = rows_beside(own_RD, round.received());
     ranks.all_to_all(packed, round.send_rows, received, round.receive_rows, phase).wait();
     packed = {};
     Tensor placed = rows_beside(own_RD, round.received(), MemoryCategory::activations);
-    copy_rows(received, round.placed, {placed, 0.0});
+    copy_runs(received, round.placed, {placed, 0.0});
     return placed;
   }
 
   /// The way back: `own_RD` gets the rows of this round.
   void to_senders(Tensor placed_WD, Phase phase, const Grad& own_RD) const {
     const Tensor replies = rows_beside(placed_WD, round.received());
-    copy_rows(placed_WD, reversed(round.placed), {replies, 0.0});
+    copy_runs(placed_WD, reversed(round.placed), {replies, 0.0});
     placed_WD = {};
     const bool direct = is_whole(own_RD.dst) && own_RD.beta == 0.0;
     const Tensor arrived = direct ? own_RD.dst : rows_beside(replies, round.sent());
     ranks.all_to_all(replies, round.receive_rows, arrived, round.send_rows, phase).wait();
-    if (!direct) copy_rows(arrived, reversed(round.packed), own_RD);
-  }
-
-  [[nodiscard]] Tensor offsets(Context& context) const {
-    const auto count = static_cast<std::int64_t>(round.offset_L1.size());
-    Tensor offset_L1 = Tensor::empty(context, {count}, DType::i64);
-    std::copy(round.offset_L1.begin(), round.offset_L1.end(), offset_L1.data<std::int64_t>());
-    return offset_L1;
+    if (!direct) copy_runs(arrived, reversed(round.packed), own_RD);
   }
 };
 
@@ -104,7 +77,7 @@ Tensor RemoteExperts::forward(Saved* saved, const Tensor& x_RD, const Tensor& w1
     const Exchange exchange(*ranks, plan, i);
     Tensor computed =
         ExpertFfn{}.forward(keep ? &saved->received : nullptr, exchange.to_experts(x_RD, "expert rows"),
-                            w13_LGD, w2_LDF, exchange.offsets(x_RD.context()));
+                            w13_LGD, w2_LDF, exchange.round.offset_L1);
     exchange.to_senders(std::move(computed), "expert outputs", {y, 0.0});
   }
   if (saved != nullptr) saved->plan = plan;
@@ -120,7 +93,7 @@ void RemoteExperts::backward(const Saved& saved, const Tensor& w13_LGD, const Te
     ExpertFfn::Saved received = saved.received;
     if (saved.plan.rounds() > 1) {
       static_cast<void>(ExpertFfn{}.forward(&received, exchange.to_experts(saved.x_RD, "expert rows"),
-                                            w13_LGD, w2_LDF, exchange.offsets(dy_RD.context())));
+                                            w13_LGD, w2_LDF, exchange.round.offset_L1));
     }
     const Tensor dy = exchange.to_experts(dy_RD, "expert output gradients");
     Tensor dx = dx_RD ? dy.empty_like(dy.shape()) : Tensor{};
@@ -131,12 +104,12 @@ void RemoteExperts::backward(const Saved& saved, const Tensor& w13_LGD, const Te
   }
 }
 
-Tensor gather_counts(Communicator& ranks, const Routing& routing) {
-  const auto offset = routing.offset_E1.span<const std::int64_t>();
+std::vector<std::int64_t> gather_counts(Communicator& ranks, const RowOrder& order) {
+  const auto offset = order.offset_E1.get();
   std::vector<std::int64_t> mine;
   for (std::size_t e = 0; e + 1 < offset.size(); ++e) mine.push_back(offset[e + 1] - offset[e]);
-  Tensor count_SE = Tensor::empty(routing.offset_E1.context(), {ranks.size(), routing.experts()}, DType::i64);
-  ranks.all_gather(mine, count_SE.span<std::int64_t>(), "expert counts").wait();
+  std::vector<std::int64_t> count_SE(mine.size() * static_cast<std::size_t>(ranks.size()));
+  ranks.all_gather(mine, count_SE, "expert counts").wait();
   return count_SE;
 }
 

@@ -1,11 +1,11 @@
 // The routed experts of a layer if they are sharded over ranks. Rows travel to the experts and their outputs
-// travel back, as one operator. moe/routing/exchange_plan.hpp decides which rows travel when, and
+// travel back, as one operator. moe/experts/exchange_plan.hpp decides which rows travel when, and
 // moe/ops/expert_ffn.hpp computes what an expert does to a row.
 #pragma once
 #include "distributed/communicators/communicator.hpp"
+#include "moe/experts/exchange_plan.hpp"
+#include "moe/experts/row_order.hpp"
 #include "moe/ops/expert_ffn.hpp"
-#include "moe/routing/exchange_plan.hpp"
-#include "moe/routing/routing.hpp"
 
 namespace granule {
 
@@ -34,7 +34,7 @@ struct RemoteExperts {
                 const Grad& dx_RD, const Grad& dw13_LGD, const Grad& dw2_LDF) const;
 };
 
-/// count_SE of a plan: the rows of every rank for every expert, int64. It is a collective.
-[[nodiscard]] Tensor gather_counts(Communicator& ranks, const Routing& routing);
+/// count_SE of a plan: the rows of every rank for every expert. It is a collective.
+[[nodiscard]] std::vector<std::int64_t> gather_counts(Communicator& ranks, const RowOrder& order);
 
 }  // namespace granule

@@ -1,73 +1,88 @@
 #include "moe/ops/router_z.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "core/kernels/softmax.hpp"
-#include "moe/routing/valid_tokens.hpp"
+#include "moe/ops/valid_tokens.hpp"
 
 namespace granule {
 namespace {
 
 constexpr std::int64_t kRows = 64;  // rows of one task
 
-template <class T>
-void log_sums(const Tensor& logits, double* z) {
-  const std::int64_t e = logits.shape()[1];
-  parallel_chunks(logits.context().pool(), logits.shape()[0], kRows,
-                  [&](std::int64_t begin, std::int64_t end) {
-                    std::vector<T> row(static_cast<std::size_t>(e));
-                    for (std::int64_t i = begin; i < end; ++i) {
-                      std::copy_n(logits.data<const T>() + i * e, e, row.begin());
-                      z[i] = softmax_row(row.data(), e, T(1));
-                    }
-                  });
+/// The workspace has a row of logits for each thread.
+void forward_cpu(const RouterZ::ForwardArgs& args, Workspace& workspace) {
+  const std::int64_t n = args.logit_NE.shape()[0], e = args.logit_NE.shape()[1];
+  ThreadPool& pool = args.logit_NE.context().pool();
+  auto* const z = args.z_N.data<double>();
+  dispatch_float(args.logit_NE.dtype(), [&]<class T>() {
+    const T* const logits = args.logit_NE.data<const T>();
+    T* const rows = workspace.take<T>(pool.size() * e);
+    parallel_chunks(pool, n, kRows, [&](std::int64_t begin, std::int64_t end) {
+      T* const row = rows + ThreadPool::thread_index() * e;
+      for (std::int64_t i = begin; i < end; ++i) {
+        std::copy_n(logits + i * e, e, row);
+        z[i] = softmax_row(row, e, T(1));
+      }
+    });
+  });
+  const std::int64_t tokens = count_valid(args.valid_N, n);
+  double sum = 0.0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (is_valid(args.valid_N, i)) sum += z[i] * z[i];
+  }
+  *args.y.data<double>() = tokens > 0 ? sum / static_cast<double>(tokens) : 0.0;
+}
+std::int64_t forward_workspace(const RouterZ::ForwardArgs& args, int threads) {
+  return workspace_bytes({{threads * args.logit_NE.shape()[1], args.logit_NE.dtype()}});
 }
 
-template <class T>
-void backward_cpu(const RouterZ::Saved& saved, double dy, const Grad& dlogit) {
-  const std::int64_t e = saved.logit_NE.shape()[1];
-  const T* const logits = saved.logit_NE.data<const T>();
-  const double* const z = saved.z_N.data<const double>();
-  T* const out = dlogit.dst.data<T>();
-  parallel_chunks(saved.logit_NE.context().pool(), saved.logit_NE.shape()[0], kRows,
-                  [&](std::int64_t begin, std::int64_t end) {
-                    std::vector<T> row(static_cast<std::size_t>(e));
-                    for (std::int64_t i = begin; i < end; ++i) {
-                      std::copy_n(logits + i * e, e, row.begin());
-                      softmax_row_again(row.data(), e, T(1), static_cast<T>(z[i]));
-                      const double share = is_valid(saved.valid_N, i) ? 1.0 / double(saved.tokens) : 0.0;
-                      const T scale = static_cast<T>(2.0 * dy * z[i] * share);
-                      for (std::int64_t j = 0; j < e; ++j) {
-                        const T d = scale * row[static_cast<std::size_t>(j)];
-                        out[i * e + j] = dlogit.beta == 0.0 ? d : out[i * e + j] + d;
-                      }
-                    }
-                  });
+/// The workspace has a row of logits for each thread.
+void backward_cpu(const RouterZ::BackwardArgs& args, Workspace& workspace) {
+  const std::int64_t n = args.logit_NE.shape()[0], e = args.logit_NE.shape()[1];
+  ThreadPool& pool = args.logit_NE.context().pool();
+  const auto* const z = args.z_N.data<const double>();
+  const double dy = *args.dy.data<const double>(),
+               token_share = 1.0 / static_cast<double>(count_valid(args.valid_N, n));
+  dispatch_float(args.logit_NE.dtype(), [&]<class T>() {
+    const T* const logits = args.logit_NE.data<const T>();
+    T *const out = args.dlogit_NE.dst.data<T>(), *const rows = workspace.take<T>(pool.size() * e);
+    parallel_chunks(pool, n, kRows, [&](std::int64_t begin, std::int64_t end) {
+      T* const row = rows + ThreadPool::thread_index() * e;
+      for (std::int64_t i = begin; i < end; ++i) {
+        std::copy_n(logits + i * e, e, row);
+        softmax_row_again(row, e, T(1), static_cast<T>(z[i]));
+        const T scale = static_cast<T>(2.0 * dy * z[i] * (is_valid(args.valid_N, i) ? token_share : 0.0));
+        for (std::int64_t j = 0; j < e; ++j) {
+          const T d = scale * row[j];
+          out[i * e + j] = args.dlogit_NE.beta == 0.0 ? d : out[i * e + j] + d;
+        }
+      }
+    });
+  });
+}
+std::int64_t backward_workspace(const RouterZ::BackwardArgs& args, int threads) {
+  return workspace_bytes({{threads * args.logit_NE.shape()[1], args.logit_NE.dtype()}});
 }
 
 }  // namespace
 
+constinit KernelSlot<RouterZ::ForwardArgs> RouterZ::forward_kernel{"router_z", forward_cpu,
+                                                                   forward_workspace};
+constinit KernelSlot<RouterZ::BackwardArgs> RouterZ::backward_kernel{"router_z backward", backward_cpu,
+                                                                     backward_workspace};
+
 Tensor RouterZ::forward(Saved* saved, const Tensor& logit_NE, const Tensor& valid_N) const {
-  const std::int64_t n = logit_NE.shape()[0];
-  const Tensor z = Tensor::empty(logit_NE.context(), {n}, DType::f64);
-  dispatch_float(logit_NE.dtype(), [&]<class T>() { log_sums<T>(logit_NE, z.data<double>()); });
-  const std::int64_t tokens = count_valid(valid_N, n);
-  double sum = 0.0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const double value = z.data<const double>()[i];
-    if (is_valid(valid_N, i)) sum += value * value;
-  }
-  Tensor y = Tensor::empty(logit_NE.context(), {1}, DType::f64);
-  *y.data<double>() = tokens > 0 ? sum / static_cast<double>(tokens) : 0.0;
-  if (saved != nullptr) *saved = {logit_NE, valid_N, z, tokens};
+  Context& context = logit_NE.context();
+  const Tensor z_N = Tensor::empty(context, {logit_NE.shape()[0]}, DType::f64);
+  Tensor y = Tensor::empty(context, {1}, DType::f64);
+  forward_kernel({logit_NE, valid_N, z_N, y});
+  if (saved != nullptr) *saved = {logit_NE, valid_N, z_N};
   return y;
 }
 
 void RouterZ::backward(const Saved& saved, const Tensor& dy, const Grad& dlogit_NE) const {
-  if (!dlogit_NE) return;
-  dispatch_float(saved.logit_NE.dtype(),
-                 [&]<class T>() { backward_cpu<T>(saved, dy.item<double>(), dlogit_NE); });
+  if (dlogit_NE) backward_kernel({saved.logit_NE, saved.valid_N, saved.z_N, dy, dlogit_NE});
 }
 
 }  // namespace granule

@@ -1,5 +1,6 @@
 // The z-loss of a router (ST-MoE, Zoph et al. 2022), unscaled: it keeps the logits small.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -13,10 +14,19 @@ struct RouterZ {
   struct Saved {
     Tensor logit_NE, valid_N;
     Tensor z_N;  // float64
-    std::int64_t tokens = 0;
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& logit_NE, const Tensor& valid_N) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& dlogit_NE) const;
+
+  struct ForwardArgs {
+    Tensor logit_NE, valid_N, z_N, y;
+  };
+  struct BackwardArgs {
+    Tensor logit_NE, valid_N, z_N, dy;
+    Grad dlogit_NE;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -1,5 +1,6 @@
 // The logistic function of each element: the scores of DeepSeek-V3's router.
 #pragma once
+#include "core/kernel_slot.hpp"
 #include "core/tensor.hpp"
 
 namespace granule {
@@ -12,6 +13,16 @@ struct Sigmoid {
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x) const;
   void backward(const Saved& saved, const Tensor& dy, const Grad& dx) const;
+
+  struct ForwardArgs {
+    Tensor x, y;
+  };
+  struct BackwardArgs {
+    Tensor y, dy;
+    Grad dx;
+  };
+  static KernelSlot<ForwardArgs> forward_kernel;
+  static KernelSlot<BackwardArgs> backward_kernel;
 };
 
 }  // namespace granule

@@ -1,6 +1,10 @@
 #include "moe/routing/bias_balance.hpp"
 
 #include <numeric>
+#include <vector>
+
+#include "core/kernels/accumulate.hpp"
+#include "core/transfer.hpp"
 
 namespace granule {
 namespace {
@@ -13,9 +17,13 @@ float direction(std::int64_t count, std::int64_t total, std::int64_t experts) {
 
 void move(const Tensor& bias_E, std::span<const std::int64_t> counts, float speed) {
   const std::int64_t total = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
-  const auto bias = bias_E.span<float>();
-  for (std::size_t e = 0; e < counts.size(); ++e)
-    bias[e] += speed * direction(counts[e], total, std::ssize(counts));
+  std::vector<float> steps;
+  for (const std::int64_t count : counts)
+    steps.push_back(speed * direction(count, total, std::ssize(counts)));
+  const Tensor step_E =
+      Tensor::empty(bias_E.context(), bias_E.shape(), bias_E.dtype(), MemoryCategory::scratch);
+  write<float>(steps, step_E);
+  accumulate(step_E, {bias_E, 1.0});
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 #include "moe/routing/hash_router.hpp"
 
-#include <algorithm>
-
-#include "moe/routing/selection.hpp"
+#include "core/kernels/fill.hpp"
+#include "moe/ops/hash_experts.hpp"
 
 namespace granule {
 
@@ -15,10 +14,7 @@ Routes HashRouter::operator()(const Pass& pass, const Var& x_ND) const {
     return carry_out(pass, config_, layer_, ids, {});
   });
   Tensor weights = x_ND.value.empty_like({n, k});
-  dispatch_float(weights.dtype(), [&]<class T>() {
-    const auto all = weights.span<T>();
-    std::fill(all.begin(), all.end(), static_cast<T>(config_.routed_scaling_factor / static_cast<double>(k)));
-  });
+  fill(weights, config_.routed_scaling_factor / static_cast<double>(k));
   return {sent, {weights, kConstant}};
 }
 

@@ -1,25 +1,16 @@
 #include "moe/routing/router.hpp"
 
+#include "core/transfer.hpp"
+#include "moe/ops/count_choices.hpp"
+#include "moe/ops/limit_capacity.hpp"
+#include "moe/ops/score_entropy.hpp"
+#include "moe/ops/valid_tokens.hpp"
 #include "moe/routing/hash_router.hpp"
-#include "moe/routing/score_entropy.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/routing/top_k_router.hpp"
-#include "moe/routing/valid_tokens.hpp"
 
 namespace granule {
 namespace {
-
-/// int64 [experts]: how many choices of each expert were not carried out. Padding does not count.
-Tensor count_dropped(const Tensor& id_NK, const Tensor& sent_NK, std::int64_t experts,
-                     const Tensor& valid_N) {
-  const std::int64_t n = id_NK.shape()[0], k = id_NK.shape()[1];
-  const Tensor dropped_E = Tensor::zeros(id_NK.context(), {experts}, DType::i64);
-  for (std::int64_t i = 0; i < n * k; ++i) {
-    if (sent_NK.data<const std::int32_t>()[i] < 0 && is_valid(valid_N, i / k))
-      ++dropped_E.data<std::int64_t>()[id_NK.data<const std::int32_t>()[i]];
-  }
-  return dropped_E;
-}
 
 void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tensor& id_NK,
           const Tensor& sent_NK, const Tensor& affinity_NE) {
@@ -29,7 +20,8 @@ void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tens
                    .dropped_E = count_dropped(id_NK, sent_NK, experts, pass.valid_N),
                    .tokens = count_valid(pass.valid_N, id_NK.shape()[0]),
                    .score_NE = affinity_NE};
-  if (affinity_NE.defined()) note.entropy = score_entropy(affinity_NE, pass.valid_N);
+  if (affinity_NE.defined())
+    note.entropy = read_back<double>(score_entropy(affinity_NE, pass.valid_N)).get()[0];
   pass.routing->on_routing(note);
 }
 

@@ -30,7 +30,7 @@ using Router = std::function<Routes(const Pass&, const Var& x_ND)>;
 
 /// Returns make(), or, when the layer is recomputed, what it returned before.
 template <class Make>
-Tensor decided_once(const Pass& pass, const Make& make) {
+auto decided_once(const Pass& pass, const Make& make) {
   return pass.kept != nullptr ? pass.kept->once(make) : make();
 }
 

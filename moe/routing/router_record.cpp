@@ -5,6 +5,8 @@
 #include <numeric>
 
 #include "core/kernels/fill.hpp"
+#include "core/transfer.hpp"
+#include "moe/ops/gradient_shares.hpp"
 
 namespace granule {
 
@@ -81,18 +83,12 @@ double GradientShares::balance_over_ce() const {
 
 GradientShares RouterRecord::gradient_shares(std::int64_t i, std::int64_t begin,
                                              const Tensor& gradient) const {
-  GradientShares shares;
-  if (balance_.empty()) return shares;
+  if (balance_.empty()) return {};
   const Tensor of_balance = balance_[static_cast<std::size_t>(i)].slice(begin, {gradient.numel()});
-  dispatch_float(gradient.dtype(), [&]<class T>() {
-    const auto all = gradient.span<const T>();
-    const auto part = of_balance.span<const T>();
-    for (std::size_t j = 0; j < all.size(); ++j) {
-      shares.balance += std::pow(static_cast<double>(part[j]), 2);
-      shares.ce += std::pow(static_cast<double>(all[j]) - static_cast<double>(part[j]), 2);
-    }
-  });
-  return shares;
+  const Tensor sum_2 = Tensor::zeros(gradient.context(), {2}, DType::f64, MemoryCategory::statistics);
+  gradient_shares_kernel({gradient, of_balance, sum_2});
+  const HostCopy<double> sums = read_back<double>(sum_2);
+  return {sums.get()[0], sums.get()[1]};
 }
 
 void RouterRecord::add_ranks(Communicator& ranks) {

@@ -2,22 +2,10 @@
 
 #include "autograd/functions.hpp"
 #include "moe/functions.hpp"
-#include "moe/routing/valid_tokens.hpp"
+#include "moe/ops/count_choices.hpp"
+#include "moe/ops/valid_tokens.hpp"
 
 namespace granule {
-namespace {
-
-/// int64 [units, experts] summed over units: [1, experts].
-Tensor sum_units(const Tensor& count_UE) {
-  const std::int64_t units = count_UE.shape()[0], experts = count_UE.shape()[1];
-  Tensor total = Tensor::zeros(count_UE.context(), {1, experts}, DType::i64);
-  for (std::int64_t i = 0; i < units * experts; ++i)
-    total.data<std::int64_t>()[i % experts] += count_UE.data<const std::int64_t>()[i];
-  return total;
-}
-
-}  // namespace
-
 TopKRouter::TopKRouter(ParameterStore& store, const std::string& prefix, std::int64_t layer,
                        const ModelConfig& model, const MoeConfig& moe)
     : layer_(layer),

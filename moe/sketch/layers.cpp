@@ -28,8 +28,13 @@ Var Layers::feed_forward(std::int64_t rows, std::int64_t width, const Var& x) co
 }
 
 Tensor Layers::carry_out(const Tensor& ids) const {
+  const std::int64_t E = moe_.n_routed_experts;
   const Tensor sent = moe_.capacity_factor > 0.0 ? sketch_.bytes(ids->bytes()) : ids;
-  const Tensor counts = sketch_.longs(moe_.n_routed_experts);  // of the note to the observer
+  if (moe_.capacity_factor > 0.0) limit_capacity(sketch_, ids->bytes() / 4, E);
+  const Tensor counts = sketch_.longs(E), dropped = sketch_.longs(E);  // of the note to the observer
+  if (moe_.router == RouterKind::hash) return sent;
+  const Tensor entropy = sketch_.longs(1);
+  score_entropy(sketch_, ids->bytes() / 4 / moe_.num_experts_per_tok);
   return sent;
 }
 
@@ -37,6 +42,7 @@ void Layers::leave_losses(const Pass& pass, const Var& x, const Var& logits, con
   const std::int64_t N = pass.rows(), E = moe_.n_routed_experts;
   const Tensor counts = decided_once(pass, [&] {
     const Tensor unbiased = moe_.has_selection_bias() ? sketch_.bytes(ids->bytes()) : ids;
+    if (moe_.has_selection_bias()) select_experts(sketch_, E, moe_.n_group);
     return sketch_.longs(pass.batch * E);
   });
   const Var branch = balance_branch(sketch_, logits, x);
@@ -49,7 +55,7 @@ void Layers::leave_losses(const Pass& pass, const Var& x, const Var& logits, con
     const Var device = balance_loss(sketch_, p, pass.batch, E);
     pass.losses->push_back({moe_.device_loss_alpha, device});
   }
-  const Var z = router_z(sketch_, branch, N);
+  const Var z = router_z(sketch_, branch, N, E);
   pass.losses->push_back({moe_.z_loss_alpha, z});
 }
 
@@ -57,7 +63,11 @@ Layers::Routes Layers::top_k_router(const Pass& pass, const Var& x) const {
   const std::int64_t N = pass.rows(), K = moe_.num_experts_per_tok;
   const Var logits = linear(sketch_, x, N, moe_.n_routed_experts);
   const Var scored = scores(sketch_, logits);
-  const Tensor ids = decided_once(pass, [&] { return sketch_.words(N * K); });
+  const Tensor ids = decided_once(pass, [&] {
+    Tensor chosen = sketch_.words(N * K);
+    select_experts(sketch_, moe_.n_routed_experts, moe_.n_group);
+    return chosen;
+  });
   leave_losses(pass, x, logits, ids);
   const Tensor sent = decided_once(pass, [&] { return carry_out(ids); });
   const Var weights = gate_weights(sketch_, scored, ids, N, K, moe_.norm_topk_prob ? Sums::yes : Sums::no);
@@ -73,21 +83,20 @@ Layers::Routes Layers::hash_router(const Pass& pass) const {
   return {sent, Var{sketch_.reals(choices)}};
 }
 
-Var Layers::computed(const Pass& pass, const Var& sent, const Routing& routing) const {
+Var Layers::computed(const Var& sent, const Routing& routing) const {
   const std::int64_t E = moe_.n_routed_experts;
   const ExchangePlan* const plan = rows_.exchange;
   const ExpertSize size{plan != nullptr ? plan->local_experts() : E, model_.hidden_size,
                         moe_.moe_intermediate_size};
   if (plan == nullptr) return expert_ffn(sketch_, sent, routing, size);
-  const Tensor counts = decided_once(pass, [&] { return sketch_.longs(plan->ranks() * E); });
-  return remote_experts(sketch_, sent, *plan, counts, size);
+  return remote_experts(sketch_, sent, *plan, size);
 }
 
 Var Layers::routed(const Pass& pass, const Var& x, const Routes& routes) const {
   const Routing routing =
       sort_by_expert(sketch_, pass.rows(), moe_.num_experts_per_tok, rows_.own, moe_.n_routed_experts);
   const Var sent = dispatch(sketch_, x, routing, model_.hidden_size);
-  const Var outputs = computed(pass, sent, routing);
+  const Var outputs = computed(sent, routing);
   return combine(sketch_, outputs, routes.weights, routing, model_.hidden_size);
 }
 

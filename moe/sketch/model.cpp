@@ -4,8 +4,6 @@
 #include <numeric>
 #include <optional>
 
-#include "core/address_space.hpp"
-#include "core/context.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/sketch/layers.hpp"
 
@@ -49,13 +47,11 @@ namespace {
 using Load = MicroBatchShape::Load;
 
 /// The plan of ranks whose tokens all take the same ways.
-ExchangePlan exchange_plan(Context& context, const std::vector<std::int64_t>& rows,
-                           const MicroBatchShape::Experts& experts) {
-  const auto E = static_cast<std::int64_t>(rows.size());
-  const Tensor count_SE = Tensor::empty(context, {experts.ranks, E}, DType::i64);
+ExchangePlan exchange_plan(const std::vector<std::int64_t>& rows, const MicroBatchShape::Experts& experts) {
+  std::vector<std::int64_t> count_SE;
   for (std::int64_t rank = 0; rank < experts.ranks; ++rank)
-    std::copy(rows.begin(), rows.end(), count_SE.data<std::int64_t>() + rank * E);
-  return {count_SE, 0, experts.receive_limit};
+    count_SE.insert(count_SE.end(), rows.begin(), rows.end());
+  return {count_SE, static_cast<int>(experts.ranks), 0, experts.receive_limit};
 }
 
 }  // namespace
@@ -75,10 +71,8 @@ std::vector<std::int64_t> rows_by_expert(const MoeConfig& moe, std::int64_t N, L
 
 MemoryTable sketch_micro_batch(const ModelConfig& model, const MoeConfig& moe, const MicroBatchShape& shape) {
   const std::vector<std::int64_t> rows = rows_by_expert(moe, shape.batch * shape.seq, shape.experts.load);
-  // The context has the plan's counts alone.
-  Context context({.step_memory = std::min(std::int64_t{1} << 30, default_step_memory())});
   std::optional<ExchangePlan> exchange;
-  if (shape.experts.ranks > 1) exchange = exchange_plan(context, rows, shape.experts);
+  if (shape.experts.ranks > 1) exchange = exchange_plan(rows, shape.experts);
   const sketch::ExpertRows expert_rows{std::accumulate(rows.begin(), rows.end(), std::int64_t{0}),
                                        exchange ? &*exchange : nullptr};
   sketch::Sketch sketch(shape.element_bytes, shape.threads);

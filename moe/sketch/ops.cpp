@@ -9,16 +9,12 @@ using Takes = Sketch::Takes;
 
 constexpr std::int64_t kNormRows = 64;     // rows of a partial sum of a weight gradient: RmsNorm, BiasAdd
 constexpr std::int64_t kQueries = 64;      // rows of scores that attention holds at once
+constexpr std::int64_t kEntropyRows = 64;  // rows of a partial sum of score_entropy
 constexpr std::int64_t kExpertRows = 256;  // rows of an expert that are computed in one piece
-
-/// Bytes of a workspace part (core/workspace.hpp).
-std::int64_t part(const Sketch& sketch, std::int64_t elements) {
-  return align_up(elements * sketch.element_bytes());
-}
 
 /// Bytes of the partial sums of a gradient over rows.
 std::int64_t partial_sums(const Sketch& sketch, std::int64_t N, std::int64_t columns) {
-  return part(sketch, (N + kNormRows - 1) / kNormRows * columns);
+  return sketch.part((N + kNormRows - 1) / kNormRows * columns);
 }
 
 /// Rows of logits that the head holds at once.
@@ -64,10 +60,10 @@ Var attention(Sketch& sketch, const Var& qkv, const Tensor& first_key, const Att
   const Tensor y = sketch.reals(size.N * size.heads * size.head_dim);
   const Tensor log_sum = sketch.recording() ? sketch.reals(size.N * size.heads) : nullptr;
   const std::int64_t plane = sketch.threads() * kQueries * size.seq;
-  static_cast<void>(sketch.bytes(part(sketch, plane), MemoryCategory::scratch));
+  sketch.use_workspace(sketch.part(plane));
   return sketch.record(
       Takes::inputs, {qkv}, y,
-      {.saved = {qkv.value, y, log_sum, first_key}, .backward_scratch = part(sketch, 2 * plane)});
+      {.saved = {qkv.value, y, log_sum, first_key}, .backward_scratch = sketch.part(2 * plane)});
 }
 
 Var linear_cross_entropy(Sketch& sketch, const Var& x, std::int64_t N, std::int64_t V) {
@@ -76,8 +72,7 @@ Var linear_cross_entropy(Sketch& sketch, const Var& x, std::int64_t N, std::int6
   if (sketch.recording()) gradients = {sketch.reals(N * D), sketch.reals(V * D)};
   const Tensor loss = sketch.longs(1);
   const std::int64_t row_losses = align_up(N * size_of(DType::f64));
-  static_cast<void>(
-      sketch.bytes(part(sketch, logit_rows(N, V) * V) + row_losses, MemoryCategory::scratch));
+  sketch.use_workspace(sketch.part(logit_rows(N, V) * V) + row_losses);
   return sketch.record(Takes::parameter, {x}, loss, {.saved = gradients});
 }
 
@@ -104,16 +99,35 @@ Var balance_branch(Sketch& sketch, const Var& logits, const Var& x) {
 
 Var balance_loss(Sketch& sketch, const Var& scores, std::int64_t U, std::int64_t E) {
   const Tensor weight = sketch.longs(U * E), loss = sketch.longs(1);
+  sketch.use_workspace(align_up(U * 8));  // a sum of each unit
   return sketch.record(Takes::inputs, {scores}, loss, {.saved = {weight}});
 }
 
-Var router_z(Sketch& sketch, const Var& logits, std::int64_t N) {
+void select_experts(Sketch& sketch, std::int64_t E, std::int64_t groups) {
+  const std::int64_t experts = sketch.threads() * E, all_groups = sketch.threads() * groups;
+  sketch.use_workspace(sketch.part(experts) + sketch.part(all_groups) + align_up(experts * 4) +
+                       align_up(all_groups * 4));
+}
+
+void limit_capacity(Sketch& sketch, std::int64_t copies, std::int64_t E) {
+  sketch.use_workspace(align_up((E + 1) * 8) + align_up(copies * 8));
+}
+
+void score_entropy(Sketch& sketch, std::int64_t N) {
+  sketch.use_workspace(align_up((N + kEntropyRows - 1) / kEntropyRows * 8));
+}
+
+Var router_z(Sketch& sketch, const Var& logits, std::int64_t N, std::int64_t E) {
   const Tensor z = sketch.longs(N), loss = sketch.longs(1);
-  return sketch.record(Takes::inputs, {logits}, loss, {.saved = {logits.value, z}});
+  const std::int64_t rows = sketch.part(sketch.threads() * E);
+  sketch.use_workspace(rows);
+  return sketch.record(Takes::inputs, {logits}, loss, {.saved = {logits.value, z}, .backward_scratch = rows});
 }
 
 Routing sort_by_expert(Sketch& sketch, std::int64_t N, std::int64_t K, std::int64_t R, std::int64_t E) {
-  return {N, K, R, {sketch.longs(E + 1), sketch.words(R), sketch.words(N * K)}};
+  Routing routing{N, K, R, {sketch.longs(E + 1), sketch.words(R), sketch.words(N * K)}};
+  sketch.use_workspace(align_up(E * 8));  // the next row of each expert
+  return routing;
 }
 
 Var dispatch(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t D) {
@@ -121,13 +135,11 @@ Var dispatch(Sketch& sketch, const Var& x, const Routing& routing, std::int64_t 
 }
 
 Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, const ExpertSize& size) {
-  const std::int64_t R = routing.R, piece = sketch.threads() * kExpertRows * size.F;
+  const std::int64_t R = routing.R, piece = sketch.part(sketch.threads() * kExpertRows * size.F);
   const Tensor y = sketch.reals(R * size.D), h = sketch.reals(R * 2 * size.F);
-  static_cast<void>(sketch.scratch(piece));
-  return sketch.record(Takes::parameter, {x}, y,
-                       {.saved = {x.value, h, routing.tables.front()},
-                        .backward_activations = R * 3 * size.F * sketch.element_bytes(),
-                        .backward_scratch = piece * sketch.element_bytes()});
+  sketch.use_workspace(piece);
+  const std::int64_t rows = sketch.part(R * size.F) + sketch.part(R * 2 * size.F);
+  return sketch.record(Takes::parameter, {x}, y, {.saved = {x.value, h}, .backward_scratch = piece + rows});
 }
 
 Var combine(Sketch& sketch, const Var& x, const Var& weights, const Routing& routing, std::int64_t D) {

@@ -1,7 +1,7 @@
 // The operators of a model as a sketch sees them. Each function makes, saves and needs what the operator of
 // the same name (core/ops, moe/ops) does, in the same order. N rows, D columns in, O out.
 #pragma once
-#include "moe/routing/exchange_plan.hpp"
+#include "moe/experts/exchange_plan.hpp"
 #include "moe/sketch/tape.hpp"
 
 namespace granule::sketch {
@@ -33,7 +33,11 @@ enum class Sums : bool { no, yes };
 [[nodiscard]] Var balance_branch(Sketch& sketch, const Var& logits, const Var& x);
 /// For U units of E experts.
 [[nodiscard]] Var balance_loss(Sketch& sketch, const Var& scores, std::int64_t U, std::int64_t E);
-[[nodiscard]] Var router_z(Sketch& sketch, const Var& logits, std::int64_t N);
+[[nodiscard]] Var router_z(Sketch& sketch, const Var& logits, std::int64_t N, std::int64_t E);
+/// What the choice of a micro-batch's experts needs besides its result.
+void select_experts(Sketch& sketch, std::int64_t E, std::int64_t groups);
+void limit_capacity(Sketch& sketch, std::int64_t copies, std::int64_t E);
+void score_entropy(Sketch& sketch, std::int64_t N);
 
 /// Where the copies of tokens are: granule::Routing. There are R rows.
 struct Routing {
@@ -48,8 +52,7 @@ struct ExpertSize {
   std::int64_t L, D, F;
 };
 [[nodiscard]] Var expert_ffn(Sketch& sketch, const Var& x, const Routing& routing, const ExpertSize& size);
-/// `counts` is the tensor that the plan was made from.
-[[nodiscard]] Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan, const Tensor& counts,
+[[nodiscard]] Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan,
                                  const ExpertSize& size);
 [[nodiscard]] Var combine(Sketch& sketch, const Var& x, const Var& weights, const Routing& routing,
                           std::int64_t D);

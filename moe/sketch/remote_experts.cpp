@@ -27,16 +27,20 @@ struct Round {
     placed.reset();
     const Tensor arrived = sent == own ? nullptr : sketch.scratch(sent * size.D);
   }
+  /// The piece of an expert's rows that each thread computes.
+  [[nodiscard]] std::int64_t piece(const Sketch& sketch) const {
+    return sketch.part(sketch.threads() * kExpertRows * size.F);
+  }
   /// ExpertFfn::forward: what it saves, and its output.
   struct Computed {
     std::vector<Tensor> saved;
     Tensor y;
   };
   [[nodiscard]] Computed compute(Sketch& sketch) const {
-    const Tensor offsets = sketch.longs(size.L + 1), x = to_experts(sketch);
+    const Tensor x = to_experts(sketch);
     const Tensor y = sketch.reals(received * size.D), h = sketch.reals(received * 2 * size.F);
-    static_cast<void>(sketch.scratch(sketch.threads() * kExpertRows * size.F));
-    return {{x, h, offsets}, y};
+    sketch.use_workspace(piece(sketch));
+    return {{x, h}, y};
   }
 };
 
@@ -62,11 +66,8 @@ void backward(Sketch& sketch, const std::vector<Round>& rounds, Saves saves) {
     if (saves == Saves::own) received = round.compute(sketch).saved;
     const Tensor dy = round.to_experts(sketch);
     Tensor dx = sketch.reals(round.received * round.size.D);
-    {
-      const Tensor a = sketch.reals(round.received * round.size.F),
-                   dh = sketch.reals(round.received * 2 * round.size.F);
-      static_cast<void>(sketch.scratch(sketch.threads() * kExpertRows * round.size.F));
-    }
+    sketch.use_workspace(round.piece(sketch) + sketch.part(round.received * round.size.F) +
+                         sketch.part(round.received * 2 * round.size.F));
     received.clear();
     round.to_senders(sketch, std::move(dx));
   }
@@ -74,12 +75,11 @@ void backward(Sketch& sketch, const std::vector<Round>& rounds, Saves saves) {
 
 }  // namespace
 
-Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan, const Tensor& counts,
-                   const ExpertSize& size) {
+Var remote_experts(Sketch& sketch, const Var& x, const ExchangePlan& plan, const ExpertSize& size) {
   const std::vector<Round> rounds = rounds_of(plan, size);
   const Saves saves = rounds.size() == 1 ? Saves::rows : Saves::own;
   Tensor y = sketch.reals(plan.rows() * size.D);
-  Held held{.saved = {counts}};
+  Held held;
   for (const Round& round : rounds) {
     Round::Computed computed = round.compute(sketch);
     if (saves == Saves::rows && sketch.recording())

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/allocator.hpp"
 #include "core/memory_table.hpp"
 
 namespace granule::sketch {
@@ -79,6 +80,10 @@ class Sketch {
   [[nodiscard]] Tensor words(std::int64_t n) { return bytes(n * 4); }               ///< int32
   [[nodiscard]] Tensor longs(std::int64_t n) { return bytes(n * 8); }               ///< int64, float64
   [[nodiscard]] Tensor scratch(std::int64_t n) { return bytes(n * element_bytes_, MemoryCategory::scratch); }
+  /// Bytes of a part of a workspace (core/workspace.hpp) with n elements of the compute dtype.
+  [[nodiscard]] std::int64_t part(std::int64_t n) const { return align_up(n * element_bytes_); }
+  /// A kernel runs and has so many bytes of workspace.
+  void use_workspace(std::int64_t bytes) { static_cast<void>(this->bytes(bytes, MemoryCategory::scratch)); }
 
   /// Whether an operator takes a parameter. Then it always has a gradient to compute.
   enum class Takes : bool { inputs, parameter };

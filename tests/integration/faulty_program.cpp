@@ -131,10 +131,10 @@ void cross_entropy_kernel(const LinearCrossEntropy::ForwardArgs& args) {
   if (fault.what == "nan-loss" && strikes()) plant_nan(args.y);
 }
 
-void experts_backward_kernel(const ExpertFfn::Saved& saved, const Tensor& w13, const Tensor& w2,
-                             const Tensor& dy, const Grad& dx, const Grad& dw13, const Grad& dw2) {
-  experts_backward(dy.device(), saved, w13, w2, dy, dx, dw13, dw2);
-  if (fault.what == "nan-gradient" && strikes()) plant_nan(dw2.dst);
+/// It has the experts' own workspace inside, and needs none beside it.
+void experts_backward_kernel(const ExpertFfn::BackwardArgs& args) {
+  experts_backward(args);
+  if (fault.what == "nan-gradient" && strikes()) plant_nan(args.dw2_EDF.dst);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "moe/experts/row_order.hpp"
 #include "moe/routing/router_record.hpp"
-#include "moe/routing/routing.hpp"
 #include "moe/routing/selection.hpp"
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "moe/routing/score_entropy.hpp"
+#include "moe/ops/score_entropy.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -26,7 +26,7 @@ TEST_CASE("the entropy of scores: log E where all are equal, 0 where one is all,
   const Tensor scores =
       tensor_of(context, {3, 4}, DType::f64, Numbers{0.25, 0.25, 0.25, 0.25, 0, 1, 0, 0, 0.8, 0.8, 0.8, 0.8});
   // The last row sums to 3.2, as it may with a sigmoid. Its shares count.
-  CHECK(score_entropy(scores, {}) == Approx(2.0 * log4).epsilon(1e-14));
-  CHECK(score_entropy(scores, ids_of(context, {3}, std::vector<std::int32_t>{1, 1, 0})) ==
+  CHECK(score_entropy(scores, {}).item<double>() == Approx(2.0 * log4).epsilon(1e-14));
+  CHECK(score_entropy(scores, ids_of(context, {3}, std::vector<std::int32_t>{1, 1, 0})).item<double>() ==
         Approx(log4).epsilon(1e-14));
 }

@@ -7,6 +7,9 @@
 #include <limits>
 #include <set>
 
+#include "moe/ops/count_choices.hpp"
+#include "moe/ops/hash_experts.hpp"
+#include "moe/ops/limit_capacity.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 

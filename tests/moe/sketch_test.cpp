@@ -5,7 +5,7 @@
 
 #include "core/kernels/fill.hpp"
 #include "distributed/communicators/mesh.hpp"
-#include "moe/routing/selection.hpp"
+#include "moe/ops/hash_experts.hpp"
 #include "moe/sketch/model.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"

@@ -5,6 +5,7 @@
 #include "autograd/functions.hpp"
 #include "core/random.hpp"
 #include "moe/functions.hpp"
+#include "moe/ops/count_choices.hpp"
 #include "moe/routing/selection.hpp"
 
 namespace granule {
@@ -123,7 +124,9 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
   const Tensor logits = bench.random({s.n, e}), x = bench.random({s.n, s.d}),
                sent = bench.random({rows, s.d});
   const Tensor ids = select_experts(logits, {}, selection_rule(c.moe)), counts = count_choices(ids, e, 1);
-  const Routing routing = sort_by_expert(ids, e);
+  const RowOrder order = sort_by_expert(ids, e, Sent::all);
+  const auto offset = order.offset_E1.get();
+  const std::vector<std::int64_t> offsets(offset.begin(), offset.end());
   const Param w13 = bench.parameter({e, 2 * f, s.d}), w2 = bench.parameter({e, s.d, f});
   const Tensor weights = bench.random({s.n, k});
   bench.add("softmax", 5.0 * product(s.n, e), 2.0 * element * product(s.n, e), logits,
@@ -133,12 +136,12 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
   bench.add("balance_loss", 2.0 * product(s.n, e), element * product(s.n, e), logits,
             [=](const Var& v) { return balance_loss(v, counts, {}, {.choices = k}); });
   bench.add("dispatch", 0.0, element * product(s.n + rows, s.d), x,
-            [=](const Var& v) { return dispatch(v, routing); });
+            [=](const Var& v) { return dispatch(v, order); });
   bench.add("expert_ffn", 6.0 * product(rows, s.d, f),
             element * (2.0 * product(rows, s.d) + 3.0 * product(e, s.d, f)), sent,
-            [=](const Var& v) { return expert_ffn(v, w13, w2, routing.offset_E1); });
+            [=](const Var& v) { return expert_ffn(v, w13, w2, offsets); });
   bench.add("combine", 2.0 * product(rows, s.d), element * product(s.n + rows, s.d), sent,
-            [=](const Var& v) { return combine(v, Var{weights}, routing); });
+            [=](const Var& v) { return combine(v, Var{weights}, order); });
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "apps/planning/traffic_plan.hpp"
 #include "apps/training/router_report.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
-#include "moe/routing/selection.hpp"
+#include "moe/ops/hash_experts.hpp"
 #include "moe/sharded_model.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"

@@ -3,14 +3,9 @@
 #pragma once
 #include <vector>
 
-#include "core/tensor.hpp"
+#include "moe/experts/copy_runs.hpp"
 
 namespace granule {
-
-/// `rows` consecutive rows, from row `from` of one tensor to row `to` of another.
-struct RowRun {
-  std::int64_t from, to, rows;
-};
 
 /// One all-to-all of a rank, and its reverse.
 struct ExchangeRound {
@@ -34,16 +29,16 @@ struct ExchangeRound {
 class ExchangePlan {
  public:
   ExchangePlan() = default;
-  /// count_SE is int64: the rows of each of the S ranks for each of all E experts.
-  ExchangePlan(Tensor count_SE, int rank, std::int64_t receive_limit);
+  /// count_SE has the rows of each of the S ranks for each of all E experts, rank by rank.
+  ExchangePlan(std::vector<std::int64_t> count_SE, int ranks, int rank, std::int64_t receive_limit);
 
   [[nodiscard]] std::int64_t rounds() const { return rounds_; }
   /// The receive limit of a round, or the largest number if there is none.
   [[nodiscard]] std::int64_t limit() const { return limit_; }
   [[nodiscard]] ExchangeRound round(std::int64_t index) const;
   [[nodiscard]] std::int64_t rows() const;  ///< this rank's own rows, which it sends over all rounds
-  [[nodiscard]] std::int64_t ranks() const { return count_SE_.shape()[0]; }
-  [[nodiscard]] std::int64_t local_experts() const { return count_SE_.shape()[1] / ranks(); }
+  [[nodiscard]] std::int64_t ranks() const { return ranks_; }
+  [[nodiscard]] std::int64_t local_experts() const { return experts_ / ranks_; }
 
  private:
   /// A run of one source's rows for one local expert of a rank.
@@ -58,8 +53,8 @@ class ExchangePlan {
   void add_sent(ExchangeRound& round, std::int64_t index) const;
   void add_received(ExchangeRound& round, std::int64_t index) const;
 
-  Tensor count_SE_;
-  std::int64_t rank_ = 0, limit_ = 0, rounds_ = 0;
+  std::vector<std::int64_t> count_SE_;
+  std::int64_t experts_ = 0, ranks_ = 0, rank_ = 0, limit_ = 0, rounds_ = 0;
 };
 
 }  // namespace granule

@@ -1,4 +1,4 @@
-#include "moe/routing/exchange_plan.hpp"
+#include "moe/experts/exchange_plan.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -17,31 +17,37 @@ std::int64_t ExchangeRound::sent() const {
   return std::accumulate(send_rows.begin(), send_rows.end(), std::int64_t{0});
 }
 
-ExchangePlan::ExchangePlan(Tensor count_SE, int rank, std::int64_t receive_limit)
-    : count_SE_(std::move(count_SE)), rank_(rank), limit_(receive_limit), rounds_(1) {
-  const std::int64_t experts = count_SE_.shape()[1];
-  GRANULE_CHECK(experts % ranks() == 0, "exchange plan: {} experts on {} ranks", experts, ranks());
+ExchangePlan::ExchangePlan(std::vector<std::int64_t> count_SE, int ranks, int rank,
+                           std::int64_t receive_limit)
+    : count_SE_(std::move(count_SE)),
+      experts_(std::ssize(count_SE_) / ranks),
+      ranks_(ranks),
+      rank_(rank),
+      limit_(receive_limit),
+      rounds_(1) {
+  GRANULE_CHECK(experts_ % ranks_ == 0 && std::ssize(count_SE_) == experts_ * ranks_,
+                "exchange plan: {} counts, {} experts on {} ranks", count_SE_.size(), experts_, ranks_);
   GRANULE_CHECK(limit_ >= 0, "exchange plan: a limit of {} rows", limit_);
   if (limit_ == 0) {
     limit_ = std::numeric_limits<std::int64_t>::max();
     return;
   }
-  for (std::int64_t receiver = 0; receiver < ranks(); ++receiver) {
+  for (std::int64_t receiver = 0; receiver < ranks_; ++receiver) {
     std::int64_t rows = 0;
     for (std::int64_t e = receiver * local_experts(); e < (receiver + 1) * local_experts(); ++e) {
-      for (std::int64_t source = 0; source < ranks(); ++source) rows += count(source, e);
+      for (std::int64_t source = 0; source < ranks_; ++source) rows += count(source, e);
     }
     rounds_ = std::max(rounds_, (rows + limit_ - 1) / limit_);
   }
 }
 
 std::int64_t ExchangePlan::count(std::int64_t source, std::int64_t expert) const {
-  return count_SE_.data<const std::int64_t>()[source * count_SE_.shape()[1] + expert];
+  return count_SE_[at(source * experts_ + expert)];
 }
 
 std::int64_t ExchangePlan::rows() const {
   std::int64_t rows = 0;
-  for (std::int64_t e = 0; e < count_SE_.shape()[1]; ++e) rows += count(rank_, e);
+  for (std::int64_t e = 0; e < experts_; ++e) rows += count(rank_, e);
   return rows;
 }
 
@@ -63,7 +69,7 @@ std::vector<ExchangePlan::Delivery> ExchangePlan::deliveries(std::int64_t receiv
 
 void ExchangePlan::add_sent(ExchangeRound& round, std::int64_t index) const {
   std::vector<std::int64_t> offset{0};  // of this rank's own rows, by global expert
-  for (std::int64_t e = 0; e < count_SE_.shape()[1]; ++e) offset.push_back(offset.back() + count(rank_, e));
+  for (std::int64_t e = 0; e < experts_; ++e) offset.push_back(offset.back() + count(rank_, e));
   std::int64_t sent = 0;
   for (std::int64_t receiver = 0; receiver < ranks(); ++receiver) {
     for (const Delivery& d : deliveries(receiver, index)) {
