@@ -1,8 +1,9 @@
 #include "core/transfer.hpp"
 
 #include <cstring>
+#include <utility>
 
-namespace granule::detail {
+namespace granule {
 
 void write_bytes(std::span<const std::byte> from, const Tensor& to) {
   GRANULE_CHECK(std::ssize(from) == to.bytes(), "write: {} bytes into a tensor of {}", from.size(),
@@ -15,7 +16,7 @@ void write_bytes(std::span<const std::byte> from, const Tensor& to) {
   }
 }
 
-ArrivingBytes::ArrivingBytes(const Tensor& tensor) : tensor_(tensor), on_host_(tensor) {
+HostBytes::HostBytes(const Tensor& tensor) : tensor_(tensor), on_host_(tensor) {
   if (tensor.on_host()) return;
   on_host_ = Tensor::empty(tensor.context(), tensor.shape(), tensor.dtype(), MemoryCategory::communication,
                            Place::host);
@@ -23,12 +24,18 @@ ArrivingBytes::ArrivingBytes(const Tensor& tensor) : tensor_(tensor), on_host_(t
                                            tensor.raw());
 }
 
-const std::byte* ArrivingBytes::get() const {
-  if (std::exchange(arrived_, true)) return on_host_.raw();
-  Context& context = tensor_.context();
-  context.profile().add_wait();
-  if (!tensor_.on_host()) context.runtime()->wait();
-  return on_host_.raw();
+const Tensor& HostBytes::arrived() const {
+  if (!std::exchange(arrived_, true)) {
+    Context& context = tensor_.context();
+    const bool beside_a_device = tensor_.on_host() && context.runtime() != nullptr;
+    if (!beside_a_device) context.profile().add_wait();
+    if (!tensor_.on_host()) context.runtime()->wait();
+  }
+  return on_host_;
 }
 
-}  // namespace granule::detail
+std::span<const std::byte> HostBytes::get() const {
+  return {arrived().raw(), static_cast<std::size_t>(on_host_.bytes())};
+}
+
+}  // namespace granule

@@ -7,17 +7,21 @@
 
 namespace granule {
 
-namespace detail {
-
+/// Copies as many bytes as `to` has, whatever its dtype. The copy takes its turn among the device's kernels,
+/// and `from` may be reused at once.
 void write_bytes(std::span<const std::byte> from, const Tensor& to);
 
-/// The bytes of a tensor on the host, once they have arrived.
-class ArrivingBytes {
+/// The bytes of a tensor of any dtype on their way to the host. HostCopy says what may be done meanwhile.
+class HostBytes {
  public:
-  ArrivingBytes() = default;
-  explicit ArrivingBytes(const Tensor& tensor);
-  /// Waits for the device, which is counted once in the Context's Profile.
-  [[nodiscard]] const std::byte* get() const;
+  HostBytes() = default;  ///< of nothing
+  explicit HostBytes(const Tensor& tensor);
+  /// Waits for the device, which is counted once in the Context's Profile. The CPU counts too, and only
+  /// memory of the host beside a device does not. This is the only place where the program waits for a
+  /// device. The bytes are there for as long as this object lives.
+  [[nodiscard]] std::span<const std::byte> get() const;
+  /// The same bytes as a tensor on the host. It waits as get() does.
+  [[nodiscard]] const Tensor& arrived() const;
   [[nodiscard]] const Tensor& tensor() const { return tensor_; }
 
  private:
@@ -25,14 +29,11 @@ class ArrivingBytes {
   mutable bool arrived_ = false;
 };
 
-}  // namespace detail
-
-/// Copies as many elements as `to` has. The copy takes its turn among the device's kernels, and `from` may be
-/// reused at once.
+/// write_bytes() of elements. `T` must be the tensor's dtype.
 template <class T>
 void write(std::span<const T> from, const Tensor& to) {
   GRANULE_CHECK(dtype_of<T> == to.dtype(), "write: {} into {}", name_of(dtype_of<T>), name_of(to.dtype()));
-  detail::write_bytes(std::as_bytes(from), to);
+  write_bytes(std::as_bytes(from), to);
 }
 
 /// Values of a tensor on their way to the host. Nothing may write into the tensor before get() has returned
@@ -42,17 +43,16 @@ class HostCopy {
  public:
   HostCopy() = default;  ///< of nothing
   explicit HostCopy(const Tensor& tensor) : bytes_(tensor) {}
-  /// All elements, row-major, for as long as this copy lives. The only place where the program waits for a
-  /// device.
+  /// All elements, row-major, for as long as this copy lives. Waits as HostBytes::get() does.
   [[nodiscard]] std::span<const T> get() const {
-    const auto* const first = reinterpret_cast<const T*>(bytes_.get());
-    return {first, static_cast<std::size_t>(bytes_.tensor().numel())};
+    const std::span<const std::byte> bytes = bytes_.get();
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
   [[nodiscard]] bool defined() const { return bytes_.tensor().defined(); }
   [[nodiscard]] const Shape& shape() const { return bytes_.tensor().shape(); }
 
  private:
-  detail::ArrivingBytes bytes_;
+  HostBytes bytes_;
 };
 
 /// Starts to copy a tensor to the host. `T` must be its dtype.

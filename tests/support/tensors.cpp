@@ -17,8 +17,8 @@ constexpr std::byte kFenceByte{0xff};  // NaN in every floating type
 
 /// The tensor's bytes on the host.
 std::vector<std::byte> bytes_of(const Tensor& tensor) {
-  const detail::ArrivingBytes copy(tensor);
-  return {copy.get(), copy.get() + tensor.bytes()};
+  const HostBytes copy(tensor);
+  return {copy.get().begin(), copy.get().end()};
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ double relative_difference(std::span<const double> a, std::span<const double> b,
 Fenced::Fenced(Context& context, const Shape& shape, DType dtype)
     : whole_(Tensor::empty(context, {shape.numel() + 2 * kMargin}, dtype)),
       inner_(whole_.slice(kMargin, shape)) {
-  detail::write_bytes(std::vector(static_cast<std::size_t>(whole_.bytes()), kFenceByte), whole_);
+  write_bytes(std::vector(static_cast<std::size_t>(whole_.bytes()), kFenceByte), whole_);
 }
 
 Fenced::Fenced(Context& context, const Shape& shape, DType dtype, std::span<const double> values)
