@@ -4,6 +4,28 @@
 #include <cmath>
 
 namespace granule {
+namespace {
+
+void adamw_cpu(const AdamWArgs& args) {
+  constexpr std::int64_t kGrain = 1 << 16;
+  dispatch_float(args.w.dtype(), [&]<class T>() {
+    T *const w = args.w.data<T>(), *const m = args.m.data<T>(), *const v = args.v.data<T>();
+    const T* const g = args.g.data<const T>();
+    for (const DecayRange& range : args.ranges) {
+      AdamWStep step = args.step;
+      if (range.decay == Decay::no) step.keep = 1.0;
+      parallel_chunks(args.w.context().pool(), range.end - range.begin, kGrain,
+                      [&](std::int64_t begin, std::int64_t end) {
+                        const std::int64_t i = range.begin + begin;
+                        adamw_update(w + i, m + i, v + i, g + i, end - begin, step);
+                      });
+    }
+  });
+}
+
+}  // namespace
+
+constinit KernelSlot<AdamWArgs> adamw_kernel{"adamw", adamw_cpu};
 
 AdamW::AdamW(Context& context, const AdamWConfig& config, DType dtype, std::int64_t elements,
              std::vector<DecayRange> ranges)
@@ -25,43 +47,38 @@ void AdamW::step(const Tensor& values, const Tensor& gradients, double lr, doubl
   step(std::span(&piece, 1), lr, gradient_scale);
 }
 
+std::vector<DecayRange> AdamW::ranges_of(std::int64_t begin, std::int64_t size) const {
+  std::vector<DecayRange> clipped;
+  auto range = std::partition_point(ranges_.begin(), ranges_.end(),
+                                    [&](const DecayRange& r) { return r.end <= begin; });
+  for (; range != ranges_.end() && range->begin < begin + size; ++range) {
+    clipped.push_back(
+        {std::max(range->begin - begin, std::int64_t{0}), std::min(range->end - begin, size), range->decay});
+  }
+  return clipped;
+}
+
 void AdamW::step(std::span<const AdamWPiece> pieces, double lr, double gradient_scale) {
   ++steps_;
   const auto t = static_cast<double>(steps_);
   const AdamWStep step{gradient_scale,
                        config_.beta1,
                        config_.beta2,
-                       1.0,
+                       1.0 - lr * config_.weight_decay,
                        lr / (1.0 - std::pow(config_.beta1, t)),
                        1.0 / std::sqrt(1.0 - std::pow(config_.beta2, t)),
                        config_.eps};
   std::int64_t at = 0;
   for (const AdamWPiece& piece : pieces) {
-    GRANULE_CHECK(piece.values.numel() == piece.gradients.numel(), "adamw: {} values, {} gradients",
-                  piece.values.numel(), piece.gradients.numel());
-    GRANULE_CHECK(at + piece.values.numel() <= m_.numel(), "adamw: more than {} values", m_.numel());
-    update(piece, at, step, 1.0 - lr * config_.weight_decay);
-    at += piece.values.numel();
+    const std::int64_t size = piece.values.numel();
+    GRANULE_CHECK(size == piece.gradients.numel(), "adamw: {} values, {} gradients", size,
+                  piece.gradients.numel());
+    GRANULE_CHECK(at + size <= m_.numel(), "adamw: more than {} values", m_.numel());
+    adamw_kernel({piece.values, m_.slice(at, {size}), v_.slice(at, {size}), piece.gradients,
+                  ranges_of(at, size), step});
+    at += size;
   }
   GRANULE_CHECK(at == m_.numel(), "adamw: {} values, {} moments", at, m_.numel());
-}
-
-void AdamW::update(const AdamWPiece& piece, std::int64_t at, AdamWStep step, double decay) {
-  dispatch_float(piece.values.dtype(), [&]<class T>() {
-    T *const w = piece.values.data<T>(), *const m = m_.data<T>() + at, *const v = v_.data<T>() + at;
-    const T* const g = piece.gradients.data<const T>();
-    for (const DecayRange& range : ranges_) {
-      const std::int64_t first = std::max(range.begin - at, std::int64_t{0});
-      const std::int64_t last = std::min(range.end - at, piece.values.numel());
-      if (first >= last) continue;
-      step.keep = range.decay == Decay::yes ? decay : 1.0;
-      parallel_chunks(piece.values.context().pool(), last - first, 1 << 16,
-                      [&](std::int64_t begin, std::int64_t end) {
-                        const std::int64_t i = first + begin;
-                        adamw_update(w + i, m + i, v + i, g + i, end - begin, step);
-                      });
-    }
-  });
 }
 
 }  // namespace granule

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "core/kernel_slot.hpp"
 #include "core/kernels/adamw.hpp"
 #include "core/tensor.hpp"
 
@@ -27,6 +28,15 @@ struct AdamWPiece {
   Tensor values, gradients;
 };
 
+/// One update of a piece. All four tensors have its elements. The ranges count from its first element, and
+/// cover it in order. `step.keep` is for the ranges that decay.
+struct AdamWArgs {
+  Tensor w, m, v, g;
+  std::span<const DecayRange> ranges;
+  AdamWStep step;
+};
+extern KernelSlot<AdamWArgs> adamw_kernel;
+
 /// In step t = 1, 2, …, with g the gradient times `gradient_scale`:
 ///   w ← w (1 − lr · weight_decay)  if w decays
 ///   m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
@@ -49,8 +59,8 @@ class AdamW {
   void set_steps(std::int64_t steps) { steps_ = steps; }  ///< call it after loading the moments
 
  private:
-  /// Updates the piece whose first element has number `at`. `decay` is the factor of values that decay.
-  void update(const AdamWPiece& piece, std::int64_t at, AdamWStep step, double decay);
+  /// The decay of elements [begin, begin + size), counted from the first of them.
+  [[nodiscard]] std::vector<DecayRange> ranges_of(std::int64_t begin, std::int64_t size) const;
 
   AdamWConfig config_;
   std::vector<DecayRange> ranges_;

@@ -7,7 +7,7 @@ namespace granule {
 struct AdamWStep {
   double gradient_scale;
   double beta1, beta2;
-  double keep;        ///< 1 − lr · weight_decay, or 1
+  double keep;        ///< 1 − lr · weight_decay, or 1 for values that do not decay
   double rate;        ///< lr / (1 − β₁ᵗ)
   double root_scale;  ///< 1 / √(1 − β₂ᵗ)
   double eps;

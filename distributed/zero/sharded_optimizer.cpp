@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
+#include "core/transfer.hpp"
 #include "distributed/agreement.hpp"
 #include "optim/grad_norm.hpp"
 
@@ -62,9 +64,14 @@ ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& paramete
              decay_ranges(parameters, extent_, decay)) {}
 
 double gradient_norm(const ShardedParameters& parameters) {
-  double sum = 0.0;
-  for (std::size_t i = 0; i < parameters.plan().shards.size(); ++i)
-    sum += squared_norm(parameters.own_gradients(i));
+  const auto shards = std::ssize(parameters.plan().shards);
+  const Tensor sums =
+      Tensor::empty(parameters.own_gradients(0).context(), {shards}, DType::f64, MemoryCategory::scratch);
+  for (std::int64_t i = 0; i < shards; ++i)
+    squared_norm(parameters.own_gradients(static_cast<std::size_t>(i)), sums.slice(i, {1}));
+  const HostCopy<double> copy = read_back<double>(sums);
+  const std::span<const double> of_shards = copy.get();
+  double sum = std::accumulate(of_shards.begin(), of_shards.end(), 0.0);
   Communicator& world = parameters.mesh().world;
   world.all_reduce(std::span(&sum, 1), ReduceOp::sum, "gradient norm").wait();
   require_same_on_all(world, std::bit_cast<std::int64_t>(sum), "the norm of the gradients", "norm check");
