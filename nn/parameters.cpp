@@ -4,29 +4,25 @@
 
 #include "core/kernels/fill.hpp"
 #include "core/random.hpp"
+#include "core/transfer_pieces.hpp"
 
 namespace granule {
 
 void fill_initial(const LogicalTensor& tensor, std::int64_t begin, const Tensor& out, std::uint64_t seed,
                   double initializer_range) {
+  if (tensor.role == ParameterRole::norm) return fill(out, 1.0);
+  if (tensor.role == ParameterRole::bias) return fill_zero(out);
+  // The numbers are computed on the host, so that they have the same bits on every device.
   const RandomStream random(seed, tensor.name);
   dispatch_float(out.dtype(), [&]<class T>() {
-    T* const values = out.data<T>();
-    parallel_chunks(out.context().pool(), out.numel(), 1 << 14, [&](std::int64_t from, std::int64_t to) {
-      for (std::int64_t i = from; i < to; ++i) {
-        switch (tensor.role) {
-          case ParameterRole::matrix:
-            values[i] =
-                static_cast<T>(initializer_range * random.normal(static_cast<std::uint64_t>(begin + i)));
-            break;
-          case ParameterRole::norm:
-            values[i] = T(1);
-            break;
-          case ParameterRole::bias:
-            values[i] = T(0);
-            break;
-        }
-      }
+    write_in_pieces<T>(out, [&](std::int64_t first, std::span<T> piece) {
+      parallel_chunks(
+          out.context().pool(), std::ssize(piece), 1 << 14, [&](std::int64_t from, std::int64_t to) {
+            for (std::int64_t i = from; i < to; ++i) {
+              const auto number = static_cast<std::uint64_t>(begin + first + i);
+              piece[static_cast<std::size_t>(i)] = static_cast<T>(initializer_range * random.normal(number));
+            }
+          });
     });
   });
 }

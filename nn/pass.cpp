@@ -1,5 +1,9 @@
 #include "nn/pass.hpp"
 
+#include <vector>
+
+#include "core/transfer.hpp"
+
 namespace granule {
 
 UnitScope::UnitScope(const Pass& pass, std::int64_t unit) : observer_(pass.units), unit_(unit) {
@@ -22,8 +26,10 @@ void UnitScope::tell_in_backward(void (UnitObserver::*what)(std::int64_t, Direct
 
 Tensor make_positions(Context& context, std::int64_t batch, std::int64_t seq, std::int64_t first) {
   Tensor positions = Tensor::empty(context, {batch * seq}, DType::i32);
-  auto* const p = positions.data<std::int32_t>();
-  for (std::int64_t i = 0; i < batch * seq; ++i) p[i] = static_cast<std::int32_t>(first + i % seq);
+  std::vector<std::int32_t> numbers(static_cast<std::size_t>(batch * seq));
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = static_cast<std::int32_t>(first + static_cast<std::int64_t>(i) % seq);
+  write<std::int32_t>(numbers, positions);
   return positions;
 }
 

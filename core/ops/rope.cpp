@@ -1,6 +1,9 @@
 #include "core/ops/rope.hpp"
 
 #include <cmath>
+#include <vector>
+
+#include "core/transfer_pieces.hpp"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/ops/rope.cpp"
@@ -79,18 +82,23 @@ RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, doubl
   GRANULE_CHECK(theta > 0.0 && stretch > 0.0, "rope: theta {}, stretch {}, more than 0 is needed", theta,
                 stretch);
   const std::int64_t H = head_dim / 2;
+  std::vector<double> rates;  // the angle of each pair of columns at position 1
+  for (std::int64_t j = 0; j < H; ++j)
+    rates.push_back(std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(head_dim)));
   cos_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
   sin_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
   dispatch_float(dtype, [&]<class T>() {
-    T *cos = cos_PH.data<T>(), *sin = sin_PH.data<T>();
-    for (std::int64_t i = 0; i < positions * H; ++i) {
-      const std::int64_t place = i / H;
-      const double position = static_cast<double>(place) / stretch;
-      const double power = -2.0 * static_cast<double>(i % H) / static_cast<double>(head_dim);
-      const double angle = position * std::pow(theta, power);
-      cos[i] = static_cast<T>(std::cos(angle));
-      sin[i] = static_cast<T>(std::sin(angle));
-    }
+    const auto write_angles = [&](const Tensor& table, double (*function)(double)) {
+      write_in_pieces<T>(table, [&](std::int64_t i, std::span<T> piece) {
+        for (T& value : piece) {
+          const double position = static_cast<double>(i / H) / stretch;
+          value = static_cast<T>(function(position * rates[static_cast<std::size_t>(i % H)]));
+          ++i;
+        }
+      });
+    };
+    write_angles(cos_PH, [](double angle) { return std::cos(angle); });
+    write_angles(sin_PH, [](double angle) { return std::sin(angle); });
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/kernels/fill.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -17,7 +18,7 @@ BlockSpec fused(const std::string& prefix) {
 }  // namespace
 
 TEST_CASE("blocks lie aligned in one arena, their parts are sub-ranges, padding is zero and not counted") {
-  Context context;
+  TestContext context;
   ParameterStore store;
   const Param first = store.declare(fused("x"));
   const Param norm = store.declare("norm", {7}, ParameterRole::norm);
@@ -34,7 +35,7 @@ TEST_CASE("blocks lie aligned in one arena, their parts are sub-ranges, padding 
 }
 
 TEST_CASE("initial values depend on seed, name and element alone") {
-  Context context;
+  TestContext context;
   ParameterStore one, other;
   one.declare("a", {3, 4});
   one.declare(fused("x"));
@@ -53,7 +54,7 @@ TEST_CASE("initial values depend on seed, name and element alone") {
 }
 
 TEST_CASE("initial matrices have mean 0 and the standard deviation asked for, biases are 0") {
-  Context context;
+  TestContext context;
   ParameterStore store;
   store.declare("w", {200, 300});
   store.declare("b", {9}, ParameterRole::bias);
@@ -71,12 +72,12 @@ TEST_CASE("initial matrices have mean 0 and the standard deviation asked for, bi
 }
 
 TEST_CASE("a gradient nobody contributed to in a step is zeroed, others are kept") {
-  Context context;
+  TestContext context;
   ParameterStore store;
   const Param used = store.declare("used", {2}), idle = store.declare("idle", {2});
   store.materialise(context, DType::f64, Gradients::yes);
   for (const Param parameter : {used, idle}) {
-    for (double& g : parameter.leaf->grad.dst.span<double>()) g = 3.0;
+    fill(parameter.leaf->grad.dst, 3.0);
   }
   store.begin_step();
   CHECK(used.leaf->grad.beta == 0.0);
@@ -87,7 +88,7 @@ TEST_CASE("a gradient nobody contributed to in a step is zeroed, others are kept
 }
 
 TEST_CASE("declarations that contradict themselves are refused") {
-  Context context;
+  TestContext context;
   ParameterStore store;
   store.declare("a", {2});
   CHECK_THROWS_AS(store.declare("a", {2}), Error);
