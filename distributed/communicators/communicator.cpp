@@ -5,6 +5,9 @@
 #include <numeric>
 #include <tuple>
 
+#include "core/kernels/copy.hpp"
+#include "distributed/communicators/host_staging.hpp"
+
 namespace granule {
 namespace {
 
@@ -79,11 +82,25 @@ Ticket Communicator::next_ticket(const Collective& collective) {
 Pending Communicator::run(Collective collective) {
   const Ticket ticket = next_ticket(collective);
   ledger_->enter(place_.group, ticket, collective.phase, traffic_of(collective, rank(), size()));
-  return Pending(start(std::move(collective), ticket));
+  return Pending(carry(std::move(collective), ticket));
+}
+
+std::unique_ptr<Operation> Communicator::carry(Collective collective, const Ticket& ticket) {
+  const Tensor &from = collective.held_input, &to = collective.held_output;
+  if (!from.defined() || from.on_host()) return start(std::move(collective), ticket);
+  if (size() == 1) {
+    copy(from, to);
+    return nullptr;
+  }
+  HostStaging staging(collective, rank());
+  std::unique_ptr<Operation> carried = start(staging.on_host(), ticket);
+  return deliver_after(std::move(carried), std::move(staging));
 }
 
 Collective Communicator::of_tensors(CollectiveKind kind, const Tensor& input, const Tensor& output,
                                     Phase phase) const {
+  GRANULE_CHECK(!output.defined() || input.device() == output.device(), "{}: from one device to another",
+                call(kind, phase));
   return {.kind = kind,
           .phase = phase,
           .dtype = input.dtype(),

@@ -17,10 +17,10 @@ namespace granule {
 
 /// Every rank of the group calls the same collectives, in the same order and with the same phase. They start
 /// at once and end in the Pending that they return. Tensors are f32, f64, i64 or i32 and keep their counts
-/// and row widths, so nobody counts bytes. A group of one rank copies what others would send. Sums of the
-/// same ranks over the same shapes have the same bits on every rank and in every run. Throws Error: 1 for
-/// buffers that do not fit, 76 for ranks that run different collectives, and after abort() its code. A
-/// communicator must outlive its Pendings.
+/// and row widths, so nobody counts bytes. They may be on a device (host_staging.hpp). A group of one rank
+/// copies what others would send. Sums of the same ranks over the same shapes have the same bits on every
+/// rank and in every run. Throws Error: 1 for buffers that do not fit, 76 for ranks that run different
+/// collectives, and after abort() its code. A communicator must outlive its Pendings.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -85,7 +85,7 @@ class Communicator {
   Communicator(Place place, std::shared_ptr<Ledger> ledger)
       : place_(std::move(place)), ledger_(std::move(ledger)) {}
 
-  /// Starts a checked collective. Returns what is left to do, or null.
+  /// Starts a checked collective between host buffers. Returns what is left to do, or null.
   [[nodiscard]] virtual std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) = 0;
   /// All ranks of this communicator call it together, each for its own group.
   [[nodiscard]] virtual std::unique_ptr<Communicator> form(const Group& group) = 0;
@@ -95,6 +95,8 @@ class Communicator {
 
  private:
   [[nodiscard]] Pending run(Collective collective);
+  /// Starts a collective wherever its tensors are.
+  [[nodiscard]] std::unique_ptr<Operation> carry(Collective collective, const Ticket& ticket);
   [[nodiscard]] Pending reduce_values(std::byte* values, std::int64_t count, DType dtype, ReduceOp reduce,
                                       Phase phase);
   [[nodiscard]] Collective of_tensors(CollectiveKind kind, const Tensor& input, const Tensor& output,

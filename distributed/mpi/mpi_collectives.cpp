@@ -139,8 +139,8 @@ MpiReduction::MpiReduction(const MpiLink& mpi, Collective call, const Ticket& ti
   slot_ = collective().bytes(std::min(piece, most));
   const std::int64_t bytes = slot_ * (link().size - 1);
   if (collective().held_input.defined()) {
-    staging_ =
-        Tensor::empty(collective().held_input.context(), {bytes}, DType::u8, MemoryCategory::communication);
+    staging_ = Tensor::empty(collective().held_input.context(), {bytes}, DType::u8,
+                             MemoryCategory::communication, Place::host);
     staged_ = staging_.raw();
   } else {
     small_staging_.resize(static_cast<std::size_t>(bytes));

@@ -5,7 +5,9 @@
 #include <limits>
 #include <thread>
 
+#include "core/kernels/copy.hpp"
 #include "core/kernels/fill.hpp"
+#include "core/transfer.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -21,11 +23,11 @@ std::int64_t number(int rank, std::int64_t i) {
 
 template <class T>
 Tensor numbers(Context& context, int rank, const Shape& shape, std::int64_t first = 0) {
+  std::vector<T> elements;
+  for (std::int64_t i = 0; i < shape.numel(); ++i)
+    elements.push_back(static_cast<T>(number(rank, first + i)));
   Tensor tensor = Tensor::empty(context, shape, dtype_of<T>);
-  const auto elements = tensor.span<T>();
-  for (std::size_t i = 0; i < elements.size(); ++i) {
-    elements[i] = static_cast<T>(number(rank, first + static_cast<std::int64_t>(i)));
-  }
+  write<T>(elements, tensor);
   return tensor;
 }
 
@@ -39,7 +41,8 @@ T sum_of(int ranks, std::int64_t i) {
 /// Elements [begin, end) of a tensor are f(0), f(1), …
 template <class T, class F>
 void expect_elements(const Tensor& tensor, const F& f, std::string_view what) {
-  const auto elements = tensor.span<const T>();
+  const HostCopy<T> copy = read_back<T>(tensor);
+  const std::span<const T> elements = copy.get();
   for (std::size_t i = 0; i < elements.size(); ++i) {
     expect(elements[i] == f(static_cast<std::int64_t>(i)), fmt::format("{}: element {}", what, i));
   }
@@ -78,7 +81,7 @@ void all_gather(Communicator& ranks, Context& context) {
     expect_elements<T>(whole, wanted, "all_gather");
     fill_zero(whole);
     const Tensor slice = whole.slice(ranks.rank() * n, {n});
-    std::copy_n(numbers<T>(context, ranks.rank(), {n}).template data<T>(), n, slice.template data<T>());
+    copy(numbers<T>(context, ranks.rank(), {n}), slice);
     ranks.all_gather(slice, whole, "gather all in place").wait();
     expect_elements<T>(whole, wanted, "all_gather in place");
   }

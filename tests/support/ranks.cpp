@@ -1,12 +1,13 @@
 #include "tests/support/ranks.hpp"
 
 #include "distributed/communicators/thread_communicator.hpp"
+#include "tests/support/test_context.hpp"
 
 namespace granule::test {
 
 void run_ranks(int n, const std::function<void(Communicator&, Context&)>& body) {
   run_thread_ranks(n, [&](Communicator& ranks) {
-    Context context;
+    TestContext context;
     body(ranks, context);
   });
 }

@@ -5,6 +5,7 @@
 #include "tests/support/collective_cases.hpp"
 #include "tests/support/disturbed_ranks.hpp"
 #include "tests/support/ranks.hpp"
+#include "tests/support/test_context.hpp"
 
 using namespace granule;
 using namespace granule::test;
@@ -13,7 +14,7 @@ TEST_CASE("every collective does the right thing on one rank that is alone") {
   for (const CollectiveCase& one : collective_cases()) {
     INFO(one.name);
     SelfCommunicator alone;
-    Context context;
+    TestContext context;
     CHECK_NOTHROW(one.run(alone, context));
   }
 }
@@ -41,7 +42,7 @@ TEST_CASE("every collective does the right thing on thread ranks that come and g
 
 TEST_CASE("buffers that do not fit a collective are refused before anything is sent") {
   SelfCommunicator alone;
-  Context context;
+  TestContext context;
   const Tensor four = Tensor::zeros(context, {4}, DType::f32);
   const Tensor apart = Tensor::zeros(context, {4}, DType::f32);
   const std::vector<std::int64_t> rows{4}, three{3}, two_ranks{2, 2}, negative{-4};

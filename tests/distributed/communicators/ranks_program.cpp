@@ -23,6 +23,7 @@
 #include "tests/support/collective_cases.hpp"
 #include "tests/support/disturbed_ranks.hpp"
 #include "tests/support/ranks.hpp"
+#include "tests/support/test_context.hpp"
 
 using namespace granule;
 using namespace granule::test;
@@ -239,7 +240,7 @@ int main(int argc, char** argv) {
     MpiOptions options;
     if (argc > 2) options.largest_message = std::stoll(argv[2]);
     const auto ranks = make_mpi_communicator(options);
-    Context context;
+    TestContext context;
     modes.at(argc > 1 ? argv[1] : "cases")(*ranks, context);
     return 0;
   } catch (const std::exception& error) {
