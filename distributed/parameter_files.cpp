@@ -4,6 +4,7 @@
 
 #include "core/error.hpp"
 #include "core/kernels/fill.hpp"
+#include "core/transfer_pieces.hpp"
 
 namespace granule {
 namespace {
@@ -65,15 +66,37 @@ void load_parameters(ParameterStore& store, const TensorSet& tensors, const std:
   load_states(store, tensors);
 }
 
+namespace {
+
+/// A tensor's bytes for a file, read when they are saved.
+struct BytesOf {
+  Tensor tensor;
+  void operator()(std::int64_t offset, std::span<std::byte> out) const {
+    const std::int64_t element = size_of(tensor.dtype());
+    const HostBytes bytes(tensor.slice(offset / element, {std::ssize(out) / element}));
+    std::ranges::copy(bytes.get(), out.begin());
+  }
+};
+
+/// Fills `to` with elements [begin, begin + numel(to)) of a tensor, converted.
+void load(const TensorSet& tensors, const std::string& name, const Shape& shape, std::int64_t begin,
+          const Tensor& to) {
+  dispatch_float(to.dtype(), [&]<class T>() {
+    write_in_pieces<T>(to, [&](std::int64_t first, std::span<T> piece) {
+      tensors.read_into(name, shape.dims(), piece, begin + first);
+    });
+  });
+}
+
+}  // namespace
+
 void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPart& part,
                const std::string& prefix, const TensorSet& tensors) {
   for (const LogicalTensor& logical : store.logical()) {
     const std::int64_t begin = logical.offset, end = begin + logical.shape.numel();
     for (const ArenaRange& range : ranges_held(plan, part.extent, begin, end)) {
-      const Tensor to = part.data.slice(range.at, {range.size});
-      dispatch_float(to.dtype(), [&]<class T>() {
-        tensors.read_into(prefix + logical.name, logical.shape.dims(), to.span<T>(), range.begin - begin);
-      });
+      load(tensors, prefix + logical.name, logical.shape, range.begin - begin,
+           part.data.slice(range.at, {range.size}));
     }
   }
 }
@@ -81,8 +104,11 @@ void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPa
 void load_states(const ParameterStore& store, const TensorSet& tensors) {
   const bool saved = has_any_state(store, tensors);
   for (const State& state : store.states()) {
-    fill_zero(state.value);
-    if (saved) tensors.read_into(state.name, state.shape.dims(), state.value.span<float>());
+    if (saved) {
+      load(tensors, state.name, state.shape, 0, state.value);
+    } else {
+      fill_zero(state.value);
+    }
   }
 }
 
@@ -90,8 +116,8 @@ std::vector<TensorToSave> states_to_save(const ParameterStore& store) {
   std::vector<TensorToSave> saved;
   for (const State& state : store.states()) {
     const auto dims = state.shape.dims();
-    saved.push_back(tensor_of_bytes({state.name, DType::f32, {dims.begin(), dims.end()}},
-                                    {state.value.raw(), static_cast<std::size_t>(state.value.bytes())}));
+    TensorSpec spec{state.name, DType::f32, {dims.begin(), dims.end()}};
+    saved.push_back({std::move(spec), BytesOf{state.value}});
   }
   return saved;
 }

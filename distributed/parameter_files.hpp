@@ -24,7 +24,7 @@ void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPa
 /// Fills the states, with zero if the files have none of them.
 void load_states(const ParameterStore& store, const TensorSet& tensors);
 
-/// Views of every state; the store must outlive them.
+/// Every state, read when it is saved.
 [[nodiscard]] std::vector<TensorToSave> states_to_save(const ParameterStore& store);
 
 }  // namespace granule

@@ -1,9 +1,16 @@
 #include "distributed/zero/gathered_tensors.hpp"
 
-#include <cstring>
+#include <algorithm>
+
+#include "core/transfer.hpp"
 
 namespace granule {
 namespace {
+
+void copy_to(std::span<std::byte> out, const Tensor& from) {
+  const HostBytes bytes(from);
+  std::ranges::copy(bytes.get(), out.begin());
+}
 
 /// What rank `rank` contributes to elements [begin, end) of a tensor's arena. It is at most one range,
 /// because a tensor is in one bucket.
@@ -38,17 +45,20 @@ class GatheredTensor {
     }
     const auto mine = contribution(tensor_, arena_, arena_.world.rank(), begin, end);
     const Tensor& data = arena_.part.data;
-    const Tensor given = mine.empty() ? data.slice(0, {0, 1}) : data.slice(mine[0].at, {mine[0].size, 1});
+    // Ranks exchange what is on the host, because that is where the file is written.
+    const HostBytes reading(mine.empty() ? data.slice(0, {0, 1}) : data.slice(mine[0].at, {mine[0].size, 1}));
+    const Tensor& given = reading.arrived();
     if (rows[0] == end - begin) {  // all of it is at rank 0, and every rank knows that
-      if (arena_.world.rank() == 0) std::memcpy(out.data(), given.raw(), out.size());
+      if (arena_.world.rank() == 0) copy_to(out, given);
       // Ranks that give nothing meet the writer too. Otherwise they would make no progress for the whole
       // save.
       return arena_.world.barrier("checkpoint").wait();
     }
     if (arena_.world.rank() != 0) return arena_.world.gather(given, Tensor(), {}, 0, "checkpoint").wait();
-    const Tensor all = Tensor::empty(data.context(), {end - begin, 1}, data.dtype(), MemoryCategory::scratch);
+    const Tensor all =
+        Tensor::empty(data.context(), {end - begin, 1}, data.dtype(), MemoryCategory::scratch, Place::host);
     arena_.world.gather(given, all, rows, 0, "checkpoint").wait();
-    std::memcpy(out.data(), all.raw(), out.size());
+    copy_to(out, all);
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/kernels/fill.hpp"
+#include "core/transfer_pieces.hpp"
 #include "data/files/digest.hpp"
 #include "distributed/agreement.hpp"
 
@@ -13,13 +14,15 @@ std::int64_t as_integer(Xxh3& hash) {
   return static_cast<std::int64_t>(std::stoull(hash.finish(), nullptr, 16));
 }
 
+void add_to(Xxh3& hash, const Tensor& values) {
+  read_in_pieces(values, [&](std::span<const std::byte> bytes) { hash.add(bytes); });
+}
+
 /// The hash of all buckets of a group.
 std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
   Xxh3 hash;
   for (const Shard& shard : plan.shards) {
-    if (shard.bucket.group != group) continue;
-    const Tensor bucket = values.slice(shard.bucket.offset, {shard.bucket.size});
-    hash.add({bucket.raw(), static_cast<std::size_t>(bucket.bytes())});
+    if (shard.bucket.group == group) add_to(hash, values.slice(shard.bucket.offset, {shard.bucket.size}));
   }
   return as_integer(hash);
 }
@@ -88,9 +91,7 @@ void ShardedParameters::values_changed() {
 
 void ShardedParameters::require_equal_replicas() const {
   Xxh3 states;
-  for (const State& state : store_.states()) {
-    states.add({state.value.raw(), static_cast<std::size_t>(state.value.bytes())});
-  }
+  for (const State& state : store_.states()) add_to(states, state.value);
   require_same_on_all(mesh_.world, as_integer(states), "selection biases", "replicas");
   if (gatherer_) return;  // no two ranks hold the same values
   for (const ParameterGroup group : {ParameterGroup::dense, ParameterGroup::expert}) {

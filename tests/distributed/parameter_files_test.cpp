@@ -23,7 +23,7 @@ struct Store {
     if (!tied) store.declare(kHead, {2, 3});
     store.materialise(context, DType::f32, Gradients::no);
   }
-  Context context;
+  TestContext context;
   ParameterStore store;
 };
 

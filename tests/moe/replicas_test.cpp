@@ -8,6 +8,7 @@
 #include "tests/support/ranks.hpp"
 #include "tests/support/sharded_run.hpp"
 #include "tests/support/small_model.hpp"
+#include "tests/support/tensors.hpp"
 
 using namespace granule;
 using namespace granule::test;
@@ -26,8 +27,10 @@ std::string with_flipped_bit(int who, const std::string& name) {
       sharded.parameters().require_equal_replicas();
       const ParameterStore& store = sharded.parameters().store();
       if (ranks.rank() == who && store.has(name)) {
-        double& value = store.value_of(store.find(name)).span<double>()[3];
-        value = std::bit_cast<double>(std::bit_cast<std::uint64_t>(value) ^ 1U);
+        const Tensor value = store.value_of(store.find(name));
+        Numbers values = values_of(value);
+        values[3] = std::bit_cast<double>(std::bit_cast<std::uint64_t>(values[3]) ^ 1U);
+        write_values(values, value);
       }
       sharded.parameters().require_equal_replicas();
     });
@@ -62,7 +65,9 @@ TEST_CASE("thread ranks: a selection bias that differs is found in every stage")
                                   sharded.parameters().initialise(1, 0.1);
                                   sharded.parameters().require_equal_replicas();
                                   const State& bias = sharded.parameters().store().states()[0];
-                                  if (ranks.rank() == 1) bias.value.span<float>()[2] = 0.001F;
+                                  Numbers values = values_of(bias.value);
+                                  if (ranks.rank() == 1) values[2] = 0.001;
+                                  write_values(values, bias.value);
                                   sharded.parameters().require_equal_replicas();
                                 }),
                       Contains("differ in selection biases"));
