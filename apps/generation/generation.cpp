@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/error.hpp"
+#include "core/transfer.hpp"
 
 namespace granule {
 namespace {
@@ -31,7 +32,7 @@ std::int64_t Decoder::rope_length_for(std::int64_t length) const {
 Tensor Decoder::run(std::span<const std::int32_t> tokens) {
   const std::int64_t count = std::ssize(tokens);
   Tensor token_N = Tensor::empty(context_, {count}, DType::i32);
-  std::copy(tokens.begin(), tokens.end(), token_N.data<std::int32_t>());
+  write(tokens, token_N);
   const Pass pass{.context = context_,
                   .batch = 1,
                   .seq = count,
@@ -73,7 +74,8 @@ std::vector<double> Decoder::feed(std::span<const std::int32_t> tokens) {
   const Var last{y_ND.slice(y_ND.numel() - width, {1, width})};
   const Tensor logit_1V = model_.network().logits(pass, last).value;
   return dispatch_float(logit_1V.dtype(), [&]<class T>() {
-    const auto values = logit_1V.span<const T>();
+    const HostCopy<T> copy = read_back<T>(logit_1V);
+    const std::span<const T> values = copy.get();
     return std::vector<double>(values.begin(), values.end());
   });
 }

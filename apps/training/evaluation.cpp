@@ -4,31 +4,17 @@
 #include <cmath>
 #include <numbers>
 
+#include "apps/training/run_data.hpp"
+
 namespace granule {
 namespace {
 
 /// Reads the samples at positions [first, first + count).
 MicroBatch read_samples(Context& context, const DataMix& data, MixSampler& sampler, std::int64_t first,
                         std::int64_t count, const EvaluationOptions& options) {
-  const std::int64_t seq = options.seq_len;
-  const auto row = [seq](const Tensor& tensor_N, std::int64_t i) {
-    return tensor_N.span<std::int32_t>().subspan(static_cast<std::size_t>(i * seq),
-                                                 static_cast<std::size_t>(seq));
-  };
-  MicroBatch batch{Tensor::empty(context, {count * seq}, DType::i32),
-                   Tensor::empty(context, {count * seq}, DType::i32), count, seq};
-  if (options.mask == DocumentMask::yes)
-    batch.first_key_N = Tensor::empty(context, {count * seq}, DType::i32);
-  std::vector<std::int32_t> tokens(static_cast<std::size_t>(seq) + 1);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const SampleId id = sampler(first + i);
-    const TokenSource& source = data.source(id.source);
-    source.read_sample(id.sample, seq, tokens);
-    std::copy_n(tokens.begin(), seq, row(batch.token_N, i).begin());
-    std::copy_n(tokens.begin() + 1, seq, row(batch.target_N, i).begin());
-    if (batch.first_key_N.defined()) source.read_first_keys(id.sample, seq, row(batch.first_key_N, i));
-  }
-  return batch;
+  Batch batch{.batch = count, .seq = options.seq_len};
+  for (std::int64_t i = 0; i < count; ++i) append_sample(batch, data, sampler(first + i), options.mask);
+  return to_micro_batch(context, batch);
 }
 
 }  // namespace

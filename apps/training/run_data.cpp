@@ -1,6 +1,7 @@
 #include "apps/training/run_data.hpp"
 
 #include "core/error.hpp"
+#include "core/transfer.hpp"
 
 namespace granule {
 namespace {
@@ -93,11 +94,11 @@ MicroBatch to_micro_batch(Context& context, const Batch& batch) {
   const Shape shape{batch.batch * batch.seq};
   MicroBatch micro{Tensor::empty(context, shape, DType::i32), Tensor::empty(context, shape, DType::i32),
                    batch.batch, batch.seq};
-  std::copy(batch.inputs.begin(), batch.inputs.end(), micro.token_N.data<std::int32_t>());
-  std::copy(batch.targets.begin(), batch.targets.end(), micro.target_N.data<std::int32_t>());
+  write<std::int32_t>(batch.inputs, micro.token_N);
+  write<std::int32_t>(batch.targets, micro.target_N);
   if (!batch.first_keys.empty()) {
     micro.first_key_N = Tensor::empty(context, shape, DType::i32);
-    std::copy(batch.first_keys.begin(), batch.first_keys.end(), micro.first_key_N.data<std::int32_t>());
+    write<std::int32_t>(batch.first_keys, micro.first_key_N);
   }
   return micro;
 }

@@ -30,6 +30,18 @@ std::int64_t micro_batches_per_rank(const LoaderOptions& options) {
 
 }  // namespace
 
+void append_sample(Batch& batch, const DataMix& data, const SampleId& id, DocumentMask mask) {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(batch.seq + 1));
+  const TokenSource& source = data.source(id.source);
+  source.read_sample(id.sample, batch.seq, tokens);
+  const std::size_t before = batch.inputs.size();
+  batch.inputs.insert(batch.inputs.end(), tokens.begin(), tokens.end() - 1);
+  batch.targets.insert(batch.targets.end(), tokens.begin() + 1, tokens.end());
+  if (mask == DocumentMask::no) return;
+  batch.first_keys.resize(batch.inputs.size());
+  source.read_first_keys(id.sample, batch.seq, std::span(batch.first_keys).subspan(before));
+}
+
 Loader::Loader(const DataMix& data, MixSampler sampler, const LoaderOptions& options)
     : data_(data),
       sampler_(std::move(sampler)),
@@ -61,18 +73,8 @@ Batch Loader::load(std::int64_t micro_batch) {
   const std::int64_t first =
       options_.start_sample + step * options_.batch_size + within * options_.micro_batch_size;
   Batch batch{.batch = options_.micro_batch_size, .seq = options_.seq_len};
-  std::vector<std::int32_t> tokens(static_cast<std::size_t>(options_.seq_len + 1));
-  for (std::int64_t row = 0; row < batch.batch; ++row) {
-    const SampleId id = batch.samples.emplace_back(sampler_(first + row));
-    const TokenSource& source = data_.source(id.source);
-    source.read_sample(id.sample, options_.seq_len, tokens);
-    batch.inputs.insert(batch.inputs.end(), tokens.begin(), tokens.end() - 1);
-    batch.targets.insert(batch.targets.end(), tokens.begin() + 1, tokens.end());
-    if (options_.mask == DocumentMask::no) continue;
-    batch.first_keys.resize(batch.inputs.size());
-    source.read_first_keys(id.sample, options_.seq_len,
-                           std::span(batch.first_keys).subspan(static_cast<std::size_t>(row * batch.seq)));
-  }
+  for (std::int64_t row = 0; row < batch.batch; ++row)
+    append_sample(batch, data_, batch.samples.emplace_back(sampler_(first + row)), options_.mask);
   return batch;
 }
 

@@ -23,6 +23,8 @@ struct Batch {
   std::int64_t batch = 0;
   std::int64_t seq = 0;
 };
+/// Appends one sample of `seq` tokens, and its targets. `batch.batch` stays as it is.
+void append_sample(Batch& batch, const DataMix& data, const SampleId& id, DocumentMask mask);
 
 struct LoaderOptions {
   std::int64_t seq_len = 0;

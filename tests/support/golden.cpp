@@ -79,16 +79,15 @@ std::vector<std::int64_t> Golden::integers(const std::string& key) const {
 
 MicroBatch Golden::micro_batch(Context& context, std::int64_t step) const {
   const std::int64_t n = batch_ * seq_;
-  MicroBatch batch{Tensor::empty(context, {n}, DType::i32), Tensor::empty(context, {n}, DType::i32), batch_,
-                   seq_};
+  std::vector<std::int32_t> ids, targets;
   const auto tokens = integers("tokens"), labels = integers("labels");
   for (std::int64_t i = 0; i < n; ++i) {
     const auto at = static_cast<std::size_t>(step * n + i);
     const bool last = i % seq_ == seq_ - 1;
-    batch.token_N.data<std::int32_t>()[i] = static_cast<std::int32_t>(tokens[at]);
-    batch.target_N.data<std::int32_t>()[i] = last ? kIgnoreTarget : static_cast<std::int32_t>(labels[at + 1]);
+    ids.push_back(static_cast<std::int32_t>(tokens[at]));
+    targets.push_back(last ? kIgnoreTarget : static_cast<std::int32_t>(labels[at + 1]));
   }
-  return batch;
+  return {ids_of(context, {n}, ids), ids_of(context, {n}, targets), batch_, seq_};
 }
 
 void Golden::load_init(ParameterStore& store) const {
@@ -97,9 +96,7 @@ void Golden::load_init(ParameterStore& store) const {
     const Tensor to = store.value_of(tensor);
     GRANULE_CHECK(static_cast<std::int64_t>(values.size()) == to.numel(), "golden {}: {} has {} numbers",
                   name_, tensor.name, values.size());
-    dispatch_float(to.dtype(), [&]<class T>() {
-      for (std::size_t i = 0; i < values.size(); ++i) to.data<T>()[i] = static_cast<T>(values[i]);
-    });
+    write_values(values, to);
   }
 }
 

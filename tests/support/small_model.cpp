@@ -65,15 +65,14 @@ MicroBatch small_batch(Context& context, const ModelConfig& config, std::int64_t
     return static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(config.vocab_size), index));
   };
   const Shape shape{count * kSmallSeq};
-  MicroBatch batch{Tensor::empty(context, shape, DType::i32), Tensor::empty(context, shape, DType::i32),
-                   count, kSmallSeq};
+  std::vector<std::int32_t> tokens, targets;
   for (std::int64_t s = 0; s < count; ++s) {
     for (std::int64_t i = 0; i < kSmallSeq; ++i) {
-      batch.token_N.data<std::int32_t>()[s * kSmallSeq + i] = token(first + s, i);
-      batch.target_N.data<std::int32_t>()[s * kSmallSeq + i] = token(first + s, i + 1);
+      tokens.push_back(token(first + s, i));
+      targets.push_back(token(first + s, i + 1));
     }
   }
-  return batch;
+  return {ids_of(context, shape, tokens), ids_of(context, shape, targets), count, kSmallSeq};
 }
 
 }  // namespace granule::test

@@ -1,10 +1,8 @@
 #include <algorithm>
 #include <chrono>
-#include <memory>
 
 #include "apps/commands/bench/bench_rates.hpp"
-#include "core/kernels/gemm.hpp"
-#include "core/tensor.hpp"
+#include "core/kernels/matmul.hpp"
 
 namespace granule {
 namespace {
@@ -34,55 +32,32 @@ std::vector<Product> products_of(const RunConfig& config) {
   return products;
 }
 
-/// The operands of a product. The pieces that use them keep them alive.
-struct Operands {
-  Tensor x, w, y;
-  Operands(Context& context, const Product& p, DType dtype)
-      : x(Tensor::zeros(context, {p.rows, p.in}, dtype)),
-        w(Tensor::zeros(context, {p.out, p.in}, dtype)),
-        y(Tensor::zeros(context, {p.rows, p.out}, dtype)) {}
-};
-
-template <class T>
-double timed(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-             MatrixOut<T> c) {
-  const auto start = std::chrono::steady_clock::now();
-  gemm<T>(pool, m, n, k, a, b, c);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-template <class T>
-void add_product(std::vector<BenchPiece>& pieces, Context& context, const Product& p) {
-  const auto o = std::make_shared<Operands>(context, p, dtype_of<T>);
-  T *const x = o->x.template data<T>(), *const w = o->w.template data<T>(),
-           *const y = o->y.template data<T>();
+void add_product(std::vector<BenchPiece>& pieces, Context& context, const Product& p, DType dtype) {
+  const Tensor x = Tensor::zeros(context, {p.rows, p.in}, dtype),
+               w = Tensor::zeros(context, {p.out, p.in}, dtype),
+               y = Tensor::zeros(context, {p.rows, p.out}, dtype);
   const double flops = 2.0 * static_cast<double>(p.rows * p.out * p.in);
-  const double bytes = static_cast<double>(o->x.bytes() + o->w.bytes() + o->y.bytes());
-  ThreadPool& pool = context.pool();
-  // The capture includes `o`, which keeps the operands alive.
-  pieces.push_back(
-      {p.name + ": y = x wT", flops, bytes, [=, &pool] {
-         static_cast<void>(o);
-         return timed<T>(pool, p.rows, p.out, p.in, {x, p.in}, {w, p.in, Transpose::yes}, {y, p.out});
-       }});
-  pieces.push_back({p.name + ": dx = dy w", flops, bytes, [=, &pool] {
-                      static_cast<void>(o);
-                      return timed<T>(pool, p.rows, p.in, p.out, {y, p.out}, {w, p.in}, {x, p.in});
-                    }});
-  pieces.push_back(
-      {p.name + ": dw = dyT x", flops, bytes, [=, &pool] {
-         static_cast<void>(o);
-         return timed<T>(pool, p.out, p.in, p.rows, {y, p.out, Transpose::yes}, {x, p.in}, {w, p.in});
-       }});
+  const auto bytes = static_cast<double>(x.bytes() + w.bytes() + y.bytes());
+  const auto add = [&](std::string_view form, const Tensor& a, Transpose transpose_a, const Tensor& b,
+                       Transpose transpose_b, const Tensor& c) {
+    pieces.push_back(
+        {fmt::format("{}: {}", p.name, form), flops, bytes, [=] {
+           const auto start = std::chrono::steady_clock::now();
+           matmul("bench", a, transpose_a, b, transpose_b, {c, 0.0});
+           return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+         }});
+  };
+  add("y = x wT", x, Transpose::no, w, Transpose::yes, y);
+  add("dx = dy w", y, Transpose::no, w, Transpose::no, x);
+  add("dw = dyT x", y, Transpose::yes, x, Transpose::no, w);
 }
 
 }  // namespace
 
 std::vector<BenchPiece> gemm_pieces(Context& context, const RunConfig& config) {
   std::vector<BenchPiece> pieces;
-  dispatch_float(config.train.dtype, [&]<class T>() {
-    for (const Product& product : products_of(config)) add_product<T>(pieces, context, product);
-  });
+  for (const Product& product : products_of(config))
+    add_product(pieces, context, product, config.train.dtype);
   return pieces;
 }
 

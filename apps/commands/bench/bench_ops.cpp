@@ -4,6 +4,7 @@
 #include "apps/commands/bench/bench_rates.hpp"
 #include "autograd/functions.hpp"
 #include "core/random.hpp"
+#include "core/transfer_pieces.hpp"
 #include "moe/functions.hpp"
 #include "moe/ops/count_choices.hpp"
 #include "moe/routing/selection.hpp"
@@ -22,10 +23,19 @@ class OperatorBench {
     Tensor tensor = Tensor::empty(context_, shape, dtype_);
     const RandomStream stream(1, seed_++);
     dispatch_float(dtype_, [&]<class T>() {
-      T* const values = tensor.data<T>();
-      for (std::int64_t i = 0; i < tensor.numel(); ++i)
-        values[i] = static_cast<T>(stream.normal(static_cast<std::uint64_t>(i)));
+      write_in_pieces<T>(tensor, [&](std::int64_t begin, std::span<T> piece) {
+        for (T& value : piece) value = static_cast<T>(stream.normal(static_cast<std::uint64_t>(begin++)));
+      });
     });
+    return tensor;
+  }
+  /// 0, 1, …, below − 1, 0, 1, …
+  [[nodiscard]] Tensor ids(std::int64_t count, std::int64_t below) {
+    std::vector<std::int32_t> numbers(static_cast<std::size_t>(count));
+    for (std::int64_t i = 0; i < count; ++i)
+      numbers[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(i % below);
+    Tensor tensor = Tensor::empty(context_, {count}, DType::i32);
+    write<std::int32_t>(numbers, tensor);
     return tensor;
   }
   [[nodiscard]] Param parameter(const Shape& shape) {
@@ -88,9 +98,7 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
   const Sizes s(c);
   const Param norm = bench.parameter({s.d}), wide = bench.parameter({s.w, s.d});
   const RopeTable table(context, c.train.dtype, s.head_dim, c.model.rope_theta, c.model.positions());
-  Tensor positions = Tensor::empty(context, {s.n}, DType::i32);
-  for (std::int64_t i = 0; i < s.n; ++i)
-    positions.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % s.seq);
+  const Tensor positions = bench.ids(s.n, s.seq);
   const Tensor x = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
   bench.add("rms_norm", product(s.n, s.d, 4), 2.0 * element * product(s.n, s.d), x,
             [=](const Var& v) { return rms_norm(v, norm, 1e-6); });
@@ -108,9 +116,7 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
             3.0 * element * product(s.n, c.model.intermediate_size), gate_up,
             [](const Var& v) { return swiglu(v); });
   const Param head = bench.parameter({c.model.vocab_size, s.d});
-  Tensor targets = Tensor::empty(context, {s.n}, DType::i32);
-  for (std::int64_t i = 0; i < s.n; ++i)
-    targets.data<std::int32_t>()[i] = static_cast<std::int32_t>(i % c.model.vocab_size);
+  const Tensor targets = bench.ids(s.n, c.model.vocab_size);
   bench.add(
       "linear_cross_entropy", 6.0 * product(s.n, s.d, c.model.vocab_size),
       element * product(s.d, s.n + c.model.vocab_size), x,

@@ -11,6 +11,7 @@
 #include "apps/training/run_data.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
+#include "core/transfer.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/counts.hpp"
 #include "moe/routing/bias_balance.hpp"
@@ -27,12 +28,14 @@ MicroBatch random_batch(Context& context, const RunConfig& config, std::int64_t 
     return static_cast<std::int32_t>(
         random.below(static_cast<std::uint64_t>(config.model.vocab_size), static_cast<std::uint64_t>(i)));
   };
-  MicroBatch batch{Tensor::empty(context, {rows * seq}, DType::i32),
-                   Tensor::empty(context, {rows * seq}, DType::i32), rows, seq};
-  for (std::int64_t i = 0; i < rows * seq; ++i) {
-    batch.token_N.data<std::int32_t>()[i] = token(first + i);
-    batch.target_N.data<std::int32_t>()[i] = token(first + i + 1);
-  }
+  // The target of a token is the next token.
+  std::vector<std::int32_t> tokens;
+  for (std::int64_t i = 0; i <= rows * seq; ++i) tokens.push_back(token(first + i));
+  const MicroBatch batch{Tensor::empty(context, {rows * seq}, DType::i32),
+                         Tensor::empty(context, {rows * seq}, DType::i32), rows, seq};
+  const std::span<const std::int32_t> all(tokens);
+  write(all.first(all.size() - 1), batch.token_N);
+  write(all.subspan(1), batch.target_N);
   return batch;
 }
 
