@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include "autograd/tape.hpp"
+#include "core/kernels/fill.hpp"
 #include "core/plugin.hpp"
+#include "core/transfer.hpp"
 #include "moe/model.hpp"
 
 int main() {
@@ -21,12 +23,11 @@ int main() {
   model.parameters().initialise(1, 0.02);
   model.parameters().begin_step();
 
-  const Tensor tokens = Tensor::zeros(context, {6}, DType::i32);
-  const Tensor targets = Tensor::zeros(context, {6}, DType::i32);
-  for (int i = 0; i < 6; ++i) {
-    tokens.data<std::int32_t>()[i] = i;
-    targets.data<std::int32_t>()[i] = i + 1;
-  }
+  const std::vector<std::int32_t> text{0, 1, 2, 3, 4, 5, 6};
+  const Tensor tokens = Tensor::empty(context, {6}, DType::i32);
+  const Tensor targets = Tensor::empty(context, {6}, DType::i32);
+  write(std::span(text).first(6), tokens);
+  write(std::span(text).last(6), targets);
   const Pass pass{.context = context, .batch = 1, .seq = 6, .position_N = make_positions(context, 1, 6)};
   Tape tape;
   Var loss;
@@ -35,13 +36,15 @@ int main() {
     loss = model.network().loss_sum(pass, tokens, targets);
   }
   Tensor seed = Tensor::zeros(context, {1}, DType::f64);
-  *seed.data<double>() = 1.0 / 6;
+  fill(seed, 1.0 / 6);
   tape.backward({&loss, 1}, {&seed, 1});
   model.parameters().finish_gradients();
 
+  const HostCopy<float> gradients = read_back<float>(model.parameters().gradients());
+  const HostCopy<double> sum = read_back<double>(loss.value);
   double square = 0;
-  for (const float g : model.parameters().gradients().span<const float>()) square += g * g;
-  fmt::print("loss {:.4f} gradient {:.4f}\n", loss.value.item<double>() / 6, square);
+  for (const float g : gradients.get()) square += g * g;
+  fmt::print("loss {:.4f} gradient {:.4f}\n", sum.get()[0] / 6, square);
   const CudaStatus cuda = load_cuda_plugin();
   fmt::print("cuda: {} slots, {} devices: {}\n", cuda.slots, cuda.devices, cuda.reason);
 }

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include "autograd/functions.hpp"
+#include "core/kernels/fill.hpp"
 #include "core/random.hpp"
+#include "core/transfer.hpp"
 #include "data/models/safetensors_writer.hpp"
 #include "data/models/tensor_set.hpp"
 #include "nn/parameters.hpp"
@@ -42,13 +44,16 @@ struct Batch {
   Batch(Context& context, std::int64_t step)
       : x(Tensor::empty(context, {kRows, 2}, DType::f32)), y(Tensor::empty(context, {kRows, 1}, DType::f32)) {
     const RandomStream points(1, "points");
+    std::vector<float> inputs, outputs;
     for (std::int64_t i = 0; i < kRows; ++i) {
       const auto number = static_cast<std::uint64_t>(2 * (step * kRows + i));
       const double a = 2.0 * points.uniform(number) - 1.0, b = 2.0 * points.uniform(number + 1) - 1.0;
-      x.data<float>()[2 * i] = static_cast<float>(a);
-      x.data<float>()[2 * i + 1] = static_cast<float>(b);
-      y.data<float>()[i] = static_cast<float>(std::sin(3.0 * a) * b);
+      inputs.push_back(static_cast<float>(a));
+      inputs.push_back(static_cast<float>(b));
+      outputs.push_back(static_cast<float>(std::sin(3.0 * a) * b));
     }
+    write<float>(inputs, x);
+    write<float>(outputs, y);
   }
 };
 
@@ -77,26 +82,29 @@ double train_step(Context& context, ParameterStore& store, const Network& networ
     loss = mse(prediction, {batch.y});
   }
   Tensor seed = Tensor::empty(context, {1}, DType::f64);
-  *seed.data<double>() = 1.0;  // dL/dL
+  fill(seed, 1.0);  // dL/dL
   tape.backward({&loss, 1}, {&seed, 1});
   store.finish_gradients();
   const double clip = clip_factor(gradient_norm(store.gradients()), 1.0);
   optimizer.step(store.values(), store.gradients(), 0.01, clip);
-  return loss.value.item<double>();
+  return read_back<double>(loss.value).get()[0];
 }
 
 // Without a tape, nothing is recorded.
 double measure(Context& context, const Network& network) {
   const Batch unseen(context, 1'000'000);
-  return mse(network.predict({unseen.x}), {unseen.y}).value.item<double>();
+  const Var error = mse(network.predict({unseen.x}), {unseen.y});
+  return read_back<double>(error.value).get()[0];
 }
 
 void save(const ParameterStore& store) {
   std::vector<TensorToSave> tensors;
+  std::vector<HostCopy<float>> values;  // they stay here until they are written
   for (const LogicalTensor& tensor : store.logical()) {
     const auto dims = tensor.shape.dims();
+    values.push_back(read_back<float>(store.value_of(tensor)));
     tensors.push_back(tensor_of_bytes({tensor.name, DType::f32, {dims.begin(), dims.end()}},
-                                      std::as_bytes(store.value_of(tensor).span<const float>())));
+                                      std::as_bytes(values.back().get())));
   }
   write_tensors(".", "regression", tensors, std::int64_t{1} << 30, ShardNames::plain_when_single);
 }
@@ -104,8 +112,11 @@ void save(const ParameterStore& store) {
 void load(const ParameterStore& store) {
   TensorSet saved;
   saved.add(SafetensorsFile::open("regression.safetensors"));
-  for (const LogicalTensor& tensor : store.logical())
-    saved.read_into(tensor.name, tensor.shape.dims(), store.value_of(tensor).span<float>());
+  for (const LogicalTensor& tensor : store.logical()) {
+    std::vector<float> values(static_cast<std::size_t>(tensor.shape.numel()));
+    saved.read_into(tensor.name, tensor.shape.dims(), std::span(values));
+    write<float>(values, store.value_of(tensor));
+  }
 }
 
 int main() {
