@@ -7,6 +7,7 @@
 #include "core/ops/linear_cross_entropy.hpp"
 #include "data/models/float_convert.hpp"
 #include "tests/support/paths.hpp"
+#include "tests/support/tensors.hpp"
 
 namespace granule::test {
 namespace {
