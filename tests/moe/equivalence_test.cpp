@@ -136,8 +136,8 @@ TEST_CASE("with alpha 0 the balance loss is reported and has no gradient") {
                     .position_N = make_positions(bare.context, 4, kSmallSeq)};
     outputs.push_back(bare.model.network().loss_sum(pass, batch.token_N, batch.target_N));
   }
-  Tensor seed = Tensor::empty(bare.context, {1}, DType::f64);
-  *seed.data<double>() = cross_entropy_weight({4 * kSmallSeq, 4, 1});
+  const Tensor seed =
+      tensor_of(bare.context, {1}, DType::f64, Numbers{cross_entropy_weight({4 * kSmallSeq, 4, 1})});
   tape.backward(outputs, std::vector<Tensor>{seed});
   bare.model.parameters().finish_gradients();
   CHECK(model.gradients() == bare.gradients());
@@ -151,13 +151,15 @@ TEST_CASE("the gradient is the directional derivative of the objective in a rand
   const StepTotals totals{4 * kSmallSeq, 4, 1};
   at.run(4, 4);
   const auto gradient = at.gradients();
-  const auto values = at.model.parameters().values().span<double>();
+  const Tensor& parameters = at.model.parameters().values();
+  const Numbers values = values_of(parameters);
   const auto direction = normal_values(static_cast<std::int64_t>(values.size()), 11);
   const MicroBatch batch = small_batch(at.context, at.model.config(), 0, 4);
   const auto objective = [&](double h) {
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] += h * direction[i];
+    Numbers moved = values;
+    for (std::size_t i = 0; i < values.size(); ++i) moved[i] += h * direction[i];
+    write_values(moved, parameters);
     const LossReport report = evaluate_micro_batch(at.model, at.context, batch, totals, {});
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] -= h * direction[i];
     double sum = report.ce;
     for (const double aux : report.aux_by_layer) sum += at.model.moe().aux_loss_alpha * aux;
     return sum;

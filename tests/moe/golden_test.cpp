@@ -11,19 +11,12 @@
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/tensors.hpp"
 
 namespace granule {
 namespace {
 
 using test::Golden;
-
-std::vector<double> numbers_of(const Tensor& tensor) {
-  std::vector<double> out;
-  dispatch_float(tensor.dtype(), [&]<class T>() {
-    for (const T value : tensor.span<const T>()) out.push_back(static_cast<double>(value));
-  });
-  return out;
-}
 
 double largest(const std::vector<double>& values) {
   double most = 0.0;
@@ -44,7 +37,7 @@ double difference(const std::vector<double>& a, const std::vector<double>& b) {
 
 struct Setup {
   const Golden& golden;
-  Context context;
+  test::TestContext context;
   Model model;
   RouterRecord record;
 
@@ -71,7 +64,7 @@ struct Setup {
 void check_gradients(Setup& setup, double tolerance) {
   for (const LogicalTensor& tensor : setup.model.parameters().logical()) {
     const auto expected = setup.golden.numbers("f64/grad/" + tensor.name);
-    const auto actual = numbers_of(setup.model.parameters().gradient_of(tensor));
+    const auto actual = test::values_of(setup.model.parameters().gradient_of(tensor));
     CAPTURE(tensor.name, largest(expected));
     if (largest(expected) == 0.0) {
       CHECK(largest(actual) == 0.0);
@@ -92,10 +85,10 @@ void check_logits(Setup& setup, double tolerance) {
   const Var x = network.embed(pass, batch.token_N);
   const Var y = network.blocks(pass, x, &hidden);
   const Var logits = network.logits(pass, y);
-  CHECK(difference(numbers_of(logits.value), setup.golden.numbers("f64/logits")) <= tolerance);
+  CHECK(difference(test::values_of(logits.value), setup.golden.numbers("f64/logits")) <= tolerance);
   for (std::size_t i = 0; i < hidden.size(); ++i) {
     CAPTURE(i);
-    CHECK(difference(numbers_of(hidden[i]), setup.golden.numbers(fmt::format("f64/hidden/{}", i))) <=
+    CHECK(difference(test::values_of(hidden[i]), setup.golden.numbers(fmt::format("f64/hidden/{}", i))) <=
           tolerance);
   }
 }
@@ -122,10 +115,8 @@ struct ChoiceRecorder final : RoutingObserver {
   std::int64_t k;
   explicit ChoiceRecorder(std::int64_t choices) : k(choices) {}
   void on_routing(const RoutingNote& note) override {
-    const Tensor chosen = select_experts(note.score_NE, {}, {.k = k});
-    const auto span = chosen.span<const std::int32_t>();
-    ids.emplace_back(span.begin(), span.end());
-    scores.push_back(numbers_of(note.score_NE));
+    ids.push_back(test::integers_of(select_experts(note.score_NE, {}, {.k = k})));
+    scores.push_back(test::values_of(note.score_NE));
   }
 };
 
@@ -199,7 +190,7 @@ TEST_CASE("three AdamW steps follow the reference to 1e-9") {
       }
       for (const LogicalTensor& tensor : store.logical()) {
         CAPTURE(tensor.name);
-        CHECK(difference(numbers_of(store.value_of(tensor)),
+        CHECK(difference(test::values_of(store.value_of(tensor)),
                          golden.numbers("f64/param_step3/" + tensor.name)) <= 1e-9);
       }
     }

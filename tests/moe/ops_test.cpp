@@ -20,6 +20,7 @@ using namespace granule::test;
 namespace {
 
 using Ids = std::vector<std::int32_t>;
+using Counts = std::vector<std::int64_t>;
 
 std::size_t size(std::int64_t n) {
   return static_cast<std::size_t>(n);
@@ -33,11 +34,7 @@ Numbers probabilities(std::int64_t n, std::uint64_t seed) {
 }
 
 auto plain_counts(std::int64_t units, std::int64_t experts, const std::vector<std::int64_t>& counts) {
-  return plain([=](Context& context, DType) {
-    Tensor tensor = Tensor::empty(context, {units, experts}, DType::i64);
-    std::copy(counts.begin(), counts.end(), tensor.data<std::int64_t>());
-    return tensor;
-  });
+  return plain([=](Context& context, DType) { return counts_of(context, {units, experts}, counts); });
 }
 
 auto plain_routing(std::int64_t tokens, std::int64_t k, std::int64_t experts, const Ids& ids) {
@@ -178,14 +175,13 @@ TEST_CASE("the device loss of a case worked by hand") {
   //   f = 4/(1·2) · (0 2 0 0) = (0 4 0 0), f' = (2, 0)
   //   s = (0.1 0.6 0.2 0.1; 0.3 0.4 0.2 0.1): P = (0.2 0.5 0.2 0.1), P' = (0.7, 0.3)
   //   L = 2 · 0.7 + 0 · 0.3 = 1.4, dL/ds_te = f'_device(e) / T = (1 1 0 0; 1 1 0 0)
-  Context context;
+  TestContext context;
   const Tensor scores =
       tensor_of(context, {2, 4}, DType::f64, Numbers{0.1, 0.6, 0.2, 0.1, 0.3, 0.4, 0.2, 0.1});
-  Tensor counts = Tensor::zeros(context, {1, 4}, DType::i64);
-  counts.data<std::int64_t>()[1] = 2;
+  const Tensor counts = counts_of(context, {1, 4}, Counts{0, 2, 0, 0});
   BalanceLoss::Saved saved;
   const BalanceLoss op{.choices = 1, .devices = 2};
-  CHECK(op.forward(&saved, scores, counts, {}).item<double>() == Approx(1.4).epsilon(1e-15));
+  CHECK(values_of(op.forward(&saved, scores, counts, {}))[0] == Approx(1.4).epsilon(1e-15));
   const Tensor ds = scores.empty_like(scores.shape());
   op.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {ds, 0.0});
   CHECK(values_of(ds) == Numbers{1, 1, 0, 0, 1, 1, 0, 0});
@@ -193,12 +189,12 @@ TEST_CASE("the device loss of a case worked by hand") {
 
 TEST_CASE("the balance loss of a micro-batch without a sequence, or without a token, is nothing") {
   for (const std::int64_t units : {0, 1}) {
-    Context context;
+    TestContext context;
     const Tensor scores = Tensor::empty(context, {0, 4}, DType::f64);
     const Tensor counts = Tensor::zeros(context, {units, 4}, DType::i64);
     BalanceLoss::Saved saved;
     const BalanceLoss op{.choices = 2};
-    CHECK(op.forward(&saved, scores, counts, {}).item<double>() == 0.0);
+    CHECK(values_of(op.forward(&saved, scores, counts, {}))[0] == 0.0);
     op.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {scores.empty_like({0, 4}), 0.0});
   }
 }
@@ -251,10 +247,10 @@ TEST_CASE("the z-loss keeps an operator's promises, with padding and without") {
 TEST_CASE("the z-loss of a case worked by hand") {
   // One token with logits (log 3, 0).
   //   exps 3 + 1, z = log 4, L = log² 4, dL/dl = 2 log 4 · (3/4, 1/4)
-  Context context;
+  TestContext context;
   const Tensor logits = tensor_of(context, {1, 2}, DType::f64, Numbers{std::log(3.0), 0.0});
   RouterZ::Saved saved;
-  CHECK(RouterZ{}.forward(&saved, logits, {}).item<double>() == Approx(1.9218120556728056).epsilon(1e-15));
+  CHECK(values_of(RouterZ{}.forward(&saved, logits, {}))[0] == Approx(1.9218120556728056).epsilon(1e-15));
   const Tensor dl = logits.empty_like(logits.shape());
   RouterZ{}.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {dl, 0.0});
   CHECK(values_of(dl)[0] == Approx(1.5 * std::log(4.0)).epsilon(1e-14));
@@ -268,7 +264,7 @@ TEST_CASE("the balance branch passes numbers and gradients on, and adds up the r
   check_op(
       {"balance_branch"}, BalanceBranch{}, [](const std::vector<Numbers>& in) { return in[0]; },
       variable({3, 2}), rows);
-  Context context;
+  TestContext context;
   const Tensor logits = tensor_of(context, {2, 2}, DType::f64, Numbers{1, 2, 3, 4});
   const Tensor x = tensor_of(context, {2, 3}, DType::f64, Numbers{1, 0, 2, 0, 1, 3});
   const Tensor share = tensor_of(context, {2, 3}, DType::f64, Numbers{10, 10, 10, 20, 20, 20});
@@ -284,26 +280,24 @@ TEST_CASE("the balance loss of a case worked by hand") {
   // One sequence of 2 tokens, 2 experts, top-1, both tokens to expert 0.
   //   f = 2/(1·2) · (2, 0) = (2, 0), s = (0.9 0.1; 0.7 0.3): P = (0.8, 0.2)
   //   L = 2 · 0.8 + 0 · 0.2 = 1.6, dL/ds = f/T = (1 0; 1 0)
-  Context context;
+  TestContext context;
   const Tensor scores = tensor_of(context, {2, 2}, DType::f64, Numbers{0.9, 0.1, 0.7, 0.3});
-  Tensor counts = Tensor::zeros(context, {1, 2}, DType::i64);
-  counts.data<std::int64_t>()[0] = 2;
+  const Tensor counts = counts_of(context, {1, 2}, Counts{2, 0});
   BalanceLoss::Saved saved;
   const Tensor loss = BalanceLoss{1}.forward(&saved, scores, counts, {});
-  CHECK(loss.item<double>() == Approx(1.6).epsilon(1e-15));
+  CHECK(values_of(loss)[0] == Approx(1.6).epsilon(1e-15));
   const Tensor ds = scores.empty_like(scores.shape());
   BalanceLoss{1}.backward(saved, tensor_of(context, {1}, DType::f64, Numbers{1.0}), {ds, 0.0});
   CHECK(values_of(ds) == Numbers{1.0, 0.0, 1.0, 0.0});
 }
 
 TEST_CASE("a balanced load has a balance loss of 1") {
-  Context context;
+  TestContext context;
   const std::int64_t tokens = 8, experts = 4;
   const Tensor scores =
       tensor_of(context, {tokens, experts}, DType::f64, Numbers(size(tokens * experts), 0.25));
-  Tensor counts = Tensor::empty(context, {2, experts}, DType::i64);
-  for (auto& count : counts.span<std::int64_t>()) count = 2;  // 4 tokens, top-2, over 4 experts
-  CHECK(BalanceLoss{2}.forward(nullptr, scores, counts, {}).item<double>() == Approx(1.0).epsilon(1e-15));
+  const Tensor counts = counts_of(context, {2, experts}, Counts(8, 2));  // 4 tokens, top-2, over 4 experts
+  CHECK(values_of(BalanceLoss{2}.forward(nullptr, scores, counts, {}))[0] == Approx(1.0).epsilon(1e-15));
 }
 
 TEST_CASE("dispatch and combine keep an operator's promises: mixed, one-hot, idle, dropped, none") {
@@ -368,7 +362,7 @@ TEST_CASE("the experts' networks keep an operator's promises: uneven, idle, one-
 
 TEST_CASE("experts with more rows and wider networks than a piece holds give what plain loops give") {
   const ExpertCase c{"", 2, 300, 7, {0, 520, 525}};
-  Context context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
+  TestContext context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
   const Numbers x = normal_values(c.rows() * c.d, 1), w13 = normal_values(c.experts * 2 * c.f * c.d, 2),
                 w2 = normal_values(c.experts * c.d * c.f, 3);
   const Tensor y = ExpertFfn{}.forward(nullptr, tensor_of(context, {c.rows(), c.d}, DType::f64, x),

@@ -87,7 +87,7 @@ Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change =
   std::vector<Step> steps(static_cast<std::size_t>(layout.ranks));
   run_ranks(layout.ranks, [&](Communicator& world, Context&) {
     const Mesh mesh = make_mesh(world, {layout.ep, moe.n_routed_experts});
-    Context context(poisoned());
+    TestContext context(poisoned());
     Subject subject(context, moe, placement_over(*mesh.expert, layout.receive_limit), change);
     const std::int64_t count = world.rank() < busy(layout) ? layout.sequences : 0;
     const MicroBatch batch =
@@ -103,7 +103,7 @@ Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change =
 
 /// The same micro-batches, one after the other, with all experts on one rank.
 Step on_one_rank(const MoeConfig& moe, const Layout& layout, const Change& change = {}) {
-  Context context(poisoned());
+  TestContext context(poisoned());
   Subject subject(context, moe, {}, change);
   LossReport report;
   for (std::int64_t i = 0; i < busy(layout); ++i) {
@@ -160,7 +160,9 @@ TEST_CASE("all tokens to one expert of a thread rank train as on one rank, with 
     for (const std::int64_t layer : model.moe_layers()) {
       const State& bias =
           model.parameters().state(fmt::format("model.layers.{}.mlp.gate.e_score_correction_bias", layer));
-      bias.value.data<float>()[5] = 100.0F;
+      Numbers values = values_of(bias.value);
+      values[5] = 100.0;
+      write_values(values, bias.value);
     }
   };
   const Step expected = on_one_rank(moe, {}, attract);
@@ -220,7 +222,7 @@ TEST_CASE("a thread rank declares its own experts by their global names, and eve
     for (const LogicalTensor& tensor : model.parameters().logical())
       names[static_cast<std::size_t>(world.rank())].push_back(tensor.name);
   });
-  Context context;
+  TestContext context;
   const Model whole(context, small_model_config(), small_moe_config(), DType::f64, Gradients::no);
   for (const LogicalTensor& tensor : whole.parameters().logical()) {
     CAPTURE(tensor.name);

@@ -96,7 +96,7 @@ std::vector<Numbers> split(const Problem& p, const Numbers& all) {
 
 /// All experts are on one rank.
 Outcome on_one_rank(const Problem& p) {
-  Context context;
+  TestContext context;
   std::vector<Numbers> x, dy;
   std::int64_t rows = 0;
   for (std::int64_t r = 0; r < p.ranks(); ++r) {
@@ -265,7 +265,7 @@ TEST_CASE("thread ranks hold as many received rows as the limit allows and not o
     before = context.memory().current_total();
     op.backward(saved, share.w13, share.w2, share.dy, {dx, 0.0}, {dw13, 0.0}, {dw2, 0.0});
     backward[at(ranks.rank())] = context.memory().peak_total() - before;
-    Context fresh;
+    TestContext fresh;
     const Share again(problem, ranks, fresh, 0);
     before = fresh.memory().current_total();
     static_cast<void>(op.forward(nullptr, again.x, again.w13, again.w2, again.plan));

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/ops/linear_cross_entropy.hpp"
+#include "core/transfer.hpp"
 #include "moe/routing/bias_balance.hpp"
 #include "moe/routing/selection.hpp"
 #include "tests/support/catch.hpp"
@@ -163,7 +164,7 @@ Differences differences_to_loops(MoeConfig moe, Mistake mistake = Mistake::none)
   const std::int64_t batch = 3, hidden = small_model_config().hidden_size;
   moe.n_shared_experts = 0;
   moe.capacity_factor = 0.0;
-  Context context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
+  TestContext context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
   ParameterStore store;
   const MoeLayer layer(store, "mlp", 0, small_model_config(), moe);
   store.materialise(context, DType::f64, Gradients::no);
@@ -171,8 +172,7 @@ Differences differences_to_loops(MoeConfig moe, Mistake mistake = Mistake::none)
   Numbers bias;
   if (moe.has_selection_bias()) {
     for (std::int64_t e = 0; e < moe.n_routed_experts; ++e) bias.push_back(0.0625 * double(e % 3));
-    const auto state = store.state("mlp.gate.e_score_correction_bias").value.span<float>();
-    std::transform(bias.begin(), bias.end(), state.begin(), [](double b) { return float(b); });
+    write_values(bias, store.state("mlp.gate.e_score_correction_bias").value);
   }
   const Numbers x = normal_values(batch * kSmallSeq * hidden, 17);
   const LayerAnswer expected = plain_layer(moe, store, x, batch, hidden, bias, mistake);
@@ -189,7 +189,7 @@ Differences differences_to_loops(MoeConfig moe, Mistake mistake = Mistake::none)
     const double wanted = loss.kind == LossKind::balance  ? expected.aux
                           : loss.kind == LossKind::device ? expected.device
                                                           : expected.z;
-    found.losses = std::max(found.losses, std::abs(loss.value.value.item<double>() / wanted - 1.0));
+    found.losses = std::max(found.losses, std::abs(values_of(loss.value.value)[0] / wanted - 1.0));
   }
   return found;
 }
@@ -228,15 +228,17 @@ TEST_CASE("the gradient of every kind of router is the directional derivative of
       SmallModel small(DType::f64, 1, small_model_config(), variant.moe);
       small.run(4, 4);
       const auto gradient = small.gradients();
-      const auto values = small.model.parameters().values().span<double>();
+      const Tensor& parameters = small.model.parameters().values();
+      const Numbers values = values_of(parameters);
       const auto direction = normal_values(std::ssize(values), 11);
       const MicroBatch batch = small_batch(small.context, small.model.config(), 0, 4);
       const StepTotals totals{4 * kSmallSeq, 4, 1};
       const auto objective = [&](double h) {
-        for (std::size_t i = 0; i < values.size(); ++i) values[i] += h * direction[i];
+        Numbers moved = values;
+        for (std::size_t i = 0; i < values.size(); ++i) moved[i] += h * direction[i];
+        write_values(moved, parameters);
         const LossReport report =
             evaluate_micro_batch(small.model, small.context, batch, totals, {}, Capacity::limited);
-        for (std::size_t i = 0; i < values.size(); ++i) values[i] -= h * direction[i];
         double sum = report.ce + small.model.moe().z_loss_alpha * report.z();
         for (const double aux : report.aux_by_layer) sum += small.model.moe().aux_loss_alpha * aux;
         for (const double device : report.device_aux_by_layer)
@@ -328,9 +330,11 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
       const StepTotals totals{2 * kSmallSeq, 2, 1};
       const LossReport a = step(alone, small_batch(alone.context, small_model_config(), 0, 2), totals);
       MicroBatch batch = small_batch(padded.context, small_model_config(), 0, 3);
-      batch.valid_N = Tensor::zeros(padded.context, {3 * kSmallSeq}, DType::i32);
-      std::fill_n(batch.valid_N.data<std::int32_t>(), 2 * kSmallSeq, 1);
-      std::fill_n(batch.target_N.data<std::int32_t>() + 2 * kSmallSeq, kSmallSeq, kIgnoreTarget);
+      std::vector<std::int32_t> valid(3 * kSmallSeq, 0);
+      std::fill_n(valid.begin(), 2 * kSmallSeq, 1);
+      batch.valid_N = ids_of(padded.context, {3 * kSmallSeq}, valid);
+      const std::vector<std::int32_t> ignored(kSmallSeq, kIgnoreTarget);
+      write<std::int32_t>(ignored, batch.target_N.slice(2 * kSmallSeq, {kSmallSeq}));
       const LossReport b = step(padded, batch, totals);
       CHECK(b.ce == Approx(a.ce).epsilon(1e-13));
       CHECK(b.z() == Approx(a.z()).epsilon(1e-13));
@@ -387,10 +391,11 @@ TEST_CASE("the selection bias moves by the sign of what is missing, and levels t
   update_selection_bias(small.model, small.record);
   const State& bias = small.model.parameters().state(selection_bias_name(small.model.moe_layers()[0]));
   CHECK(bias.value.dtype() == DType::f32);
+  const Numbers moved = values_of(bias.value);
   const std::int64_t mean = 4 * kSmallSeq * 3 / 8;
   for (std::size_t e = 0; e < counts.size(); ++e) {
     const double expected = counts[e] < mean ? 0.01 : counts[e] > mean ? -0.01 : 0.0;
-    CHECK(bias.value.data<float>()[e] == static_cast<float>(expected));
+    CHECK(moved[e] == static_cast<double>(static_cast<float>(expected)));
   }
   const double before = load_statistics(counts).cv;
   for (int step = 0; step < 60; ++step) {
@@ -447,10 +452,8 @@ struct RunsOfRows final : RoutingObserver {
     for (std::int64_t i = 1; i < n; ++i)
       found += same_bits(note.score_NE.slice((i - 1) * e, {e}), note.score_NE.slice(i * e, {e})) ? 0 : 1;
     runs.push_back(found);
-    const auto all = note.count_E.span<const std::int64_t>(),
-               refused = note.dropped_E.span<const std::int64_t>();
-    counts.emplace_back(all.begin(), all.end());
-    dropped.emplace_back(refused.begin(), refused.end());
+    counts.push_back(integers_of(note.count_E));
+    dropped.push_back(integers_of(note.dropped_E));
   }
 };
 

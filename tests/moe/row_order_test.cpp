@@ -1,5 +1,6 @@
 #include "moe/experts/row_order.hpp"
 
+#include "core/transfer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -11,8 +12,8 @@ namespace {
 
 template <class T>
 std::vector<T> all(const Tensor& tensor) {
-  const auto span = tensor.span<const T>();
-  return {span.begin(), span.end()};
+  const HostCopy<T> copy = read_back<T>(tensor);
+  return {copy.get().begin(), copy.get().end()};
 }
 
 std::vector<std::int64_t> offsets_of(const RowOrder& order) {
@@ -23,7 +24,7 @@ std::vector<std::int64_t> offsets_of(const RowOrder& order) {
 }  // namespace
 
 TEST_CASE("copies of tokens are sorted by expert and within an expert by token") {
-  Context context;
+  TestContext context;
   const RowOrder order = sort_by_expert(ids_of(context, {3, 2}, Ids{2, 0, 0, 3, 2, 3}), 5, Sent::all);
   CHECK(order.rows() == 6);
   CHECK(order.experts() == 5);
@@ -33,7 +34,7 @@ TEST_CASE("copies of tokens are sorted by expert and within an expert by token")
 }
 
 TEST_CASE("copies that are sent nowhere have no row") {
-  Context context;
+  TestContext context;
   const RowOrder order = sort_by_expert(ids_of(context, {3, 2}, Ids{1, -1, -1, -1, 0, 1}), 2, Sent::some);
   CHECK(order.rows() == 3);
   CHECK(offsets_of(order) == std::vector<std::int64_t>{0, 1, 3});
@@ -45,7 +46,7 @@ TEST_CASE("copies that are sent nowhere have no row") {
 }
 
 TEST_CASE("row order: if all copies are sent, nothing is read from the device to sort them") {
-  Context context;
+  TestContext context;
   const Tensor ids = ids_of(context, {3, 2}, Ids{2, 0, 0, 3, 2, 3});
   const RowOrder order = sort_by_expert(ids, 5, Sent::all);
   CHECK(context.profile().waits() == 0);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "core/transfer.hpp"
 #include "moe/ops/count_choices.hpp"
 #include "moe/ops/hash_experts.hpp"
 #include "moe/ops/limit_capacity.hpp"
@@ -22,17 +23,17 @@ namespace {
 
 template <class T>
 std::vector<T> all(const Tensor& tensor) {
-  const auto span = tensor.span<const T>();
-  return {span.begin(), span.end()};
+  const HostCopy<T> copy = read_back<T>(tensor);
+  return {copy.get().begin(), copy.get().end()};
 }
 
 Ids chosen(const Numbers& scores, const SelectionRule& rule, const std::vector<float>& bias = {}) {
-  Context context;
+  TestContext context;
   const auto experts = std::ssize(scores);
   Tensor bias_E;
   if (!bias.empty()) {
     bias_E = Tensor::empty(context, {experts}, DType::f32);
-    std::copy(bias.begin(), bias.end(), bias_E.data<float>());
+    write<float>(bias, bias_E);
   }
   return all<std::int32_t>(
       select_experts(tensor_of(context, {1, experts}, DType::f64, scores), bias_E, rule));
@@ -133,7 +134,7 @@ TEST_CASE("a rule that cannot be followed is refused") {
 }
 
 TEST_CASE("the hash router sends a token id to the same distinct experts always, and spreads the ids") {
-  Context context;
+  TestContext context;
   const std::int64_t vocabulary = 4000, experts = 16, k = 3;
   Ids tokens(static_cast<std::size_t>(vocabulary));
   for (std::int64_t t = 0; t < vocabulary; ++t) tokens[std::size_t(t)] = static_cast<std::int32_t>(t);
@@ -154,7 +155,7 @@ TEST_CASE("the hash router sends a token id to the same distinct experts always,
 }
 
 TEST_CASE("choices are counted by unit, without padding") {
-  Context context;
+  TestContext context;
   const Tensor ids = ids_of(context, {4, 2}, Ids{0, 1, 0, 2, 2, 1, 2, 0});
   CHECK(all<std::int64_t>(count_choices(ids, 3, 1)) == std::vector<std::int64_t>{3, 2, 3});
   CHECK(all<std::int64_t>(count_choices(ids, 3, 2)) == std::vector<std::int64_t>{2, 1, 1, 1, 1, 2});
@@ -167,7 +168,7 @@ TEST_CASE("choices are counted by unit, without padding") {
 }
 
 TEST_CASE("an expert over its capacity, worked by hand: the least affine tokens go, then the later ones") {
-  Context context;
+  TestContext context;
   // Four tokens, top-2 of 3. All tokens want expert 0, with affinities 0.5 0.7 0.5 0.2, and it takes two.
   // These are token 1 and then token 0, the earlier of the equal ones. Experts 1 and 2 have room.
   const Tensor ids = ids_of(context, {4, 2}, Ids{0, 1, 0, 2, 2, 0, 0, 1});

@@ -12,7 +12,7 @@ namespace granule::test {
 
 /// One model with its context. Its initial values are drawn with `seed`.
 struct SmallModel {
-  Context context;
+  TestContext context;
   Model model;
   RouterRecord record;
 

@@ -48,6 +48,20 @@ void write_values(std::span<const double> values, const Tensor& tensor) {
   });
 }
 
+Tensor counts_of(Context& context, const Shape& shape, std::span<const std::int64_t> values) {
+  Tensor tensor = Tensor::empty(context, shape, DType::i64);
+  write(values, tensor);
+  return tensor;
+}
+
+std::vector<std::int64_t> integers_of(const Tensor& tensor) {
+  const auto read = [&]<class T>(const HostCopy<T>& copy) {
+    return std::vector<std::int64_t>(copy.get().begin(), copy.get().end());
+  };
+  return tensor.dtype() == DType::i32 ? read(read_back<std::int32_t>(tensor))
+                                      : read(read_back<std::int64_t>(tensor));
+}
+
 Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t> values) {
   Tensor tensor = Tensor::empty(context, shape, DType::i32);
   GRANULE_CHECK(static_cast<std::int64_t>(values.size()) == tensor.numel(), "test ids {}: {} values",

@@ -20,6 +20,10 @@ using Numbers = std::vector<double>;
                                std::span<const double> values);
 /// An i32 tensor with these elements, which is how token ids and positions are passed.
 [[nodiscard]] Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t> values);
+/// An i64 tensor with these elements, which is how counts are passed.
+[[nodiscard]] Tensor counts_of(Context& context, const Shape& shape, std::span<const std::int64_t> values);
+/// The elements of an i32 or i64 tensor.
+[[nodiscard]] std::vector<std::int64_t> integers_of(const Tensor& tensor);
 /// Gives an f32 or f64 tensor these elements.
 void write_values(std::span<const double> values, const Tensor& tensor);
 /// The elements of an f32 or f64 tensor.
