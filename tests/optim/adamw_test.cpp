@@ -60,6 +60,33 @@ TEST_CASE("a parameter without gradient still decays and its moments fade") {
   CHECK(values_of(w)[0] == Approx(2.0 * (1.0 - 0.5 * 0.1)));
 }
 
+TEST_CASE("AdamW updates values in several pieces as it updates values in one, bit for bit") {
+  TestContext context;
+  constexpr std::int64_t kElements = 1000;
+  const std::vector<DecayRange> ranges{
+      {0, 300, Decay::yes}, {300, 310, Decay::no}, {310, 700, Decay::yes}, {700, kElements, Decay::no}};
+  const auto start = normal_values(kElements, 1), g = normal_values(kElements, 2);
+  const auto updated = [&](const std::vector<std::int64_t>& sizes) {
+    const Tensor w = tensor_of(context, {kElements}, DType::f32, start);
+    const Tensor gradients = tensor_of(context, {kElements}, DType::f32, g);
+    AdamW optimizer(context, {}, DType::f32, kElements, ranges);
+    std::vector<AdamWPiece> pieces;
+    std::int64_t at = 0;
+    for (const std::int64_t size : sizes) {
+      pieces.push_back({w.slice(at, {size}), gradients.slice(at, {size})});
+      at += size;
+    }
+    for (int step = 0; step < 2; ++step) optimizer.step(pieces, 0.1, 1.0);
+    return values_of(w);
+  };
+  const Numbers whole = updated({kElements});
+  for (const std::vector<std::int64_t>& sizes : std::vector<std::vector<std::int64_t>>{
+           {300, 10, 390, 300}, {1, 304, 0, 1, 694}, {999, 1}, {305, 695}}) {
+    CAPTURE(sizes);
+    CHECK(updated(sizes) == whole);
+  }
+}
+
 TEST_CASE("AdamW refuses ranges with holes and tensors of another length") {
   TestContext context;
   CHECK_THROWS_AS(AdamW(context, {}, DType::f32, 4, {{0, 2, Decay::yes}, {3, 4, Decay::no}}), Error);
