@@ -24,6 +24,11 @@ Context::Context(const ContextOptions& options)
   [[maybe_unused]] static const bool chosen = choose_instruction_set();
 }
 
+void Context::wait_for_copies() {
+  if (runtime_ != nullptr) runtime_->wait();
+  copies_done_ = copies_begun_;
+}
+
 Allocator& Context::allocator(MemoryCategory category, Place place) {
   if (runtime_ != nullptr && place == Place::host) return heap_;
   if (category == MemoryCategory::activations || category == MemoryCategory::scratch) return step_memory_;

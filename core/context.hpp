@@ -33,6 +33,10 @@ class Context {
   }
   [[nodiscard]] Profile& profile() { return profile_; }
   [[nodiscard]] Arena& step_memory() { return step_memory_; }
+  /// Copies from the device to the host are numbered. Waiting for one is waiting for all that have begun.
+  [[nodiscard]] std::int64_t begin_copy() { return ++copies_begun_; }
+  [[nodiscard]] bool has_copied(std::int64_t number) const { return number <= copies_done_; }
+  void wait_for_copies();
   /// Run memory for weights, gradients, optimizer, communication; step memory for the rest.
   [[nodiscard]] Allocator& allocator(MemoryCategory category, Place place = Place::device);
 
@@ -44,6 +48,7 @@ class Context {
   Profile profile_;
   HostHeap heap_;
   Arena step_memory_;
+  std::int64_t copies_begun_ = 0, copies_done_ = 0;
 };
 
 }  // namespace granule

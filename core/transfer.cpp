@@ -1,7 +1,6 @@
 #include "core/transfer.hpp"
 
 #include <cstring>
-#include <utility>
 
 namespace granule {
 
@@ -16,26 +15,36 @@ void write_bytes(std::span<const std::byte> from, const Tensor& to) {
   }
 }
 
-HostBytes::HostBytes(const Tensor& tensor) : tensor_(tensor), on_host_(tensor) {
-  if (tensor.on_host()) return;
-  on_host_ = Tensor::empty(tensor.context(), tensor.shape(), tensor.dtype(), MemoryCategory::communication,
-                           Place::host);
-  tensor.context().runtime()->copy_to_host({on_host_.raw(), static_cast<std::size_t>(on_host_.bytes())},
-                                           tensor.raw());
+HostBytes::Arriving::Arriving(const Tensor& from)
+    : tensor(from), on_host(from), number(from.context().begin_copy()) {
+  if (from.on_host()) return;
+  on_host =
+      Tensor::empty(from.context(), from.shape(), from.dtype(), MemoryCategory::communication, Place::host);
+  from.context().runtime()->copy_to_host({on_host.raw(), static_cast<std::size_t>(on_host.bytes())},
+                                         from.raw());
 }
 
+HostBytes::Arriving::~Arriving() {
+  // The device may still write into this memory.
+  if (!tensor.on_host() && !tensor.context().has_copied(number)) tensor.context().wait_for_copies();
+}
+
+HostBytes::HostBytes(const Tensor& tensor) : arriving_(std::make_shared<const Arriving>(tensor)) {}
+
 const Tensor& HostBytes::arrived() const {
-  if (!std::exchange(arrived_, true)) {
-    Context& context = tensor_.context();
-    const bool beside_a_device = tensor_.on_host() && context.runtime() != nullptr;
-    if (!beside_a_device) context.profile().add_wait();
-    if (!tensor_.on_host()) context.runtime()->wait();
+  GRANULE_CHECK(defined(), "host bytes: of nothing");
+  Context& context = arriving_->tensor.context();
+  const bool beside_a_device = arriving_->tensor.on_host() && context.runtime() != nullptr;
+  if (!beside_a_device && !context.has_copied(arriving_->number)) {
+    context.profile().add_wait();
+    context.wait_for_copies();
   }
-  return on_host_;
+  return arriving_->on_host;
 }
 
 std::span<const std::byte> HostBytes::get() const {
-  return {arrived().raw(), static_cast<std::size_t>(on_host_.bytes())};
+  const Tensor& on_host = arrived();
+  return {on_host.raw(), static_cast<std::size_t>(on_host.bytes())};
 }
 
 }  // namespace granule

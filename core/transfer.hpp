@@ -1,6 +1,7 @@
 // The border between host and device memory. Bytes cross it only here: write() brings host values to a
 // tensor, and read_back() brings a tensor's values to the host.
 #pragma once
+#include <memory>
 #include <span>
 
 #include "core/tensor.hpp"
@@ -16,17 +17,26 @@ class HostBytes {
  public:
   HostBytes() = default;  ///< of nothing
   explicit HostBytes(const Tensor& tensor);
-  /// Waits for the device, which is counted once in the Context's Profile. The CPU counts too, and only
-  /// memory of the host beside a device does not. This is the only place where the program waits for a
-  /// device. The bytes are there for as long as this object lives.
+  /// Waits for the device, unless it was waited for since this copy began. Waits are counted in the Context's
+  /// Profile. The CPU counts too, and only memory of the host beside a device does not. This is the only
+  /// place where the program waits for a device. The bytes are there for as long as this object or a copy of
+  /// it lives.
   [[nodiscard]] std::span<const std::byte> get() const;
   /// The same bytes as a tensor on the host. It waits as get() does.
   [[nodiscard]] const Tensor& arrived() const;
-  [[nodiscard]] const Tensor& tensor() const { return tensor_; }
+  [[nodiscard]] const Tensor& tensor() const { return arriving_->tensor; }
+  [[nodiscard]] bool defined() const { return arriving_ != nullptr; }
 
  private:
-  Tensor tensor_, on_host_;  // the same one on the CPU
-  mutable bool arrived_ = false;
+  struct Arriving {
+    Tensor tensor, on_host;  // the same one on the CPU
+    std::int64_t number;     // among the copies of the Context
+    explicit Arriving(const Tensor& from);
+    ~Arriving();
+    Arriving(const Arriving&) = delete;
+    Arriving& operator=(const Arriving&) = delete;
+  };
+  std::shared_ptr<const Arriving> arriving_;
 };
 
 /// write_bytes() of elements. `T` must be the tensor's dtype.
@@ -36,19 +46,19 @@ void write(std::span<const T> from, const Tensor& to) {
   write_bytes(std::as_bytes(from), to);
 }
 
-/// Values of a tensor on their way to the host. Nothing may write into the tensor before get() has returned
-/// for the first time; on the CPU it is a view, and later writes would show in it.
+/// Values of a tensor on their way to the host. Copies of it share them. Nothing may write into the tensor
+/// before get() has returned for the first time; on the CPU it is a view, and later writes would show in it.
 template <class T>
 class HostCopy {
  public:
   HostCopy() = default;  ///< of nothing
   explicit HostCopy(const Tensor& tensor) : bytes_(tensor) {}
-  /// All elements, row-major, for as long as this copy lives. Waits as HostBytes::get() does.
+  /// All elements, row-major, for as long as this or a copy of it lives. Waits as HostBytes::get() does.
   [[nodiscard]] std::span<const T> get() const {
     const std::span<const std::byte> bytes = bytes_.get();
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
-  [[nodiscard]] bool defined() const { return bytes_.tensor().defined(); }
+  [[nodiscard]] bool defined() const { return bytes_.defined(); }
   [[nodiscard]] const Shape& shape() const { return bytes_.tensor().shape(); }
 
  private:

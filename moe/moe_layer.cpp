@@ -54,10 +54,9 @@ Var MoeLayer::computed(const Pass& pass, const Var& sent_RD, const RowOrder& ord
 }
 
 Var MoeLayer::routed(const Pass& pass, const Var& x_ND, const Routes& routes) const {
-  const RowOrder order = sort_by_expert(routes.sent_NK, experts_, Sent::some);
-  const Var sent = dispatch(x_ND, order);
-  const Var outputs = computed(pass, sent, order);
-  return combine(outputs, routes.weight_NK, order);
+  const Var sent = dispatch(x_ND, routes.order);
+  const Var outputs = computed(pass, sent, routes.order);
+  return combine(outputs, routes.weight_NK, routes.order);
 }
 
 Var MoeLayer::operator()(const Pass& pass, const Var& x_ND) const {

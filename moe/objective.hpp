@@ -1,7 +1,7 @@
 // The training objective, and what one micro-batch contributes to it. Only here losses get their weights, so
 // no split of a batch over micro-batches or ranks can change them.
 #pragma once
-#include "distributed/communicators/communicator.hpp"
+#include "moe/loss_record.hpp"
 #include "moe/model.hpp"
 
 namespace granule {
@@ -25,36 +25,24 @@ struct StepTotals {
 struct MicroBatch {
   Tensor token_N, target_N;  ///< int32, one sequence after the other
   std::int64_t batch, seq;
-  Tensor first_key_N{};  ///< int32, see Pass; undefined: no document mask
-  Tensor valid_N{};      ///< int32: 0 marks padding; undefined: there is none
-};
-
-/// Contributions to a step's reported losses. They are added up over the micro-batches. All are unscaled, and
-/// the vectors have the MoE layers in order. A vector is empty if the layers have no such loss.
-struct LossReport {
-  double ce = 0.0;                            ///< Σ CE / target_tokens
-  std::vector<double> aux_by_layer{};         ///< mean over units of L; 1 = balanced
-  std::vector<double> device_aux_by_layer{};  ///< mean over sequences of L_dev
-  std::vector<double> z_by_layer{};           ///< mean over tokens of z
-  std::vector<double> alpha_by_layer{};       ///< the weight of L: aux_loss_alpha for a whole step
-  void add(const LossReport& other);
-  void add_ranks(Communicator& ranks);      ///< sums over the ranks of a job
-  [[nodiscard]] double aux() const;         ///< mean over MoE layers; 0 without any
-  [[nodiscard]] double device_aux() const;  ///< mean over MoE layers; 0 without any
-  [[nodiscard]] double z() const;           ///< sum over MoE layers
+  Tensor first_key_N{};      ///< int32, see Pass; undefined: no document mask
+  Tensor valid_N{};          ///< int32: 0 marks padding; undefined: there is none
+  std::int64_t padding = 0;  ///< how many rows are padding
 };
 
 struct StepObservers {
+  LossRecord* losses = nullptr;
   RoutingObserver* routing = nullptr;
   UnitObserver* units = nullptr;
 };
 
-/// Forward and backward of one micro-batch. It adds its part to the gradients in model.parameters().
-[[nodiscard]] LossReport train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals,
-                                           Recompute recompute, const StepObservers& observers);
+/// Forward and backward of one micro-batch. It adds its part to the gradients in model.parameters(), and
+/// tells the observers. The device's results are not read, except for the sizes of each MoE layer's experts.
+void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals, Recompute recompute,
+                       const StepObservers& observers);
 /// Only forward. Experts take every token, unless capacity is limited.
-[[nodiscard]] LossReport evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
-                                              const StepTotals& totals, const StepObservers& observers,
-                                              Capacity capacity = Capacity::unlimited);
+void evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
+                          const StepTotals& totals, const StepObservers& observers,
+                          Capacity capacity = Capacity::unlimited);
 
 }  // namespace granule

@@ -33,7 +33,8 @@ ShardedModel::ShardedModel(Context& context, Communicator& world, const ModelCon
                            const MoeConfig& moe, DType dtype, const ParallelLayout& layout)
     : mesh_(make_mesh(world, {layout.ep, moe.n_routed_experts})),
       model_(context, config, moe, dtype, Gradients::yes, sharding_of(mesh_, layout)),
-      parameters_(context, mesh_, model_.parameters(), layout.zero, dtype) {}
+      parameters_(context, mesh_, model_.parameters(), layout.zero, dtype),
+      losses_(context, moe, model_.moe_layers()) {}
 
 void ShardedModel::load(const TensorSet& tensors, const std::string& source) {
   ParameterStore whole;
@@ -47,7 +48,7 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
                                            RouterRecord& record, const std::function<MicroBatch()>& next) {
   parameters_.begin_step();
   record.begin_step();
-  LossReport losses;
+  losses_.begin_step();
   const std::int64_t micro_batches = totals.micro_batches / ranks().size();
   for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
     // Each phase counts as progress, because all micro-batches together may take long.
@@ -55,14 +56,32 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
     const MicroBatch batch = next();
     ranks().ledger().begin_phase("gradients");
     parameters_.begin_micro_batch(micro, micro_batches);
-    losses.add(
-        train_micro_batch(model_, batch, totals, recompute, {.routing = &record, .units = &parameters_}));
+    train_micro_batch(model_, batch, totals, recompute,
+                      {.losses = &losses_, .routing = &record, .units = &parameters_});
   }
   const PhaseTimer timer(parameters_.own_values(0).context().profile(), "ranks");
   parameters_.finish_gradients();
-  losses.add_ranks(ranks());
+  record.add_balance_of_ranks(ranks());
+  measure_shares(record);
+  // Everything is on its way before the first number is asked for, so the host waits once.
+  record.start_reading();
+  LossReport report = losses_.report();
+  report.add_ranks(ranks());
   record.add_ranks(ranks());
-  return losses;
+  return report;
+}
+
+/// Measures the parts of the routers' gradients that this rank owns.
+void ShardedModel::measure_shares(RouterRecord& record) const {
+  for (std::int64_t i = 0; i < record.layers(); ++i) {
+    const auto gate =
+        fmt::format("model.layers.{}.mlp.gate.weight", model_.moe_layers()[static_cast<std::size_t>(i)]);
+    if (!parameters_.store().has(gate)) continue;
+    const LogicalTensor& tensor = parameters_.store().find(gate);
+    const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
+    for (const ArenaRange& range : ranges_held(parameters_.plan(), Extent::parts, begin, end))
+      record.measure_shares(i, range.begin - begin, parameters_.own_gradients(range));
+  }
 }
 
 std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,

@@ -35,9 +35,12 @@ class ShardedModel {
                                              RouterRecord& record, const std::function<MicroBatch()>& next);
 
  private:
+  void measure_shares(RouterRecord& record) const;
+
   Mesh mesh_;
   Model model_;
   ShardedParameters parameters_;
+  LossRecord losses_;
 };
 
 /// Every tensor of the model by its global name, in the order of its declaration on one rank. Each says which

@@ -25,8 +25,9 @@ struct RoutingNote {
   Tensor count_E;           ///< int64: tokens that chose each expert, before any was dropped
   Tensor dropped_E;         ///< int64: tokens that each expert's capacity refused
   std::int64_t tokens = 0;  ///< without padding
-  double entropy = 0.0;     ///< of the tokens' scores, in nats, summed over tokens
-  Tensor score_NE;          ///< the router's; undefined if it has none
+  /// float64 [1]: of the tokens' scores, in nats, summed over tokens. Undefined without scores.
+  Tensor entropy;
+  Tensor score_NE;  ///< the router's; undefined if it has none
 };
 
 /// Is told what every router chose: once in each forward pass, and not again when it is recomputed.
@@ -62,8 +63,9 @@ struct Pass {
   /// int32: the first position of its row that each token sees. If undefined, a token sees its row from the
   /// beginning.
   Tensor first_key_N{};
-  Tensor token_N{};  ///< int32: the tokens themselves, for routers that need them
-  Tensor valid_N{};  ///< int32: 0 marks padding; undefined: there is none
+  Tensor token_N{};          ///< int32: the tokens themselves, for routers that need them
+  Tensor valid_N{};          ///< int32: 0 marks padding; undefined: there is none
+  std::int64_t padding = 0;  ///< how many rows are padding
   Capacity capacity = Capacity::unlimited;
   Recompute recompute = Recompute::none;
   std::vector<LayerLoss>* losses = nullptr;  ///< where layers put their losses; nullptr: nobody wants them
@@ -71,6 +73,9 @@ struct Pass {
   UnitObserver* units = nullptr;
   std::vector<KvCache>* caches = nullptr;  ///< one for each layer, in generation
   Kept* kept = nullptr;                    ///< set while a region runs that may be recomputed
+
+  /// Rows that are not padding.
+  [[nodiscard]] std::int64_t tokens() const { return batch * seq - padding; }
 };
 
 /// Marks a unit for the length of a scope, with or without a tape.

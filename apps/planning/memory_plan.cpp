@@ -23,10 +23,17 @@ std::int64_t rope_bytes(const PlanRequest& request) {
 }
 
 /// The record of how the balance losses change each router.
-std::int64_t statistics_bytes(const PlanRequest& request) {
+std::int64_t balance_bytes(const PlanRequest& request) {
   return request.config.moe.count_moe_layers(request.config.model.num_hidden_layers) *
          request.config.moe.n_routed_experts * request.config.model.hidden_size *
          state_bytes(request.dtype).gradient;
+}
+
+/// The same, and the sums of RouterRecord and LossRecord.
+std::int64_t statistics_bytes(const PlanRequest& request) {
+  const MoeConfig& moe = request.config.moe;
+  const std::int64_t layers = moe.count_moe_layers(request.config.model.num_hidden_layers);
+  return balance_bytes(request) + 8 * layers * (2 * moe.n_routed_experts + 3) + 8 * (1 + 3 * layers);
 }
 
 std::int64_t biases_bytes(const ParameterStore& store) {
@@ -81,7 +88,7 @@ std::int64_t staging_bytes(const PlanRequest& request, const ShardPlan& plan, st
   std::int64_t reports = 0;
   if (experts > 0) {
     const std::int64_t router = experts * request.config.model.hidden_size;
-    const std::int64_t routers = statistics_bytes(request) / (router * element);
+    const std::int64_t routers = balance_bytes(request) / (router * element);
     reports = routers * staged_bytes(request.ranks, (router + request.ranks - 1) / request.ranks, element);
   }
   return std::max(gradient_staging(plan, units, stage, element), reports);

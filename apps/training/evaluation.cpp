@@ -25,9 +25,9 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
   const std::int64_t there = data.samples_before_a_repeat(options.seq_len), size = options.micro_batch_size;
   const std::int64_t samples = options.samples > 0 ? std::min(options.samples, there) : there;
   const StepTotals totals{samples * options.seq_len, samples, (samples + size - 1) / size};
-  RouterRecord record(model.moe_layers(), model.moe().n_routed_experts);
+  RouterRecord record(context, model.moe_layers(), model.moe().n_routed_experts);
+  LossRecord loss_record(context, model.moe(), model.moe_layers());
   MixSampler sampler = data.sampler(options.seq_len, SampleOrder::sequential, 0);
-  LossReport losses;
   const std::int64_t rank = options.ranks != nullptr ? options.ranks->rank() : 0;
   const std::int64_t ranks = options.ranks != nullptr ? options.ranks->size() : 1;
   for (std::int64_t round = 0; round < samples; round += ranks * size) {
@@ -37,11 +37,14 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
     const std::int64_t first = std::min(round + rank * size, samples);
     const MicroBatch batch =
         read_samples(context, data, sampler, first, std::min(size, samples - first), options);
-    const LossReport report = evaluate_micro_batch(
-        model, context, batch, totals, {.routing = &record, .units = options.units}, options.capacity);
-    if (batch.batch > 0) losses.add(report);
+    evaluate_micro_batch(
+        model, context, batch, totals,
+        {.losses = batch.batch > 0 ? &loss_record : nullptr, .routing = &record, .units = options.units},
+        options.capacity);
     if (options.on_progress) options.on_progress(std::min(round + ranks * size, samples), samples);
   }
+  record.start_reading();
+  LossReport losses = loss_record.report();
   if (options.ranks != nullptr) {
     losses.add_ranks(*options.ranks);
     record.add_ranks(*options.ranks);

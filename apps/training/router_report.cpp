@@ -29,32 +29,13 @@ std::int64_t sum(const std::vector<std::int64_t>& values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
 }
 
-/// The shares in the part of the router's gradient that this rank owns.
-GradientShares own_shares(const RouterRecord& record, std::int64_t i, std::int64_t layer,
-                          const ShardedParameters& parameters) {
-  GradientShares sum;
-  const auto gate = fmt::format("model.layers.{}.mlp.gate.weight", layer);
-  if (!parameters.store().has(gate)) return sum;
-  const LogicalTensor& tensor = parameters.store().find(gate);
-  const std::int64_t begin = tensor.offset;
-  for (const ArenaRange& range :
-       ranges_held(parameters.plan(), Extent::parts, begin, begin + tensor.shape.numel())) {
-    const GradientShares shares =
-        record.gradient_shares(i, range.begin - begin, parameters.own_gradients(range));
-    sum = {sum.balance + shares.balance, sum.ce + shares.ce};
-  }
-  return sum;
-}
-
 }  // namespace
 
-std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record,
-                                         const ShardedParameters& parameters) {
+std::vector<RouterReport> router_reports(const RouterRecord& record, const ShardedParameters& parameters) {
   const PhaseTimer timer(parameters.own_values(0).context().profile(), "router statistics");
   std::vector<double> sums;  // balance and ce of each layer
   for (std::int64_t i = 0; i < record.layers(); ++i) {
-    const GradientShares shares =
-        own_shares(record, i, model.moe_layers()[static_cast<std::size_t>(i)], parameters);
+    const GradientShares shares = record.gradient_shares(i);
     sums.insert(sums.end(), {shares.balance, shares.ce});
   }
   parameters.mesh().world.all_reduce(std::span(sums), ReduceOp::sum, "router statistics").wait();

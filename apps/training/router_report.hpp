@@ -5,7 +5,6 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "distributed/zero/sharded_parameters.hpp"
-#include "moe/model.hpp"
 #include "moe/routing/router_record.hpp"
 
 namespace granule {
@@ -20,7 +19,7 @@ struct RouterReport {
 };
 
 /// The report of every MoE layer. Gradients and record of a step must already be summed over the ranks.
-[[nodiscard]] std::vector<RouterReport> router_reports(const Model& model, const RouterRecord& record,
+[[nodiscard]] std::vector<RouterReport> router_reports(const RouterRecord& record,
                                                        const ShardedParameters& parameters);
 
 /// Adds the figures of the whole run, and then those of each layer. A figure of the run is the maximum over

@@ -70,14 +70,14 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
       optimizer_(context, sharded.parameters(), adamw_config(config.optim),
                  config.optim.decay_norms ? DecayOf::everything : DecayOf::matrices),
       guard_({config.train.max_skips, config.train.spike_sigma}),
-      router_(model_.moe_layers(), config.moe.n_routed_experts),
+      router_(context, model_.moe_layers(), config.moe.n_routed_experts),
       tensors_(global_tensors(config.model, config.moe, sharded.parameters().plan().world)) {
   if (directory_ != nullptr)
     checkpoints_.emplace(
         CheckpointOptions{.run_directory = directory->path(),
                           .keep = config.checkpoint.keep,
                           .warn = [this](const std::string& line) { tell("warning: " + line); }});
-  router_.measure_balance(context, model_.dtype(), config.model.hidden_size);
+  router_.measure_balance(model_.dtype(), config.model.hidden_size);
 }
 
 void Trainer::tell(const std::string& line) {
@@ -116,7 +116,7 @@ void Trainer::update_parameters(StepReport& report) {
 void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
   GRANULE_ASSERT(context_.step_memory().in_use() == 0, "step {} left {} bytes of activations behind",
                  report.step, context_.step_memory().in_use());
-  report.routers = router_reports(model_, router_, sharded_.parameters());
+  report.routers = router_reports(router_, sharded_.parameters());
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.tokens = tokens_after(report.step);
   report.tokens_per_second = static_cast<double>(totals_.target_tokens) / report.seconds;

@@ -60,7 +60,7 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   ShardedModel sharded(context, ranks, config.model, config.moe, dtype, layout);
   ShardedParameters& parameters = sharded.parameters();
   parameters.initialise(static_cast<std::uint64_t>(config.train.seed), config.model.initializer_range);
-  RouterRecord record(sharded.model().moe_layers(), config.moe.n_routed_experts);
+  RouterRecord record(context, sharded.model().moe_layers(), config.moe.n_routed_experts);
   std::int64_t next = ranks.rank() * (input.totals.micro_batches / ranks.size());
   ranks.ledger().begin_step(1);
   const LossReport losses = sharded.compute_gradients(input.totals, config.train.recompute, record,

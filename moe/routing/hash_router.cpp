@@ -9,13 +9,13 @@ Routes HashRouter::operator()(const Pass& pass, const Var& x_ND) const {
   const std::int64_t n = x_ND.value.shape()[0], k = config_.num_experts_per_tok;
   GRANULE_CHECK(pass.token_N.defined() && pass.token_N.numel() == n,
                 "hash router: {} rows, and not their tokens", n);
-  const Tensor sent = decided_once(pass, [&] {
+  RowOrder order = decided_once(pass, [&] {
     const Tensor ids = hash_experts(pass.token_N, config_.n_routed_experts, k, config_.hash_seed);
     return carry_out(pass, config_, layer_, ids, {});
   });
   Tensor weights = x_ND.value.empty_like({n, k});
   fill(weights, config_.routed_scaling_factor / static_cast<double>(k));
-  return {sent, {weights, kConstant}};
+  return {std::move(order), {weights, kConstant}};
 }
 
 }  // namespace granule

@@ -1,10 +1,8 @@
 #include "moe/routing/router.hpp"
 
-#include "core/transfer.hpp"
 #include "moe/ops/count_choices.hpp"
 #include "moe/ops/limit_capacity.hpp"
 #include "moe/ops/score_entropy.hpp"
-#include "moe/ops/valid_tokens.hpp"
 #include "moe/routing/hash_router.hpp"
 #include "moe/routing/selection.hpp"
 #include "moe/routing/top_k_router.hpp"
@@ -18,25 +16,27 @@ void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tens
   RoutingNote note{.layer = layer,
                    .count_E = count_choices(id_NK, experts, 1, pass.valid_N).view({experts}),
                    .dropped_E = count_dropped(id_NK, sent_NK, experts, pass.valid_N),
-                   .tokens = count_valid(pass.valid_N, id_NK.shape()[0]),
+                   .tokens = pass.tokens(),
                    .score_NE = affinity_NE};
-  if (affinity_NE.defined())
-    note.entropy = read_back<double>(score_entropy(affinity_NE, pass.valid_N)).get()[0];
+  if (affinity_NE.defined()) note.entropy = score_entropy(affinity_NE, pass.valid_N);
   pass.routing->on_routing(note);
 }
 
 }  // namespace
 
-Tensor carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer, const Tensor& id_NK,
-                 const Tensor& affinity_NE) {
+RowOrder carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer, const Tensor& id_NK,
+                   const Tensor& affinity_NE) {
+  const std::int64_t experts = moe.n_routed_experts;
   const bool limited = pass.capacity == Capacity::limited && moe.capacity_factor > 0.0;
-  const std::int64_t tokens = count_valid(pass.valid_N, id_NK.shape()[0]);
-  const Tensor sent = limited || pass.valid_N.defined()
-                          ? within_capacity(id_NK, affinity_NE, moe.n_routed_experts,
-                                            limited ? expert_capacity(moe, tokens) : tokens, pass.valid_N)
-                          : id_NK;
-  if (pass.routing != nullptr) tell(pass, layer, moe.n_routed_experts, id_NK, sent, affinity_NE);
-  return sent;
+  const Sent sent = limited || pass.valid_N.defined() ? Sent::some : Sent::all;
+  Tensor sent_NK = id_NK;
+  if (sent == Sent::some) {
+    const std::int64_t capacity = limited ? expert_capacity(moe, pass.tokens()) : pass.tokens();
+    sent_NK = within_capacity(id_NK, affinity_NE, experts, capacity, pass.valid_N);
+  }
+  RowOrder order = sort_by_expert(sent_NK, experts, sent);
+  if (pass.routing != nullptr) tell(pass, layer, experts, id_NK, sent_NK, affinity_NE);
+  return order;
 }
 
 Router make_router(ParameterStore& store, const std::string& prefix, std::int64_t layer,

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "moe/config.hpp"
+#include "moe/experts/row_order.hpp"
 #include "nn/config.hpp"
 #include "nn/parameters.hpp"
 #include "nn/pass.hpp"
@@ -11,7 +12,7 @@
 namespace granule {
 
 struct Routes {
-  Tensor sent_NK;  ///< int32: the experts of each token; −1: padding, or dropped by the capacity
+  RowOrder order;  ///< of the copies that are sent to an expert
   Var weight_NK;
 };
 /// Decides for x_ND, adds the layer's losses to pass.losses and tells pass.routing. It decides once: if the
@@ -23,10 +24,10 @@ using Router = std::function<Routes(const Pass&, const Var& x_ND)>;
 [[nodiscard]] Router make_router(ParameterStore& store, const std::string& prefix, std::int64_t layer,
                                  const ModelConfig& model, const MoeConfig& moe);
 
-/// The choices that are carried out, within capacity and without padding, and the note of them. If
-/// affinity_NE is undefined, all are equal.
-[[nodiscard]] Tensor carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer,
-                               const Tensor& id_NK, const Tensor& affinity_NE);
+/// The order of the copies that are sent to an expert, within capacity and without padding, and the note of
+/// them. If affinity_NE is undefined, all are equal.
+[[nodiscard]] RowOrder carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer,
+                                 const Tensor& id_NK, const Tensor& affinity_NE);
 
 /// Returns make(), or, when the layer is recomputed, what it returned before.
 template <class Make>

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/fill.hpp"
-#include "core/transfer.hpp"
 #include "moe/ops/gradient_shares.hpp"
 
 namespace granule {
@@ -21,38 +22,26 @@ LoadStatistics load_statistics(std::span<const std::int64_t> counts) {
           std::count(counts.begin(), counts.end(), 0)};
 }
 
-RouterRecord::RouterRecord(std::vector<std::int64_t> layers, std::int64_t experts)
-    : layers_(std::move(layers)),
-      experts_(experts),
-      counts_(layers_.size() * static_cast<std::size_t>(experts)),
-      dropped_(counts_.size()),
-      rows_(layers_.size()) {}
+RouterRecord::RouterRecord(Context& context, std::vector<std::int64_t> layers, std::int64_t experts)
+    : layers_(std::move(layers)), experts_(experts), tokens_(layers_.size()) {
+  const auto count = static_cast<std::int64_t>(layers_.size());
+  count_2LE_ = Tensor::zeros(context, {2, count, experts}, DType::i64, MemoryCategory::statistics);
+  real_3L_ = Tensor::zeros(context, {3, count}, DType::f64, MemoryCategory::statistics);
+}
 
-void RouterRecord::measure_balance(Context& context, DType dtype, std::int64_t hidden) {
-  for (std::size_t i = 0; i < layers_.size(); ++i)
-    balance_.push_back(Tensor::zeros(context, {experts_, hidden}, dtype, MemoryCategory::statistics));
+void RouterRecord::measure_balance(DType dtype, std::int64_t hidden) {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    balance_.push_back(
+        Tensor::zeros(real_3L_.context(), {experts_, hidden}, dtype, MemoryCategory::statistics));
+  }
 }
 
 void RouterRecord::begin_step() {
-  std::fill(counts_.begin(), counts_.end(), 0);
-  std::fill(dropped_.begin(), dropped_.end(), 0);
-  std::fill(rows_.begin(), rows_.end(), Row{});
+  change();
+  fill_zero(count_2LE_);
+  fill_zero(real_3L_);
+  std::fill(tokens_.begin(), tokens_.end(), 0);
   for (const Tensor& gradient : balance_) fill_zero(gradient);
-}
-
-std::span<const std::int64_t> RouterRecord::counts(std::int64_t i) const {
-  return std::span(counts_).subspan(static_cast<std::size_t>(i * experts_),
-                                    static_cast<std::size_t>(experts_));
-}
-
-std::span<const std::int64_t> RouterRecord::dropped(std::int64_t i) const {
-  return std::span(dropped_).subspan(static_cast<std::size_t>(i * experts_),
-                                     static_cast<std::size_t>(experts_));
-}
-
-double RouterRecord::entropy(std::int64_t i) const {
-  const Row& row = rows_[static_cast<std::size_t>(i)];
-  return row.tokens > 0 ? row.entropy / static_cast<double>(row.tokens) : 0.0;
 }
 
 std::size_t RouterRecord::index_of(std::int64_t layer) const {
@@ -62,51 +51,101 @@ std::size_t RouterRecord::index_of(std::int64_t layer) const {
 }
 
 void RouterRecord::on_routing(const RoutingNote& note) {
-  const std::size_t i = index_of(note.layer);
-  const auto counts = note.count_E.span<const std::int64_t>(),
-             dropped = note.dropped_E.span<const std::int64_t>();
-  for (std::size_t e = 0; e < counts.size(); ++e) {
-    counts_[i * static_cast<std::size_t>(experts_) + e] += counts[e];
-    dropped_[i * static_cast<std::size_t>(experts_) + e] += dropped[e];
-  }
-  rows_[i].tokens += note.tokens;
-  rows_[i].entropy += note.entropy;
+  change();
+  const std::size_t index = index_of(note.layer);
+  const auto i = static_cast<std::int64_t>(index);
+  accumulate(note.count_E, {count_2LE_.slice(i * experts_, {experts_}), 1.0});
+  accumulate(note.dropped_E, {count_2LE_.slice((layers() + i) * experts_, {experts_}), 1.0});
+  if (note.entropy.defined()) accumulate(note.entropy, {real_3L_.slice(i, {1}), 1.0});
+  tokens_[index] += note.tokens;
 }
 
 Tensor RouterRecord::balance_gradient(std::int64_t layer) {
   return balance_.empty() ? Tensor{} : balance_[index_of(layer)];
 }
 
+void RouterRecord::add_balance_of_ranks(Communicator& ranks) {
+  std::vector<Pending> pending;
+  for (const Tensor& gradient : balance_) pending.push_back(ranks.all_reduce(gradient, "balance gradients"));
+  for (Pending& one : pending) one.wait();
+}
+
+void RouterRecord::measure_shares(std::int64_t i, std::int64_t begin, const Tensor& gradient) {
+  if (balance_.empty()) return;
+  change();
+  const Tensor of_balance = balance_[static_cast<std::size_t>(i)].slice(begin, {gradient.numel()});
+  gradient_shares_kernel({gradient, of_balance, real_3L_.slice(layers() + 2 * i, {2})});
+}
+
+void RouterRecord::change() {
+  counts_copy_ = {};
+  reals_copy_ = {};
+  fresh_ = false;
+}
+
+void RouterRecord::start_reading() const {
+  if (counts_copy_.defined()) return;
+  counts_copy_ = read_back<std::int64_t>(count_2LE_);
+  reals_copy_ = read_back<double>(real_3L_);
+}
+
+RouterRecord::Sums& RouterRecord::sums() const {
+  if (std::exchange(fresh_, true)) return sums_;
+  start_reading();
+  const auto counts = counts_copy_.get();
+  const auto reals = reals_copy_.get();
+  const auto dropped = counts.begin() + std::ssize(counts) / 2;
+  sums_.counts.assign(counts.begin(), dropped);
+  sums_.dropped.assign(dropped, counts.end());
+  sums_.entropies.assign(reals.begin(), reals.begin() + layers());
+  sums_.shares.clear();
+  for (std::size_t i = layers_.size(); i < reals.size(); i += 2)
+    sums_.shares.push_back({reals[i], reals[i + 1]});
+  return sums_;
+}
+
+std::span<const std::int64_t> RouterRecord::of_layer(const std::vector<std::int64_t>& all,
+                                                     std::int64_t i) const {
+  return std::span(all).subspan(static_cast<std::size_t>(i * experts_), static_cast<std::size_t>(experts_));
+}
+
+std::span<const std::int64_t> RouterRecord::counts() const {
+  return sums().counts;
+}
+
+std::span<const std::int64_t> RouterRecord::counts(std::int64_t i) const {
+  return of_layer(sums().counts, i);
+}
+
+std::span<const std::int64_t> RouterRecord::dropped(std::int64_t i) const {
+  return of_layer(sums().dropped, i);
+}
+
+double RouterRecord::entropy(std::int64_t i) const {
+  const std::int64_t tokens = tokens_[static_cast<std::size_t>(i)];
+  return tokens > 0 ? sums().entropies[static_cast<std::size_t>(i)] / static_cast<double>(tokens) : 0.0;
+}
+
+GradientShares RouterRecord::gradient_shares(std::int64_t i) const {
+  return sums().shares[static_cast<std::size_t>(i)];
+}
+
 double GradientShares::balance_over_ce() const {
   return balance == 0.0 ? 0.0 : std::sqrt(balance / ce);
 }
 
-GradientShares RouterRecord::gradient_shares(std::int64_t i, std::int64_t begin,
-                                             const Tensor& gradient) const {
-  if (balance_.empty()) return {};
-  const Tensor of_balance = balance_[static_cast<std::size_t>(i)].slice(begin, {gradient.numel()});
-  const Tensor sum_2 = Tensor::zeros(gradient.context(), {2}, DType::f64, MemoryCategory::statistics);
-  gradient_shares_kernel({gradient, of_balance, sum_2});
-  const HostCopy<double> sums = read_back<double>(sum_2);
-  return {sums.get()[0], sums.get()[1]};
-}
-
 void RouterRecord::add_ranks(Communicator& ranks) {
-  std::vector<Pending> pending;
-  std::vector<double> entropies;
-  std::vector<std::int64_t> sums = counts_;
-  sums.insert(sums.end(), dropped_.begin(), dropped_.end());
-  for (const Row& row : rows_) {
-    sums.push_back(row.tokens);
-    entropies.push_back(row.entropy);
-  }
-  pending.push_back(ranks.all_reduce(std::span(sums), ReduceOp::sum, "router counts"));
-  pending.push_back(ranks.all_reduce(std::span(entropies), ReduceOp::sum, "router entropies"));
-  for (const Tensor& gradient : balance_) pending.push_back(ranks.all_reduce(gradient, "balance gradients"));
-  for (Pending& one : pending) one.wait();
-  std::copy_n(sums.begin(), counts_.size(), counts_.begin());
-  std::copy_n(sums.begin() + std::ssize(counts_), dropped_.size(), dropped_.begin());
-  for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = {sums[2 * counts_.size() + i], entropies[i]};
+  Sums& mine = sums();
+  std::vector<std::int64_t> all = mine.counts;
+  all.insert(all.end(), mine.dropped.begin(), mine.dropped.end());
+  all.insert(all.end(), tokens_.begin(), tokens_.end());
+  Pending counts = ranks.all_reduce(std::span(all), ReduceOp::sum, "router counts");
+  ranks.all_reduce(std::span(mine.entropies), ReduceOp::sum, "router entropies").wait();
+  counts.wait();
+  const auto size = std::ssize(mine.counts);
+  std::copy_n(all.begin(), size, mine.counts.begin());
+  std::copy_n(all.begin() + size, size, mine.dropped.begin());
+  std::copy(all.begin() + 2 * size, all.end(), tokens_.begin());
 }
 
 }  // namespace granule

@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "core/transfer.hpp"
 #include "distributed/communicators/communicator.hpp"
 #include "nn/pass.hpp"
 
@@ -25,45 +26,64 @@ struct LoadStatistics {
 };
 [[nodiscard]] LoadStatistics load_statistics(std::span<const std::int64_t> counts);
 
-/// Sums over the micro-batches of a step. The index i of a method counts the MoE layers from 0.
+/// Sums over the micro-batches of a step. They are added up on the device, and whoever asks for one first
+/// brings all of them to the host. The index i of a method counts the MoE layers from 0.
 class RouterRecord final : public RoutingObserver {
  public:
-  RouterRecord(std::vector<std::int64_t> layers, std::int64_t experts);
+  RouterRecord(Context& context, std::vector<std::int64_t> layers, std::int64_t experts);
   /// From now on the part of each router's gradient [experts, hidden] that comes from the balance losses is
   /// kept too.
-  void measure_balance(Context& context, DType dtype, std::int64_t hidden);
+  void measure_balance(DType dtype, std::int64_t hidden);
   void begin_step();
   void on_routing(const RoutingNote& note) override;
   [[nodiscard]] Tensor balance_gradient(std::int64_t layer) override;
+
+  /// Sums the balance losses' part of each router's gradient over the ranks of a job. Call it after the last
+  /// micro-batch.
+  void add_balance_of_ranks(Communicator& ranks);
+  /// Measures elements [begin, begin + numel(gradient)) of the flat gradient of router i.
+  void measure_shares(std::int64_t i, std::int64_t begin, const Tensor& gradient);
+  /// Starts to bring the sums to the host, before anyone asks for them.
+  void start_reading() const;
+  /// Sums counts and entropies over the ranks of a job.
+  void add_ranks(Communicator& ranks);
 
   [[nodiscard]] std::int64_t layers() const { return static_cast<std::int64_t>(layers_.size()); }
   [[nodiscard]] std::int64_t experts() const { return experts_; }
   /// How many tokens chose each expert of layer i.
   [[nodiscard]] std::span<const std::int64_t> counts(std::int64_t i) const;
   /// The counts of all layers, one layer after the other.
-  [[nodiscard]] std::span<const std::int64_t> counts() const { return counts_; }
+  [[nodiscard]] std::span<const std::int64_t> counts() const;
   /// How many of its tokens each expert's capacity refused.
   [[nodiscard]] std::span<const std::int64_t> dropped(std::int64_t i) const;
   /// Mean over tokens, in nats: log(experts) for a router that knows nothing, 0 for one that is sure.
   [[nodiscard]] double entropy(std::int64_t i) const;
-  /// Computed from elements [begin, begin + numel(gradient)) of the flat gradient of the router's weights.
-  [[nodiscard]] GradientShares gradient_shares(std::int64_t i, std::int64_t begin,
-                                               const Tensor& gradient) const;
-  /// Sums everything over the ranks of a job. Call it after the last micro-batch.
-  void add_ranks(Communicator& ranks);
+  /// Of what was measured on this rank.
+  [[nodiscard]] GradientShares gradient_shares(std::int64_t i) const;
 
  private:
-  struct Row {
-    std::int64_t tokens = 0;
-    double entropy = 0.0;
+  /// On the host: choices and refusals of each layer and expert, and of each layer its entropy and shares.
+  struct Sums {
+    std::vector<std::int64_t> counts, dropped;
+    std::vector<double> entropies;
+    std::vector<GradientShares> shares;
   };
   [[nodiscard]] std::size_t index_of(std::int64_t layer) const;
+  [[nodiscard]] std::span<const std::int64_t> of_layer(const std::vector<std::int64_t>& all,
+                                                       std::int64_t i) const;
+  [[nodiscard]] Sums& sums() const;
+  void change();
 
   std::vector<std::int64_t> layers_;
   std::int64_t experts_;
-  std::vector<std::int64_t> counts_, dropped_;
-  std::vector<Row> rows_;
+  Tensor count_2LE_;  // int64: what was chosen, and what was dropped
+  Tensor real_3L_;    // float64: entropies, and then the two shares of each layer
+  std::vector<std::int64_t> tokens_;
   std::vector<Tensor> balance_;  // empty if it is not measured
+  mutable HostCopy<std::int64_t> counts_copy_;
+  mutable HostCopy<double> reals_copy_;
+  mutable Sums sums_;
+  mutable bool fresh_ = false;  // sums_ are those of now
 };
 
 }  // namespace granule

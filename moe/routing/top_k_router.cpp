@@ -3,7 +3,6 @@
 #include "autograd/functions.hpp"
 #include "moe/functions.hpp"
 #include "moe/ops/count_choices.hpp"
-#include "moe/ops/valid_tokens.hpp"
 
 namespace granule {
 TopKRouter::TopKRouter(ParameterStore& store, const std::string& prefix, std::int64_t layer,
@@ -42,7 +41,7 @@ void TopKRouter::leave_losses(const Pass& pass, const Var& x_ND, const Var& logi
     pass.losses->push_back({LossKind::device, layer_, device, pass.batch});
   }
   const Var z = router_z(branch, pass.valid_N);
-  pass.losses->push_back({LossKind::z, layer_, z, count_valid(pass.valid_N, x_ND.value.shape()[0])});
+  pass.losses->push_back({LossKind::z, layer_, z, pass.tokens()});
 }
 
 Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
@@ -51,10 +50,10 @@ Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
   const Var scores = score(logits);
   const Tensor ids = decided_once(pass, [&] { return select_experts(scores.value, bias(), rule_); });
   leave_losses(pass, x_ND, logits, scores.value, ids);
-  const Tensor sent = decided_once(pass, [&] { return carry_out(pass, config_, layer_, ids, scores.value); });
+  RowOrder order = decided_once(pass, [&] { return carry_out(pass, config_, layer_, ids, scores.value); });
   const Var weights = gate_weights(
       scores, ids, {.normalise = config_.norm_topk_prob, .factor = config_.routed_scaling_factor});
-  return {sent, weights};
+  return {std::move(order), weights};
 }
 
 }  // namespace granule

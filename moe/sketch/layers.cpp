@@ -4,7 +4,7 @@ namespace granule::sketch {
 namespace {
 
 template <class Make>
-Tensor decided_once(const Pass& pass, const Make& make) {
+auto decided_once(const Pass& pass, const Make& make) {
   return pass.kept != nullptr ? pass.kept->once(make) : make();
 }
 
@@ -27,15 +27,16 @@ Var Layers::feed_forward(std::int64_t rows, std::int64_t width, const Var& x) co
   return linear(sketch_, activated, rows, model_.hidden_size);
 }
 
-Tensor Layers::carry_out(const Tensor& ids) const {
-  const std::int64_t E = moe_.n_routed_experts;
+Routing Layers::carry_out(std::int64_t N, const Tensor& ids) const {
+  const std::int64_t E = moe_.n_routed_experts, K = moe_.num_experts_per_tok;
   const Tensor sent = moe_.capacity_factor > 0.0 ? sketch_.bytes(ids->bytes()) : ids;
-  if (moe_.capacity_factor > 0.0) limit_capacity(sketch_, ids->bytes() / 4, E);
+  if (moe_.capacity_factor > 0.0) limit_capacity(sketch_, N * K, E);
+  Routing order = sort_by_expert(sketch_, N, K, rows_.own, E);
   const Tensor counts = sketch_.longs(E), dropped = sketch_.longs(E);  // of the note to the observer
-  if (moe_.router == RouterKind::hash) return sent;
+  if (moe_.router == RouterKind::hash) return order;
   const Tensor entropy = sketch_.longs(1);
-  score_entropy(sketch_, ids->bytes() / 4 / moe_.num_experts_per_tok);
-  return sent;
+  score_entropy(sketch_, N);
+  return order;
 }
 
 void Layers::leave_losses(const Pass& pass, const Var& x, const Var& logits, const Tensor& ids) const {
@@ -69,18 +70,18 @@ Layers::Routes Layers::top_k_router(const Pass& pass, const Var& x) const {
     return chosen;
   });
   leave_losses(pass, x, logits, ids);
-  const Tensor sent = decided_once(pass, [&] { return carry_out(ids); });
+  const Routing order = decided_once(pass, [&] { return carry_out(N, ids); });
   const Var weights = gate_weights(sketch_, scored, ids, N, K, moe_.norm_topk_prob ? Sums::yes : Sums::no);
-  return {sent, weights};
+  return {order, weights};
 }
 
 Layers::Routes Layers::hash_router(const Pass& pass) const {
   const std::int64_t choices = pass.rows() * moe_.num_experts_per_tok;
-  const Tensor sent = decided_once(pass, [&] {
+  const Routing order = decided_once(pass, [&] {
     const Tensor ids = sketch_.words(choices);
-    return carry_out(ids);
+    return carry_out(pass.rows(), ids);
   });
-  return {sent, Var{sketch_.reals(choices)}};
+  return {order, Var{sketch_.reals(choices)}};
 }
 
 Var Layers::computed(const Var& sent, const Routing& routing) const {
@@ -92,17 +93,15 @@ Var Layers::computed(const Var& sent, const Routing& routing) const {
   return remote_experts(sketch_, sent, *plan, size);
 }
 
-Var Layers::routed(const Pass& pass, const Var& x, const Routes& routes) const {
-  const Routing routing =
-      sort_by_expert(sketch_, pass.rows(), moe_.num_experts_per_tok, rows_.own, moe_.n_routed_experts);
-  const Var sent = dispatch(sketch_, x, routing, model_.hidden_size);
-  const Var outputs = computed(sent, routing);
-  return combine(sketch_, outputs, routes.weights, routing, model_.hidden_size);
+Var Layers::routed(const Var& x, const Routes& routes) const {
+  const Var sent = dispatch(sketch_, x, routes.order, model_.hidden_size);
+  const Var outputs = computed(sent, routes.order);
+  return combine(sketch_, outputs, routes.weights, routes.order, model_.hidden_size);
 }
 
 Var Layers::mixture(const Pass& pass, const Var& x) const {
   const Routes routes = moe_.router == RouterKind::hash ? hash_router(pass) : top_k_router(pass, x);
-  const Var y = routed(pass, x, routes);
+  const Var y = routed(x, routes);
   if (moe_.n_shared_experts == 0) return y;
   const Var shared = feed_forward(pass.rows(), moe_.n_shared_experts * moe_.moe_intermediate_size, x);
   return add(sketch_, y, shared);

@@ -37,7 +37,7 @@ class Layers {
  private:
   using Part = std::function<Var(const Pass&, const Var& x)>;
   struct Routes {
-    Tensor sent;
+    Routing order;
     Var weights;
   };
 
@@ -49,11 +49,11 @@ class Layers {
   [[nodiscard]] Var self_attention(const Pass& pass, const Var& x) const;                     // SelfAttention
   [[nodiscard]] Var feed_forward(std::int64_t rows, std::int64_t width, const Var& x) const;  // FeedForward
   [[nodiscard]] Var mixture(const Pass& pass, const Var& x) const;                            // MoeLayer
-  [[nodiscard]] Var routed(const Pass& pass, const Var& x, const Routes& routes) const;       // MoeLayer
+  [[nodiscard]] Var routed(const Var& x, const Routes& routes) const;                         // MoeLayer
   [[nodiscard]] Var computed(const Var& sent, const Routing& routing) const;                  // MoeLayer
   [[nodiscard]] Routes top_k_router(const Pass& pass, const Var& x) const;                    // TopKRouter
   [[nodiscard]] Routes hash_router(const Pass& pass) const;                                   // HashRouter
-  [[nodiscard]] Tensor carry_out(const Tensor& ids) const;  // routing/router
+  [[nodiscard]] Routing carry_out(std::int64_t N, const Tensor& ids) const;  // routing/router
   void leave_losses(const Pass& pass, const Var& x, const Var& logits, const Tensor& ids) const;
 
   Sketch& sketch_;

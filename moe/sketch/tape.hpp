@@ -2,6 +2,7 @@
 // what a pass through a model keeps in memory, and when, without computing anything. They mirror
 // autograd/tape.hpp, apply.hpp and recompute.hpp; sketch/ops.hpp says what each operator holds.
 #pragma once
+#include <any>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -116,11 +117,12 @@ class Kept {
   enum class Mode : std::uint8_t { pass, keep, replay };
   explicit Kept(Mode mode) : mode_(mode) {}
   template <class Make>
-  Tensor once(const Make& make) {
-    if (mode_ == Mode::replay) return tensors_[cursor_++];
-    Tensor tensor = make();
-    if (mode_ == Mode::keep) tensors_.push_back(tensor);
-    return tensor;
+  auto once(const Make& make) {
+    using Decision = std::invoke_result_t<const Make&>;
+    if (mode_ == Mode::replay) return std::any_cast<Decision>(decisions_[cursor_++]);
+    Decision decision = make();
+    if (mode_ == Mode::keep) decisions_.emplace_back(decision);
+    return decision;
   }
   void replay() {
     mode_ = Mode::replay;
@@ -130,7 +132,7 @@ class Kept {
 
  private:
   Mode mode_;
-  std::vector<Tensor> tensors_{};
+  std::vector<std::any> decisions_{};
   std::size_t cursor_ = 0;
 };
 using Region = std::function<std::vector<Var>(Kept&, const Var& x)>;

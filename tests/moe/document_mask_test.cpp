@@ -54,14 +54,13 @@ struct Trained {
 
 Trained train(SmallModel& small, const std::vector<MicroBatch>& batches, Recompute recompute) {
   small.model.parameters().begin_step();
-  Trained trained;
+  LossRecord losses(small.context, small.model.moe(), small.model.moe_layers());
   const auto rows = std::ssize(batches);
   for (const MicroBatch& batch : batches) {
-    trained.report.add(train_micro_batch(small.model, batch, {kSmallSeq, rows, rows}, recompute, {}));
+    train_micro_batch(small.model, batch, {kSmallSeq, rows, rows}, recompute, {.losses = &losses});
   }
   small.model.parameters().finish_gradients();
-  trained.gradients = small.gradients();
-  return trained;
+  return {losses.report(), small.gradients()};
 }
 
 Trained train_packed(DType dtype, int threads, Recompute recompute, Mask mask = Mask::yes) {

@@ -45,8 +45,8 @@ TEST_CASE("under the token-level loss a step is the mean over its micro-batches"
       SmallModel alone(DType::f64, 1, small_model_config(), moe);
       alone.model.parameters().begin_step();
       const LossReport part =
-          train_micro_batch(alone.model, small_batch(alone.context, small_model_config(), first, micro),
-                            {micro * kSmallSeq, micro, 1}, Recompute::none, {});
+          trained(alone.model, small_batch(alone.context, small_model_config(), first, micro),
+                  {micro * kSmallSeq, micro, 1}, Recompute::none, {});
       alone.model.parameters().finish_gradients();
       const auto gradients = alone.gradients();
       const double share = static_cast<double>(micro) / 4.0;
@@ -159,7 +159,7 @@ TEST_CASE("the gradient is the directional derivative of the objective in a rand
     Numbers moved = values;
     for (std::size_t i = 0; i < values.size(); ++i) moved[i] += h * direction[i];
     write_values(moved, parameters);
-    const LossReport report = evaluate_micro_batch(at.model, at.context, batch, totals, {});
+    const LossReport report = evaluated(at.model, at.context, batch, totals, {});
     double sum = report.ce;
     for (const double aux : report.aux_by_layer) sum += at.model.moe().aux_loss_alpha * aux;
     return sum;

@@ -11,12 +11,14 @@
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/small_model.hpp"
 #include "tests/support/tensors.hpp"
 
 namespace granule {
 namespace {
 
 using test::Golden;
+using test::trained;
 
 double largest(const std::vector<double>& values) {
   double most = 0.0;
@@ -45,15 +47,15 @@ struct Setup {
       : golden(g),
         context({.threads = threads, .poison = Poison::yes, .step_memory = std::int64_t{1} << 30}),
         model(context, g.model(), g.moe(), dtype, Gradients::yes),
-        record(model.moe_layers(), g.moe().n_routed_experts) {
+        record(context, model.moe_layers(), g.moe().n_routed_experts) {
     g.load_init(model.parameters());
   }
   /// Losses and gradients of one step's batch.
   LossReport run(std::int64_t step) {
     record.begin_step();
     model.parameters().begin_step();
-    const LossReport report = train_micro_batch(model, golden.micro_batch(context, step), golden.totals(),
-                                                Recompute::none, {.routing = &record});
+    const LossReport report = trained(model, golden.micro_batch(context, step), golden.totals(),
+                                      Recompute::none, {.routing = &record});
     model.parameters().finish_gradients();
     return report;
   }
@@ -159,8 +161,7 @@ TEST_CASE("the experts every token chooses, and their scores, are the reference'
       Setup setup(golden, DType::f64, 1);
       ChoiceRecorder recorder(golden.moe().num_experts_per_tok);
       const MicroBatch batch = golden.micro_batch(setup.context, 0);
-      static_cast<void>(
-          evaluate_micro_batch(setup.model, setup.context, batch, golden.totals(), {.routing = &recorder}));
+      evaluate_micro_batch(setup.model, setup.context, batch, golden.totals(), {.routing = &recorder});
       const auto& layers = setup.model.moe_layers();
       for (std::size_t i = 0; i < layers.size(); ++i) {
         CHECK(recorder.ids[i] == golden.integers(fmt::format("f64/topk_idx/{}", layers[i])));

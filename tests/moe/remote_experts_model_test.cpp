@@ -27,15 +27,15 @@ struct Layout {
   int idle_from = 1000;        ///< this rank and those after it get a micro-batch without sequences
 };
 
-/// A step over all ranks. Losses, counts and gradients by name are summed over the ranks that hold a
-/// parameter.
+/// A step over all ranks. Counts and gradients by name are summed over the ranks that hold a parameter. Each
+/// rank knows the losses of all.
 struct Step {
   LossReport report;
   std::vector<std::int64_t> counts;
   std::map<std::string, Numbers> gradients;
 
   void add(const Step& other) {
-    report.add(other.report);
+    report = other.report;
     counts.resize(other.counts.size());
     for (std::size_t i = 0; i < counts.size(); ++i) counts[i] += other.counts[i];
     for (const auto& [name, values] : other.gradients) {
@@ -54,7 +54,7 @@ struct Subject {
   RouterRecord record;
   Subject(Context& context, const MoeConfig& moe, const ExpertPlacement& placement, const Change& change)
       : model(context, small_model_config(), moe, DType::f64, Gradients::yes, {.experts = placement}),
-        record(model.moe_layers(), moe.n_routed_experts) {
+        record(context, model.moe_layers(), moe.n_routed_experts) {
     model.parameters().initialise(7, model.config().initializer_range);
     record.begin_step();
     model.parameters().begin_step();
@@ -92,8 +92,9 @@ Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change =
     const std::int64_t count = world.rank() < busy(layout) ? layout.sequences : 0;
     const MicroBatch batch =
         small_batch(context, subject.model.config(), world.rank() * layout.sequences, count);
-    const LossReport report = train_micro_batch(subject.model, batch, totals_of(layout), layout.recompute,
-                                                {.routing = &subject.record});
+    LossReport report =
+        trained(subject.model, batch, totals_of(layout), layout.recompute, {.routing = &subject.record});
+    report.add_ranks(world);
     steps[static_cast<std::size_t>(world.rank())] = subject.step(report);
   });
   Step all;
@@ -105,14 +106,14 @@ Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change =
 Step on_one_rank(const MoeConfig& moe, const Layout& layout, const Change& change = {}) {
   TestContext context(poisoned());
   Subject subject(context, moe, {}, change);
-  LossReport report;
+  LossRecord losses(context, moe, subject.model.moe_layers());
   for (std::int64_t i = 0; i < busy(layout); ++i) {
     const MicroBatch batch =
         small_batch(context, subject.model.config(), i * layout.sequences, layout.sequences);
-    report.add(train_micro_batch(subject.model, batch, totals_of(layout), layout.recompute,
-                                 {.routing = &subject.record}));
+    train_micro_batch(subject.model, batch, totals_of(layout), layout.recompute,
+                      {.losses = &losses, .routing = &subject.record});
   }
-  return subject.step(report);
+  return subject.step(losses.report());
 }
 
 double relative(const std::vector<double>& a, const std::vector<double>& b) {
@@ -207,8 +208,8 @@ TEST_CASE("thread ranks of which none has a token evaluate to nothing") {
     const Mesh mesh = make_mesh(world, {2, 8});
     Subject subject(context, small_moe_config(), placement_over(*mesh.expert, 3), {});
     const LossReport report =
-        evaluate_micro_batch(subject.model, context, small_batch(context, subject.model.config(), 0, 0),
-                             {1, 1, 1}, {.routing = &subject.record});
+        evaluated(subject.model, context, small_batch(context, subject.model.config(), 0, 0), {1, 1, 1},
+                  {.routing = &subject.record});
     expect(report.ce == 0.0 && report.aux() == 0.0, "no loss");
   });
 }
@@ -254,8 +255,8 @@ TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomp
         const auto me = static_cast<std::size_t>(world.rank());
         Subject subject(context, moe, placement_over(*mesh.expert, limit), {});
         const MicroBatch batch = small_batch(context, subject.model.config(), 2 * world.rank(), 2);
-        static_cast<void>(train_micro_batch(subject.model, batch, {4 * kSmallSeq, 4, 2}, recompute,
-                                            {.routing = &subject.record}));
+        train_micro_batch(subject.model, batch, {4 * kSmallSeq, 4, 2}, recompute,
+                          {.routing = &subject.record});
         for (std::size_t i = 0; i < subject.record.counts().size(); ++i)
           for_other[me] += (i % 8 < 4) == (me == 1) ? subject.record.counts()[i] : 0;
         const Ledger& ledger = world.ledger();

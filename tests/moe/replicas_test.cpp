@@ -96,7 +96,7 @@ TEST_CASE("every micro-batch is a move for the watchdog, also where ranks do not
   const ShardedCase of = sharded_case();
   ShardedModel sharded(context, alone, of.model, of.moe, DType::f64, {});
   sharded.parameters().initialise(1, 0.1);
-  RouterRecord record(sharded.model().moe_layers(), of.moe.n_routed_experts);
+  RouterRecord record(context, sharded.model().moe_layers(), of.moe.n_routed_experts);
   std::vector<std::int64_t> moves;
   static_cast<void>(sharded.compute_gradients({4 * kSmallSeq, 4, 4}, Recompute::none, record, [&] {
     moves.push_back(alone.ledger().status().moves);

@@ -237,8 +237,7 @@ TEST_CASE("the gradient of every kind of router is the directional derivative of
         Numbers moved = values;
         for (std::size_t i = 0; i < values.size(); ++i) moved[i] += h * direction[i];
         write_values(moved, parameters);
-        const LossReport report =
-            evaluate_micro_batch(small.model, small.context, batch, totals, {}, Capacity::limited);
+        const LossReport report = evaluated(small.model, small.context, batch, totals, {}, Capacity::limited);
         double sum = report.ce + small.model.moe().z_loss_alpha * report.z();
         for (const double aux : report.aux_by_layer) sum += small.model.moe().aux_loss_alpha * aux;
         for (const double device : report.device_aux_by_layer)
@@ -323,7 +322,7 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
         small.record.begin_step();
         small.model.parameters().begin_step();
         const LossReport report =
-            train_micro_batch(small.model, batch, totals, Recompute::none, {.routing = &small.record});
+            trained(small.model, batch, totals, Recompute::none, {.routing = &small.record});
         small.model.parameters().finish_gradients();
         return report;
       };
@@ -335,6 +334,7 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
       batch.valid_N = ids_of(padded.context, {3 * kSmallSeq}, valid);
       const std::vector<std::int32_t> ignored(kSmallSeq, kIgnoreTarget);
       write<std::int32_t>(ignored, batch.target_N.slice(2 * kSmallSeq, {kSmallSeq}));
+      batch.padding = kSmallSeq;
       const LossReport b = step(padded, batch, totals);
       CHECK(b.ce == Approx(a.ce).epsilon(1e-13));
       CHECK(b.z() == Approx(a.z()).epsilon(1e-13));
@@ -345,6 +345,7 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
                        padded.record.counts().begin()));
       if (moe.router == RouterKind::hash) continue;  // without scores, a loss over padding has no effect
       batch.valid_N = {};
+      batch.padding = 0;
       const LossReport c = step(careless, batch, totals);
       CHECK(std::abs(c.aux() - a.aux()) > 1e-3);
       CHECK(relative_difference(careless.gradients(), alone.gradients()) > 1e-6);
@@ -375,10 +376,10 @@ TEST_CASE("counts are taken before tokens are dropped, and what was dropped is t
     CHECK(tight.record.dropped(0)[e] >= std::max<std::int64_t>(0, tight.record.counts(0)[e] - 2 * 5));
   }
   CHECK(b.ce != a.ce);
-  const LossReport evaluated =
-      evaluate_micro_batch(tight.model, tight.context, small_batch(tight.context, tight.model.config(), 0, 4),
-                           {4 * kSmallSeq, 4, 1}, {});
-  CHECK(evaluated.ce == Approx(a.ce).epsilon(1e-12));  // an evaluation is dropless by default
+  const LossReport dropless =
+      evaluated(tight.model, tight.context, small_batch(tight.context, tight.model.config(), 0, 4),
+                {4 * kSmallSeq, 4, 1});
+  CHECK(dropless.ce == Approx(a.ce).epsilon(1e-12));  // an evaluation is dropless by default
 }
 
 TEST_CASE("the selection bias moves by the sign of what is missing, and levels the load") {
@@ -411,7 +412,7 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
   moe.z_loss_alpha = 0.01;
   const std::string gate = "model.layers.1.mlp.gate.weight";
   SmallModel both(DType::f64, 1, small_model_config(), moe);
-  both.record.measure_balance(both.context, DType::f64, both.model.config().hidden_size);
+  both.record.measure_balance(DType::f64, both.model.config().hidden_size);
   const LossReport report = both.run(4, 2, Recompute::full);
   CHECK(report.alpha_by_layer[0] == Approx(moe.aux_loss_alpha).epsilon(1e-15));
   // The part is the difference to a step without these losses.
@@ -434,7 +435,8 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
   };
   const ParameterStore& store = both.model.parameters();
   const Tensor gradient = store.gradient_of(store.find(last));
-  CHECK(both.record.gradient_shares(1, 0, gradient).balance_over_ce() ==
+  both.record.measure_shares(1, 0, gradient);
+  CHECK(both.record.gradient_shares(1).balance_over_ce() ==
         Approx(norm(part_last) / norm(ce_last)).epsilon(1e-9));
   CHECK(norm(part) > 0.0);
   CHECK(all.size() == part.size());
@@ -473,8 +475,8 @@ TEST_CASE("of equal tokens an expert drops the later ones, whatever the shapes a
       const MicroBatch batch{Tensor::zeros(small.context, {tokens}, DType::i32),
                              Tensor::zeros(small.context, {tokens}, DType::i32), tokens, 1};
       RunsOfRows rows;
-      static_cast<void>(evaluate_micro_batch(small.model, small.context, batch, {tokens, tokens, 1},
-                                             {.routing = &rows}, Capacity::limited));
+      evaluate_micro_batch(small.model, small.context, batch, {tokens, tokens, 1}, {.routing = &rows},
+                           Capacity::limited);
       const std::int64_t capacity = expert_capacity(moe, tokens);
       REQUIRE(rows.runs.size() == 2);
       CHECK(rows.runs[0] == 1);

@@ -102,11 +102,11 @@ MicroBatch batch_of(Context& context, const MicroBatchShape& shape, std::int64_t
 
 /// Trains the micro-batch. The memory table of its context then has the peaks.
 void train(SmallModel& small, const MicroBatchShape& shape) {
-  small.record.measure_balance(small.context, small.model.dtype(), small.model.config().hidden_size);
+  small.record.measure_balance(small.model.dtype(), small.model.config().hidden_size);
   small.model.parameters().begin_step();
   const MicroBatch batch = batch_of(small.context, shape, small.model.config().vocab_size);
-  static_cast<void>(train_micro_batch(small.model, batch, {shape.batch * shape.seq, shape.batch, 1},
-                                      shape.recompute, {.routing = &small.record}));
+  train_micro_batch(small.model, batch, {shape.batch * shape.seq, shape.batch, 1}, shape.recompute,
+                    {.routing = &small.record});
 }
 
 }  // namespace
@@ -177,7 +177,7 @@ Peaks measured_on_rank_0(const MoeConfig& moe, const MicroBatchShape& shape) {
     for (const LogicalTensor& tensor : model.parameters().logical()) {
       if (tensor.name.ends_with(".gate.weight")) fill_zero(model.parameters().value_of(tensor));
     }
-    RouterRecord record(model.moe_layers(), moe.n_routed_experts);
+    RouterRecord record(context, model.moe_layers(), moe.n_routed_experts);
     model.parameters().begin_step();
     {
       MicroBatch batch = batch_of(context, shape, 61);
@@ -186,8 +186,8 @@ Peaks measured_on_rank_0(const MoeConfig& moe, const MicroBatchShape& shape) {
         for (std::int64_t i = 0; i < batch.token_N.numel(); ++i)
           batch.token_N.data<std::int32_t>()[i] = tokens[std::size_t(i % 2)];
       }
-      static_cast<void>(train_micro_batch(model, batch, {shape.batch * shape.seq, shape.batch, 1},
-                                          shape.recompute, {.routing = &record}));
+      train_micro_batch(model, batch, {shape.batch * shape.seq, shape.batch, 1}, shape.recompute,
+                        {.routing = &record});
     }
     if (world.rank() != 0) return;
     const MemoryTable& memory = context.memory();

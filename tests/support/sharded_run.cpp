@@ -23,10 +23,10 @@ class Rank {
         options_(options),
         sharded_(context, ranks, of.model, of.moe, options.dtype, options.layout),
         optimizer_(context, sharded_.parameters(), {.eps = 1e-6}, DecayOf::matrices),
-        record_(sharded_.model().moe_layers(), of.moe.n_routed_experts) {
+        record_(context, sharded_.model().moe_layers(), of.moe.n_routed_experts) {
     sharded_.parameters().initialise(7, of.model.initializer_range);
     if (options.start != nullptr) load(*options.start);
-    record_.measure_balance(context, options.dtype, of.model.hidden_size);
+    record_.measure_balance(options.dtype, of.model.hidden_size);
   }
 
   void step(std::int64_t n, ShardedOutcome& outcome) {

@@ -31,22 +31,38 @@ MoeConfig small_moe_config() {
 SmallModel::SmallModel(DType dtype, int threads, const ModelConfig& config, const MoeConfig& moe)
     : context({.threads = threads, .poison = Poison::yes, .step_memory = std::int64_t{1} << 30}),
       model(context, config, moe, dtype, Gradients::yes),
-      record(model.moe_layers(), moe.n_routed_experts) {
+      record(context, model.moe_layers(), moe.n_routed_experts) {
   model.parameters().initialise(7, config.initializer_range);
 }
 
 LossReport SmallModel::run(std::int64_t sequences, std::int64_t micro, Recompute recompute,
                            UnitObserver* units) {
   const StepTotals totals{sequences * kSmallSeq, sequences, sequences / micro};
-  LossReport report;
+  LossRecord losses(context, model.moe(), model.moe_layers());
   record.begin_step();
   model.parameters().begin_step();
   for (std::int64_t first = 0; first < sequences; first += micro) {
-    report.add(train_micro_batch(model, small_batch(context, model.config(), first, micro), totals, recompute,
-                                 {.routing = &record, .units = units}));
+    train_micro_batch(model, small_batch(context, model.config(), first, micro), totals, recompute,
+                      {.losses = &losses, .routing = &record, .units = units});
   }
   model.parameters().finish_gradients();
-  return report;
+  return losses.report();
+}
+
+LossReport trained(Model& model, const MicroBatch& batch, const StepTotals& totals, Recompute recompute,
+                   StepObservers observers) {
+  LossRecord losses(batch.token_N.context(), model.moe(), model.moe_layers());
+  observers.losses = &losses;
+  train_micro_batch(model, batch, totals, recompute, observers);
+  return losses.report();
+}
+
+LossReport evaluated(const Model& model, Context& context, const MicroBatch& batch, const StepTotals& totals,
+                     StepObservers observers, Capacity capacity) {
+  LossRecord losses(context, model.moe(), model.moe_layers());
+  observers.losses = &losses;
+  evaluate_micro_batch(model, context, batch, totals, observers, capacity);
+  return losses.report();
 }
 
 std::vector<double> SmallModel::gradients() const {

@@ -28,6 +28,13 @@ struct SmallModel {
   [[nodiscard]] std::vector<double> gradient(const std::string& name) const;
 };
 
+/// The losses of one micro-batch, which trains the model or is evaluated.
+LossReport trained(Model& model, const MicroBatch& batch, const StepTotals& totals, Recompute recompute,
+                   StepObservers observers = {});
+[[nodiscard]] LossReport evaluated(const Model& model, Context& context, const MicroBatch& batch,
+                                   const StepTotals& totals, StepObservers observers = {},
+                                   Capacity capacity = Capacity::unlimited);
+
 inline constexpr std::int64_t kSmallSeq = 12;
 
 /// Sequences [first, first + count) of a fixed random text.

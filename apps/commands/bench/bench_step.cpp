@@ -47,9 +47,9 @@ class BenchStep {
         config_(config),
         sharded_(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config)),
         optimizer_(context, sharded_.parameters(), {}, DecayOf::everything),
-        router_(sharded_.model().moe_layers(), config.moe.n_routed_experts) {
+        router_(context, sharded_.model().moe_layers(), config.moe.n_routed_experts) {
     sharded_.parameters().initialise(0, config.model.initializer_range);
-    router_.measure_balance(context, config.train.dtype, config.model.hidden_size);
+    router_.measure_balance(config.train.dtype, config.model.hidden_size);
   }
 
   double run(std::int64_t n) {
@@ -66,7 +66,7 @@ class BenchStep {
       optimizer_.step(1e-4, clip_factor(gradient_norm(sharded_.parameters()), 1.0));
       update_selection_bias(sharded_.model(), router_);
     }
-    static_cast<void>(router_reports(sharded_.model(), router_, sharded_.parameters()));
+    static_cast<void>(router_reports(router_, sharded_.parameters()));
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 

@@ -112,15 +112,15 @@ Measured measured_step(const PlanRequest& request) {
     ShardedModel sharded(context, world, config.model, config.moe, config.train.dtype, layout_of(config));
     ShardedOptimizer optimizer(context, sharded.parameters(), {}, DecayOf::matrices);
     sharded.parameters().initialise(7, 0.2);
-    RouterRecord record(sharded.model().moe_layers(), config.moe.n_routed_experts);
-    record.measure_balance(context, config.train.dtype, config.model.hidden_size);
+    RouterRecord record(context, sharded.model().moe_layers(), config.moe.n_routed_experts);
+    record.measure_balance(config.train.dtype, config.model.hidden_size);
     const StepTotals totals{request.tokens(), config.train.batch_size, kMicroBatches * request.ranks};
     const auto before = world.ledger().traffic();
     static_cast<void>(sharded.compute_gradients(totals, config.train.recompute, record,
                                                 [&] { return even_batch(context, config); }));
     static_cast<void>(gradient_norm(sharded.parameters()));
     optimizer.step(1e-3, 1.0);
-    static_cast<void>(router_reports(sharded.model(), record, sharded.parameters()));
+    static_cast<void>(router_reports(record, sharded.parameters()));
     if (world.rank() != 0) return;
     measured.memory = peaks_of(context.memory());
     measured.peak = context.memory().peak_total();

@@ -1,0 +1,64 @@
+// How often a training step waits for the device: once in each MoE layer of each micro-batch, for the sizes
+// of its experts' products, and once at its end for everything that is reported.
+#include "distributed/communicators/self_communicator.hpp"
+#include "moe/sharded_model.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/ranks.hpp"
+#include "tests/support/router_variants.hpp"
+#include "tests/support/sharded_run.hpp"
+#include "tests/support/small_model.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+constexpr std::int64_t kMicroBatches = 3;
+
+/// Waits of the second step of a rank. `ranks` divide the micro-batches.
+std::int64_t waits_of_step(Communicator& ranks, Context& context, const MoeConfig& moe, Recompute recompute) {
+  const ModelConfig model = sharded_case().model;
+  ShardedModel sharded(context, ranks, model, moe, DType::f32, {.ep = ranks.size()});
+  sharded.parameters().initialise(1, 0.1);
+  RouterRecord record(context, sharded.model().moe_layers(), moe.n_routed_experts);
+  record.measure_balance(DType::f32, model.hidden_size);
+  const std::int64_t all = kMicroBatches * ranks.size();
+  for (int step = 0; step < 2; ++step) {
+    context.profile().reset();
+    ranks.ledger().begin_step(step);
+    std::int64_t next = 0;
+    const LossReport report = sharded.compute_gradients({all * kSmallSeq, all, all}, recompute, record, [&] {
+      return small_batch(context, model, next++, 1);
+    });
+    expect(report.ce > 0.0 && record.counts(0)[0] >= 0 && record.entropy(0) >= 0.0, "there are losses");
+    expect(record.gradient_shares(0).balance >= 0.0, "there are shares");
+  }
+  return context.profile().waits();
+}
+
+}  // namespace
+
+TEST_CASE("waits: a step waits once in each MoE layer of each micro-batch, and once at its end") {
+  for (const RouterVariant& variant : router_variants()) {
+    for (const Recompute recompute : {Recompute::none, Recompute::feed_forward, Recompute::full}) {
+      CAPTURE(variant.name, static_cast<int>(recompute));
+      Context context({.step_memory = std::int64_t{1} << 28});
+      SelfCommunicator alone;
+      const std::int64_t layers = variant.moe.count_moe_layers(sharded_case().model.num_hidden_layers);
+      CHECK(waits_of_step(alone, context, variant.moe, recompute) == layers * kMicroBatches + 1);
+    }
+  }
+}
+
+TEST_CASE("waits: thread ranks that shard experts wait as often as one rank alone") {
+  for (const Recompute recompute : {Recompute::none, Recompute::full}) {
+    std::array<std::int64_t, 2> waits{};
+    run_ranks(2, [&](Communicator& ranks, Context& context) {
+      waits[static_cast<std::size_t>(ranks.rank())] =
+          waits_of_step(ranks, context, small_moe_config(), recompute);
+    });
+    const std::int64_t expected =
+        small_moe_config().count_moe_layers(sharded_case().model.num_hidden_layers) * kMicroBatches + 1;
+    CHECK(waits == std::array{expected, expected});
+  }
+}
