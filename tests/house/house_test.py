@@ -42,7 +42,7 @@ class House(unittest.TestCase):
         self.assertIn(breach, self.run_check(check, *arguments))
 
     def test_a_tidy_tree_has_no_breach(self):
-        for check in ("format", "arrows", "limits", "links"):
+        for check in ("format", "arrows", "border", "limits", "links"):
             self.assertEqual(self.run_check(check), "", check)
 
     def test_a_table_in_a_comment_keeps_its_lines(self):
@@ -86,6 +86,19 @@ class House(unittest.TestCase):
         self.write("moe/routing/router.hpp", "#pragma once\n")
         self.write("moe/routing/top.hpp", '#include "moe/config.hpp"\n')
         self.assertEqual(self.run_check("arrows"), "")
+
+    def test_host_code_that_takes_a_pointer_to_a_tensor_is_named(self):
+        self.write("nn/block.cpp", "// x.item<T>() is not code\nint a = x.item<int>() + *p->data<int>();\n")
+        self.write("nn/block.hpp", "KernelSlot<Args> kernel;\nT* y = x.template data<T>();\n")
+        self.write("optim/adamw.cpp", "KernelSlot<Args> kernel;\nfloat* w = args.w.data<float>();\n")
+        self.write("core/kernels/fill.hpp", "std::byte* y = args.y.raw();\n")
+        self.write("core/ops/add.cu", "float* y = args.y.data<float>();\n")
+        self.write("tests/core/tensor_test.cpp", "float* y = args.y.data<float>();\n")
+        found = self.run_check("border")
+        self.assertIn("nn/block.cpp:2: item<: only kernels have pointers to tensors", found)
+        self.assertIn("nn/block.cpp:2: data<: only", found)
+        self.assertIn("nn/block.hpp:2: data<: only", found)
+        self.assertEqual(found.count("\n"), 3, found)
 
     def test_a_project_file_in_angle_brackets_is_named(self):
         self.write("nn/block.cpp", "#include <core/error.hpp>\n")
