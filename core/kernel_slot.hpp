@@ -97,9 +97,10 @@ class KernelSlot {
     Context& context = tensors.first().context();
     const Kernel& here = kernel(detail::kernels_for(tensors.first()));
     if (!here.there()) detail::no_kernel(name_);
-    Workspace workspace(context, here.workspace(args, context.pool().size()));
+    const Place place = tensors.first().on_host() ? Place::host : Place::device;
+    Workspace workspace(context, here.workspace(args, context.pool().size()), place);
     tensors.add(name_, workspace.bytes());
-    const detail::KernelScope scope(context.runtime(), tensors);
+    const detail::KernelScope scope(place == Place::host ? nullptr : context.runtime(), tensors);
     here(args, workspace);
   }
 

@@ -23,8 +23,8 @@ class Workspace {
  public:
   Workspace() = default;  ///< of a kernel that needs none
   /// `bytes` of scratch, uninitialised.
-  Workspace(Context& context, std::int64_t bytes) {
-    if (bytes > 0) bytes_ = Tensor::empty(context, {bytes}, DType::u8, MemoryCategory::scratch);
+  Workspace(Context& context, std::int64_t bytes, Place place) {
+    if (bytes > 0) bytes_ = Tensor::empty(context, {bytes}, DType::u8, MemoryCategory::scratch, place);
   }
   /// All of it; undefined if it is empty.
   [[nodiscard]] const Tensor& bytes() const { return bytes_; }

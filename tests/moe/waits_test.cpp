@@ -42,7 +42,7 @@ TEST_CASE("waits: a step waits once in each MoE layer of each micro-batch, and o
   for (const RouterVariant& variant : router_variants()) {
     for (const Recompute recompute : {Recompute::none, Recompute::feed_forward, Recompute::full}) {
       CAPTURE(variant.name, static_cast<int>(recompute));
-      Context context({.step_memory = std::int64_t{1} << 28});
+      TestContext context({.step_memory = std::int64_t{1} << 28});
       SelfCommunicator alone;
       const std::int64_t layers = variant.moe.count_moe_layers(sharded_case().model.num_hidden_layers);
       CHECK(waits_of_step(alone, context, variant.moe, recompute) == layers * kMicroBatches + 1);
