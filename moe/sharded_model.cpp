@@ -1,8 +1,10 @@
 #include "moe/sharded_model.hpp"
 
 #include <map>
+#include <utility>
 
 #include "distributed/parameter_files.hpp"
+#include "distributed/zero/sharded_optimizer.hpp"
 
 namespace granule {
 namespace {
@@ -64,11 +66,16 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
   record.add_balance_of_ranks(ranks());
   measure_shares(record);
   // Everything is on its way before the first number is asked for, so the host waits once.
+  squares_ = start_gradient_norm(parameters_);
   record.start_reading();
   LossReport report = losses_.report();
   report.add_ranks(ranks());
   record.add_ranks(ranks());
   return report;
+}
+
+double ShardedModel::gradient_norm() {
+  return finish_gradient_norm(parameters_, std::exchange(squares_, {}));
 }
 
 /// Measures the parts of the routers' gradients that this rank owns.

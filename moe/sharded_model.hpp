@@ -33,6 +33,8 @@ class ShardedModel {
   /// is of the whole step.
   [[nodiscard]] LossReport compute_gradients(const StepTotals& totals, Recompute recompute,
                                              RouterRecord& record, const std::function<MicroBatch()>& next);
+  /// gradient_norm() of these gradients, once for each compute_gradients(). All ranks call it together.
+  [[nodiscard]] double gradient_norm();
 
  private:
   void measure_shares(RouterRecord& record) const;
@@ -41,6 +43,7 @@ class ShardedModel {
   Model model_;
   ShardedParameters parameters_;
   LossRecord losses_;
+  HostCopy<double> squares_;  // of the gradient norm
 };
 
 /// Every tensor of the model by its global name, in the order of its declaration on one rank. Each says which

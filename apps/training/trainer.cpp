@@ -104,7 +104,7 @@ StepReport Trainer::step(std::int64_t n) {
 void Trainer::update_parameters(StepReport& report) {
   ranks_.ledger().begin_phase("update");
   const PhaseTimer timer(context_.profile(), "optimizer");
-  report.grad_norm = gradient_norm(sharded_.parameters());
+  report.grad_norm = sharded_.gradient_norm();
   report.verdict = guard_.judge(report.losses.ce, report.grad_norm);
   report.skips = guard_.state().skips;
   if (report.verdict != StepVerdict::apply) return;

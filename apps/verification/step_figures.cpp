@@ -65,7 +65,7 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   ranks.ledger().begin_step(1);
   const LossReport losses = sharded.compute_gradients(input.totals, config.train.recompute, record,
                                                       [&] { return input.micro_batch(context, next++); });
-  StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), gradient_norm(parameters)};
+  StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), sharded.gradient_norm()};
   figures.counts.assign(record.counts().begin(), record.counts().end());
   const GlobalArena arena{
       ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};

@@ -1,5 +1,6 @@
 // AdamW on the parameters that this rank owns, and the norm of the gradients of all ranks.
 #pragma once
+#include "core/transfer.hpp"
 #include "distributed/zero/sharded_parameters.hpp"
 #include "optim/adamw.hpp"
 
@@ -11,6 +12,12 @@ enum class DecayOf : std::uint8_t { matrices, everything };
 /// √Σ g², with every parameter of the job counted once. It is a sum over the ranks' own parts and has the
 /// same bits on all ranks. Throws exit code 76 if it does not.
 [[nodiscard]] double gradient_norm(const ShardedParameters& parameters);
+/// The first half of gradient_norm(), which does not wait: Σ g² of each of the rank's parts, on its way to
+/// the host.
+[[nodiscard]] HostCopy<double> start_gradient_norm(const ShardedParameters& parameters);
+/// The second half. All ranks call it together.
+[[nodiscard]] double finish_gradient_norm(const ShardedParameters& parameters,
+                                          const HostCopy<double>& squares);
 
 class ShardedOptimizer {
  public:

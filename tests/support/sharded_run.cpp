@@ -37,7 +37,7 @@ class Rank {
     const LossReport losses = sharded_.compute_gradients(totals, options_.recompute, record_, [&] {
       return small_batch(context_, sharded_.model().config(), options_.micro * next++, options_.micro);
     });
-    const double norm = gradient_norm(sharded_.parameters());
+    const double norm = sharded_.gradient_norm();
     optimizer_.step(3e-3, clip_factor(norm, 0.5));
     update_selection_bias(sharded_.model(), record_);
     sharded_.parameters().require_equal_replicas();

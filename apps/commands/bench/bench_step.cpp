@@ -63,7 +63,7 @@ class BenchStep {
     }));
     {
       const PhaseTimer timer(context_.profile(), "optimizer");
-      optimizer_.step(1e-4, clip_factor(gradient_norm(sharded_.parameters()), 1.0));
+      optimizer_.step(1e-4, clip_factor(sharded_.gradient_norm(), 1.0));
       update_selection_bias(sharded_.model(), router_);
     }
     static_cast<void>(router_reports(router_, sharded_.parameters()));

@@ -118,7 +118,7 @@ Measured measured_step(const PlanRequest& request) {
     const auto before = world.ledger().traffic();
     static_cast<void>(sharded.compute_gradients(totals, config.train.recompute, record,
                                                 [&] { return even_batch(context, config); }));
-    static_cast<void>(gradient_norm(sharded.parameters()));
+    static_cast<void>(sharded.gradient_norm());
     optimizer.step(1e-3, 1.0);
     static_cast<void>(router_reports(record, sharded.parameters()));
     if (world.rank() != 0) return;
