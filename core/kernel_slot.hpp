@@ -111,25 +111,4 @@ class KernelSlot {
   std::array<Kernel, kDeviceTypes> kernels_;
 };
 
-/// The older form, whose arguments have no names.
-template <class... Args>
-class KernelSlot<void(Args...)> {
- public:
-  using Kernel = void (*)(Args...);
-  constexpr KernelSlot(std::string_view name, Kernel cpu) : name_(name), kernels_{cpu, nullptr} {}
-  void fill(DeviceType device, Kernel kernel) { kernels_[static_cast<std::size_t>(device)] = kernel; }
-  [[nodiscard]] bool has(DeviceType device) const {
-    return kernels_[static_cast<std::size_t>(device)] != nullptr;
-  }
-  void operator()(Device device, Args... args) const {
-    const Kernel kernel = kernels_[static_cast<std::size_t>(device.type)];
-    GRANULE_CHECK(kernel != nullptr, "{}: no kernel for this device", name_);
-    kernel(args...);
-  }
-
- private:
-  std::string_view name_;
-  std::array<Kernel, kDeviceTypes> kernels_;
-};
-
 }  // namespace granule

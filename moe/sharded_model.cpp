@@ -1,10 +1,8 @@
 #include "moe/sharded_model.hpp"
 
 #include <map>
-#include <utility>
 
 #include "distributed/parameter_files.hpp"
-#include "distributed/zero/sharded_optimizer.hpp"
 
 namespace granule {
 namespace {
@@ -46,7 +44,7 @@ void ShardedModel::load(const TensorSet& tensors, const std::string& source) {
   load_states(parameters_.store(), tensors);
 }
 
-LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute recompute,
+StepGradients ShardedModel::compute_gradients(const StepTotals& totals, Recompute recompute,
                                            RouterRecord& record, const std::function<MicroBatch()>& next) {
   parameters_.begin_step();
   record.begin_step();
@@ -66,16 +64,12 @@ LossReport ShardedModel::compute_gradients(const StepTotals& totals, Recompute r
   record.add_balance_of_ranks(ranks());
   measure_shares(record);
   // Everything is on its way before the first number is asked for, so the host waits once.
-  squares_ = start_gradient_norm(parameters_);
+  GradientNorm norm(parameters_);
   record.start_reading();
   LossReport report = losses_.report();
   report.add_ranks(ranks());
   record.add_ranks(ranks());
-  return report;
-}
-
-double ShardedModel::gradient_norm() {
-  return finish_gradient_norm(parameters_, std::exchange(squares_, {}));
+  return {std::move(report), std::move(norm)};
 }
 
 /// Measures the parts of the routers' gradients that this rank owns.

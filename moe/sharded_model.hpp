@@ -3,13 +3,18 @@
 #include <functional>
 
 #include "distributed/zero/gathered_tensors.hpp"
-#include "distributed/zero/sharded_parameters.hpp"
+#include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/objective.hpp"
 #include "moe/routing/router_record.hpp"
 
 namespace granule {
 
 class TensorSet;  // data/models/tensor_set.hpp
+
+struct StepGradients {
+  LossReport losses;
+  GradientNorm norm;
+};
 
 class ShardedModel {
  public:
@@ -28,13 +33,11 @@ class ShardedModel {
   /// model, as check_parameters() does.
   void load(const TensorSet& tensors, const std::string& source);
 
-  /// Losses and gradients of a step over all ranks. `next` makes the micro-batches of this rank, and `totals`
-  /// are those of all ranks. Afterwards the gradients are in parameters(), each rank's own parts. The record
+  /// Losses, gradients and their norm of a step over all ranks. `next` makes the micro-batches of this rank,
+  /// and `totals` are those of all ranks. Afterwards the gradients are in parameters(), each rank's own parts. The record
   /// is of the whole step.
-  [[nodiscard]] LossReport compute_gradients(const StepTotals& totals, Recompute recompute,
+  [[nodiscard]] StepGradients compute_gradients(const StepTotals& totals, Recompute recompute,
                                              RouterRecord& record, const std::function<MicroBatch()>& next);
-  /// gradient_norm() of these gradients, once for each compute_gradients(). All ranks call it together.
-  [[nodiscard]] double gradient_norm();
 
  private:
   void measure_shares(RouterRecord& record) const;
@@ -43,7 +46,6 @@ class ShardedModel {
   Model model_;
   ShardedParameters parameters_;
   LossRecord losses_;
-  HostCopy<double> squares_;  // of the gradient norm
 };
 
 /// Every tensor of the model by its global name, in the order of its declaration on one rank. Each says which

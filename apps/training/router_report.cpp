@@ -31,23 +31,15 @@ std::int64_t sum(const std::vector<std::int64_t>& values) {
 
 }  // namespace
 
-std::vector<RouterReport> router_reports(const RouterRecord& record, const ShardedParameters& parameters) {
-  const PhaseTimer timer(parameters.own_values(0).context().profile(), "router statistics");
-  std::vector<double> sums;  // balance and ce of each layer
-  for (std::int64_t i = 0; i < record.layers(); ++i) {
-    const GradientShares shares = record.gradient_shares(i);
-    sums.insert(sums.end(), {shares.balance, shares.ce});
-  }
-  parameters.mesh().world.all_reduce(std::span(sums), ReduceOp::sum, "router statistics").wait();
+std::vector<RouterReport> router_reports(const RouterRecord& record,
+                                         const std::vector<GradientShares>& shares) {
   std::vector<RouterReport> reports;
   for (std::int64_t i = 0; i < record.layers(); ++i) {
-    const GradientShares shares{sums[2 * static_cast<std::size_t>(i)],
-                                sums[2 * static_cast<std::size_t>(i) + 1]};
     const auto dropped = record.dropped(i);
     reports.push_back({load_statistics(record.counts(i)),
                        {dropped.begin(), dropped.end()},
                        record.entropy(i),
-                       shares.balance_over_ce()});
+                       shares[static_cast<std::size_t>(i)].balance_over_ce()});
   }
   return reports;
 }

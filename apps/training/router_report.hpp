@@ -4,7 +4,6 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "distributed/zero/sharded_parameters.hpp"
 #include "moe/routing/router_record.hpp"
 
 namespace granule {
@@ -18,9 +17,9 @@ struct RouterReport {
   double balance_over_ce = 0.0;
 };
 
-/// The report of every MoE layer. Gradients and record of a step must already be summed over the ranks.
+/// The report of every MoE layer in a step.
 [[nodiscard]] std::vector<RouterReport> router_reports(const RouterRecord& record,
-                                                       const ShardedParameters& parameters);
+                                                       const std::vector<GradientShares>& shares);
 
 /// Adds the figures of the whole run, and then those of each layer. A figure of the run is the maximum over
 /// layers, a mean, or a sum of counts.

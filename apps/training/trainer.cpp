@@ -12,8 +12,6 @@
 #include "distributed/agreement.hpp"
 #include "distributed/parameter_files.hpp"
 #include "moe/counts.hpp"
-#include "moe/routing/bias_balance.hpp"
-#include "optim/grad_norm.hpp"
 
 namespace granule {
 namespace {
@@ -21,8 +19,15 @@ namespace {
 /// After this many steps, ranks compare what several of them hold a copy of.
 constexpr std::int64_t kReplicaCheckEvery = 100;
 
-AdamWConfig adamw_config(const RunConfig::Optim& optim) {
-  return {optim.betas[0], optim.betas[1], optim.eps, optim.weight_decay};
+TrainStepOptions step_options(const RunConfig& config) {
+  const RunConfig::Optim& optim = config.optim;
+  return {.totals = totals_of(config),
+          .recompute = config.train.recompute,
+          .adamw = {optim.betas[0], optim.betas[1], optim.eps, optim.weight_decay},
+          .decay = optim.decay_norms ? DecayOf::everything : DecayOf::matrices,
+          .grad_clip = optim.grad_clip,
+          .guard = {config.train.max_skips, config.train.spike_sigma},
+          .replica_check_every = kReplicaCheckEvery};
 }
 
 LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks, std::int64_t start_sample) {
@@ -67,17 +72,13 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
       job_(std::move(job)),
       order_(sample_order_of(config)),
       totals_(totals_of(config)),
-      optimizer_(context, sharded.parameters(), adamw_config(config.optim),
-                 config.optim.decay_norms ? DecayOf::everything : DecayOf::matrices),
-      guard_({config.train.max_skips, config.train.spike_sigma}),
-      router_(context, model_.moe_layers(), config.moe.n_routed_experts),
+      step_(context, sharded, step_options(config)),
       tensors_(global_tensors(config.model, config.moe, sharded.parameters().plan().world)) {
   if (directory_ != nullptr)
     checkpoints_.emplace(
         CheckpointOptions{.run_directory = directory->path(),
                           .keep = config.checkpoint.keep,
                           .warn = [this](const std::string& line) { tell("warning: " + line); }});
-  router_.measure_balance(model_.dtype(), config.model.hidden_size);
 }
 
 void Trainer::tell(const std::string& line) {
@@ -92,31 +93,20 @@ MicroBatch Trainer::next_micro_batch() {
 StepReport Trainer::step(std::int64_t n) {
   const auto start = std::chrono::steady_clock::now();
   context_.profile().reset();
-  ranks_.ledger().begin_step(n);
   StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
-  report.losses = sharded_.compute_gradients(totals_, config_.train.recompute, router_,
-                                             [this] { return next_micro_batch(); });
-  update_parameters(report);
+  StepResult result = step_.run(n, report.lr, [this] { return next_micro_batch(); });
+  report.routers = router_reports(step_.routers(), result.shares);
+  report.losses = std::move(result.losses);
+  report.grad_norm = result.grad_norm;
+  report.verdict = result.verdict;
+  report.skips = step_.guard().state().skips;
   finish_report(report, start);
   return report;
-}
-
-void Trainer::update_parameters(StepReport& report) {
-  ranks_.ledger().begin_phase("update");
-  const PhaseTimer timer(context_.profile(), "optimizer");
-  report.grad_norm = sharded_.gradient_norm();
-  report.verdict = guard_.judge(report.losses.ce, report.grad_norm);
-  report.skips = guard_.state().skips;
-  if (report.verdict != StepVerdict::apply) return;
-  optimizer_.step(report.lr, clip_factor(report.grad_norm, config_.optim.grad_clip));
-  update_selection_bias(model_, router_);
-  if (report.step % kReplicaCheckEvery == 0) sharded_.parameters().require_equal_replicas();
 }
 
 void Trainer::finish_report(StepReport& report, std::chrono::steady_clock::time_point start) {
   GRANULE_ASSERT(context_.step_memory().in_use() == 0, "step {} left {} bytes of activations behind",
                  report.step, context_.step_memory().in_use());
-  report.routers = router_reports(router_, sharded_.parameters());
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   report.tokens = tokens_after(report.step);
   report.tokens_per_second = static_cast<double>(totals_.target_tokens) / report.seconds;
@@ -196,14 +186,14 @@ SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
   means_.add(report);
   pace_.add(report.verdict == StepVerdict::apply ? report.losses.ce : std::nan(""));
   last_ce_ = report.losses.ce;
-  if (directory_ != nullptr) directory_->append_counts(router_.counts());
+  if (directory_ != nullptr) directory_->append_counts(step_.routers().counts());
   done_ = report.step;
   const nlohmann::ordered_json row = row_of(report);
-  const bool evaluates = evaluation_due(done_) && request.stop == 0 && !guard_.gives_up();
+  const bool evaluates = evaluation_due(done_) && request.stop == 0 && !step_.guard().gives_up();
   row_to_evaluate_ = evaluation_due(done_) ? row.dump() : std::string();
   // The row of a saved step must also be on the disk, or else in the checkpoint.
   if (!evaluates) record(report, row);
-  if (guard_.gives_up()) give_up(report);
+  if (step_.guard().gives_up()) give_up(report);
   if (request.save || due(done_, steps_.checkpoint_every) || (complete() && evaluates))
     save_on_request(signals);
   if (!evaluates) return request;
@@ -252,7 +242,7 @@ void Trainer::give_up(const StepReport& last) const {
       fmt::format(
           "{} steps in a row were skipped (train.max_skips = {}); the last one, step {}, had a loss of "
           "{} and a gradient norm of {}",
-          guard_.state().skips_in_row, config_.train.max_skips, last.step,
+          step_.guard().state().skips_in_row, config_.train.max_skips, last.step,
           without_sign_of_nan(last.losses.ce), without_sign_of_nan(last.grad_norm)),
       directory_ != nullptr ? directory_->path().string() : std::string(), advice);
 }
@@ -263,7 +253,7 @@ nlohmann::json Trainer::sections() const {
                      {"data", data_.identity},
                      {kDocumentsSection, {{"bos_id", bos ? nlohmann::json(*bos) : nlohmann::json()}}},
                      {kSampleOrderSection, name_of(order_)},
-                     {"optimizer", {{"steps", optimizer_.steps()}}}};
+                     {"optimizer", {{"steps", step_.optimizer().steps()}}}};
   add_records_to(all);
   return all;
 }
@@ -273,8 +263,10 @@ void Trainer::save() {
   const ShardedParameters& parameters = sharded_.parameters();
   auto model = gathered(tensors_, {ranks_, parameters.plan(), parameters.values()}, "");
   for (TensorToSave& state : states_to_save(model_.parameters())) model.push_back(std::move(state));
-  auto optimizer = gathered(tensors_, {ranks_, parameters.plan(), optimizer_.first_moment()}, "exp_avg.");
-  auto second = gathered(tensors_, {ranks_, parameters.plan(), optimizer_.second_moment()}, "exp_avg_sq.");
+  auto optimizer =
+      gathered(tensors_, {ranks_, parameters.plan(), step_.optimizer().first_moment()}, "exp_avg.");
+  auto second =
+      gathered(tensors_, {ranks_, parameters.plan(), step_.optimizer().second_moment()}, "exp_avg_sq.");
   optimizer.insert(optimizer.end(), std::make_move_iterator(second.begin()),
                    std::make_move_iterator(second.end()));
   if (checkpoints_) {

@@ -13,9 +13,7 @@
 #include "distributed/checkpoint.hpp"
 #include "distributed/checkpoint_writer.hpp"
 #include "distributed/watchdog.hpp"
-#include "distributed/zero/sharded_optimizer.hpp"
-#include "moe/sharded_model.hpp"
-#include "optim/step_guard.hpp"
+#include "moe/training/train_step.hpp"
 
 namespace granule {
 
@@ -50,8 +48,6 @@ class Trainer {
  private:
   [[nodiscard]] StepReport step(std::int64_t n);
   [[nodiscard]] MicroBatch next_micro_batch();
-  /// Applies the step. If its loss or gradient says that it must be skipped, nothing changes.
-  void update_parameters(StepReport& report);
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
   /// Does a step and records it. Then come the save and the evaluation that are due after it, in this order.
   /// Returns what signals ask for after that.
@@ -99,9 +95,7 @@ class Trainer {
   std::string job_;
   SampleOrder order_;
   StepTotals totals_;  // over all ranks
-  ShardedOptimizer optimizer_;
-  StepGuard guard_;
-  RouterRecord router_;
+  TrainStep step_;
   std::vector<GlobalTensor> tensors_;            // the content of a checkpoint
   std::optional<CheckpointWriter> checkpoints_;  // only on rank 0
   std::unique_ptr<Loader> loader_;

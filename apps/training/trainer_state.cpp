@@ -27,15 +27,15 @@ void Trainer::load_state(const Checkpoint& checkpoint) {
   sharded_.load(checkpoint.model(), checkpoint.path().string());
   const ParameterStore& store = model_.parameters();
   const ShardPlan& plan = sharded_.parameters().plan();
-  load_part(store, plan, optimizer_.first_moment(), "exp_avg.", checkpoint.optimizer());
-  load_part(store, plan, optimizer_.second_moment(), "exp_avg_sq.", checkpoint.optimizer());
+  load_part(store, plan, step_.optimizer().first_moment(), "exp_avg.", checkpoint.optimizer());
+  load_part(store, plan, step_.optimizer().second_moment(), "exp_avg_sq.", checkpoint.optimizer());
   const nlohmann::json& saved = checkpoint.sections();
-  optimizer_.set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
-  if (saved.contains("step_guard")) guard_.set_state(guard_state_from(saved.at("step_guard")));
+  step_.optimizer().set_steps(saved.at("optimizer").at("steps").get<std::int64_t>());
+  if (saved.contains("step_guard")) step_.guard().set_state(guard_state_from(saved.at("step_guard")));
 }
 
 void Trainer::add_records_to(nlohmann::json& sections) const {
-  sections["step_guard"] = to_json(guard_.state());
+  sections["step_guard"] = to_json(step_.guard().state());
   sections["means"] = means_.saved();
   if (!row_to_evaluate_.empty()) sections["row_to_evaluate"] = row_to_evaluate_;
   if (begun_ != RunPosition{}) sections["begun"] = granule::to_json(begun_);

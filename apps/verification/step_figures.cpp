@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/kernels/accumulate.hpp"
-#include "distributed/zero/sharded_optimizer.hpp"
+#include "moe/training/train_step.hpp"
 
 namespace granule {
 namespace {
@@ -62,10 +62,10 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   parameters.initialise(static_cast<std::uint64_t>(config.train.seed), config.model.initializer_range);
   RouterRecord record(context, sharded.model().moe_layers(), config.moe.n_routed_experts);
   std::int64_t next = ranks.rank() * (input.totals.micro_batches / ranks.size());
-  ranks.ledger().begin_step(1);
-  const LossReport losses = sharded.compute_gradients(input.totals, config.train.recompute, record,
-                                                      [&] { return input.micro_batch(context, next++); });
-  StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), sharded.gradient_norm()};
+  const StepResult step = step_gradients(sharded, 1, input.totals, config.train.recompute, record,
+                                         [&] { return input.micro_batch(context, next++); });
+  const LossReport& losses = step.losses;
+  StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), step.grad_norm};
   figures.counts.assign(record.counts().begin(), record.counts().end());
   const GlobalArena arena{
       ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};

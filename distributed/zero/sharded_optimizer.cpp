@@ -63,26 +63,21 @@ ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& paramete
       adamw_(context, config, parameters.own_values(0).dtype(), elements(parameters, extent_),
              decay_ranges(parameters, extent_, decay)) {}
 
-HostCopy<double> start_gradient_norm(const ShardedParameters& parameters) {
+GradientNorm::GradientNorm(const ShardedParameters& parameters) : world_(&parameters.mesh().world) {
   const auto shards = std::ssize(parameters.plan().shards);
   const Tensor sums =
       Tensor::empty(parameters.own_gradients(0).context(), {shards}, DType::f64, MemoryCategory::scratch);
   for (std::int64_t i = 0; i < shards; ++i)
     squared_norm(parameters.own_gradients(static_cast<std::size_t>(i)), sums.slice(i, {1}));
-  return read_back<double>(sums);
+  of_shards_ = read_back<double>(sums);
 }
 
-double finish_gradient_norm(const ShardedParameters& parameters, const HostCopy<double>& squares) {
-  const std::span<const double> of_shards = squares.get();
+double GradientNorm::get() const {
+  const std::span<const double> of_shards = of_shards_.get();
   double sum = std::accumulate(of_shards.begin(), of_shards.end(), 0.0);
-  Communicator& world = parameters.mesh().world;
-  world.all_reduce(std::span(&sum, 1), ReduceOp::sum, "gradient norm").wait();
-  require_same_on_all(world, std::bit_cast<std::int64_t>(sum), "the norm of the gradients", "norm check");
+  world_->all_reduce(std::span(&sum, 1), ReduceOp::sum, "gradient norm").wait();
+  require_same_on_all(*world_, std::bit_cast<std::int64_t>(sum), "the norm of the gradients", "norm check");
   return std::sqrt(sum);
-}
-
-double gradient_norm(const ShardedParameters& parameters) {
-  return finish_gradient_norm(parameters, start_gradient_norm(parameters));
 }
 
 void ShardedOptimizer::step(double lr, double gradient_scale) {

@@ -9,15 +9,19 @@ namespace granule {
 /// Which parameters decay: matrices only, or norms and biases too.
 enum class DecayOf : std::uint8_t { matrices, everything };
 
-/// √Σ g², with every parameter of the job counted once. It is a sum over the ranks' own parts and has the
-/// same bits on all ranks. Throws exit code 76 if it does not.
-[[nodiscard]] double gradient_norm(const ShardedParameters& parameters);
-/// The first half of gradient_norm(), which does not wait: Σ g² of each of the rank's parts, on its way to
-/// the host.
-[[nodiscard]] HostCopy<double> start_gradient_norm(const ShardedParameters& parameters);
-/// The second half. All ranks call it together.
-[[nodiscard]] double finish_gradient_norm(const ShardedParameters& parameters,
-                                          const HostCopy<double>& squares);
+/// √Σ g², with every parameter of the job counted once. It is measured and starts on its way to the host at
+/// construction, so that the host can wait for it and other numbers together.
+class GradientNorm {
+ public:
+  explicit GradientNorm(const ShardedParameters& parameters);
+  /// A sum over the ranks' own parts, which has the same bits on all ranks. Throws exit code 76 if it does
+  /// not. It is a collective.
+  [[nodiscard]] double get() const;
+
+ private:
+  Communicator* world_;
+  HostCopy<double> of_shards_;
+};
 
 class ShardedOptimizer {
  public:

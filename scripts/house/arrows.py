@@ -11,7 +11,7 @@ ARROWS = {
     "nn": {"core", "autograd"},
     "data": {"core"},
     "distributed": {"core", "nn", "data", "optim"},
-    "moe": {"core", "autograd", "nn", "distributed"},
+    "moe": {"core", "autograd", "nn", "distributed", "optim"},
     "optim": {"core"},
 }
 ARROWS["apps"] = set(ARROWS)

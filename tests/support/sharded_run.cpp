@@ -5,15 +5,16 @@
 #include <optional>
 
 #include "distributed/parameter_files.hpp"
-#include "distributed/zero/sharded_optimizer.hpp"
-#include "moe/routing/bias_balance.hpp"
-#include "moe/sharded_model.hpp"
-#include "optim/grad_norm.hpp"
+#include "moe/training/train_step.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"
 
 namespace granule::test {
 namespace {
+
+StepTotals totals_of(const ShardedRunOptions& options) {
+  return {options.sequences * kSmallSeq, options.sequences, options.sequences / options.micro};
+}
 
 /// One rank's part of the run.
 class Rank {
@@ -22,30 +23,28 @@ class Rank {
       : context_(context),
         options_(options),
         sharded_(context, ranks, of.model, of.moe, options.dtype, options.layout),
-        optimizer_(context, sharded_.parameters(), {.eps = 1e-6}, DecayOf::matrices),
-        record_(context, sharded_.model().moe_layers(), of.moe.n_routed_experts) {
+        step_(context, sharded_,
+              {.totals = totals_of(options),
+               .recompute = options.recompute,
+               .adamw = {.eps = 1e-6},
+               .grad_clip = 0.5,
+               .replica_check_every = 1}) {
     sharded_.parameters().initialise(7, of.model.initializer_range);
     if (options.start != nullptr) load(*options.start);
-    record_.measure_balance(options.dtype, of.model.hidden_size);
   }
 
   void step(std::int64_t n, ShardedOutcome& outcome) {
-    const std::int64_t micros = options_.sequences / options_.micro, mine = micros / options_.ranks;
-    const StepTotals totals{options_.sequences * kSmallSeq, options_.sequences, micros};
-    sharded_.ranks().ledger().begin_step(n);
+    const std::int64_t micros = totals_of(options_).micro_batches, mine = micros / options_.ranks;
     std::int64_t next = n * micros + sharded_.ranks().rank() * mine;
-    const LossReport losses = sharded_.compute_gradients(totals, options_.recompute, record_, [&] {
+    const StepResult result = step_.run(n, 3e-3, [&] {
       return small_batch(context_, sharded_.model().config(), options_.micro * next++, options_.micro);
     });
-    const double norm = sharded_.gradient_norm();
-    optimizer_.step(3e-3, clip_factor(norm, 0.5));
-    update_selection_bias(sharded_.model(), record_);
-    sharded_.parameters().require_equal_replicas();
-    outcome.ce.push_back(losses.ce);
-    outcome.aux.push_back(losses.aux());
-    outcome.device_aux.push_back(losses.device_aux());
-    outcome.grad_norm.push_back(norm);
-    outcome.counts.emplace_back(record_.counts().begin(), record_.counts().end());
+    outcome.ce.push_back(result.losses.ce);
+    outcome.aux.push_back(result.losses.aux());
+    outcome.device_aux.push_back(result.losses.device_aux());
+    outcome.grad_norm.push_back(result.grad_norm);
+    const auto counts = step_.routers().counts();
+    outcome.counts.emplace_back(counts.begin(), counts.end());
   }
 
   void read_tensors(ShardedOutcome& outcome) {
@@ -57,8 +56,8 @@ class Rank {
         outcome.tensors[tensor.spec.name] = values_read(tensor);
     };
     read(parameters.values(), "");
-    read(optimizer_.first_moment(), "exp_avg.");
-    read(optimizer_.second_moment(), "exp_avg_sq.");
+    read(step_.optimizer().first_moment(), "exp_avg.");
+    read(step_.optimizer().second_moment(), "exp_avg_sq.");
     for (const TensorToSave& state : states_to_save(parameters.store()))
       outcome.tensors[state.spec.name] = values_read(state);
   }
@@ -68,16 +67,16 @@ class Rank {
     const ShardedParameters& parameters = sharded_.parameters();
     load_part(parameters.store(), parameters.plan(), parameters.values(), "", tensors);
     load_states(parameters.store(), tensors);
-    load_part(parameters.store(), parameters.plan(), optimizer_.first_moment(), "exp_avg.", tensors);
-    load_part(parameters.store(), parameters.plan(), optimizer_.second_moment(), "exp_avg_sq.", tensors);
-    optimizer_.set_steps(options_.start_step);
+    load_part(parameters.store(), parameters.plan(), step_.optimizer().first_moment(), "exp_avg.", tensors);
+    load_part(parameters.store(), parameters.plan(), step_.optimizer().second_moment(), "exp_avg_sq.",
+              tensors);
+    step_.optimizer().set_steps(options_.start_step);
   }
 
   Context& context_;
   const ShardedRunOptions& options_;
   ShardedModel sharded_;
-  ShardedOptimizer optimizer_;
-  RouterRecord record_;
+  TrainStep step_;
 };
 
 }  // namespace

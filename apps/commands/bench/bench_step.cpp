@@ -7,16 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/planning/step_time.hpp"
-#include "apps/training/router_report.hpp"
 #include "apps/training/run_data.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
 #include "core/transfer.hpp"
-#include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/counts.hpp"
-#include "moe/routing/bias_balance.hpp"
-#include "moe/sharded_model.hpp"
-#include "optim/grad_norm.hpp"
+#include "moe/training/train_step.hpp"
 
 namespace granule {
 namespace {
@@ -39,34 +35,31 @@ MicroBatch random_batch(Context& context, const RunConfig& config, std::int64_t 
   return batch;
 }
 
-/// A step like that of the trainer, but without files.
+TrainStepOptions step_options(const RunConfig& config) {
+  return {.totals = totals_of(config),
+          .recompute = config.train.recompute,
+          .decay = DecayOf::everything,
+          .grad_clip = 1.0};
+}
+
+/// Steps like those of the trainer, but on random tokens and without files.
 class BenchStep {
  public:
   BenchStep(Context& context, Communicator& ranks, const RunConfig& config)
       : context_(context),
         config_(config),
         sharded_(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config)),
-        optimizer_(context, sharded_.parameters(), {}, DecayOf::everything),
-        router_(context, sharded_.model().moe_layers(), config.moe.n_routed_experts) {
+        step_(context, sharded_, step_options(config)) {
     sharded_.parameters().initialise(0, config.model.initializer_range);
-    router_.measure_balance(config.train.dtype, config.model.hidden_size);
   }
 
   double run(std::int64_t n) {
     const auto start = std::chrono::steady_clock::now();
     const StepTotals totals = totals_of(config_);
     const std::int64_t mine = totals.micro_batches / sharded_.ranks().size(), rank = sharded_.ranks().rank();
-    sharded_.ranks().ledger().begin_step(n);
     std::int64_t next = n * totals.micro_batches + rank * mine;
-    static_cast<void>(sharded_.compute_gradients(totals, config_.train.recompute, router_, [&] {
-      return random_batch(context_, config_, next++ * totals.target_tokens);
-    }));
-    {
-      const PhaseTimer timer(context_.profile(), "optimizer");
-      optimizer_.step(1e-4, clip_factor(sharded_.gradient_norm(), 1.0));
-      update_selection_bias(sharded_.model(), router_);
-    }
-    static_cast<void>(router_reports(router_, sharded_.parameters()));
+    static_cast<void>(
+        step_.run(n, 1e-4, [&] { return random_batch(context_, config_, next++ * totals.target_tokens); }));
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
@@ -74,8 +67,7 @@ class BenchStep {
   Context& context_;
   const RunConfig& config_;
   ShardedModel sharded_;
-  ShardedOptimizer optimizer_;
-  RouterRecord router_;
+  TrainStep step_;
 };
 
 double median(std::vector<double> values) {

@@ -6,10 +6,8 @@
 
 #include "apps/planning/memory_plan.hpp"
 #include "apps/planning/traffic_plan.hpp"
-#include "apps/training/router_report.hpp"
-#include "distributed/zero/sharded_optimizer.hpp"
 #include "moe/ops/hash_experts.hpp"
-#include "moe/sharded_model.hpp"
+#include "moe/training/train_step.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"
@@ -110,17 +108,11 @@ Measured measured_step(const PlanRequest& request) {
   run_ranks(static_cast<int>(request.ranks), [&](Communicator& world, Context&) {
     Context context({.step_memory = std::int64_t{1} << 28});
     ShardedModel sharded(context, world, config.model, config.moe, config.train.dtype, layout_of(config));
-    ShardedOptimizer optimizer(context, sharded.parameters(), {}, DecayOf::matrices);
-    sharded.parameters().initialise(7, 0.2);
-    RouterRecord record(context, sharded.model().moe_layers(), config.moe.n_routed_experts);
-    record.measure_balance(config.train.dtype, config.model.hidden_size);
     const StepTotals totals{request.tokens(), config.train.batch_size, kMicroBatches * request.ranks};
+    TrainStep step(context, sharded, {.totals = totals, .recompute = config.train.recompute});
+    sharded.parameters().initialise(7, 0.2);
     const auto before = world.ledger().traffic();
-    static_cast<void>(sharded.compute_gradients(totals, config.train.recompute, record,
-                                                [&] { return even_batch(context, config); }));
-    static_cast<void>(sharded.gradient_norm());
-    optimizer.step(1e-3, 1.0);
-    static_cast<void>(router_reports(record, sharded.parameters()));
+    static_cast<void>(step.run(1, 1e-3, [&] { return even_batch(context, config); }));
     if (world.rank() != 0) return;
     measured.memory = peaks_of(context.memory());
     measured.peak = context.memory().peak_total();
