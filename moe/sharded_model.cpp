@@ -45,7 +45,7 @@ void ShardedModel::load(const TensorSet& tensors, const std::string& source) {
 }
 
 StepGradients ShardedModel::compute_gradients(const StepTotals& totals, Recompute recompute,
-                                           RouterRecord& record, const std::function<MicroBatch()>& next) {
+                                              RouterRecord& record, const std::function<MicroBatch()>& next) {
   parameters_.begin_step();
   record.begin_step();
   losses_.begin_step();

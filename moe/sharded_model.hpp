@@ -34,10 +34,11 @@ class ShardedModel {
   void load(const TensorSet& tensors, const std::string& source);
 
   /// Losses, gradients and their norm of a step over all ranks. `next` makes the micro-batches of this rank,
-  /// and `totals` are those of all ranks. Afterwards the gradients are in parameters(), each rank's own parts. The record
-  /// is of the whole step.
+  /// and `totals` are those of all ranks. Afterwards the gradients are in parameters(), each rank's own
+  /// parts. The record is of the whole step.
   [[nodiscard]] StepGradients compute_gradients(const StepTotals& totals, Recompute recompute,
-                                             RouterRecord& record, const std::function<MicroBatch()>& next);
+                                                RouterRecord& record,
+                                                const std::function<MicroBatch()>& next);
 
  private:
   void measure_shares(RouterRecord& record) const;

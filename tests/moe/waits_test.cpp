@@ -1,7 +1,7 @@
 // How often a training step waits for the device: once in each MoE layer of each micro-batch, for the sizes
 // of its experts' products, and once at its end for everything that is reported.
 #include "distributed/communicators/self_communicator.hpp"
-#include "moe/sharded_model.hpp"
+#include "moe/training/train_step.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/router_variants.hpp"
@@ -20,18 +20,17 @@ std::int64_t waits_of_step(Communicator& ranks, Context& context, const MoeConfi
   const ModelConfig model = sharded_case().model;
   ShardedModel sharded(context, ranks, model, moe, DType::f32, {.ep = ranks.size()});
   sharded.parameters().initialise(1, 0.1);
-  RouterRecord record(context, sharded.model().moe_layers(), moe.n_routed_experts);
-  record.measure_balance(DType::f32, model.hidden_size);
   const std::int64_t all = kMicroBatches * ranks.size();
-  for (int step = 0; step < 2; ++step) {
+  TrainStep train_step(context, sharded,
+                       {.totals = {all * kSmallSeq, all, all}, .recompute = recompute, .grad_clip = 1.0});
+  for (std::int64_t n = 1; n <= 2; ++n) {
     context.profile().reset();
-    ranks.ledger().begin_step(step);
     std::int64_t next = 0;
-    const LossReport report = sharded.compute_gradients({all * kSmallSeq, all, all}, recompute, record, [&] {
-      return small_batch(context, model, next++, 1);
-    });
-    expect(report.ce > 0.0 && record.counts(0)[0] >= 0 && record.entropy(0) >= 0.0, "there are losses");
-    expect(record.gradient_shares(0).balance >= 0.0 && sharded.gradient_norm() > 0.0, "there are norms");
+    const StepResult result = train_step.run(n, 1e-3, [&] { return small_batch(context, model, next++, 1); });
+    const RouterRecord& record = train_step.routers();
+    expect(result.losses.ce > 0.0 && result.grad_norm > 0.0, "there are losses and a norm");
+    expect(record.counts(0)[0] >= 0 && record.entropy(0) >= 0.0, "there are counts");
+    expect(result.shares[0].balance >= 0.0, "there are shares");
   }
   return context.profile().waits();
 }
@@ -42,7 +41,7 @@ TEST_CASE("waits: a step waits once in each MoE layer of each micro-batch, and o
   for (const RouterVariant& variant : router_variants()) {
     for (const Recompute recompute : {Recompute::none, Recompute::feed_forward, Recompute::full}) {
       CAPTURE(variant.name, static_cast<int>(recompute));
-      TestContext context({.step_memory = std::int64_t{1} << 28});
+      Context context({.step_memory = std::int64_t{1} << 28});
       SelfCommunicator alone;
       const std::int64_t layers = variant.moe.count_moe_layers(sharded_case().model.num_hidden_layers);
       CHECK(waits_of_step(alone, context, variant.moe, recompute) == layers * kMicroBatches + 1);
