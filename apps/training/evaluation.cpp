@@ -17,6 +17,24 @@ MicroBatch read_samples(Context& context, const DataMix& data, MixSampler& sampl
   return to_micro_batch(context, batch);
 }
 
+/// What the records say of all ranks' samples. `target_bytes` is the length of their text, if it is known.
+Evaluation evaluation_of(const LossReport& losses, const RouterRecord& record, const StepTotals& totals,
+                         const std::optional<double>& target_bytes) {
+  Evaluation result{.samples = totals.sequences, .tokens = totals.target_tokens, .ce = losses.ce};
+  if (!losses.aux_by_layer.empty()) result.aux = losses.aux();
+  result.perplexity = std::exp(losses.ce);
+  if (target_bytes && *target_bytes > 0.0) {
+    result.bits_per_byte =
+        losses.ce * static_cast<double>(totals.target_tokens) / (std::numbers::ln2 * *target_bytes);
+  }
+  result.counts.assign(record.counts().begin(), record.counts().end());
+  for (std::int64_t i = 0; i < record.layers(); ++i) {
+    const auto dropped = record.dropped(i);
+    result.dropped.insert(result.dropped.end(), dropped.begin(), dropped.end());
+  }
+  return result;
+}
+
 }  // namespace
 
 Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
@@ -49,19 +67,7 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
     losses.add_ranks(*options.ranks);
     record.add_ranks(*options.ranks);
   }
-  Evaluation result{.samples = samples, .tokens = totals.target_tokens, .ce = losses.ce};
-  if (!losses.aux_by_layer.empty()) result.aux = losses.aux();
-  result.perplexity = std::exp(losses.ce);
-  if (const auto bytes = data.target_bytes(samples, options.seq_len); bytes && *bytes > 0.0) {
-    result.bits_per_byte =
-        losses.ce * static_cast<double>(totals.target_tokens) / (std::numbers::ln2 * *bytes);
-  }
-  result.counts.assign(record.counts().begin(), record.counts().end());
-  for (std::int64_t i = 0; i < record.layers(); ++i) {
-    const auto dropped = record.dropped(i);
-    result.dropped.insert(result.dropped.end(), dropped.begin(), dropped.end());
-  }
-  return result;
+  return evaluation_of(losses, record, totals, data.target_bytes(samples, options.seq_len));
 }
 
 }  // namespace granule

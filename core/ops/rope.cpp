@@ -91,7 +91,8 @@ RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, doubl
     const auto write_angles = [&](const Tensor& table, double (*function)(double)) {
       write_in_pieces<T>(table, [&](std::int64_t i, std::span<T> piece) {
         for (T& value : piece) {
-          const double position = static_cast<double>(i / H) / stretch;
+          const std::int64_t place = i / H;
+          const double position = static_cast<double>(place) / stretch;
           value = static_cast<T>(function(position * rates[static_cast<std::size_t>(i % H)]));
           ++i;
         }
