@@ -22,6 +22,7 @@ MAY_CLOSE_A_CIRCLE = {
     ("apps", "apps/commands"): "the program names its commands, which use what all of apps shares",
     ("apps/config/keys", "apps/config"): "the keys are a part of the config that stands in a folder of its own",
     ("apps/runs", "apps/training"): "what is recorded of a run is read off its trainer and its steps",
+    ("core", "core/kernels"): "a tensor of zeros is filled by a kernel",
     ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
     ("moe/routing", "moe"): "routers are made from the configuration of the whole",
 }

@@ -28,7 +28,8 @@ void sum(const SumArgs& args, Workspace& workspace) {
   double* const right = workspace.take<double>(half);
   std::copy_n(args.x.data<const double>(), half, left);
   std::copy_n(args.x.data<const double>() + half, half, right);
-  *args.y.data<double>() = std::accumulate(left, left + half, 0.0) + std::accumulate(right, right + half, 0.0);
+  *args.y.data<double>() =
+      std::accumulate(left, left + half, 0.0) + std::accumulate(right, right + half, 0.0);
 }
 
 Tensor numbers(Context& context, const test::Numbers& values) {

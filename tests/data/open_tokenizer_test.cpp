@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Catch::Contains;
-using test::TempDir;
 using test::fixtures_dir;
+using test::TempDir;
 using test::user_error_of;
 
 const fs::path& base() {

@@ -74,7 +74,8 @@ TEST_CASE("mirror: evaluation and generation say what they say on the CPU") {
   const SmallRun& small = small_run();
   const Words eval{"eval", small.run.string(), "--data", small.data.string()};
   CHECK(on_mirror(eval).out == run_program(eval).out);
-  const Words generate{"generate", small.run.string(), "--prompt", "the ", "--max-tokens", "20", "--seed", "1"};
+  const Words generate{"generate", small.run.string(), "--prompt", "the ", "--max-tokens",
+                       "20",       "--seed",           "1"};
   CHECK(on_mirror(generate).out == run_program(generate).out);
 }
 

@@ -1,5 +1,5 @@
-// Runs that other software prepared and computed (tests/fixtures/reference_runs). The program must log the same
-// numbers and end with the same weights.
+// Runs that other software prepared and computed (tests/fixtures/reference_runs). The program must log the
+// same numbers and end with the same weights.
 #include <cmath>
 #include <fstream>
 #include <numeric>

@@ -19,9 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Contains;
 using Catch::StartsWith;
+using test::fixtures_dir;
 using test::run_program;
 using test::TempDir;
-using test::fixtures_dir;
 
 void put(const fs::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;

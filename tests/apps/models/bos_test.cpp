@@ -17,8 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using Catch::Contains;
 using nlohmann::json;
-using test::TempDir;
 using test::fixtures_dir;
+using test::TempDir;
 
 constexpr const char* kBos = "<\uFF5Cbegin\u2581of\u2581sentence\uFF5C>";  // id 0 of base.json
 constexpr const char* kConfig = R"(

@@ -24,8 +24,8 @@ using Points = std::map<std::string, std::vector<std::pair<std::int64_t, float>>
 
 /// The points that tests/apps/training/read_events.py finds in a directory.
 Points read_events(const fs::path& directory) {
-  const ProgramResult read =
-      run_program({source_dir() + "/tests/apps/training/read_events.py", directory.string()}, {.program = "python3"});
+  const ProgramResult read = run_program(
+      {source_dir() + "/tests/apps/training/read_events.py", directory.string()}, {.program = "python3"});
   INFO(read.err);
   REQUIRE(read.exit_code == 0);
   return nlohmann::json::parse(read.out).get<Points>();

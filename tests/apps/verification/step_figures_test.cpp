@@ -1,9 +1,10 @@
 // The layout certificate. Every layout is equal to one rank, and known mistakes of sharded trainers show. The
 // figure and the parameter that differ tell which mistake it is.
+#include "apps/verification/step_figures.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include "apps/training/run_data.hpp"
-#include "apps/verification/step_figures.hpp"
 #include "distributed/communicators/self_communicator.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/disturbed_ranks.hpp"

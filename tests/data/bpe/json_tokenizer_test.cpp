@@ -21,8 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using Ids = std::vector<std::int32_t>;
-using test::TempDir;
 using test::fixtures_dir;
+using test::TempDir;
 using test::user_error_of;
 
 Json read_json(const char* name) {

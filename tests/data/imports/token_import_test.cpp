@@ -15,8 +15,8 @@ namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
-using test::TempDir;
 using test::fixtures_dir;
+using test::TempDir;
 using test::user_error_of;
 using Documents = std::vector<std::vector<std::int32_t>>;
 

@@ -325,8 +325,9 @@ TEST_CASE("an independent reader finds what was written") {
   }
   const TempDir dir;
   write_tensors(dir.path(), "model", example_tensors(), 1000, ShardNames::plain_when_single);
-  const std::string command = fmt::format("python3 {}/tests/fixtures/read_safetensors.py {} > {}", source_dir(),
-                                          (dir / "model.safetensors").string(), (dir / "out").string());
+  const std::string command =
+      fmt::format("python3 {}/tests/fixtures/read_safetensors.py {} > {}", source_dir(),
+                  (dir / "model.safetensors").string(), (dir / "out").string());
   REQUIRE(std::system(command.c_str()) == 0);
   std::ifstream stream(dir / "out");
   const std::string out((std::istreambuf_iterator<char>(stream)), {});

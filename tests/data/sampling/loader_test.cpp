@@ -11,8 +11,8 @@
 namespace granule {
 namespace {
 
-using test::TempDir;
 using test::fixtures_dir;
+using test::TempDir;
 using test::user_error_of;
 
 // 10 samples of 8 tokens in two shards.

@@ -18,9 +18,9 @@ namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
+using test::fixtures_dir;
 using test::patterned_documents;
 using test::TempDir;
-using test::fixtures_dir;
 using test::user_error_of;
 using test::write_shard;
 

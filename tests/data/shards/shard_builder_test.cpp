@@ -25,9 +25,9 @@ namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
+using test::fixtures_dir;
 using test::prose;
 using test::TempDir;
-using test::fixtures_dir;
 using test::user_error_of;
 
 void put(const fs::path& path, std::string_view text) {

@@ -16,8 +16,8 @@ namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
-using test::TempDir;
 using test::fixtures_dir;
+using test::TempDir;
 using test::user_error_of;
 
 const fs::path kFiles = fs::path(fixtures_dir()) / "compressed";
