@@ -119,7 +119,7 @@ TEST_CASE("data build takes lines as documents and directories as input") {
 }
 
 TEST_CASE("tokenizer train tells the bytes of the text, also of compressed text") {
-  const fs::path files = fs::path(test_data_dir()) / "compressed";
+  const fs::path files = fs::path(fixtures_dir()) / "compressed";
   const TempDir temp;
   const auto bytes_of = [&](const char* name) {
     const auto result = run_program({"tokenizer", "train", "--input", files / name, "--vocab-size", "280",
