@@ -8,7 +8,6 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kParameters = "rope_parameters";
-constexpr const char* kFullAttention = "full_attention";
 
 std::string text_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
