@@ -52,7 +52,7 @@ namespace granule {
 }
 /// x_ND w_OD^T
 [[nodiscard]] inline Var linear(const Var& x_ND, Param w_OD, OneRow one_row = OneRow::alone) {
-  return apply(Linear{one_row}, x_ND, w_OD);
+  return apply(LinearMap{one_row}, x_ND, w_OD);
 }
 /// w ∘ x / sqrt(mean x² + eps), row by row
 [[nodiscard]] inline Var rms_norm(const Var& x_ND, Param w_D, double eps) {

@@ -31,13 +31,13 @@ Var run_recomputed(const Part& part, const Pass& pass, const Var& x_ND) {
 }  // namespace
 
 Block::Block(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& config,
-             const MakeFeedForward& make_feed_forward)
+             const MakeAttention& make_attention, const MakeFeedForward& make_feed_forward)
     : eps_(config.rms_norm_eps),
       input_norm_(
           store.declare(prefix + ".input_layernorm.weight", {config.hidden_size}, ParameterRole::norm)),
       post_norm_(store.declare(prefix + ".post_attention_layernorm.weight", {config.hidden_size},
                                ParameterRole::norm)),
-      attention_(store, prefix + ".self_attn", layer, config),
+      attention_(make_attention(store, prefix + ".self_attn", layer)),
       feed_forward_(make_feed_forward(store, prefix + ".mlp", layer)) {}
 
 Var Block::attend(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {

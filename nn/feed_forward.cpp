@@ -5,17 +5,14 @@
 namespace granule {
 
 FeedForward::FeedForward(ParameterStore& store, const std::string& prefix, std::int64_t hidden,
-                         std::int64_t width) {
-  const Shape half{width, hidden};
-  gate_up_ = store.declare(BlockSpec{
-      {2 * width, hidden}, {{prefix + ".gate_proj.weight", half}, {prefix + ".up_proj.weight", half}}});
-  down_ = store.declare(prefix + ".down_proj.weight", {hidden, width});
-}
+                         std::int64_t width)
+    : gate_up_(store, hidden, {{prefix + ".gate_proj", width}, {prefix + ".up_proj", width}}),
+      down_(store, width, {{prefix + ".down_proj", hidden}}) {}
 
 Var FeedForward::operator()(const Var& x_ND) const {
-  const Var gate_up = linear(x_ND, gate_up_);
+  const Var gate_up = gate_up_(x_ND);
   const Var activated = swiglu(gate_up);
-  return linear(activated, down_);
+  return down_(activated);
 }
 
 }  // namespace granule

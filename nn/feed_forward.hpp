@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "nn/parameters.hpp"
+#include "nn/linear.hpp"
 #include "nn/pass.hpp"
 
 namespace granule {
@@ -15,7 +15,7 @@ class FeedForward {
   [[nodiscard]] Var operator()(const Var& x_ND) const;
 
  private:
-  Param gate_up_, down_;
+  Linear gate_up_, down_;
 };
 
 }  // namespace granule

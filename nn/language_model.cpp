@@ -1,22 +1,41 @@
 #include "nn/language_model.hpp"
 
 #include "autograd/functions.hpp"
+#include "nn/self_attention.hpp"
 
 namespace granule {
+namespace {
+
+MakeAttention make_self_attention(const ModelConfig& config) {
+  return [config](ParameterStore& store, const std::string& prefix, std::int64_t layer) -> AttentionFunction {
+    return SelfAttention(store, prefix, layer, config);
+  };
+}
+
+}  // namespace
 
 LanguageModel::LanguageModel(ParameterStore& store, const ModelConfig& config,
                              const MakeFeedForward& make_feed_forward)
+    : LanguageModel(store, config, make_feed_forward, make_self_attention(config)) {}
+
+LanguageModel::LanguageModel(ParameterStore& store, const ModelConfig& config,
+                             const MakeFeedForward& make_feed_forward, const MakeAttention& make_attention)
     : config_(config) {
   const Shape table{config.vocab_size, config.hidden_size};
   embedding_ = store.declare("model.embed_tokens.weight", table);
   for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     store.next_unit();
-    blocks_.emplace_back(store, fmt::format("model.layers.{}", layer), layer, config, make_feed_forward);
+    blocks_.emplace_back(store, fmt::format("model.layers.{}", layer), layer, config, make_attention,
+                         make_feed_forward);
   }
   store.next_unit();
   norm_ = store.declare("model.norm.weight", {config.hidden_size}, ParameterRole::norm);
-  head_ = config.tie_word_embeddings ? embedding_ : store.declare("lm_head.weight", table);
-  if (config.tie_word_embeddings) store.use_again(embedding_);
+  if (config.tie_word_embeddings) {
+    head_.emplace(embedding_);
+    store.use_again(embedding_);
+  } else {
+    head_.emplace(store, config.hidden_size, std::vector<Linear::Output>{{"lm_head", config.vocab_size}});
+  }
 }
 
 void LanguageModel::prepare(Context& context, DType dtype) {
@@ -61,13 +80,13 @@ Var LanguageModel::blocks(const Pass& pass, Var x_ND, std::vector<Tensor>* hidde
 Var LanguageModel::loss_sum(const Pass& pass, const Var& x_ND, const Tensor& target_N) const {
   const UnitScope unit(pass, layers() + 1);
   const Var normed = rms_norm(x_ND, norm_, config_.rms_norm_eps);
-  return linear_cross_entropy(normed, head_, target_N);
+  return linear_cross_entropy(normed, head_->weight(), target_N);
 }
 
 Var LanguageModel::logits(const Pass& pass, const Var& x_ND) const {
   const UnitScope unit(pass, layers() + 1);
   const Var normed = rms_norm(x_ND, norm_, config_.rms_norm_eps);
-  return linear(normed, head_);
+  return (*head_)(normed);
 }
 
 Var LanguageModel::loss_sum(const Pass& pass, const Tensor& token_N, const Tensor& target_N) const {

@@ -3,6 +3,8 @@
 #include <memory>
 
 #include "nn/block.hpp"
+#include "nn/config.hpp"
+#include "nn/linear.hpp"
 
 namespace granule {
 
@@ -10,6 +12,9 @@ class LanguageModel {
  public:
   /// Declares every parameter under its Hugging Face name.
   LanguageModel(ParameterStore& store, const ModelConfig& config, const MakeFeedForward& make_feed_forward);
+  /// The same with another attention than SelfAttention.
+  LanguageModel(ParameterStore& store, const ModelConfig& config, const MakeFeedForward& make_feed_forward,
+                const MakeAttention& make_attention);
   /// Call it after the store is materialised. It builds the rotary tables.
   void prepare(Context& context, DType dtype);
 
@@ -42,7 +47,8 @@ class LanguageModel {
   ModelConfig config_;
   Param embedding_;
   std::vector<Block> blocks_;
-  Param norm_, head_;
+  Param norm_;
+  std::optional<Linear> head_;
   std::unique_ptr<RopeTables> rope_tables_;  // the longer one is made when such a sequence comes
 };
 

@@ -3,6 +3,13 @@
 #include "autograd/functions.hpp"
 
 namespace granule {
+namespace {
+
+Linear::Bias bias_of(const ModelConfig& config) {
+  return config.attention_bias ? Linear::Bias::yes : Linear::Bias::no;
+}
+
+}  // namespace
 
 SelfAttention::SelfAttention(ParameterStore& store, const std::string& prefix, std::int64_t layer,
                              const ModelConfig& config)
@@ -10,21 +17,12 @@ SelfAttention::SelfAttention(ParameterStore& store, const std::string& prefix, s
       heads_(config.num_attention_heads),
       kv_heads_(config.kv_heads()),
       head_dim_(config.head_dim()),
-      bias_(config.attention_bias) {
-  const std::int64_t hidden = config.hidden_size, q = heads_ * head_dim_, kv = kv_heads_ * head_dim_;
-  qkv_ = store.declare(BlockSpec{{q + 2 * kv, hidden},
-                                 {{prefix + ".q_proj.weight", {q, hidden}},
-                                  {prefix + ".k_proj.weight", {kv, hidden}},
-                                  {prefix + ".v_proj.weight", {kv, hidden}}}});
-  if (bias_) {
-    qkv_bias_ = store.declare(BlockSpec{
-        {q + 2 * kv},
-        {{prefix + ".q_proj.bias", {q}}, {prefix + ".k_proj.bias", {kv}}, {prefix + ".v_proj.bias", {kv}}},
-        ParameterRole::bias});
-  }
-  out_ = store.declare(prefix + ".o_proj.weight", {hidden, q});
-  if (bias_) out_bias_ = store.declare(prefix + ".o_proj.bias", {hidden}, ParameterRole::bias);
-}
+      qkv_(store, config.hidden_size,
+           {{prefix + ".q_proj", heads_ * head_dim_},
+            {prefix + ".k_proj", config.kv_width()},
+            {prefix + ".v_proj", config.kv_width()}},
+           bias_of(config)),
+      out_(store, heads_ * head_dim_, {{prefix + ".o_proj", config.hidden_size}}, bias_of(config)) {}
 
 Var SelfAttention::attend(const Pass& pass, const Var& qkv) const {
   const Attention op{pass.batch, pass.seq, heads_, kv_heads_, head_dim_, head_dim_};
@@ -36,12 +34,10 @@ Var SelfAttention::attend(const Pass& pass, const Var& qkv) const {
 }
 
 Var SelfAttention::operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
-  Var qkv = linear(x_ND, qkv_);
-  if (bias_) qkv = bias_add(qkv, qkv_bias_);
+  const Var qkv = qkv_(x_ND);
   const Var rotated = rope(qkv, rope_table, pass.position_N, heads_ + kv_heads_);
   const Var mixed = attend(pass, rotated);
-  const Var y = linear(mixed, out_);
-  return bias_ ? bias_add(y, out_bias_) : y;
+  return out_(mixed);
 }
 
 }  // namespace granule

@@ -4,7 +4,7 @@
 
 #include "core/ops/rope.hpp"
 #include "nn/config.hpp"
-#include "nn/parameters.hpp"
+#include "nn/linear.hpp"
 #include "nn/pass.hpp"
 
 namespace granule {
@@ -20,8 +20,7 @@ class SelfAttention {
   [[nodiscard]] Var attend(const Pass& pass, const Var& qkv) const;
 
   std::int64_t layer_, heads_, kv_heads_, head_dim_;
-  bool bias_;
-  Param qkv_, qkv_bias_, out_, out_bias_;
+  Linear qkv_, out_;
 };
 
 }  // namespace granule

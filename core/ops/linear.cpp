@@ -15,7 +15,7 @@ Tensor twice(const Tensor& x_1D) {
 
 }  // namespace
 
-Tensor Linear::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) const {
+Tensor LinearMap::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) const {
   GRANULE_CHECK(x_ND.shape().rank() == 2 && w_OD.shape().rank() == 2 && x_ND.shape()[1] == w_OD.shape()[1],
                 "linear: x {} with w {}, [N, D] and [O, D] are needed", x_ND.shape().str(),
                 w_OD.shape().str());
@@ -31,8 +31,8 @@ Tensor Linear::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) con
   return y_NO;
 }
 
-void Linear::backward(const Saved& saved, const Tensor& w_OD, const Tensor& dy_NO, const Grad& dx_ND,
-                      const Grad& dw_OD) const {
+void LinearMap::backward(const Saved& saved, const Tensor& w_OD, const Tensor& dy_NO, const Grad& dx_ND,
+                         const Grad& dw_OD) const {
   if (dx_ND) matmul(kName, dy_NO, Transpose::no, w_OD, Transpose::no, dx_ND);
   if (dw_OD) matmul(kName, dy_NO, Transpose::yes, saved.x_ND, Transpose::no, dw_OD);
 }

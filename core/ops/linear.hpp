@@ -7,7 +7,7 @@ namespace granule {
 
 /// y_NO = x_ND w_OD^T.   dx_ND = dy_NO w_OD,   dw_OD = dy_NO^T x_ND.
 /// The error in f32 is about sqrt(D)·6e-8 of |x||w|.
-struct Linear {
+struct LinearMap {
   OneRow one_row = OneRow::alone;  ///< how a product of one token is computed
 
   static constexpr std::string_view kName = "linear";

@@ -24,7 +24,7 @@ TEST_CASE("linear keeps an operator's promises") {
   const std::vector<std::array<std::int64_t, 3>> shapes{{5, 7, 3}, {1, 1, 1}, {0, 4, 3}, {4, 1, 6},
                                                         {1, 9, 2}, {3, 0, 2}, {3, 2, 0}, {130, 70, 200}};
   for (const auto& [N, D, O] : shapes) {
-    check_op({fmt::format("linear {} {} {}", N, D, O)}, Linear{},
+    check_op({fmt::format("linear {} {} {}", N, D, O)}, LinearMap{},
              reference(std::size_t(N), std::size_t(D), std::size_t(O)), variable({N, D}), parameter({O, D}));
   }
 }
@@ -32,8 +32,8 @@ TEST_CASE("linear keeps an operator's promises") {
 TEST_CASE("linear refuses shapes that do not fit and states both") {
   test::TestContext context;
   const auto zeros = [&](const Shape& shape) { return Tensor::zeros(context, shape, DType::f32); };
-  CHECK_THROWS_WITH(Linear{}.forward(nullptr, zeros({2, 3}), zeros({4, 5})),
+  CHECK_THROWS_WITH(LinearMap{}.forward(nullptr, zeros({2, 3}), zeros({4, 5})),
                     Catch::Contains("linear: x [2, 3] with w [4, 5]"));
-  CHECK_THROWS_WITH(Linear{}.forward(nullptr, zeros({2, 2, 3}), zeros({4, 3})),
+  CHECK_THROWS_WITH(LinearMap{}.forward(nullptr, zeros({2, 2, 3}), zeros({4, 3})),
                     Catch::Contains("x [2, 2, 3]"));
 }

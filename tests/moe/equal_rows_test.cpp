@@ -64,15 +64,15 @@ TEST_CASE("a linear map of equal rows has equal rows, its gradients too") {
         CAPTURE(name_of(dtype), n, d, o);
         const Tensor x = rows_of(context, dtype, n, normal_values(d, 2));
         const Tensor dy = rows_of(context, dtype, n, normal_values(o, 3));
-        Linear::Saved saved;
-        CHECK(first_other(Linear{}.forward(&saved, x, w), n) == -1);
+        LinearMap::Saved saved;
+        CHECK(first_other(LinearMap{}.forward(&saved, x, w), n) == -1);
         const Tensor dx = x.empty_like(x.shape());
-        Linear{}.backward(saved, w, dy, {dx, 0.0}, {});
+        LinearMap{}.backward(saved, w, dy, {dx, 0.0}, {});
         CHECK(first_other(dx, n) == -1);
         // A row of the weights' gradient belongs to a column of dy.
         const Tensor dw = Tensor::empty(context, {n, d}, dtype);
-        Linear{}.backward(saved, Tensor::zeros(context, {n, d}, dtype), equal_columns(context, dtype, n, n),
-                          {}, {dw, 0.0});
+        LinearMap{}.backward(saved, Tensor::zeros(context, {n, d}, dtype),
+                             equal_columns(context, dtype, n, n), {}, {dw, 0.0});
         CHECK(first_other(dw, n) == -1);
       }
     }
