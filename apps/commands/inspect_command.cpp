@@ -7,7 +7,7 @@
 #include "apps/runs/fork_source.hpp"
 #include "apps/runs/provenance.hpp"
 #include "distributed/parameter_files.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 
 namespace granule {
 namespace {

@@ -26,8 +26,8 @@
 #include "data/files/paths.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
-#include "moe/counts.hpp"
-#include "moe/sharded_model.hpp"
+#include "moe/model/counts.hpp"
+#include "moe/training/sharded_model.hpp"
 
 namespace granule {
 namespace {

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 
 namespace granule {
 

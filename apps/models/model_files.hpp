@@ -13,7 +13,7 @@
 #include "apps/config/run_config.hpp"
 #include "data/models/hf_directory.hpp"
 #include "distributed/checkpoint.hpp"
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 
 namespace granule {
 

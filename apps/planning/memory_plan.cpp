@@ -6,7 +6,7 @@
 
 #include "distributed/communicators/mesh.hpp"
 #include "distributed/zero/shard_plan.hpp"
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 
 namespace granule {
 namespace {

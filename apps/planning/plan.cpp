@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 
 namespace granule {
 namespace {

@@ -11,7 +11,7 @@
 namespace granule {
 
 /// Floating-point operations of a step over all ranks, as they are computed: causal attention counts half of
-/// its square. (The paper's counting, moe/counts.hpp, takes the whole square and no recomputation.)
+/// its square. (The paper's counting, moe/model/counts.hpp, takes the whole square and no recomputation.)
 struct StepOperations {
   double needed = 0.0;      ///< forward once and backward twice
   double recomputed = 0.0;  ///< forward once more

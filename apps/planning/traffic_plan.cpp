@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "distributed/zero/slot_schedule.hpp"
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 
 namespace granule {
 namespace {

@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "data/sampling/data_mix.hpp"
-#include "moe/objective.hpp"
-#include "moe/routing/router_record.hpp"
+#include "moe/training/objective.hpp"
+#include "moe/training/router_record.hpp"
 
 namespace granule {
 

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "moe/routing/router_record.hpp"
+#include "moe/training/router_record.hpp"
 
 namespace granule {
 

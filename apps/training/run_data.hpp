@@ -9,7 +9,7 @@
 #include "apps/config/run_config.hpp"
 #include "data/sampling/data_mix.hpp"
 #include "data/sampling/loader.hpp"
-#include "moe/objective.hpp"
+#include "moe/training/objective.hpp"
 
 namespace granule {
 

@@ -9,7 +9,7 @@
 #include "apps/runs/pace.hpp"
 #include "apps/training/evaluation.hpp"
 #include "apps/training/router_report.hpp"
-#include "moe/objective.hpp"
+#include "moe/training/objective.hpp"
 #include "optim/step_guard.hpp"
 
 namespace granule {

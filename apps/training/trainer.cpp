@@ -11,7 +11,7 @@
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/parameter_files.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 
 namespace granule {
 namespace {

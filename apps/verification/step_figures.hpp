@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "apps/config/run_config.hpp"
-#include "moe/sharded_model.hpp"
+#include "moe/training/sharded_model.hpp"
 
 namespace granule {
 

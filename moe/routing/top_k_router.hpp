@@ -8,7 +8,7 @@ namespace granule {
 
 /// s = softmax or sigmoid of x W_gᵀ. The experts are chosen by s + b within the groups of the rule, and
 /// weighted by s alone. The bias b, if there is one, has no gradient. It is moved after each step
-/// (moe/routing/bias_balance.hpp). Scores and logits have the compute dtype, float32 or float64.
+/// (moe/training/bias_balance.hpp). Scores and logits have the compute dtype, float32 or float64.
 class TopKRouter {
  public:
   /// Declares {prefix}.gate.weight and, with a selection bias, the state

@@ -1,6 +1,6 @@
 #include "moe/training/train_step.hpp"
 
-#include "moe/routing/bias_balance.hpp"
+#include "moe/training/bias_balance.hpp"
 #include "optim/grad_norm.hpp"
 
 namespace granule {

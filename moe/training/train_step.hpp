@@ -2,7 +2,7 @@
 // bias. The trainer, the benchmark, the certificate of layouts, and their tests all take this step.
 #pragma once
 #include "distributed/zero/sharded_optimizer.hpp"
-#include "moe/sharded_model.hpp"
+#include "moe/training/sharded_model.hpp"
 #include "optim/step_guard.hpp"
 
 namespace granule {

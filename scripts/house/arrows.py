@@ -24,7 +24,6 @@ MAY_CLOSE_A_CIRCLE = {
     ("apps/runs", "apps/training"): "what is recorded of a run is read off its trainer and its steps",
     ("core", "core/kernels"): "a tensor of zeros is filled by a kernel",
     ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
-    ("moe/routing", "moe"): "routers are made from the configuration of the whole",
 }
 CATCH = "tests/support/catch.hpp"  # supports both versions of Catch2
 OUTSIDE = ("tests/consumer/",)  # a separate project that sees only the installed package

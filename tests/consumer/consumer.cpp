@@ -6,7 +6,7 @@
 #include "core/kernels/fill.hpp"
 #include "core/plugin.hpp"
 #include "core/transfer.hpp"
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 
 int main() {
   using namespace granule;

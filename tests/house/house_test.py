@@ -82,9 +82,9 @@ class House(unittest.TestCase):
         self.write("data/a/four.hpp", "#pragma once\n")
         self.expect("arrows", "circle of folders: data/a -> data/b -> data/c -> data/a")
         self.write("data/a/one.hpp", "#pragma once\n")
-        self.write("moe/config.hpp", '#include "moe/routing/router.hpp"\n')
-        self.write("moe/routing/router.hpp", "#pragma once\n")
-        self.write("moe/routing/top.hpp", '#include "moe/config.hpp"\n')
+        self.write("core/tensor.hpp", '#include "core/kernels/fill.hpp"\n')
+        self.write("core/kernels/fill.hpp", "#pragma once\n")
+        self.write("core/kernels/copy.hpp", '#include "core/tensor.hpp"\n')
         self.assertEqual(self.run_check("arrows"), "")
 
     def test_host_code_that_takes_a_pointer_to_a_tensor_is_named(self):

@@ -6,8 +6,8 @@
 #include <numeric>
 
 #include "moe/experts/row_order.hpp"
-#include "moe/routing/router_record.hpp"
 #include "moe/routing/selection.hpp"
+#include "moe/training/router_record.hpp"
 #include "optim/adamw.hpp"
 #include "optim/grad_norm.hpp"
 #include "tests/support/catch.hpp"

@@ -7,8 +7,8 @@
 
 #include "core/ops/linear_cross_entropy.hpp"
 #include "core/transfer.hpp"
-#include "moe/routing/bias_balance.hpp"
 #include "moe/routing/selection.hpp"
+#include "moe/training/bias_balance.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/models/safetensors.hpp"
-#include "moe/objective.hpp"
+#include "moe/training/objective.hpp"
 
 namespace granule::test {
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "moe/moe_layer.hpp"
+#include "moe/model/moe_layer.hpp"
 #include "tests/support/small_model.hpp"
 
 namespace granule::test {

@@ -1,7 +1,7 @@
 // A model that is small enough for a test and odd enough to find mistakes, with random tokens to train it on.
 #pragma once
-#include "moe/objective.hpp"
-#include "moe/routing/router_record.hpp"
+#include "moe/training/objective.hpp"
+#include "moe/training/router_record.hpp"
 #include "tests/support/tensors.hpp"
 
 namespace granule::test {

@@ -11,7 +11,7 @@
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
 #include "core/transfer.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 #include "moe/training/train_step.hpp"
 
 namespace granule {

@@ -4,7 +4,7 @@
 
 #include "core/error.hpp"
 #include "distributed/communicators/mesh.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 
 namespace granule {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "apps/config/keys/run_config_keys.hpp"
 #include "core/error.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/temp_dir.hpp"

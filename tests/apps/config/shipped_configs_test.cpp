@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "apps/config/run_config.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"
 

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/config/run_config.hpp"
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"

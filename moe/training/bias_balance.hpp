@@ -1,8 +1,8 @@
 // Balance without a loss (DeepSeek-V3, arXiv 2412.19437; arXiv 2408.15664). A bias is added to the scores,
 // for the choice alone. After each step it moves against the load.
 #pragma once
-#include "moe/model.hpp"
-#include "moe/routing/router_record.hpp"
+#include "moe/model/model.hpp"
+#include "moe/training/router_record.hpp"
 
 namespace granule {
 

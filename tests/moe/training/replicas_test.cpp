@@ -3,7 +3,7 @@
 #include <map>
 
 #include "distributed/communicators/self_communicator.hpp"
-#include "moe/sharded_model.hpp"
+#include "moe/training/sharded_model.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/sharded_run.hpp"

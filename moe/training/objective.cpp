@@ -1,4 +1,4 @@
-#include "moe/objective.hpp"
+#include "moe/training/objective.hpp"
 
 #include "core/transfer.hpp"
 

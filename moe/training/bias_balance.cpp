@@ -1,4 +1,4 @@
-#include "moe/routing/bias_balance.hpp"
+#include "moe/training/bias_balance.hpp"
 
 #include <numeric>
 #include <vector>

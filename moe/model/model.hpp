@@ -1,7 +1,7 @@
 // A model ready to run: a configuration, its parameters, and the stack of layers that uses them.
 #pragma once
 #include "moe/config.hpp"
-#include "moe/expert_placement.hpp"
+#include "moe/experts/expert_placement.hpp"
 #include "nn/language_model.hpp"
 
 namespace granule {

@@ -4,7 +4,7 @@
 
 #include "core/kernels/fill.hpp"
 #include "data/models/safetensors_writer.hpp"
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/sharded_run.hpp"
 #include "tests/support/small_model.hpp"

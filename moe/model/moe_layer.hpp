@@ -5,7 +5,7 @@
 #include <string>
 
 #include "moe/config.hpp"
-#include "moe/expert_placement.hpp"
+#include "moe/experts/expert_placement.hpp"
 #include "moe/experts/row_order.hpp"
 #include "moe/routing/router.hpp"
 #include "nn/config.hpp"

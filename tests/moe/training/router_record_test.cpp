@@ -1,5 +1,5 @@
 // What the record of a step's routers says.
-#include "moe/routing/router_record.hpp"
+#include "moe/training/router_record.hpp"
 
 #include <cmath>
 

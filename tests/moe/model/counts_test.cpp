@@ -1,4 +1,4 @@
-#include "moe/counts.hpp"
+#include "moe/model/counts.hpp"
 
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"

@@ -1,4 +1,4 @@
-#include "moe/moe_layer.hpp"
+#include "moe/model/moe_layer.hpp"
 
 #include "autograd/functions.hpp"
 #include "moe/functions.hpp"

@@ -1,6 +1,6 @@
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
 
-#include "moe/moe_layer.hpp"
+#include "moe/model/moe_layer.hpp"
 
 namespace granule {
 namespace {

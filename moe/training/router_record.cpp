@@ -1,4 +1,4 @@
-#include "moe/routing/router_record.hpp"
+#include "moe/training/router_record.hpp"
 
 #include <algorithm>
 #include <cmath>

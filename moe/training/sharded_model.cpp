@@ -1,4 +1,4 @@
-#include "moe/sharded_model.hpp"
+#include "moe/training/sharded_model.hpp"
 
 #include <map>
 

@@ -1,8 +1,8 @@
 // The training objective, and what one micro-batch contributes to it. Only here losses get their weights, so
 // no split of a batch over micro-batches or ranks can change them.
 #pragma once
-#include "moe/loss_record.hpp"
-#include "moe/model.hpp"
+#include "moe/model/model.hpp"
+#include "moe/training/loss_record.hpp"
 
 namespace granule {
 

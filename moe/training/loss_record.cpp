@@ -1,4 +1,4 @@
-#include "moe/loss_record.hpp"
+#include "moe/training/loss_record.hpp"
 
 #include <algorithm>
 #include <numeric>

@@ -4,8 +4,8 @@
 
 #include "distributed/zero/gathered_tensors.hpp"
 #include "distributed/zero/sharded_optimizer.hpp"
-#include "moe/objective.hpp"
-#include "moe/routing/router_record.hpp"
+#include "moe/training/objective.hpp"
+#include "moe/training/router_record.hpp"
 
 namespace granule {
 
