@@ -3,9 +3,9 @@
 namespace granule {
 namespace {
 
-class Again final : public Node {
+class RecomputeNode final : public Node {
  public:
-  Again(Region region, Kept kept, std::vector<Var> inputs, std::vector<Slot> outputs)
+  RecomputeNode(Region region, Kept kept, std::vector<Var> inputs, std::vector<Slot> outputs)
       : region_(std::move(region)),
         kept_(std::move(kept)),
         inputs_(std::move(inputs)),
@@ -86,7 +86,7 @@ std::vector<Var> recompute(const Region& region, const std::vector<Var>& inputs)
     slots.push_back(tape->new_slot());
     output = tape->output(std::move(output.value), slots.back());
   }
-  tape->push(std::make_unique<Again>(region, std::move(kept), inputs, std::move(slots)));
+  tape->push(std::make_unique<RecomputeNode>(region, std::move(kept), inputs, std::move(slots)));
   return outputs;
 }
 

@@ -5,26 +5,26 @@
 namespace granule {
 namespace {
 
-/// A part of a layer. It maps the layer's input to its output and appends its losses to those of the pass.
+/// A part of a layer. It maps the layer's input to its output, and appends its side outputs to those of the
+/// pass.
 using Part = std::function<Var(const Pass&, const Var& x_ND)>;
 
 Var run_recomputed(const Part& part, const Pass& pass, const Var& x_ND) {
-  // The region returns the part's output, then its losses. The first run notes what the losses are.
-  std::vector<LayerLoss> noted;
-  const Region region = [part, pass, first = &noted](Kept& kept, const std::vector<Var>& inputs) {
-    std::vector<LayerLoss> losses;
+  // The region returns the part's output, then its side outputs. The first run records what they are.
+  std::vector<SideOutput> recorded;
+  const Region region = [part, pass, first = &recorded](Kept& kept, const std::vector<Var>& inputs) {
+    std::vector<SideOutput> side_outputs;
     Pass inner = pass;
     inner.kept = &kept;
-    inner.losses = &losses;
+    if (pass.side_outputs != nullptr) inner.side_outputs = &side_outputs;
     std::vector<Var> outputs{part(inner, inputs[0])};
-    for (const LayerLoss& loss : losses) outputs.push_back(loss.value);
-    if (!kept.replaying()) *first = losses;
+    for (const SideOutput& side : side_outputs) outputs.push_back(side.value);
+    if (!kept.replaying()) *first = std::move(side_outputs);
     return outputs;
   };
   const std::vector<Var> outputs = recompute(region, {x_ND});
-  for (std::size_t i = 0; i < noted.size() && pass.losses != nullptr; ++i) {
-    pass.losses->push_back({noted[i].kind, noted[i].layer, outputs[i + 1], noted[i].units});
-  }
+  for (std::size_t i = 0; i < recorded.size(); ++i)
+    pass.side_outputs->push_back({outputs[i + 1], std::move(recorded[i].what)});
   return outputs[0];
 }
 

@@ -9,16 +9,16 @@ namespace granule {
 UnitScope::UnitScope(const Pass& pass, std::int64_t unit) : observer_(pass.units), unit_(unit) {
   if (observer_ == nullptr) return;
   observer_->enter(unit_, Direction::forward);
-  tell_in_backward(&UnitObserver::leave);
+  mark_for_backward(&UnitObserver::leave);
 }
 
 UnitScope::~UnitScope() {
   if (observer_ == nullptr) return;
   observer_->leave(unit_, Direction::forward);
-  tell_in_backward(&UnitObserver::enter);
+  mark_for_backward(&UnitObserver::enter);
 }
 
-void UnitScope::tell_in_backward(void (UnitObserver::*what)(std::int64_t, Direction)) const {
+void UnitScope::mark_for_backward(void (UnitObserver::*what)(std::int64_t, Direction)) const {
   if (Tape* const tape = current_tape(); tape != nullptr) {
     tape->mark([observer = observer_, unit = unit_, what] { (observer->*what)(unit, Direction::backward); });
   }

@@ -1,5 +1,6 @@
 // What one forward pass carries besides tensors, and who is told about it.
 #pragma once
+#include <any>
 #include <vector>
 
 #include "autograd/recompute.hpp"
@@ -8,36 +9,10 @@
 
 namespace granule {
 
-enum class LossKind : std::uint8_t { balance, device, z };
-
-/// A training loss of one layer, not scaled yet. It is a float64 scalar, the mean over `units` units:
-/// sequences, micro-batches or tokens, depending on its kind.
-struct LayerLoss {
-  LossKind kind;
-  std::int64_t layer;
+/// What a layer computes besides its output, such as a loss: a float64 scalar from which backward can begin.
+struct SideOutput {
   Var value;
-  std::int64_t units;
-};
-
-/// What an MoE layer chose in a forward pass.
-struct RoutingNote {
-  std::int64_t layer;
-  Tensor count_E;           ///< int64: tokens that chose each expert, before any was dropped
-  Tensor dropped_E;         ///< int64: tokens that each expert's capacity refused
-  std::int64_t tokens = 0;  ///< without padding
-  /// float64 [1]: of the tokens' scores, in nats, summed over tokens. Undefined without scores.
-  Tensor entropy;
-  Tensor score_NE;  ///< the router's; undefined if it has none
-};
-
-/// Is told what every router chose: once in each forward pass, and not again when it is recomputed.
-class RoutingObserver {
- public:
-  virtual ~RoutingObserver() = default;
-  virtual void on_routing(const RoutingNote& note) = 0;
-  /// The part of the gradient of the router's weight that comes from the balance losses is added to this
-  /// tensor. It is undefined if nobody wants it.
-  [[nodiscard]] virtual Tensor balance_gradient(std::int64_t /*layer*/) { return {}; }
+  std::any what;  ///< tells whoever reads it what it is; nn only hands it on
 };
 
 enum class Direction : std::uint8_t { forward, backward };
@@ -51,10 +26,6 @@ class UnitObserver {
   virtual void leave(std::int64_t unit, Direction direction) = 0;
 };
 
-/// Whether experts drop tokens beyond their capacity. They do in training, and in an evaluation that asks for
-/// it.
-enum class Capacity : std::uint8_t { unlimited, limited };
-
 struct Pass {
   Context& context;
   std::int64_t batch, seq;
@@ -63,13 +34,13 @@ struct Pass {
   /// int32: the first position of its row that each token sees. If undefined, a token sees its row from the
   /// beginning.
   Tensor first_key_N{};
-  Tensor token_N{};          ///< int32: the tokens themselves, for routers that need them
+  Tensor token_N{};          ///< int32: the tokens themselves, for layers that need them
   Tensor valid_N{};          ///< int32: 0 marks padding; undefined: there is none
   std::int64_t padding = 0;  ///< how many rows are padding
-  Capacity capacity = Capacity::unlimited;
   Recompute recompute = Recompute::none;
-  std::vector<LayerLoss>* losses = nullptr;  ///< where layers put their losses; nullptr: nobody wants them
-  RoutingObserver* routing = nullptr;
+  std::vector<SideOutput>* side_outputs = nullptr;  ///< where layers put them; nullptr: nobody wants them
+  /// What the layers of a model find in the pass that nn knows nothing of.
+  std::any extension{};
   UnitObserver* units = nullptr;
   std::vector<KvCache>* caches = nullptr;  ///< one for each layer, in generation
   Kept* kept = nullptr;                    ///< set while a region runs that may be recomputed
@@ -87,7 +58,7 @@ class UnitScope {
   UnitScope& operator=(const UnitScope&) = delete;
 
  private:
-  void tell_in_backward(void (UnitObserver::*what)(std::int64_t, Direction)) const;
+  void mark_for_backward(void (UnitObserver::*what)(std::int64_t, Direction)) const;
   UnitObserver* observer_;
   std::int64_t unit_;
 };

@@ -1,5 +1,7 @@
 #include "moe/model/model.hpp"
 
+#include <algorithm>
+
 #include "moe/model/moe_layer.hpp"
 
 namespace granule {
@@ -24,6 +26,12 @@ std::vector<std::int64_t> moe_layers_of(const ModelConfig& model, const MoeConfi
 }
 
 }  // namespace
+
+std::size_t index_of(const std::vector<std::int64_t>& moe_layers, std::int64_t layer) {
+  const auto found = std::find(moe_layers.begin(), moe_layers.end(), layer);
+  GRANULE_CHECK(found != moe_layers.end(), "layer {} is not an MoE layer", layer);
+  return static_cast<std::size_t>(found - moe_layers.begin());
+}
 
 void declare_parameters(ParameterStore& store, const ModelConfig& model, const MoeConfig& moe,
                         const ExpertPlacement& experts) {

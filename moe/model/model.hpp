@@ -18,6 +18,9 @@ struct ModelSharding {
   Residence residence{};
 };
 
+/// The place of layer `layer` among these numbers of MoE layers. It must be one of them.
+[[nodiscard]] std::size_t index_of(const std::vector<std::int64_t>& moe_layers, std::int64_t layer);
+
 class Model {
  public:
   /// Declares and materialises. The values are undefined until they are initialised or loaded. Experts of

@@ -41,27 +41,27 @@ MoeLayer::MoeLayer(ParameterStore& store, const std::string& prefix, std::int64_
   }
 }
 
-Var MoeLayer::computed(const Pass& pass, const Var& sent_RD, const RowOrder& order) const {
+Var MoeLayer::run_experts(const Pass& pass, const Var& sent_RD, const RowOrder& order) const {
   if (!placement_.shared_out()) {
     const auto offset = order.offset_E1.get();
     return expert_ffn(sent_RD, experts_w13_, experts_w2_, {offset.begin(), offset.end()});
   }
   Communicator& ranks = *placement_.ranks;
-  const ExchangePlan plan = decided_once(pass, [&] {
+  const ExchangePlan plan = once_per_pass(pass, [&] {
     return ExchangePlan(gather_counts(ranks, order), ranks.size(), ranks.rank(), placement_.receive_limit);
   });
   return remote_experts(ranks, sent_RD, experts_w13_, experts_w2_, plan);
 }
 
-Var MoeLayer::routed(const Pass& pass, const Var& x_ND, const Routes& routes) const {
+Var MoeLayer::run_routed_experts(const Pass& pass, const Var& x_ND, const Routes& routes) const {
   const Var sent = dispatch(x_ND, routes.order);
-  const Var outputs = computed(pass, sent, routes.order);
+  const Var outputs = run_experts(pass, sent, routes.order);
   return combine(outputs, routes.weight_NK, routes.order);
 }
 
 Var MoeLayer::operator()(const Pass& pass, const Var& x_ND) const {
   const Routes routes = router_(pass, x_ND);
-  const Var y = routed(pass, x_ND, routes);
+  const Var y = run_routed_experts(pass, x_ND, routes);
   if (!shared_) return y;
   const Var shared = (*shared_)(x_ND);
   return add(y, shared);

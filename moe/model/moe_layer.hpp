@@ -23,8 +23,8 @@ class MoeLayer {
   [[nodiscard]] Var operator()(const Pass& pass, const Var& x_ND) const;
 
  private:
-  [[nodiscard]] Var routed(const Pass& pass, const Var& x_ND, const Routes& routes) const;
-  [[nodiscard]] Var computed(const Pass& pass, const Var& sent_RD, const RowOrder& order) const;
+  [[nodiscard]] Var run_routed_experts(const Pass& pass, const Var& x_ND, const Routes& routes) const;
+  [[nodiscard]] Var run_experts(const Pass& pass, const Var& sent_RD, const RowOrder& order) const;
 
   std::int64_t experts_;
   ExpertPlacement placement_;

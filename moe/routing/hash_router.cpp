@@ -9,9 +9,9 @@ Routes HashRouter::operator()(const Pass& pass, const Var& x_ND) const {
   const std::int64_t n = x_ND.value.shape()[0], k = config_.num_experts_per_tok;
   GRANULE_CHECK(pass.token_N.defined() && pass.token_N.numel() == n,
                 "hash router: {} rows, and not their tokens", n);
-  RowOrder order = decided_once(pass, [&] {
+  RowOrder order = once_per_pass(pass, [&] {
     const Tensor ids = hash_experts(pass.token_N, config_.n_routed_experts, k, config_.hash_seed);
-    return carry_out(pass, config_, layer_, ids, {});
+    return order_and_report(pass, config_, layer_, ids, {});
   });
   Tensor weights = x_ND.value.empty_like({n, k});
   fill(weights, config_.routed_scaling_factor / static_cast<double>(k));

@@ -10,8 +10,8 @@
 namespace granule {
 namespace {
 
-void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tensor& id_NK,
-          const Tensor& sent_NK, const Tensor& affinity_NE) {
+void report(RoutingObserver& observer, const Pass& pass, std::int64_t layer, std::int64_t experts,
+            const Tensor& id_NK, const Tensor& sent_NK, const Tensor& affinity_NE) {
   const PhaseTimer timer(pass.context.profile(), "router statistics");
   RoutingNote note{.layer = layer,
                    .count_E = count_choices(id_NK, experts, 1, pass.valid_N).view({experts}),
@@ -19,15 +19,16 @@ void tell(const Pass& pass, std::int64_t layer, std::int64_t experts, const Tens
                    .tokens = pass.tokens(),
                    .score_NE = affinity_NE};
   if (affinity_NE.defined()) note.entropy = score_entropy(affinity_NE, pass.valid_N);
-  pass.routing->on_routing(note);
+  observer.on_routing(note);
 }
 
 }  // namespace
 
-RowOrder carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer, const Tensor& id_NK,
-                   const Tensor& affinity_NE) {
+RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t layer, const Tensor& id_NK,
+                          const Tensor& affinity_NE) {
+  const RoutingPass routing = routing_of(pass);
   const std::int64_t experts = moe.n_routed_experts;
-  const bool limited = pass.capacity == Capacity::limited && moe.capacity_factor > 0.0;
+  const bool limited = routing.capacity == Capacity::limited && moe.capacity_factor > 0.0;
   const Sent sent = limited || pass.valid_N.defined() ? Sent::some : Sent::all;
   Tensor sent_NK = id_NK;
   if (sent == Sent::some) {
@@ -35,7 +36,8 @@ RowOrder carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer, c
     sent_NK = within_capacity(id_NK, affinity_NE, experts, capacity, pass.valid_N);
   }
   RowOrder order = sort_by_expert(sent_NK, experts, sent);
-  if (pass.routing != nullptr) tell(pass, layer, experts, id_NK, sent_NK, affinity_NE);
+  if (routing.observer != nullptr)
+    report(*routing.observer, pass, layer, experts, id_NK, sent_NK, affinity_NE);
   return order;
 }
 

@@ -5,9 +5,9 @@
 
 #include "moe/config.hpp"
 #include "moe/experts/row_order.hpp"
+#include "moe/routing/routing_pass.hpp"
 #include "nn/config.hpp"
 #include "nn/parameters.hpp"
-#include "nn/pass.hpp"
 
 namespace granule {
 
@@ -15,24 +15,19 @@ struct Routes {
   RowOrder order;  ///< of the copies that are sent to an expert
   Var weight_NK;
 };
-/// Decides for x_ND, adds the layer's losses to pass.losses and tells pass.routing. It decides once: if the
-/// layer is recomputed, the first choice counts. Otherwise a score that differs in its last bit would send a
-/// token to one expert and its gradient to another.
+/// Decides for x_ND, adds the layer's losses to the pass's side outputs, and reports its choice to the pass's
+/// observer. It decides once: if the layer is recomputed, the first choice counts. Otherwise a score that
+/// differs in its last bit would send a token to one expert and its gradient to another.
 using Router = std::function<Routes(const Pass&, const Var& x_ND)>;
 
 /// Declares under {prefix}.gate what the router of this configuration learns.
 [[nodiscard]] Router make_router(ParameterStore& store, const std::string& prefix, std::int64_t layer,
                                  const ModelConfig& model, const MoeConfig& moe);
 
-/// The order of the copies that are sent to an expert, within capacity and without padding, and the note of
-/// them. If affinity_NE is undefined, all are equal.
-[[nodiscard]] RowOrder carry_out(const Pass& pass, const MoeConfig& moe, std::int64_t layer,
-                                 const Tensor& id_NK, const Tensor& affinity_NE);
-
-/// Returns make(), or, when the layer is recomputed, what it returned before.
-template <class Make>
-auto decided_once(const Pass& pass, const Make& make) {
-  return pass.kept != nullptr ? pass.kept->once(make) : make();
-}
+/// Applies capacity to the experts id_NK that tokens chose, reports the choice to the pass's observer, and
+/// returns the order of the copies that are sent. Padding is not sent. If affinity_NE is undefined, all
+/// tokens have equal rights.
+[[nodiscard]] RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t layer,
+                                        const Tensor& id_NK, const Tensor& affinity_NE);
 
 }  // namespace granule

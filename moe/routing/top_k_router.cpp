@@ -19,38 +19,41 @@ Var TopKRouter::score(const Var& logit_NE) const {
   return config_.scoring_func == ScoringFunction::sigmoid ? sigmoid(logit_NE) : softmax(logit_NE);
 }
 
-void TopKRouter::leave_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
-                              const Tensor& id_NK) const {
-  if (pass.losses == nullptr) return;
+void TopKRouter::add_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
+                            const Tensor& id_NK) const {
+  if (pass.side_outputs == nullptr) return;
+  const auto add_loss = [&](LossKind kind, const Var& value, std::int64_t units) {
+    pass.side_outputs->push_back({value, LayerLoss{kind, layer_, units}});
+  };
   const std::int64_t experts = config_.n_routed_experts, k = config_.num_experts_per_tok;
   // The losses balance what the scores want. So they count a choice without the bias and without capacity.
-  const Tensor count_BE = decided_once(pass, [&] {
+  const Tensor count_BE = once_per_pass(pass, [&] {
     const Tensor ids = bias_ != nullptr ? select_experts(score_NE, {}, rule_) : id_NK;
     return count_choices(ids, experts, pass.batch, pass.valid_N);
   });
-  const Tensor share = pass.routing != nullptr ? pass.routing->balance_gradient(layer_) : Tensor{};
-  const Var branch = balance_branch(logit_NE, x_ND.value, share);
+  const Var branch = balance_branch(logit_NE, x_ND.value, routing_of(pass).balance_gradient(layer_));
   const Var scores = score(branch);
   const Var p = config_.scoring_func == ScoringFunction::sigmoid ? normalise_rows(scores) : scores;
   const Tensor count_UE = config_.seq_aux ? count_BE : sum_units(count_BE);
   const Var balance = balance_loss(p, count_UE, pass.valid_N, {.choices = k});
-  pass.losses->push_back({LossKind::balance, layer_, balance, config_.seq_aux ? pass.batch : 1});
+  add_loss(LossKind::balance, balance, config_.seq_aux ? pass.batch : 1);
   if (config_.device_groups > 1) {
     const Var device =
         balance_loss(p, count_BE, pass.valid_N, {.choices = k, .devices = config_.device_groups});
-    pass.losses->push_back({LossKind::device, layer_, device, pass.batch});
+    add_loss(LossKind::device, device, pass.batch);
   }
   const Var z = router_z(branch, pass.valid_N);
-  pass.losses->push_back({LossKind::z, layer_, z, pass.tokens()});
+  add_loss(LossKind::z, z, pass.tokens());
 }
 
 Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
   // Equal tokens must choose equally, so no score may depend on how many tokens there are.
   const Var logits = linear(x_ND, gate_, OneRow::like_others);
   const Var scores = score(logits);
-  const Tensor ids = decided_once(pass, [&] { return select_experts(scores.value, bias(), rule_); });
-  leave_losses(pass, x_ND, logits, scores.value, ids);
-  RowOrder order = decided_once(pass, [&] { return carry_out(pass, config_, layer_, ids, scores.value); });
+  const Tensor ids = once_per_pass(pass, [&] { return select_experts(scores.value, bias(), rule_); });
+  add_losses(pass, x_ND, logits, scores.value, ids);
+  RowOrder order =
+      once_per_pass(pass, [&] { return order_and_report(pass, config_, layer_, ids, scores.value); });
   const Var weights = gate_weights(
       scores, ids, {.normalise = config_.norm_topk_prob, .factor = config_.routed_scaling_factor});
   return {std::move(order), weights};

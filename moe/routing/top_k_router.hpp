@@ -20,8 +20,8 @@ class TopKRouter {
  private:
   [[nodiscard]] Var score(const Var& logit_NE) const;
   [[nodiscard]] Tensor bias() const { return bias_ != nullptr ? bias_->value : Tensor{}; }
-  void leave_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
-                    const Tensor& id_NK) const;
+  void add_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
+                  const Tensor& id_NK) const;
 
   std::int64_t layer_;
   MoeConfig config_;

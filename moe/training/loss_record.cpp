@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "core/kernels/fill.hpp"
+#include "core/transfer.hpp"
+#include "moe/model/model.hpp"
 #include "moe/ops/add_scaled.hpp"
 
 namespace granule {
@@ -68,13 +70,6 @@ LossRecord::LossRecord(Context& context, const MoeConfig& moe, std::vector<std::
 void LossRecord::begin_step() {
   fill_zero(sums_);
   std::fill(alphas_.begin(), alphas_.end(), 0.0);
-  copy_ = {};
-}
-
-std::size_t LossRecord::index_of(std::int64_t layer) const {
-  const auto found = std::find(layers_.begin(), layers_.end(), layer);
-  GRANULE_CHECK(found != layers_.end(), "loss record: layer {} is not an MoE layer", layer);
-  return static_cast<std::size_t>(found - layers_.begin());
 }
 
 std::int64_t LossRecord::place(LossKind kind, std::size_t layer) const {
@@ -82,26 +77,20 @@ std::int64_t LossRecord::place(LossKind kind, std::size_t layer) const {
 }
 
 void LossRecord::add_cross_entropy(const Tensor& loss, double factor) {
-  copy_ = {};
   add_scaled_kernel({loss, factor, sums_.slice(0, {1})});
 }
 
-void LossRecord::add(const LayerLoss& loss, double factor) {
-  copy_ = {};
-  add_scaled_kernel({loss.value.value, factor, sums_.slice(place(loss.kind, index_of(loss.layer)), {1})});
+void LossRecord::add(const LayerLoss& loss, const Tensor& value, double factor) {
+  add_scaled_kernel({value, factor, sums_.slice(place(loss.kind, index_of(layers_, loss.layer)), {1})});
 }
 
 void LossRecord::add_alpha(std::int64_t layer, double weight) {
-  alphas_[index_of(layer)] += weight;
-}
-
-void LossRecord::start_reading() {
-  if (!copy_.defined()) copy_ = read_back<double>(sums_);
+  alphas_[index_of(layers_, layer)] += weight;
 }
 
 LossReport LossRecord::report() {
-  start_reading();
-  const std::span<const double> sums = copy_.get();
+  const HostCopy<double> copy = read_back<double>(sums_);
+  const std::span<const double> sums = copy.get();
   LossReport report{.ce = sums[0]};
   std::array parts{&report.aux_by_layer, &report.device_aux_by_layer, &report.z_by_layer};
   for (const LossKind kind : kKinds) {

@@ -3,10 +3,9 @@
 #include <array>
 #include <vector>
 
-#include "core/transfer.hpp"
 #include "distributed/communicators/communicator.hpp"
 #include "moe/config.hpp"
-#include "nn/pass.hpp"
+#include "moe/routing/routing_pass.hpp"
 
 namespace granule {
 
@@ -31,23 +30,20 @@ class LossRecord {
   void begin_step();
   /// Each adds `factor` times a loss, which is float64 [1].
   void add_cross_entropy(const Tensor& loss, double factor);
-  void add(const LayerLoss& loss, double factor);
+  void add(const LayerLoss& loss, const Tensor& value, double factor);
   /// `weight` is that of the balance loss in the objective.
   void add_alpha(std::int64_t layer, double weight);
 
-  /// Starts to bring the sums to the host. The report does it otherwise.
-  void start_reading();
+  /// Waits for the device.
   [[nodiscard]] LossReport report();
 
  private:
-  [[nodiscard]] std::size_t index_of(std::int64_t layer) const;
   [[nodiscard]] std::int64_t place(LossKind kind, std::size_t layer) const;
 
   std::vector<std::int64_t> layers_;
   std::array<bool, 3> has_{};  // the losses of these kinds
   Tensor sums_;                // float64: the cross-entropy, and then the layers of each kind
   std::vector<double> alphas_;
-  HostCopy<double> copy_;  // undefined until the reading starts
 };
 
 }  // namespace granule

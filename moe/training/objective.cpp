@@ -27,16 +27,17 @@ double alpha_of(const MoeConfig& moe, LossKind kind) {
 
 /// Adds what a forward pass found to the step's losses.
 void record_losses(LossRecord& record, const MoeConfig& moe, const StepTotals& totals, const Var& ce,
-                   const std::vector<LayerLoss>& losses) {
+                   const std::vector<SideOutput>& side_outputs) {
   record.add_cross_entropy(ce.value, cross_entropy_weight(totals));
-  for (const LayerLoss& loss : losses) {
-    record.add(loss, unit_share(moe, totals, loss.kind, loss.units));
+  for (const SideOutput& output : side_outputs) {
+    const LayerLoss& loss = loss_of(output);
+    record.add(loss, output.value.value, unit_share(moe, totals, loss.kind, loss.units));
     if (loss.kind == LossKind::balance)
       record.add_alpha(loss.layer, loss_weight(moe, totals, loss.kind, loss.units));
   }
 }
 
-Pass make_pass(Context& context, const MicroBatch& batch, std::vector<LayerLoss>& losses,
+Pass make_pass(Context& context, const MicroBatch& batch, std::vector<SideOutput>& side_outputs,
                const StepObservers& observers, Capacity capacity) {
   return {.context = context,
           .batch = batch.batch,
@@ -46,9 +47,10 @@ Pass make_pass(Context& context, const MicroBatch& batch, std::vector<LayerLoss>
           .token_N = batch.token_N,
           .valid_N = batch.valid_N,
           .padding = batch.padding,
-          .capacity = capacity,
-          .losses = &losses,
-          .routing = observers.routing,
+          .side_outputs = &side_outputs,
+          .extension = RoutingPass{.capacity = capacity,
+                                   .observer = observers.routing,
+                                   .balance_gradients = observers.balance_gradients},
           .units = observers.units};
 }
 
@@ -75,8 +77,8 @@ double loss_weight(const MoeConfig& moe, const StepTotals& totals, LossKind kind
 void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals, Recompute recompute,
                        const StepObservers& observers) {
   Context& context = batch.token_N.context();
-  std::vector<LayerLoss> losses;
-  Pass pass = make_pass(context, batch, losses, observers, Capacity::limited);
+  std::vector<SideOutput> side_outputs;
+  Pass pass = make_pass(context, batch, side_outputs, observers, Capacity::limited);
   pass.recompute = recompute;
   Tape tape;
   std::vector<Var> outputs;
@@ -86,12 +88,13 @@ void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& 
     outputs.push_back(model.network().loss_sum(pass, batch.token_N, batch.target_N));
   }
   if (observers.losses != nullptr)
-    record_losses(*observers.losses, model.moe(), totals, outputs.front(), losses);
+    record_losses(*observers.losses, model.moe(), totals, outputs.front(), side_outputs);
   std::vector<double> weights{cross_entropy_weight(totals)};
-  for (const LayerLoss& loss : losses) {
+  for (const SideOutput& output : side_outputs) {
+    const LayerLoss& loss = loss_of(output);
     const double weight = loss_weight(model.moe(), totals, loss.kind, loss.units);
     if (weight == 0.0) continue;  // switched off, so there is no gradient
-    outputs.push_back(loss.value);
+    outputs.push_back(output.value);
     weights.push_back(weight);
   }
   const PhaseTimer timer(context.profile(), "backward");
@@ -100,10 +103,10 @@ void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& 
 
 void evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
                           const StepTotals& totals, const StepObservers& observers, Capacity capacity) {
-  std::vector<LayerLoss> losses;
-  const Pass pass = make_pass(context, batch, losses, observers, capacity);
+  std::vector<SideOutput> side_outputs;
+  const Pass pass = make_pass(context, batch, side_outputs, observers, capacity);
   const Var ce = model.network().loss_sum(pass, batch.token_N, batch.target_N);
-  if (observers.losses != nullptr) record_losses(*observers.losses, model.moe(), totals, ce, losses);
+  if (observers.losses != nullptr) record_losses(*observers.losses, model.moe(), totals, ce, side_outputs);
 }
 
 }  // namespace granule

@@ -2,6 +2,7 @@
 // no split of a batch over micro-batches or ranks can change them.
 #pragma once
 #include "moe/model/model.hpp"
+#include "moe/routing/routing_pass.hpp"
 #include "moe/training/loss_record.hpp"
 
 namespace granule {
@@ -33,6 +34,7 @@ struct MicroBatch {
 struct StepObservers {
   LossRecord* losses = nullptr;
   RoutingObserver* routing = nullptr;
+  std::span<const Tensor> balance_gradients{};  ///< see RoutingPass
   UnitObserver* units = nullptr;
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/fill.hpp"
+#include "moe/model/model.hpp"
 #include "moe/ops/gradient_shares.hpp"
 
 namespace granule {
@@ -30,9 +31,10 @@ RouterRecord::RouterRecord(Context& context, std::vector<std::int64_t> layers, s
 }
 
 void RouterRecord::measure_balance(DType dtype, std::int64_t hidden) {
-  for (std::size_t i = 0; i < layers_.size(); ++i) {
-    balance_.push_back(
-        Tensor::zeros(real_3L_.context(), {experts_, hidden}, dtype, MemoryCategory::statistics));
+  for (const std::int64_t layer : layers_) {
+    balance_.resize(static_cast<std::size_t>(layer + 1));
+    balance_.back() =
+        Tensor::zeros(real_3L_.context(), {experts_, hidden}, dtype, MemoryCategory::statistics);
   }
 }
 
@@ -41,18 +43,14 @@ void RouterRecord::begin_step() {
   fill_zero(count_2LE_);
   fill_zero(real_3L_);
   std::fill(tokens_.begin(), tokens_.end(), 0);
-  for (const Tensor& gradient : balance_) fill_zero(gradient);
-}
-
-std::size_t RouterRecord::index_of(std::int64_t layer) const {
-  const auto found = std::find(layers_.begin(), layers_.end(), layer);
-  GRANULE_CHECK(found != layers_.end(), "router record: layer {} is not an MoE layer", layer);
-  return static_cast<std::size_t>(found - layers_.begin());
+  for (const Tensor& gradient : balance_) {
+    if (gradient.defined()) fill_zero(gradient);
+  }
 }
 
 void RouterRecord::on_routing(const RoutingNote& note) {
   change();
-  const std::size_t index = index_of(note.layer);
+  const std::size_t index = index_of(layers_, note.layer);
   const auto i = static_cast<std::int64_t>(index);
   accumulate(note.count_E, {count_2LE_.slice(i * experts_, {experts_}), 1.0});
   accumulate(note.dropped_E, {count_2LE_.slice((layers() + i) * experts_, {experts_}), 1.0});
@@ -60,20 +58,19 @@ void RouterRecord::on_routing(const RoutingNote& note) {
   tokens_[index] += note.tokens;
 }
 
-Tensor RouterRecord::balance_gradient(std::int64_t layer) {
-  return balance_.empty() ? Tensor{} : balance_[index_of(layer)];
-}
-
 void RouterRecord::add_balance_of_ranks(Communicator& ranks) {
   std::vector<Pending> pending;
-  for (const Tensor& gradient : balance_) pending.push_back(ranks.all_reduce(gradient, "balance gradients"));
+  for (const Tensor& gradient : balance_) {
+    if (gradient.defined()) pending.push_back(ranks.all_reduce(gradient, "balance gradients"));
+  }
   for (Pending& one : pending) one.wait();
 }
 
 void RouterRecord::measure_shares(std::int64_t i, std::int64_t begin, const Tensor& gradient) {
   if (balance_.empty()) return;
   change();
-  const Tensor of_balance = balance_[static_cast<std::size_t>(i)].slice(begin, {gradient.numel()});
+  const auto layer = static_cast<std::size_t>(layers_[static_cast<std::size_t>(i)]);
+  const Tensor of_balance = balance_[layer].slice(begin, {gradient.numel()});
   gradient_shares_kernel({gradient, of_balance, real_3L_.slice(layers() + 2 * i, {2})});
 }
 

@@ -5,7 +5,7 @@
 
 #include "core/transfer.hpp"
 #include "distributed/communicators/communicator.hpp"
-#include "nn/pass.hpp"
+#include "moe/routing/routing_pass.hpp"
 
 namespace granule {
 
@@ -36,7 +36,8 @@ class RouterRecord final : public RoutingObserver {
   void measure_balance(DType dtype, std::int64_t hidden);
   void begin_step();
   void on_routing(const RoutingNote& note) override;
-  [[nodiscard]] Tensor balance_gradient(std::int64_t layer) override;
+  /// By the number of the layer. Empty if the part is not measured.
+  [[nodiscard]] std::span<const Tensor> balance_gradients() const { return balance_; }
 
   /// Sums the balance losses' part of each router's gradient over the ranks of a job. Call it after the last
   /// micro-batch.
@@ -68,7 +69,6 @@ class RouterRecord final : public RoutingObserver {
     std::vector<double> entropies;
     std::vector<GradientShares> shares;
   };
-  [[nodiscard]] std::size_t index_of(std::int64_t layer) const;
   [[nodiscard]] std::span<const std::int64_t> of_layer(const std::vector<std::int64_t>& all,
                                                        std::int64_t i) const;
   [[nodiscard]] Sums& sums() const;
@@ -79,7 +79,7 @@ class RouterRecord final : public RoutingObserver {
   Tensor count_2LE_;  // int64: what was chosen, and what was dropped
   Tensor real_3L_;    // float64: entropies, and then the two shares of each layer
   std::vector<std::int64_t> tokens_;
-  std::vector<Tensor> balance_;  // empty if it is not measured
+  std::vector<Tensor> balance_;  // by the number of the layer; undefined for dense layers
   mutable HostCopy<std::int64_t> counts_copy_;
   mutable HostCopy<double> reals_copy_;
   mutable Sums sums_;

@@ -18,8 +18,8 @@ struct Origin {
 };
 
 /// Records where the tensors of a column's ranks are, by name.
-void note_column(std::map<std::string, Origin>& places, const ModelConfig& model, const MoeConfig& moe,
-                 const ShardWorld& world, std::int64_t column) {
+void record_column(std::map<std::string, Origin>& places, const ModelConfig& model, const MoeConfig& moe,
+                   const ShardWorld& world, std::int64_t column) {
   ParameterStore store;
   declare_parameters(store, model, moe, {.parts = world.ep, .part = column});
   store.lay_out(world.layout());
@@ -57,7 +57,10 @@ StepGradients ShardedModel::compute_gradients(const StepTotals& totals, Recomput
     ranks().ledger().begin_phase("gradients");
     parameters_.begin_micro_batch(micro, micro_batches);
     train_micro_batch(model_, batch, totals, recompute,
-                      {.losses = &losses_, .routing = &record, .units = &parameters_});
+                      {.losses = &losses_,
+                       .routing = &record,
+                       .balance_gradients = record.balance_gradients(),
+                       .units = &parameters_});
   }
   const PhaseTimer timer(parameters_.own_values(0).context().profile(), "ranks");
   parameters_.finish_gradients();
@@ -88,7 +91,7 @@ void ShardedModel::measure_shares(RouterRecord& record) const {
 std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
                                          const ShardWorld& world) {
   std::map<std::string, Origin> places;
-  for (std::int64_t column = 0; column < world.ep; ++column) note_column(places, model, moe, world, column);
+  for (std::int64_t column = 0; column < world.ep; ++column) record_column(places, model, moe, world, column);
   ParameterStore whole;
   declare_parameters(whole, model, moe);
   std::vector<GlobalTensor> tensors;

@@ -177,19 +177,20 @@ Differences differences_to_loops(MoeConfig moe, Mistake mistake = Mistake::none)
   const Numbers x = normal_values(batch * kSmallSeq * hidden, 17);
   const LayerAnswer expected = plain_layer(moe, store, x, batch, hidden, bias, mistake);
 
-  std::vector<LayerLoss> losses;
+  std::vector<SideOutput> losses;
   const Pass pass{.context = context,
                   .batch = batch,
                   .seq = kSmallSeq,
                   .position_N = make_positions(context, batch, kSmallSeq),
-                  .losses = &losses};
+                  .side_outputs = &losses};
   const Var y = layer(pass, Var{tensor_of(context, {batch * kSmallSeq, hidden}, DType::f64, x)});
   Differences found{.y = relative_difference(values_of(y.value), expected.y), .kinds_of_loss = losses.size()};
-  for (const LayerLoss& loss : losses) {
+  for (const SideOutput& output : losses) {
+    const LayerLoss& loss = loss_of(output);
     const double wanted = loss.kind == LossKind::balance  ? expected.aux
                           : loss.kind == LossKind::device ? expected.device
                                                           : expected.z;
-    found.losses = std::max(found.losses, std::abs(values_of(loss.value.value)[0] / wanted - 1.0));
+    found.losses = std::max(found.losses, std::abs(values_of(output.value.value)[0] / wanted - 1.0));
   }
   return found;
 }
@@ -420,11 +421,11 @@ TEST_CASE("the balance losses' part of the router's gradient is measured, and al
   none.aux_loss_alpha = none.z_loss_alpha = 0.0;
   SmallModel ce(DType::f64, 1, small_model_config(), none);
   ce.run(4, 2);
-  const auto all = both.gradient(gate), part = values_of(both.record.balance_gradient(1));
+  const auto all = both.gradient(gate), part = values_of(both.record.balance_gradients()[1]);
   // Losses of deeper layers also reach this router through its outputs. The last MoE layer has none after it.
   const std::string last = "model.layers.2.mlp.gate.weight";
   const auto all_last = both.gradient(last), ce_last = ce.gradient(last),
-             part_last = values_of(both.record.balance_gradient(2));
+             part_last = values_of(both.record.balance_gradients()[2]);
   Numbers difference(all_last.size());
   for (std::size_t i = 0; i < difference.size(); ++i) difference[i] = all_last[i] - ce_last[i];
   CHECK(relative_difference(part_last, difference) <= 1e-10);

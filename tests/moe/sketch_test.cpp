@@ -106,7 +106,7 @@ void train(SmallModel& small, const MicroBatchShape& shape) {
   small.model.parameters().begin_step();
   const MicroBatch batch = batch_of(small.context, shape, small.model.config().vocab_size);
   train_micro_batch(small.model, batch, {shape.batch * shape.seq, shape.batch, 1}, shape.recompute,
-                    {.routing = &small.record});
+                    {.routing = &small.record, .balance_gradients = small.record.balance_gradients()});
 }
 
 }  // namespace

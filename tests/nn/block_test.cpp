@@ -69,3 +69,43 @@ TEST_CASE("language_model: every layer has the attention that it was given") {
   CHECK(store.has(fmt::format("model.layers.{}.self_attn.bias", config.num_hidden_layers - 1)));
   CHECK_FALSE(store.has("model.layers.0.self_attn.q_proj.weight"));
 }
+
+TEST_CASE("block: a part that is recomputed hands on its side outputs, and backward begins from them too") {
+  const ModelConfig config = small_model_config();
+  const Shape shape{1, config.hidden_size};
+  const MakeFeedForward with_side_output = [&](ParameterStore&, const std::string&, std::int64_t) {
+    return FeedForwardFunction([&](const Pass& pass, const Var& x_ND) {
+      const Var zeros{Tensor::zeros(pass.context, shape, DType::f64), kConstant};
+      const Var side = mse(x_ND, zeros);
+      if (pass.side_outputs != nullptr) pass.side_outputs->push_back({side, std::string("mse")});
+      return x_ND;
+    });
+  };
+  std::vector<Numbers> gradients;
+  for (const Recompute recompute : {Recompute::none, Recompute::feed_forward, Recompute::full}) {
+    TestContext context;
+    ParameterStore store;
+    const Block block(store, "layer", 0, config, bias_for_attention(config.hidden_size), with_side_output);
+    store.materialise(context, DType::f64, Gradients::no);
+    store.initialise(1, 0.1);
+    std::vector<SideOutput> side_outputs;
+    Tape tape;
+    const Var x = tape.input(tensor_of(context, shape, DType::f64, normal_values(config.hidden_size, 2)));
+    Var y;
+    {
+      const Recording on(&tape);
+      y = block(
+          {.context = context, .batch = 1, .seq = 1, .recompute = recompute, .side_outputs = &side_outputs},
+          {}, x);
+    }
+    REQUIRE(side_outputs.size() == 1);
+    CHECK(std::any_cast<std::string>(side_outputs[0].what) == "mse");
+    const std::vector<Var> outputs{y, side_outputs[0].value};
+    const std::vector<Tensor> seeds{Tensor::zeros(context, shape, DType::f64),
+                                    tensor_of(context, {1}, DType::f64, Numbers{1.0})};
+    tape.backward(outputs, seeds);
+    gradients.push_back(values_of(tape.take_grad(x.slot)));
+    CHECK(gradients.back() == gradients.front());
+  }
+  CHECK(gradients.front() != Numbers(gradients.front().size()));
+}

@@ -43,7 +43,10 @@ LossReport SmallModel::run(std::int64_t sequences, std::int64_t micro, Recompute
   model.parameters().begin_step();
   for (std::int64_t first = 0; first < sequences; first += micro) {
     train_micro_batch(model, small_batch(context, model.config(), first, micro), totals, recompute,
-                      {.losses = &losses, .routing = &record, .units = units});
+                      {.losses = &losses,
+                       .routing = &record,
+                       .balance_gradients = record.balance_gradients(),
+                       .units = units});
   }
   model.parameters().finish_gradients();
   return losses.report();
