@@ -8,7 +8,8 @@
 
 namespace granule {
 
-/// bf16 and f16 only occur as storage formats of model files; kernels compute in f32 and f64.
+/// Kernels compute in f32 and f64. bf16 is also a type in which values can be stored, and bf16 and f16 occur
+/// in model files.
 enum class DType : std::uint8_t { f32, f64, bf16, f16, i32, i64, u16, u32, u8 };
 
 [[nodiscard]] constexpr std::int64_t size_of(DType type) {
@@ -73,6 +74,18 @@ template <>
 inline constexpr DType dtype_of<std::uint32_t> = DType::u32;
 template <>
 inline constexpr DType dtype_of<std::uint8_t> = DType::u8;
+
+/// In which types a model is stored. Values are what kernels read, gradients are sums, and masters are what
+/// the optimizer updates. For example, DType::bf16 is {bf16, f32, f32}, and DType::f64 is f64 everywhere.
+struct Precision {
+  DType values, gradients, masters;
+
+  constexpr Precision(DType computed)  // implicit, because a type that models compute in names a precision
+      : values(computed), gradients(computed == DType::bf16 ? DType::f32 : computed), masters(gradients) {}
+  /// Whether masters are stored beside the values. Otherwise the values are the masters.
+  [[nodiscard]] constexpr bool keeps_masters() const { return masters != values; }
+  friend constexpr bool operator==(const Precision&, const Precision&) = default;
+};
 
 /// Calls body.operator()<float>() or <double>(), the two types that kernels compute in.
 template <class Body>

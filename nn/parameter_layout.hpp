@@ -10,7 +10,7 @@ namespace granule {
 
 enum class ParameterGroup : std::uint8_t { dense, expert };
 
-/// Blocks start at multiples of this many elements, which are kAlignment bytes in the smallest compute dtype.
+/// Blocks start at multiples of this many elements, which are kAlignment bytes in f32.
 inline constexpr std::int64_t kBlockElements = kAlignment / 4;
 
 /// The parameters of one unit (embedding, each block, head) and one group. They are a contiguous range of the

@@ -108,14 +108,17 @@ bool ParameterStore::has_state(const std::string& name) const {
   return std::any_of(states_.begin(), states_.end(), [&](const State& s) { return s.name == name; });
 }
 
-void ParameterStore::materialise(Context& context, DType dtype, Gradients gradients, Residence residence) {
+void ParameterStore::materialise(Context& context, Precision precision, Gradients gradients,
+                                 Residence residence) {
   GRANULE_CHECK(!materialised_, "parameters: materialised twice");
   if (!laid_out_) lay_out({});
   materialised_ = true;
+  precision_ = precision;
   const bool whole_gradients = gradients == Gradients::yes && residence.gradients == Held::whole;
   if (residence.values == Held::whole)
-    values_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::weights);
-  if (whole_gradients) gradients_ = Tensor::zeros(context, {arena_size_}, dtype, MemoryCategory::gradients);
+    values_ = Tensor::zeros(context, {arena_size_}, precision.values, MemoryCategory::weights);
+  if (whole_gradients)
+    gradients_ = Tensor::zeros(context, {arena_size_}, precision.gradients, MemoryCategory::gradients);
   for (State& state : states_)
     state.value = Tensor::zeros(context, state.shape, DType::f32, MemoryCategory::weights);
   for (Block& block : blocks_) {

@@ -76,7 +76,7 @@ class ParameterStore {
   void lay_out(const ArenaLayout& layout);
   /// Allocates the arenas that are held as a whole, with padding zeroed. If nothing was laid out yet, it lays
   /// out for one rank. Values are undefined until initialise() or a load.
-  void materialise(Context& context, DType dtype, Gradients gradients, Residence residence = {});
+  void materialise(Context& context, Precision precision, Gradients gradients, Residence residence = {});
   /// Sets initial values, which must be held as a whole. Number i of a logical tensor is a function of (seed,
   /// its name, i) and does not depend on the layout.
   void initialise(std::uint64_t seed, double initializer_range);
@@ -96,6 +96,7 @@ class ParameterStore {
 
   [[nodiscard]] std::span<const Bucket> buckets() const { return buckets_; }  ///< after lay_out
   [[nodiscard]] std::int64_t units() const { return unit_ + 1; }
+  [[nodiscard]] const Precision& precision() const { return precision_; }  ///< after materialise
   [[nodiscard]] std::int64_t arena_size() const { return arena_size_; }  ///< padding included; after lay_out
 
   /// Flat, with padding. Undefined unless they are held as a whole.
@@ -139,6 +140,7 @@ class ParameterStore {
   std::int64_t arena_size_ = 0;
   std::int64_t count_ = 0;
   bool laid_out_ = false, materialised_ = false;
+  Precision precision_ = DType::f32;
   Tensor values_, gradients_;
 };
 

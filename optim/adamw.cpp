@@ -27,12 +27,14 @@ void adamw_cpu(const AdamWArgs& args) {
 
 constinit KernelSlot<AdamWArgs> adamw_kernel{"adamw", adamw_cpu};
 
-AdamW::AdamW(Context& context, const AdamWConfig& config, DType dtype, std::int64_t elements,
+AdamW::AdamW(Context& context, const AdamWConfig& config, Precision precision, std::int64_t elements,
              std::vector<DecayRange> ranges)
     : config_(config),
       ranges_(std::move(ranges)),
-      m_(Tensor::zeros(context, {elements}, dtype, MemoryCategory::optimizer)),
-      v_(Tensor::zeros(context, {elements}, dtype, MemoryCategory::optimizer)) {
+      m_(Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer)),
+      v_(Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer)) {
+  if (precision.keeps_masters())
+    masters_ = Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer);
   std::int64_t covered = 0;
   for (const DecayRange& range : ranges_) {
     GRANULE_CHECK(range.begin == covered && range.end >= range.begin,

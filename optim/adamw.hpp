@@ -45,14 +45,22 @@ extern KernelSlot<AdamWArgs> adamw_kernel;
 class AdamW {
  public:
   /// The ranges must cover [0, elements) in order. The moments start at zero.
-  AdamW(Context& context, const AdamWConfig& config, DType dtype, std::int64_t elements,
+  /// Masters are kept if they are not the values.
+  AdamW(Context& context, const AdamWConfig& config, Precision precision, std::int64_t elements,
         std::vector<DecayRange> ranges);
+
+  /// What it keeps for each parameter: two moments, and a master if that is not the value.
+  [[nodiscard]] static constexpr std::int64_t bytes_per_element(const Precision& precision) {
+    return (precision.keeps_masters() ? 3 : 2) * size_of(precision.masters);
+  }
 
   /// Values and gradients are flat and have `elements` elements.
   void step(const Tensor& values, const Tensor& gradients, double lr, double gradient_scale);
   /// The same for values in several places, which have `elements` elements together, in order.
   void step(std::span<const AdamWPiece> pieces, double lr, double gradient_scale);
 
+  /// Undefined if the values are the masters.
+  [[nodiscard]] const Tensor& masters() const { return masters_; }
   [[nodiscard]] const Tensor& first_moment() const { return m_; }
   [[nodiscard]] const Tensor& second_moment() const { return v_; }
   [[nodiscard]] std::int64_t steps() const { return steps_; }
@@ -64,7 +72,7 @@ class AdamW {
 
   AdamWConfig config_;
   std::vector<DecayRange> ranges_;
-  Tensor m_, v_;
+  Tensor masters_, m_, v_;
   std::int64_t steps_ = 0;
 };
 

@@ -19,7 +19,7 @@ Decoder::Decoder(Context& context, const Model& model, std::int64_t capacity)
     : context_(context), model_(model), capacity_(capacity) {
   GRANULE_CHECK(capacity <= model.config().positions(), "decoder: {} tokens, the model has {}", capacity,
                 model.config().positions());
-  caches_ = model.network().make_caches(context, model.dtype(), capacity);
+  caches_ = model.network().make_caches(context, model.precision().values, capacity);
 }
 
 std::int64_t Decoder::rope_length_for(std::int64_t length) const {

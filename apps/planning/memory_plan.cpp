@@ -19,14 +19,14 @@ std::int64_t rope_bytes(const PlanRequest& request) {
   std::int64_t positions = linear ? model.positions() : model.max_position_embeddings;
   const std::int64_t seq = request.config.data.seq_len;
   if (dynamic && seq > model.max_position_embeddings) positions += seq;  // it has a table of its own
-  return positions * model.head_dim() * state_bytes(request.dtype).value;
+  return positions * model.head_dim() * size_of(request.precision().values);
 }
 
 /// The record of how the balance losses change each router.
 std::int64_t balance_bytes(const PlanRequest& request) {
   return request.config.moe.count_moe_layers(request.config.model.num_hidden_layers) *
          request.config.moe.n_routed_experts * request.config.model.hidden_size *
-         state_bytes(request.dtype).gradient;
+         size_of(request.precision().gradients);
 }
 
 /// The same, and the sums of RouterRecord and LossRecord.
@@ -40,18 +40,6 @@ std::int64_t biases_bytes(const ParameterStore& store) {
   std::int64_t bytes = 0;
   for (const State& state : store.states()) bytes += state.shape.numel() * size_of(DType::f32);
   return bytes;
-}
-
-/// sharded_bytes() knows one dtype. In mixed precision, each quantity is a multiple of the one for float32.
-ShardedBytes stored(ShardedBytes f32, ZeroStage stage) {
-  const StateBytes state = state_bytes(DType::bf16);
-  // The buffers of whole values, and equally many of whole gradients.
-  const std::int64_t elements = f32.communication / (stage == ZeroStage::values ? 8 : 4);
-  const std::int64_t element = state.gradient + (stage == ZeroStage::values ? state.value : 0);
-  return {.weights = f32.weights / 4 * state.value,
-          .gradients = f32.gradients / 4 * state.gradient,
-          .optimizer = f32.optimizer / 8 * state.optimizer,
-          .communication = elements * element};
 }
 
 /// What an MPI sum keeps while it runs: a piece of its part from every other rank.
@@ -83,7 +71,7 @@ std::int64_t gradient_staging(const ShardPlan& plan, std::int64_t units, ZeroSta
 std::int64_t staging_bytes(const PlanRequest& request, const ShardPlan& plan, std::int64_t units,
                            ZeroStage stage) {
   if (request.carrier == PlanRequest::Carrier::memory) return 0;
-  const std::int64_t element = state_bytes(request.dtype).gradient;
+  const std::int64_t element = size_of(request.precision().gradients);
   const std::int64_t experts = request.config.moe.n_routed_experts;
   std::int64_t reports = 0;
   if (experts > 0) {
@@ -107,9 +95,7 @@ RankMemory resident_memory(const PlanRequest& request) {
   declare_parameters(store, request.config.model, request.config.moe, {.parts = layout.ep});
   store.lay_out(world.layout());
   const ShardPlan plan = make_shard_plan(store, world);
-  const bool mixed = request.dtype == DType::bf16;
-  ShardedBytes bytes = sharded_bytes(plan, store.units(), layout.zero, mixed ? DType::f32 : request.dtype);
-  if (mixed) bytes = stored(bytes, layout.zero);
+  const ShardedBytes bytes = sharded_bytes(plan, store.units(), layout.zero, request.precision());
   return {.weights = bytes.weights + rope_bytes(request) + biases_bytes(store),
           .gradients = bytes.gradients,
           .optimizer = bytes.optimizer,
@@ -123,7 +109,7 @@ void add_step_memory(RankMemory& memory, const PlanRequest& request, ExpertLoad 
   const MicroBatchShape shape{
       .batch = config.train.micro_batch_size,
       .seq = config.data.seq_len,
-      .element_bytes = state_bytes(request.dtype).value,
+      .element_bytes = size_of(request.precision().values),
       .threads = request.threads,
       .recompute = config.train.recompute,
       .documents = MicroBatchShape::Documents{config.data.document_mask},

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "distributed/zero/shard_plan.hpp"
+#include "optim/adamw.hpp"
 
 namespace granule {
 namespace {
@@ -32,7 +32,8 @@ TokenWork token_work(const RunConfig& config) {
 
 /// The number of elements that a rank's optimizer updates.
 double updated_elements(const PlanRequest& request) {
-  const std::int64_t elements = resident_memory(request).optimizer / state_bytes(request.dtype).optimizer;
+  const std::int64_t elements =
+      resident_memory(request).optimizer / AdamW::bytes_per_element(request.precision());
   return static_cast<double>(elements);
 }
 
@@ -62,8 +63,9 @@ StepTime predict_step(const PlanRequest& request, std::span<const PlannedTraffic
   const double rate = device.flops * reached.flops * static_cast<double>(request.ranks);
   StepTime time{.compute = operations.needed / rate, .recompute = operations.recomputed / rate};
   // AdamW reads the gradient. It reads and writes the values and what the optimizer keeps.
-  const StateBytes state = state_bytes(request.dtype);
-  const auto touched = static_cast<double>(state.gradient + 2 * (state.optimizer + state.value));
+  const Precision precision = request.precision();
+  const auto touched = static_cast<double>(size_of(precision.gradients) + 2 * size_of(precision.values) +
+                                           2 * AdamW::bytes_per_element(precision));
   time.optimizer = updated_elements(request) * touched / (device.memory_rate * reached.memory);
   for (const PlannedTraffic& row : traffic) {
     const double seconds =

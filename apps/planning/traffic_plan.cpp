@@ -101,7 +101,7 @@ class TrafficPlan {
   }
 
   void add_gradients() {
-    const DType dtype = gradient_dtype(request_.dtype);
+    const DType dtype = request_.precision().gradients;
     const std::int64_t times = layout_.zero >= ZeroStage::gradients ? request_.micro_batches() : 1;
     for (const Shard& shard : plan_.shards) {
       if (layout_.zero == ZeroStage::nothing) {
@@ -141,7 +141,7 @@ class TrafficPlan {
     reduce("losses", DType::f64, 1 + losses);
     reduce("router counts", DType::i64, mixtures_ * (2 * moe.n_routed_experts + 1));
     reduce("router entropies", DType::f64, mixtures_);
-    reduce("balance gradients", gradient_dtype(request_.dtype),
+    reduce("balance gradients", request_.precision().gradients,
            moe.n_routed_experts * request_.config.model.hidden_size, mixtures_);
     reduce("gradient norm", DType::f64, 1);
     reduce("norm check", DType::i64, 2);

@@ -10,7 +10,8 @@ namespace granule {
 namespace {
 
 /// This rank's parts of the summed gradients, one after the other.
-Tensor own_gradients(Context& context, const ShardedParameters& parameters, DType dtype) {
+Tensor own_gradients(Context& context, const ShardedParameters& parameters) {
+  const DType dtype = parameters.store().precision().gradients;
   const ShardPlan& plan = parameters.plan();
   const Tensor parts = Tensor::empty(context, {plan.own}, dtype, MemoryCategory::communication);
   for (std::size_t i = 0; i < plan.shards.size(); ++i)
@@ -55,9 +56,8 @@ Tolerances tolerances_of(DType dtype) {
 
 StepFigures step_figures(Communicator& ranks, const StepInput& input, const ParallelLayout& layout) {
   const RunConfig& config = input.config;
-  const DType dtype = config.train.dtype;
   Context context(context_options(config, thread_count(config, ranks.size())));
-  ShardedModel sharded(context, ranks, config.model, config.moe, dtype, layout);
+  ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout);
   ShardedParameters& parameters = sharded.parameters();
   parameters.initialise(static_cast<std::uint64_t>(config.train.seed), config.model.initializer_range);
   RouterRecord record(context, sharded.model().moe_layers(), config.moe.n_routed_experts);
@@ -67,8 +67,7 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   const LossReport& losses = step.losses;
   StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), step.grad_norm};
   figures.counts.assign(record.counts().begin(), record.counts().end());
-  const GlobalArena arena{
-      ranks, parameters.plan(), {own_gradients(context, parameters, dtype), Extent::parts}};
+  const GlobalArena arena{ranks, parameters.plan(), {own_gradients(context, parameters), Extent::parts}};
   const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
   for (const TensorToSave& tensor : gathered(tensors, arena, "")) {
     std::vector<double> values = values_read(tensor);  // all ranks do this together

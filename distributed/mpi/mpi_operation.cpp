@@ -112,6 +112,8 @@ MPI_Datatype MpiOperation::type() const {
       return MPI_DOUBLE;
     case DType::i32:
       return MPI_INT32_T;
+    case DType::bf16:  // moved, never summed
+      return MPI_UINT16_T;
     default:
       return MPI_INT64_T;
   }

@@ -5,11 +5,11 @@
 namespace granule {
 
 GradientReducer::GradientReducer(Context& context, const Mesh& mesh, ParameterStore& store,
-                                 const ShardPlan& plan, const TransientPlan& transient, ZeroStage stage,
-                                 DType dtype)
+                                 const ShardPlan& plan, const TransientPlan& transient, ZeroStage stage)
     : mesh_(mesh), store_(store), plan_(plan), transient_(transient), stage_(stage) {
   if (stage < ZeroStage::gradients) return;
   betas_.resize(plan.shards.size());
+  const DType dtype = store.precision().gradients;
   parts_ = Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::gradients);
   slots_ = TransientSlots(context, plan, transient, dtype);
 }

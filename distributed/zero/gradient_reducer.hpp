@@ -15,7 +15,7 @@ namespace granule {
 class GradientReducer {
  public:
   GradientReducer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
-                  const TransientPlan& transient, ZeroStage stage, DType dtype);
+                  const TransientPlan& transient, ZeroStage stage);
 
   void begin_step();
   /// Says which micro-batch of the step the next backward is of. Sums of whole gradients start after the last

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "optim/adamw.hpp"
+
 namespace granule {
 namespace {
 
@@ -70,19 +72,15 @@ TransientPlan make_transient_plan(const ShardPlan& plan, std::int64_t units) {
   return transient;
 }
 
-ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage, DType dtype) {
-  const std::int64_t element = size_of(dtype), whole = plan.arena * element, own = plan.own * element;
-  const std::int64_t transient = make_transient_plan(plan, units).elements() * element;
-  ShardedBytes bytes{.weights = whole, .gradients = whole, .optimizer = 2 * whole};
-  if (stage >= ZeroStage::optimizer) bytes.optimizer = 2 * own;
-  if (stage >= ZeroStage::gradients) {
-    bytes.gradients = own;
-    bytes.communication += transient;
-  }
-  if (stage >= ZeroStage::values) {
-    bytes.weights = own;
-    bytes.communication += transient;
-  }
+ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage, Precision precision) {
+  const auto held = [&](ZeroStage sharded_from) { return stage >= sharded_from ? plan.own : plan.arena; };
+  const std::int64_t value = size_of(precision.values), gradient = size_of(precision.gradients);
+  ShardedBytes bytes{.weights = held(ZeroStage::values) * value,
+                     .gradients = held(ZeroStage::gradients) * gradient,
+                     .optimizer = held(ZeroStage::optimizer) * AdamW::bytes_per_element(precision)};
+  const std::int64_t transient = make_transient_plan(plan, units).elements();
+  if (stage >= ZeroStage::gradients) bytes.communication += transient * gradient;
+  if (stage >= ZeroStage::values) bytes.communication += transient * value;
   return bytes;
 }
 

@@ -74,8 +74,9 @@ struct TransientPlan {
 /// biases) are not included.
 struct ShardedBytes {
   std::int64_t weights = 0, gradients = 0, optimizer = 0, communication = 0;
+  friend bool operator==(const ShardedBytes&, const ShardedBytes&) = default;
 };
 [[nodiscard]] ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage,
-                                         DType dtype);
+                                         Precision precision);
 
 }  // namespace granule

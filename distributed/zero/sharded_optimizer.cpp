@@ -60,7 +60,7 @@ ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& paramete
                                    DecayOf decay)
     : parameters_(parameters),
       extent_(extent_of(parameters.stage())),
-      adamw_(context, config, parameters.own_values(0).dtype(), elements(parameters, extent_),
+      adamw_(context, config, parameters.store().precision(), elements(parameters, extent_),
              decay_ranges(parameters, extent_, decay)) {}
 
 GradientNorm::GradientNorm(const ShardedParameters& parameters) : world_(&parameters.mesh().world) {

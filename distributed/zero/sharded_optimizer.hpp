@@ -31,6 +31,8 @@ class ShardedOptimizer {
   /// changed.
   void step(double lr, double gradient_scale);
 
+  /// Undefined data if the values are the masters.
+  [[nodiscard]] ArenaPart masters() const { return {adamw_.masters(), extent_}; }
   [[nodiscard]] ArenaPart first_moment() const { return {adamw_.first_moment(), extent_}; }
   [[nodiscard]] ArenaPart second_moment() const { return {adamw_.second_moment(), extent_}; }
   [[nodiscard]] std::int64_t steps() const { return adamw_.steps(); }

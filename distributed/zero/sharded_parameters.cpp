@@ -30,14 +30,14 @@ std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup
 }  // namespace
 
 ShardedParameters::ShardedParameters(Context& context, const Mesh& mesh, ParameterStore& store,
-                                     ZeroStage stage, DType dtype)
+                                     ZeroStage stage)
     : mesh_(mesh),
       store_(store),
       stage_(stage),
       plan_(make_shard_plan(store, shard_world(mesh))),
       transient_(make_transient_plan(plan_, store.units())),
-      reducer_(context, mesh, store, plan_, transient_, stage, dtype) {
-  if (stage >= ZeroStage::values) gatherer_.emplace(context, mesh, store, plan_, transient_, dtype);
+      reducer_(context, mesh, store, plan_, transient_, stage) {
+  if (stage >= ZeroStage::values) gatherer_.emplace(context, mesh, store, plan_, transient_);
 }
 
 void ShardedParameters::initialise(std::uint64_t seed, double initializer_range) {

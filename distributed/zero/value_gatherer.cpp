@@ -11,14 +11,14 @@ void wait_all(std::vector<Pending>& pending) {
 }  // namespace
 
 ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
-                             const TransientPlan& transient, DType dtype)
+                             const TransientPlan& transient)
     : mesh_(mesh),
       store_(store),
       plan_(plan),
       transient_(transient),
       schedule_(transient),
-      parts_(Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::weights)),
-      slots_(context, plan, transient, dtype) {}
+      parts_(Tensor::zeros(context, {plan.own}, store.precision().values, MemoryCategory::weights)),
+      slots_(context, plan, transient, store.precision().values) {}
 
 void ValueGatherer::start(std::size_t group) {
   const TransientGroup& wanted = transient_.groups[group];

@@ -12,9 +12,10 @@ namespace granule {
 
 class ValueGatherer {
  public:
-  /// Allocates this rank's parts (as zeros) and the slots. The store has no values of its own.
+  /// The store is materialised and has no values of its own. Allocates this rank's parts (as zeros) and the
+  /// slots.
   ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
-                const TransientPlan& transient, DType dtype);
+                const TransientPlan& transient);
 
   /// Binds the unit's values, gathered now or early, and starts to gather those of the next unit.
   void enter(std::int64_t unit, Direction direction);

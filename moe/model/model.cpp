@@ -38,16 +38,15 @@ void declare_parameters(ParameterStore& store, const ModelConfig& model, const M
   static_cast<void>(LanguageModel(store, model, make_feed_forward(model, moe, experts)));
 }
 
-Model::Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype,
+Model::Model(Context& context, const ModelConfig& model, const MoeConfig& moe, Precision precision,
              Gradients gradients, const ModelSharding& sharding)
     : model_(model),
       moe_(moe),
-      dtype_(dtype),
       moe_layers_(moe_layers_of(model, moe)),
       network_(parameters_, model_, make_feed_forward(model_, moe_, sharding.experts)) {
   parameters_.lay_out(sharding.layout);
-  parameters_.materialise(context, dtype, gradients, sharding.residence);
-  network_.prepare(context, dtype);
+  parameters_.materialise(context, precision, gradients, sharding.residence);
+  network_.prepare(context, precision.values);
 }
 
 }  // namespace granule

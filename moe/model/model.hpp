@@ -25,22 +25,21 @@ class Model {
  public:
   /// Declares and materialises. The values are undefined until they are initialised or loaded. Experts of
   /// other ranks are not among the parameters.
-  Model(Context& context, const ModelConfig& model, const MoeConfig& moe, DType dtype, Gradients gradients,
-        const ModelSharding& sharding = {});
+  Model(Context& context, const ModelConfig& model, const MoeConfig& moe, Precision precision,
+        Gradients gradients, const ModelSharding& sharding = {});
 
   [[nodiscard]] ParameterStore& parameters() { return parameters_; }
   [[nodiscard]] const ParameterStore& parameters() const { return parameters_; }
   [[nodiscard]] const LanguageModel& network() const { return network_; }
   [[nodiscard]] const ModelConfig& config() const { return model_; }
   [[nodiscard]] const MoeConfig& moe() const { return moe_; }
-  [[nodiscard]] DType dtype() const { return dtype_; }
+  [[nodiscard]] const Precision& precision() const { return parameters_.precision(); }
   /// The numbers of the MoE layers, in order.
   [[nodiscard]] const std::vector<std::int64_t>& moe_layers() const { return moe_layers_; }
 
  private:
   ModelConfig model_;
   MoeConfig moe_;
-  DType dtype_;
   std::vector<std::int64_t> moe_layers_;
   ParameterStore parameters_;
   LanguageModel network_;

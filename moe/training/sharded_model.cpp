@@ -30,10 +30,10 @@ void record_column(std::map<std::string, Origin>& places, const ModelConfig& mod
 }  // namespace
 
 ShardedModel::ShardedModel(Context& context, Communicator& world, const ModelConfig& config,
-                           const MoeConfig& moe, DType dtype, const ParallelLayout& layout)
+                           const MoeConfig& moe, Precision precision, const ParallelLayout& layout)
     : mesh_(make_mesh(world, {layout.ep, moe.n_routed_experts})),
-      model_(context, config, moe, dtype, Gradients::yes, sharding_of(mesh_, layout)),
-      parameters_(context, mesh_, model_.parameters(), layout.zero, dtype),
+      model_(context, config, moe, precision, Gradients::yes, sharding_of(mesh_, layout)),
+      parameters_(context, mesh_, model_.parameters(), layout.zero),
       losses_(context, moe, model_.moe_layers()) {}
 
 void ShardedModel::load(const TensorSet& tensors, const std::string& source) {

@@ -38,7 +38,7 @@ TrainStep::TrainStep(Context& context, ShardedModel& model, const TrainStepOptio
       optimizer_(context, model.parameters(), options.adamw, options.decay),
       guard_(options.guard),
       routers_(context, model.model().moe_layers(), model.model().moe().n_routed_experts) {
-  routers_.measure_balance(model.model().dtype(), model.model().config().hidden_size);
+  routers_.measure_balance(model.model().precision().gradients, model.model().config().hidden_size);
 }
 
 StepResult TrainStep::run(std::int64_t n, double lr, const NextMicroBatch& next) {

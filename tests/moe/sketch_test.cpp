@@ -102,7 +102,7 @@ MicroBatch batch_of(Context& context, const MicroBatchShape& shape, std::int64_t
 
 /// Trains the micro-batch. The memory table of its context then has the peaks.
 void train(SmallModel& small, const MicroBatchShape& shape) {
-  small.record.measure_balance(small.model.dtype(), small.model.config().hidden_size);
+  small.record.measure_balance(small.model.precision().gradients, small.model.config().hidden_size);
   small.model.parameters().begin_step();
   const MicroBatch batch = batch_of(small.context, shape, small.model.config().vocab_size);
   train_micro_batch(small.model, batch, {shape.batch * shape.seq, shape.batch, 1}, shape.recompute,

@@ -98,3 +98,19 @@ TEST_CASE("declarations that contradict themselves are refused") {
   CHECK_THROWS_AS(store.materialise(context, DType::f32, Gradients::yes), Error);
   CHECK_THROWS_AS(store.find("nobody"), Error);
 }
+
+TEST_CASE("parameters: values, gradients and masters have the types of the precision") {
+  CHECK(Precision(DType::f32) == Precision(DType::f32));
+  CHECK_FALSE(Precision(DType::f64).keeps_masters());
+  CHECK(Precision(DType::bf16).gradients == DType::f32);
+  CHECK(Precision(DType::bf16).masters == DType::f32);
+  CHECK(Precision(DType::bf16).keeps_masters());
+  TestContext context;
+  ParameterStore store;
+  store.declare("w", {5, 13});
+  store.materialise(context, DType::bf16, Gradients::yes);
+  CHECK(store.values().dtype() == DType::bf16);
+  CHECK(store.gradients().dtype() == DType::f32);
+  CHECK(context.memory().current(MemoryCategory::weights) == 2 * store.arena_size());
+  CHECK(context.memory().current(MemoryCategory::gradients) == 4 * store.arena_size());
+}

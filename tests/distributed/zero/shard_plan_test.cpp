@@ -6,32 +6,12 @@
 #include "distributed/zero/arena_part.hpp"
 #include "distributed/zero/slot_schedule.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/sharded_store.hpp"
 
 using namespace granule;
+using namespace granule::test;
 
 namespace {
-
-/// Declares an embedding, two layers with experts, and a head, tied or not. The sizes are not divisible by
-/// anything.
-void declare(ParameterStore& store, bool tied) {
-  const Param embedding = store.declare("embedding", {7, 13});
-  for (const char* const layer : {"a", "b"}) {
-    store.next_unit();
-    store.declare(std::string(layer) + ".norm", {13}, ParameterRole::norm);
-    store.declare({{5, 3, 13},
-                   {{std::string(layer) + ".experts", {5, 3, 13}}},
-                   ParameterRole::matrix,
-                   ParameterGroup::expert});
-    store.declare(std::string(layer) + ".after", {11, 3});
-  }
-  store.next_unit();
-  store.declare("norm", {13}, ParameterRole::norm);
-  if (tied) {
-    store.use_again(embedding);
-  } else {
-    store.declare("head", {7, 13});
-  }
-}
 
 struct Case {
   ShardWorld world;
@@ -54,7 +34,7 @@ std::vector<Case> cases() {
 TEST_CASE("every element of every bucket belongs to one rank of those that share it") {
   for (Case one : cases()) {
     ParameterStore store;
-    declare(store, one.tied);
+    declare_odd(store, one.tied);
     store.lay_out(one.world.layout());
     std::vector<int> owners(static_cast<std::size_t>(store.arena_size()));
     for (one.world.rank = 0; one.world.rank < one.world.ranks; ++one.world.rank) {
@@ -79,7 +59,7 @@ TEST_CASE("every element of every bucket belongs to one rank of those that share
 
 TEST_CASE("buckets lie in the order of units, dense before experts, aligned, and tensors inside of theirs") {
   ParameterStore store;
-  declare(store, true);
+  declare_odd(store, true);
   store.lay_out({4, 2});
   const auto buckets = store.buckets();
   REQUIRE(buckets.size() == 6);
@@ -98,7 +78,7 @@ TEST_CASE("buckets lie in the order of units, dense before experts, aligned, and
 
 TEST_CASE("ranges of all ranks put a tensor together in the order of the ranks") {
   ParameterStore store;
-  declare(store, false);
+  declare_odd(store, false);
   const ShardWorld world{4, 2, 0};
   store.lay_out(world.layout());
   const ShardPlan plan = make_shard_plan(store, world);
@@ -121,7 +101,7 @@ TEST_CASE("ranges of all ranks put a tensor together in the order of the ranks")
 TEST_CASE("two units in a row never stand in one slot, and a shared bucket has its own") {
   for (const bool tied : {false, true}) {
     ParameterStore store;
-    declare(store, tied);
+    declare_odd(store, tied);
     store.lay_out({2, 2});
     const ShardPlan plan = make_shard_plan(store, {2, 1, 0});
     const TransientPlan transient = make_transient_plan(plan, store.units());
@@ -137,7 +117,7 @@ TEST_CASE("two units in a row never stand in one slot, and a shared bucket has i
 
 TEST_CASE("what stands in a slot is not gathered again") {
   ParameterStore store;
-  declare(store, true);
+  declare_odd(store, true);
   store.lay_out({2, 2});
   const ShardPlan plan = make_shard_plan(store, {2, 1, 0});
   const TransientPlan transient = make_transient_plan(plan, store.units());
@@ -156,7 +136,7 @@ TEST_CASE("what stands in a slot is not gathered again") {
 
 TEST_CASE("bytes fall as ZeRO shares more out") {
   ParameterStore store;
-  declare(store, false);
+  declare_odd(store, false);
   store.lay_out({8, 8});
   const ShardPlan plan = make_shard_plan(store, {8, 1, 0});
   const auto bytes = [&](ZeroStage stage) { return sharded_bytes(plan, store.units(), stage, DType::f32); };
