@@ -93,6 +93,7 @@ void load(const TensorSet& tensors, const std::string& name, const Shape& shape,
 void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPart& part,
                const std::string& prefix, const TensorSet& tensors) {
   for (const LogicalTensor& logical : store.logical()) {
+    if (!part.has(logical)) continue;
     const std::int64_t begin = logical.offset, end = begin + logical.shape.numel();
     for (const ArenaRange& range : ranges_held(plan, part.extent, begin, end)) {
       load(tensors, prefix + logical.name, logical.shape, range.begin - begin,

@@ -18,7 +18,7 @@ void check_parameters(const ParameterStore& store, const TensorSet& tensors, con
 void load_parameters(ParameterStore& store, const TensorSet& tensors, const std::string& source);
 
 /// Fills a rank's part of a flat quantity with the layout of the parameters (values, a moment). The names
-/// have a prefix.
+/// have a prefix. Tensors that the part does not have are not read.
 void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPart& part,
                const std::string& prefix, const TensorSet& tensors);
 /// Fills the states, with zero if the files have none of them.

@@ -32,7 +32,7 @@ void ParameterStore::append_parts(const BlockSpec& spec) {
   for (const BlockSpec::Part& part : spec.parts) {
     const bool is_new = by_name_.emplace(part.name, logical_.size()).second;
     GRANULE_CHECK(is_new, "parameters: {} is declared twice", part.name);
-    logical_.push_back({part.name, part.shape, spec.role, spec.group, 0});
+    logical_.push_back({part.name, part.shape, spec.role, spec.group, 0, spec.trainable});
     filled += part.shape.numel();
   }
   GRANULE_CHECK(filled == spec.shape.numel(), "parameters: the parts of a block of {} elements have {}",
@@ -43,7 +43,8 @@ Param ParameterStore::declare(const BlockSpec& spec) {
   GRANULE_CHECK(!laid_out_, "parameters: declared after they were laid out");
   const std::size_t first_part = logical_.size();
   append_parts(spec);
-  blocks_.push_back({{}, spec.shape, spec.group, unit_, unit_, first_part, spec.parts.size()});
+  blocks_.push_back(
+      {{}, spec.shape, spec.group, spec.trainable, unit_, unit_, first_part, spec.parts.size()});
   count_ += spec.shape.numel();
   return {&blocks_.back().leaf};
 }
@@ -59,11 +60,11 @@ void ParameterStore::use_again(Param parameter) {
   block->last_user = unit_;
 }
 
-void ParameterStore::lay_out_bucket(std::int64_t unit, ParameterGroup group, std::int64_t parts) {
+void ParameterStore::lay_out_bucket(Bucket bucket, std::int64_t parts) {
   const auto up = [](std::int64_t n, std::int64_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
   };
-  Bucket bucket{unit, group, unit, arena_size_, 0};
+  bucket.offset = arena_size_;
   for (Block& block : blocks_) {
     if (!block.in(bucket)) continue;
     block.offset = bucket.offset + bucket.size;
@@ -84,9 +85,17 @@ void ParameterStore::lay_out_bucket(std::int64_t unit, ParameterGroup group, std
 void ParameterStore::lay_out(const ArenaLayout& layout) {
   GRANULE_CHECK(!laid_out_, "parameters: laid out twice");
   laid_out_ = true;
+  lay_out_units(layout, true);
+  trainable_size_ = arena_size_;
+  lay_out_units(layout, false);
+}
+
+void ParameterStore::lay_out_units(const ArenaLayout& layout, bool trainable) {
   for (std::int64_t unit = 0; unit < units(); ++unit) {
-    lay_out_bucket(unit, ParameterGroup::dense, layout.dense_parts);
-    lay_out_bucket(unit, ParameterGroup::expert, layout.expert_parts);
+    Bucket bucket{.unit = unit, .last_user = unit, .trainable = trainable};
+    lay_out_bucket(bucket, layout.dense_parts);
+    bucket.group = ParameterGroup::expert;
+    lay_out_bucket(bucket, layout.expert_parts);
   }
 }
 
@@ -118,11 +127,12 @@ void ParameterStore::materialise(Context& context, Precision precision, Gradient
   if (residence.values == Held::whole)
     values_ = Tensor::zeros(context, {arena_size_}, precision.values, MemoryCategory::weights);
   if (whole_gradients)
-    gradients_ = Tensor::zeros(context, {arena_size_}, precision.gradients, MemoryCategory::gradients);
+    gradients_ = Tensor::zeros(context, {trainable_size_}, precision.gradients, MemoryCategory::gradients);
   for (State& state : states_)
     state.value = Tensor::zeros(context, state.shape, DType::f32, MemoryCategory::weights);
   for (Block& block : blocks_) {
     if (values_.defined()) block.leaf.value = values_.slice(block.offset, block.shape);
+    if (!block.trainable) continue;
     if (whole_gradients) block.leaf.grad.dst = gradients_.slice(block.offset, block.shape);
     block.leaf.bound_later = gradients == Gradients::yes && !whole_gradients;
   }
@@ -142,6 +152,7 @@ void ParameterStore::bind_values(const Bucket& bucket, const Tensor& buffer) {
 }
 
 void ParameterStore::bind_gradients(const Bucket& bucket, const Tensor& buffer) {
+  GRANULE_CHECK(bucket.trainable, "parameters: frozen ones have no gradients");
   std::int64_t end = 0;  // in the buffer, the end of the blocks bound so far
   const auto zero_padding = [&](std::int64_t to) {
     if (buffer.defined() && to > end) fill_zero(buffer.slice(end, {to - end}));

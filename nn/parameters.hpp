@@ -34,6 +34,7 @@ struct LogicalTensor {
   ParameterRole role;
   ParameterGroup group;
   std::int64_t offset;
+  bool trainable = true;
 };
 
 /// A block to declare. Its parts, in order, fill it exactly.
@@ -46,6 +47,8 @@ struct BlockSpec {
   std::vector<Part> parts;
   ParameterRole role = ParameterRole::matrix;
   ParameterGroup group = ParameterGroup::dense;
+  /// A frozen block has values like any other, but no gradient and no state of an optimizer.
+  bool trainable = true;
 };
 
 /// Values of a model that are not parameters, such as a router's selection bias. They are float32 for every
@@ -97,17 +100,21 @@ class ParameterStore {
   [[nodiscard]] std::span<const Bucket> buckets() const { return buckets_; }  ///< after lay_out
   [[nodiscard]] std::int64_t units() const { return unit_ + 1; }
   [[nodiscard]] const Precision& precision() const { return precision_; }  ///< after materialise
-  [[nodiscard]] std::int64_t arena_size() const { return arena_size_; }  ///< padding included; after lay_out
+  /// Elements of the arena, padding included, after lay_out. The first trainable_size() of them are
+  /// trainable.
+  [[nodiscard]] std::int64_t arena_size() const { return arena_size_; }
+  [[nodiscard]] std::int64_t trainable_size() const { return trainable_size_; }
 
   /// Flat, with padding. Undefined unless they are held as a whole.
   [[nodiscard]] const Tensor& values() const { return values_; }
-  [[nodiscard]] const Tensor& gradients() const { return gradients_; }
+  [[nodiscard]] const Tensor& gradients() const { return gradients_; }  ///< [trainable_size()]
   [[nodiscard]] std::span<const LogicalTensor> logical() const { return logical_; }
   [[nodiscard]] Tensor value_of(const LogicalTensor& tensor) const {
     return values_.slice(tensor.offset, tensor.shape);
   }
+  /// Undefined if the tensor is frozen.
   [[nodiscard]] Tensor gradient_of(const LogicalTensor& tensor) const {
-    return gradients_.slice(tensor.offset, tensor.shape);
+    return tensor.trainable ? gradients_.slice(tensor.offset, tensor.shape) : Tensor();
   }
   [[nodiscard]] const std::deque<State>& states() const { return states_; }
   [[nodiscard]] bool has(const std::string& name) const { return by_name_.contains(name); }  ///< a parameter
@@ -123,13 +130,17 @@ class ParameterStore {
     Leaf leaf;
     Shape shape;
     ParameterGroup group;
+    bool trainable;
     std::int64_t unit, last_user;
     std::size_t first_part, parts;  // range of its logical tensors
     std::int64_t offset = 0;
-    [[nodiscard]] bool in(const Bucket& bucket) const { return unit == bucket.unit && group == bucket.group; }
+    [[nodiscard]] bool in(const Bucket& bucket) const {
+      return unit == bucket.unit && group == bucket.group && trainable == bucket.trainable;
+    }
   };
   void append_parts(const BlockSpec& spec);
-  void lay_out_bucket(std::int64_t unit, ParameterGroup group, std::int64_t parts);
+  void lay_out_units(const ArenaLayout& layout, bool trainable);
+  void lay_out_bucket(Bucket bucket, std::int64_t parts);
 
   std::deque<Block> blocks_;  // deques keep the addresses that handles point to
   std::deque<State> states_;
@@ -137,7 +148,7 @@ class ParameterStore {
   std::unordered_map<std::string, std::size_t> by_name_;
   std::vector<Bucket> buckets_;
   std::int64_t unit_ = 0;
-  std::int64_t arena_size_ = 0;
+  std::int64_t arena_size_ = 0, trainable_size_ = 0;
   std::int64_t count_ = 0;
   bool laid_out_ = false, materialised_ = false;
   Precision precision_ = DType::f32;

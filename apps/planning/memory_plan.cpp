@@ -56,10 +56,10 @@ std::int64_t gradient_staging(const ShardPlan& plan, std::int64_t units, ZeroSta
     return staged_bytes(plan.shards[i].parts, plan.shards[i].size(), element);
   };
   std::int64_t all = 0;
-  for (std::size_t i = 0; i < plan.shards.size(); ++i) all += of(i);
+  for (std::size_t i = 0; i < plan.trainable.shards; ++i) all += of(i);
   if (stage < ZeroStage::gradients) return all;
   std::array<std::int64_t, TransientPlan::kSlots> slots{};
-  for (const TransientGroup& group : make_transient_plan(plan, units).groups) {
+  for (const TransientGroup& group : make_transient_plan(plan, units, plan.trainable.shards).groups) {
     std::int64_t sum = 0;
     for (const std::size_t i : group.shards) sum += of(i);
     slots[group.slot] = std::max(slots[group.slot], sum);

@@ -117,7 +117,7 @@ class TrafficPlan {
     if (layout_.zero == ZeroStage::nothing) return;
     std::vector<std::int64_t> times(plan_.shards.size(), 1);  // for each shard
     if (layout_.zero == ZeroStage::values) {
-      const TransientPlan transient = make_transient_plan(plan_, units_);
+      const TransientPlan transient = make_transient_plan(plan_, units_, plan_.shards.size());
       const std::vector<std::int64_t> gathers = gathers_of_step(transient, request_.micro_batches());
       for (std::size_t i = 0; i < transient.groups.size(); ++i) {
         for (const std::size_t shard : transient.groups[i].shards) times[shard] = gathers[i];

@@ -13,8 +13,8 @@ namespace {
 Tensor own_gradients(Context& context, const ShardedParameters& parameters) {
   const DType dtype = parameters.store().precision().gradients;
   const ShardPlan& plan = parameters.plan();
-  const Tensor parts = Tensor::empty(context, {plan.own}, dtype, MemoryCategory::communication);
-  for (std::size_t i = 0; i < plan.shards.size(); ++i)
+  const Tensor parts = Tensor::empty(context, {plan.trainable.own}, dtype, MemoryCategory::communication);
+  for (std::size_t i = 0; i < plan.trainable.shards; ++i)
     accumulate(parameters.own_gradients(i),
                {parts.slice(plan.shards[i].offset, {plan.shards[i].size()}), 0.0});
   return parts;
@@ -67,7 +67,8 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   const LossReport& losses = step.losses;
   StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), step.grad_norm};
   figures.counts.assign(record.counts().begin(), record.counts().end());
-  const GlobalArena arena{ranks, parameters.plan(), {own_gradients(context, parameters), Extent::parts}};
+  const GlobalArena arena{
+      ranks, parameters.plan(), {own_gradients(context, parameters), Extent::parts, Covers::trainable}};
   const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
   for (const TensorToSave& tensor : gathered(tensors, arena, "")) {
     std::vector<double> values = values_read(tensor);  // all ranks do this together

@@ -1,5 +1,6 @@
 // A flat quantity with the layout of the parameters' arena (values, gradients, a moment), as one rank has it.
-// It is whole, or it is the rank's parts of the buckets, one after the other.
+// It is whole, or it is the rank's parts of the buckets, one after the other. Gradients and moments end where
+// the frozen parameters begin.
 #pragma once
 #include <functional>
 
@@ -8,10 +9,15 @@
 namespace granule {
 
 enum class Extent : std::uint8_t { whole, parts };
+enum class Covers : std::uint8_t { everything, trainable };
 
 struct ArenaPart {
   Tensor data;
   Extent extent = Extent::whole;
+  Covers covers = Covers::everything;
+  [[nodiscard]] bool has(const LogicalTensor& tensor) const {
+    return covers == Covers::everything || tensor.trainable;
+  }
 };
 
 /// Elements [begin, begin + size) of the arena. In the part they begin at `at`.

@@ -18,11 +18,11 @@ std::vector<ArenaRange> contribution(const GlobalTensor& tensor, const GlobalAre
                                      std::int64_t begin, std::int64_t end) {
   const ShardWorld& world = arena.plan.world;
   const std::int64_t column = rank % world.ep, row = rank / world.ep;
-  const bool holds = tensor.group == ParameterGroup::dense || column == tensor.column;
+  const bool holds = tensor.tensor.group == ParameterGroup::dense || column == tensor.column;
   if (!holds) return {};
   if (arena.part.extent == Extent::whole) {
     // If several ranks have all of it, the first of them gives it.
-    const bool first = tensor.group == ParameterGroup::dense ? rank == 0 : row == 0;
+    const bool first = tensor.tensor.group == ParameterGroup::dense ? rank == 0 : row == 0;
     return first ? ranges_held(arena.plan, Extent::whole, begin, end) : std::vector<ArenaRange>{};
   }
   return ranges_of_rank(arena.plan, rank, begin, end);
@@ -35,12 +35,12 @@ class GatheredTensor {
 
   void operator()(std::int64_t offset, std::span<std::byte> out) const {
     const std::int64_t element = size_of(arena_.part.data.dtype());
-    const std::int64_t begin = tensor_.offset + offset / element;
+    const std::int64_t begin = tensor_.tensor.offset + offset / element;
     const std::int64_t end = begin + static_cast<std::int64_t>(out.size()) / element;
     std::vector<std::int64_t> rows;
     for (int rank = 0; rank < arena_.world.size(); ++rank) {
       const auto ranges = contribution(tensor_, arena_, rank, begin, end);
-      GRANULE_ASSERT(ranges.size() <= 1, "{} is in {} places of a rank", tensor_.name, ranges.size());
+      GRANULE_ASSERT(ranges.size() <= 1, "{} is in {} places of a rank", tensor_.tensor.name, ranges.size());
       rows.push_back(ranges.empty() ? 0 : ranges[0].size);
     }
     const auto mine = contribution(tensor_, arena_, arena_.world.rank(), begin, end);
@@ -71,10 +71,11 @@ class GatheredTensor {
 std::vector<TensorToSave> gathered(const std::vector<GlobalTensor>& tensors, const GlobalArena& arena,
                                    const std::string& prefix) {
   std::vector<TensorToSave> result;
-  for (const GlobalTensor& tensor : tensors) {
-    const auto dims = tensor.shape.dims();
-    result.push_back({{prefix + tensor.name, arena.part.data.dtype(), {dims.begin(), dims.end()}},
-                      GatheredTensor(tensor, arena)});
+  for (const GlobalTensor& global : tensors) {
+    if (!arena.part.has(global.tensor)) continue;
+    const auto dims = global.tensor.shape.dims();
+    result.push_back({{prefix + global.tensor.name, arena.part.data.dtype(), {dims.begin(), dims.end()}},
+                      GatheredTensor(global, arena)});
   }
   return result;
 }

@@ -10,14 +10,10 @@
 
 namespace granule {
 
-/// A logical tensor of the whole model, and where its elements are in the arenas of the ranks that hold it.
+/// A logical tensor of the whole model, at its offset in the arenas of the ranks that hold it.
 struct GlobalTensor {
-  std::string name;
-  Shape shape;
-  ParameterGroup group;
-  /// Of an expert: the mesh column whose ranks hold it.
-  std::int64_t column = 0;
-  std::int64_t offset = 0;  ///< where it begins in the arena of these ranks
+  LogicalTensor tensor;
+  std::int64_t column = 0;  ///< of an expert: the mesh column whose ranks hold it
 };
 
 /// A flat quantity of all ranks: this rank's part of it, and how the ranks shard it.
@@ -27,8 +23,9 @@ struct GlobalArena {
   ArenaPart part;
 };
 
-/// Tensors whose read() is a collective. Every rank reads the same pieces in the same order, and rank 0
-/// receives them. Reading goes through `world`. The arena and the tensors must outlive the result.
+/// Tensors whose read() is a collective, without those that the arena does not have. Every rank reads the
+/// same pieces in the same order, and rank 0 receives them. Reading goes through `world`. The arena and the
+/// tensors must outlive the result.
 [[nodiscard]] std::vector<TensorToSave> gathered(const std::vector<GlobalTensor>& tensors,
                                                  const GlobalArena& arena, const std::string& prefix);
 

@@ -5,13 +5,17 @@
 namespace granule {
 
 GradientReducer::GradientReducer(Context& context, const Mesh& mesh, ParameterStore& store,
-                                 const ShardPlan& plan, const TransientPlan& transient, ZeroStage stage)
-    : mesh_(mesh), store_(store), plan_(plan), transient_(transient), stage_(stage) {
+                                 const ShardPlan& plan, ZeroStage stage)
+    : mesh_(mesh),
+      store_(store),
+      plan_(plan),
+      transient_(make_transient_plan(plan, store.units(), plan.trainable.shards)),
+      stage_(stage) {
   if (stage < ZeroStage::gradients) return;
-  betas_.resize(plan.shards.size());
+  betas_.resize(plan.trainable.shards);
   const DType dtype = store.precision().gradients;
-  parts_ = Tensor::zeros(context, {plan.own}, dtype, MemoryCategory::gradients);
-  slots_ = TransientSlots(context, plan, transient, dtype);
+  parts_ = Tensor::zeros(context, {plan.trainable.own}, dtype, MemoryCategory::gradients);
+  slots_ = TransientSlots(context, plan, transient_, dtype);
 }
 
 void GradientReducer::begin_step() {
@@ -42,14 +46,14 @@ void GradientReducer::open(std::size_t shard) {
 void GradientReducer::enter(std::int64_t unit) {
   poll();
   if (stage_ < ZeroStage::gradients) return;
-  for (std::size_t i = 0; i < plan_.shards.size(); ++i) {
+  for (std::size_t i = 0; i < plan_.trainable.shards; ++i) {
     if (plan_.shards[i].bucket.last_user == unit) open(i);
   }
 }
 
 void GradientReducer::leave(std::int64_t unit) {
   if (stage_ < ZeroStage::gradients && !last_) return;
-  for (std::size_t i = 0; i < plan_.shards.size(); ++i) {
+  for (std::size_t i = 0; i < plan_.trainable.shards; ++i) {
     if (plan_.shards[i].bucket.unit != unit) continue;
     store_.finish_gradients(plan_.shards[i].bucket);
     if (stage_ < ZeroStage::gradients) {

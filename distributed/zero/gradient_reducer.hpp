@@ -1,7 +1,7 @@
-// Sums the gradients of all ranks, and alone knows when. Below stage 2 every rank keeps whole gradients and
-// sums them once a step, unit by unit after the last micro-batch's backward. From stage 2 on a unit's
-// gradients are whole only while backward is in it. They are summed into this rank's parts after every
-// micro-batch.
+// Sums the gradients of all ranks, and alone knows when. Frozen buckets have none. Below stage 2 every rank
+// keeps whole gradients and sums them once a step, unit by unit after the last micro-batch's backward. From
+// stage 2 on a unit's gradients are whole only while backward is in it. They are summed into this rank's
+// parts after every micro-batch.
 #pragma once
 #include <array>
 #include <vector>
@@ -15,7 +15,7 @@ namespace granule {
 class GradientReducer {
  public:
   GradientReducer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
-                  const TransientPlan& transient, ZeroStage stage);
+                  ZeroStage stage);
 
   void begin_step();
   /// Says which micro-batch of the step the next backward is of. Sums of whole gradients start after the last
@@ -48,7 +48,7 @@ class GradientReducer {
   const Mesh& mesh_;
   ParameterStore& store_;
   const ShardPlan& plan_;
-  const TransientPlan& transient_;
+  TransientPlan transient_;
   ZeroStage stage_;
   bool last_ = false;
   Tensor parts_;               // from stage 2 on: this rank's parts, one after the other

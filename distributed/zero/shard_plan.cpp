@@ -27,7 +27,7 @@ void add_shared_group(TransientPlan& transient, const ShardPlan& plan, std::size
 void add_unit_group(TransientPlan& transient, const ShardPlan& plan, std::int64_t unit) {
   TransientGroup group{{}, static_cast<std::size_t>(unit % 2), unit, unit};
   std::int64_t size = 0;
-  for (std::size_t i = 0; i < plan.shards.size(); ++i) {
+  for (std::size_t i = 0; i < transient.slot.size(); ++i) {
     const Bucket& bucket = plan.shards[i].bucket;
     if (bucket.unit != unit || is_shared(bucket)) continue;
     transient.slot[i] = group.slot;
@@ -56,16 +56,17 @@ ShardPlan make_shard_plan(const ParameterStore& store, const ShardWorld& world) 
                   parts);
     plan.shards.push_back({bucket, parts, world.part(bucket.group), plan.own});
     plan.own += plan.shards.back().size();
+    if (bucket.trainable) plan.trainable = {plan.shards.size(), bucket.offset + bucket.size, plan.own};
   }
   return plan;
 }
 
-TransientPlan make_transient_plan(const ShardPlan& plan, std::int64_t units) {
+TransientPlan make_transient_plan(const ShardPlan& plan, std::int64_t units, std::size_t shards) {
   TransientPlan transient;
   transient.of_unit.resize(static_cast<std::size_t>(units));
-  transient.slot.resize(plan.shards.size());
-  transient.place.resize(plan.shards.size());
-  for (std::size_t i = 0; i < plan.shards.size(); ++i) {
+  transient.slot.resize(shards);
+  transient.place.resize(shards);
+  for (std::size_t i = 0; i < shards; ++i) {
     if (is_shared(plan.shards[i].bucket)) add_shared_group(transient, plan, i);
   }
   for (std::int64_t unit = 0; unit < units; ++unit) add_unit_group(transient, plan, unit);
@@ -73,14 +74,17 @@ TransientPlan make_transient_plan(const ShardPlan& plan, std::int64_t units) {
 }
 
 ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage, Precision precision) {
-  const auto held = [&](ZeroStage sharded_from) { return stage >= sharded_from ? plan.own : plan.arena; };
+  const auto held = [&](ZeroStage sharded_from, const auto& of) {
+    return stage >= sharded_from ? of.own : of.arena;
+  };
   const std::int64_t value = size_of(precision.values), gradient = size_of(precision.gradients);
-  ShardedBytes bytes{.weights = held(ZeroStage::values) * value,
-                     .gradients = held(ZeroStage::gradients) * gradient,
-                     .optimizer = held(ZeroStage::optimizer) * AdamW::bytes_per_element(precision)};
-  const std::int64_t transient = make_transient_plan(plan, units).elements();
-  if (stage >= ZeroStage::gradients) bytes.communication += transient * gradient;
-  if (stage >= ZeroStage::values) bytes.communication += transient * value;
+  ShardedBytes bytes{
+      .weights = held(ZeroStage::values, plan) * value,
+      .gradients = held(ZeroStage::gradients, plan.trainable) * gradient,
+      .optimizer = held(ZeroStage::optimizer, plan.trainable) * AdamW::bytes_per_element(precision)};
+  const auto slots = [&](std::size_t shards) { return make_transient_plan(plan, units, shards).elements(); };
+  if (stage >= ZeroStage::gradients) bytes.communication += slots(plan.trainable.shards) * gradient;
+  if (stage >= ZeroStage::values) bytes.communication += slots(plan.shards.size()) * value;
   return bytes;
 }
 

@@ -45,6 +45,11 @@ struct ShardPlan {
   std::vector<Shard> shards;  ///< one for each bucket, in their order
   std::int64_t arena = 0;     ///< elements of the whole arena
   std::int64_t own = 0;       ///< elements of this rank's parts
+  /// The same of what is trainable. It is the beginning of each, because frozen buckets come last.
+  struct Trainable {
+    std::size_t shards = 0;
+    std::int64_t arena = 0, own = 0;
+  } trainable{};
 };
 /// The plan of a store that was laid out for these ranks.
 [[nodiscard]] ShardPlan make_shard_plan(const ParameterStore& store, const ShardWorld& world);
@@ -68,7 +73,9 @@ struct TransientPlan {
   std::array<std::int64_t, kSlots> slot_size{};   ///< in elements
   [[nodiscard]] std::int64_t elements() const { return slot_size[0] + slot_size[1] + slot_size[2]; }
 };
-[[nodiscard]] TransientPlan make_transient_plan(const ShardPlan& plan, std::int64_t units);
+/// For the first `shards` of a plan: those whose values are gathered, or whose gradients are reduced.
+[[nodiscard]] TransientPlan make_transient_plan(const ShardPlan& plan, std::int64_t units,
+                                                std::size_t shards);
 
 /// Bytes that a rank holds for the length of a run, as the memory table counts them. States (selection
 /// biases) are not included.

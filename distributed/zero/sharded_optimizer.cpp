@@ -12,10 +12,11 @@
 namespace granule {
 namespace {
 
-/// Where the arena decays and where it does not. Padding is zero and may decay.
+/// Where the trainable part of the arena decays and where not. Padding is zero and may decay.
 std::vector<DecayRange> decay_of_arena(const ParameterStore& store, DecayOf decay) {
   std::vector<DecayRange> ranges;
   for (const LogicalTensor& tensor : store.logical()) {
+    if (!tensor.trainable) continue;
     if (decay == DecayOf::matrices && tensor.role != ParameterRole::matrix)
       ranges.push_back({tensor.offset, tensor.offset + tensor.shape.numel(), Decay::no});
   }
@@ -27,7 +28,7 @@ std::vector<DecayRange> decay_of_arena(const ParameterStore& store, DecayOf deca
     all.push_back(kept);
     at = kept.end;
   }
-  if (at < store.arena_size()) all.push_back({at, store.arena_size(), Decay::yes});
+  if (at < store.trainable_size()) all.push_back({at, store.trainable_size(), Decay::yes});
   return all;
 }
 
@@ -51,7 +52,8 @@ Extent extent_of(ZeroStage stage) {
 }
 
 std::int64_t elements(const ShardedParameters& parameters, Extent extent) {
-  return extent == Extent::whole ? parameters.plan().arena : parameters.plan().own;
+  const ShardPlan::Trainable& trainable = parameters.plan().trainable;
+  return extent == Extent::whole ? trainable.arena : trainable.own;
 }
 
 }  // namespace
@@ -64,9 +66,9 @@ ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& paramete
              decay_ranges(parameters, extent_, decay)) {}
 
 GradientNorm::GradientNorm(const ShardedParameters& parameters) : world_(&parameters.mesh().world) {
-  const auto shards = std::ssize(parameters.plan().shards);
+  const auto shards = static_cast<std::int64_t>(parameters.plan().trainable.shards);
   const Tensor sums =
-      Tensor::empty(parameters.own_gradients(0).context(), {shards}, DType::f64, MemoryCategory::scratch);
+      Tensor::empty(parameters.values().data.context(), {shards}, DType::f64, MemoryCategory::scratch);
   for (std::int64_t i = 0; i < shards; ++i)
     squared_norm(parameters.own_gradients(static_cast<std::size_t>(i)), sums.slice(i, {1}));
   of_shards_ = read_back<double>(sums);
@@ -83,9 +85,10 @@ double GradientNorm::get() const {
 void ShardedOptimizer::step(double lr, double gradient_scale) {
   std::vector<AdamWPiece> pieces;
   if (extent_ == Extent::whole) {
-    pieces.push_back({parameters_.store().values(), parameters_.store().gradients()});
+    const Tensor& gradients = parameters_.store().gradients();
+    pieces.push_back({parameters_.store().values().slice(0, gradients.shape()), gradients});
   } else {
-    for (std::size_t i = 0; i < parameters_.plan().shards.size(); ++i)
+    for (std::size_t i = 0; i < parameters_.plan().trainable.shards; ++i)
       pieces.push_back({parameters_.own_values(i), parameters_.own_gradients(i)});
   }
   adamw_.step(pieces, lr, gradient_scale);

@@ -1,4 +1,4 @@
-// AdamW on the parameters that this rank owns, and the norm of the gradients of all ranks.
+// AdamW on the trainable parameters that this rank owns, and the norm of the gradients of all ranks.
 #pragma once
 #include "core/transfer.hpp"
 #include "distributed/zero/sharded_parameters.hpp"
@@ -9,8 +9,8 @@ namespace granule {
 /// Which parameters decay: matrices only, or norms and biases too.
 enum class DecayOf : std::uint8_t { matrices, everything };
 
-/// √Σ g², with every parameter of the job counted once. It is measured and starts on its way to the host at
-/// construction, so that the host can wait for it and other numbers together.
+/// √Σ g², with every trainable parameter of the job counted once. It is measured and starts on its way to the
+/// host at construction, so that the host can wait for it and other numbers together.
 class GradientNorm {
  public:
   explicit GradientNorm(const ShardedParameters& parameters);
@@ -27,18 +27,20 @@ class ShardedOptimizer {
  public:
   ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config, DecayOf decay);
 
-  /// Updates the rank's own parts (stage 0: everything) and tells the parameters that their values have
-  /// changed.
+  /// Updates the rank's own parts of what is trainable (stage 0: all of it) and tells the parameters that
+  /// their values have changed.
   void step(double lr, double gradient_scale);
 
   /// Undefined data if the values are the masters.
-  [[nodiscard]] ArenaPart masters() const { return {adamw_.masters(), extent_}; }
-  [[nodiscard]] ArenaPart first_moment() const { return {adamw_.first_moment(), extent_}; }
-  [[nodiscard]] ArenaPart second_moment() const { return {adamw_.second_moment(), extent_}; }
+  [[nodiscard]] ArenaPart masters() const { return part(adamw_.masters()); }
+  [[nodiscard]] ArenaPart first_moment() const { return part(adamw_.first_moment()); }
+  [[nodiscard]] ArenaPart second_moment() const { return part(adamw_.second_moment()); }
   [[nodiscard]] std::int64_t steps() const { return adamw_.steps(); }
   void set_steps(std::int64_t steps) { adamw_.set_steps(steps); }
 
  private:
+  [[nodiscard]] ArenaPart part(const Tensor& data) const { return {data, extent_, Covers::trainable}; }
+
   ShardedParameters& parameters_;
   Extent extent_;
   AdamW adamw_;

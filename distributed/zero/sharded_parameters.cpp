@@ -35,9 +35,8 @@ ShardedParameters::ShardedParameters(Context& context, const Mesh& mesh, Paramet
       store_(store),
       stage_(stage),
       plan_(make_shard_plan(store, shard_world(mesh))),
-      transient_(make_transient_plan(plan_, store.units())),
-      reducer_(context, mesh, store, plan_, transient_, stage) {
-  if (stage >= ZeroStage::values) gatherer_.emplace(context, mesh, store, plan_, transient_);
+      reducer_(context, mesh, store, plan_, stage) {
+  if (stage >= ZeroStage::values) gatherer_.emplace(context, mesh, store, plan_);
 }
 
 void ShardedParameters::initialise(std::uint64_t seed, double initializer_range) {
@@ -80,7 +79,7 @@ void ShardedParameters::values_changed() {
   if (gatherer_) return gatherer_->values_changed();
   if (stage_ == ZeroStage::nothing) return;
   std::vector<Pending> pending;
-  for (std::size_t i = 0; i < plan_.shards.size(); ++i) {
+  for (std::size_t i = 0; i < plan_.trainable.shards; ++i) {
     const Bucket& bucket = plan_.shards[i].bucket;
     pending.push_back(
         ranks_of(mesh_, bucket.group)

@@ -27,11 +27,11 @@ class ShardedParameters final : public UnitObserver {
   void leave(std::int64_t unit, Direction direction) override;
   /// Call it after the last backward of a step. It returns when the gradients of all ranks are summed.
   void finish_gradients() { reducer_.finish(); }
-  /// Call it after an optimizer has changed the rank's own values. It gathers values that are held as a
-  /// whole.
+  /// Call it after an optimizer has changed the rank's own values. It gathers trainable values
+  /// that are held as a whole.
   void values_changed();
 
-  /// This rank's part of every bucket, in the order of the plan.
+  /// This rank's part of a bucket, by its place in the plan. Only trainable ones have gradients.
   [[nodiscard]] Tensor own_values(std::size_t shard) const;
   [[nodiscard]] Tensor own_gradients(std::size_t shard) const { return reducer_.part(shard); }
   /// The range must be one of ranges_held(plan(), Extent::parts, …).
@@ -51,7 +51,6 @@ class ShardedParameters final : public UnitObserver {
   ParameterStore& store_;
   ZeroStage stage_;
   ShardPlan plan_;
-  TransientPlan transient_;
   GradientReducer reducer_;
   std::optional<ValueGatherer> gatherer_;  // stage 3
 };

@@ -10,15 +10,14 @@ void wait_all(std::vector<Pending>& pending) {
 
 }  // namespace
 
-ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
-                             const TransientPlan& transient)
+ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan)
     : mesh_(mesh),
       store_(store),
       plan_(plan),
-      transient_(transient),
-      schedule_(transient),
+      transient_(make_transient_plan(plan, store.units(), plan.shards.size())),
+      schedule_(transient_),
       parts_(Tensor::zeros(context, {plan.own}, store.precision().values, MemoryCategory::weights)),
-      slots_(context, plan, transient, store.precision().values) {}
+      slots_(context, plan, transient_, store.precision().values) {}
 
 void ValueGatherer::start(std::size_t group) {
   const TransientGroup& wanted = transient_.groups[group];

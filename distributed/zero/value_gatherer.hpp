@@ -14,8 +14,7 @@ class ValueGatherer {
  public:
   /// The store is materialised and has no values of its own. Allocates this rank's parts (as zeros) and the
   /// slots.
-  ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan,
-                const TransientPlan& transient);
+  ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan);
 
   /// Binds the unit's values, gathered now or early, and starts to gather those of the next unit.
   void enter(std::int64_t unit, Direction direction);
@@ -35,7 +34,7 @@ class ValueGatherer {
   const Mesh& mesh_;
   ParameterStore& store_;
   const ShardPlan& plan_;
-  const TransientPlan& transient_;
+  TransientPlan transient_;
   SlotSchedule schedule_;
   Tensor parts_;
   TransientSlots slots_;

@@ -82,6 +82,7 @@ void ShardedModel::measure_shares(RouterRecord& record) const {
         fmt::format("model.layers.{}.mlp.gate.weight", model_.moe_layers()[static_cast<std::size_t>(i)]);
     if (!parameters_.store().has(gate)) continue;
     const LogicalTensor& tensor = parameters_.store().find(gate);
+    if (!tensor.trainable) continue;
     const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
     for (const ArenaRange& range : ranges_held(parameters_.plan(), Extent::parts, begin, end))
       record.measure_shares(i, range.begin - begin, parameters_.own_gradients(range));
@@ -97,7 +98,8 @@ std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConf
   std::vector<GlobalTensor> tensors;
   for (const LogicalTensor& tensor : whole.logical()) {
     const Origin& place = places.at(tensor.name);
-    tensors.push_back({tensor.name, tensor.shape, tensor.group, place.column, place.offset});
+    tensors.push_back({tensor, place.column});
+    tensors.back().tensor.offset = place.offset;
   }
   return tensors;
 }

@@ -114,3 +114,35 @@ TEST_CASE("parameters: values, gradients and masters have the types of the preci
   CHECK(context.memory().current(MemoryCategory::weights) == 2 * store.arena_size());
   CHECK(context.memory().current(MemoryCategory::gradients) == 4 * store.arena_size());
 }
+
+TEST_CASE("parameters: frozen blocks come after all trainable ones, and have values but no gradient") {
+  for (const Held held : {Held::whole, Held::bound}) {
+    TestContext context;
+    ParameterStore store;
+    BlockSpec spec = fused("frozen");
+    spec.trainable = false;
+    const Param frozen = store.declare(spec);
+    const Param beside = store.declare("beside", {7});
+    store.next_unit();
+    const Param last = store.declare("last", {70});
+    store.materialise(context, DType::f64, Gradients::yes, {.gradients = held});
+    REQUIRE(store.buckets().size() == 3);
+    CHECK(store.buckets()[0].trainable);
+    CHECK_FALSE(store.buckets()[2].trainable);
+    CHECK(store.buckets()[2].unit == 0);
+    CHECK(store.trainable_size() == 64 + 128);
+    CHECK(store.arena_size() == 64 + 128 + 64);
+    CHECK(store.find("frozen.a").offset == store.trainable_size());
+    CHECK(store.count() == 15 + 7 + 70);
+    CHECK(frozen.value().shape() == Shape{5, 3});
+    CHECK_FALSE(frozen.leaf->wants_gradient());
+    CHECK(beside.leaf->wants_gradient());
+    CHECK(last.leaf->wants_gradient());
+    CHECK(context.memory().current(MemoryCategory::gradients) ==
+          (held == Held::whole ? 8 * store.trainable_size() : 0));
+    CHECK_THROWS_AS(store.bind_gradients(store.buckets()[2], Tensor()), Error);
+    if (held == Held::whole) CHECK_FALSE(store.gradient_of(store.find("frozen.a")).defined());
+    store.begin_step();
+    store.finish_gradients();
+  }
+}

@@ -104,7 +104,7 @@ TEST_CASE("two units in a row never stand in one slot, and a shared bucket has i
     declare_odd(store, tied);
     store.lay_out({2, 2});
     const ShardPlan plan = make_shard_plan(store, {2, 1, 0});
-    const TransientPlan transient = make_transient_plan(plan, store.units());
+    const TransientPlan transient = make_transient_plan(plan, store.units(), plan.shards.size());
     for (std::size_t i = 0; i < plan.shards.size(); ++i) {
       const Bucket& bucket = plan.shards[i].bucket;
       CHECK(transient.slot[i] == (tied && bucket.unit == 0 ? 2 : static_cast<std::size_t>(bucket.unit % 2)));
@@ -120,7 +120,7 @@ TEST_CASE("what stands in a slot is not gathered again") {
   declare_odd(store, true);
   store.lay_out({2, 2});
   const ShardPlan plan = make_shard_plan(store, {2, 1, 0});
-  const TransientPlan transient = make_transient_plan(plan, store.units());
+  const TransientPlan transient = make_transient_plan(plan, store.units(), plan.shards.size());
   // The groups are the embedding (tied), layers a and b, and the last norm. One slot holds a and then the
   // norm. Another holds only b, and the third holds the embedding.
   REQUIRE(transient.groups.size() == 4);
