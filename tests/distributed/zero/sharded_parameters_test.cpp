@@ -28,13 +28,15 @@ struct Network {
   Param embedding, first, expert, head;
 
   Network(ParameterStore& store, const Names& frozen) {
-    const auto block = [&](const std::string& name, const Shape& shape, ParameterGroup group) {
-      return store.declare({shape, {{name, shape}}, ParameterRole::matrix, group, !frozen.contains(name)});
+    const auto block = [&](const std::string& name, const Shape& shape, ParameterGroup group,
+                           ParameterRole role = ParameterRole::matrix) {
+      return store.declare({shape, {{name, shape}}, role, group, !frozen.contains(name)});
     };
     embedding = block("embedding", {kVocabulary, kWidth}, ParameterGroup::dense);
     store.next_unit();
     first = block("first", {kWidth, kWidth}, ParameterGroup::dense);
-    expert = block("expert", {kWidth, kWidth}, ParameterGroup::expert);
+    // A norm does not decay, so the ranges that decay have a border.
+    expert = block("expert", {kWidth, kWidth}, ParameterGroup::expert, ParameterRole::norm);
     store.next_unit();
     head = block("head", {kVocabulary, kWidth}, ParameterGroup::dense);
   }
@@ -76,7 +78,7 @@ class Job {
         sharded_(context, world, stage, DType::f64,
                  [&](ParameterStore& store) { network_.emplace(store, frozen); }),
         parameters_(*sharded_.parameters),
-        optimizer_(context, parameters_, {}, DecayOf::everything) {}
+        optimizer_(context, parameters_, {}, DecayOf::matrices) {}
 
   Outcome step() {
     parameters_.initialise(3, 0.5);
