@@ -123,8 +123,8 @@ void ParameterStore::materialise(Context& context, Precision precision, Gradient
   if (!laid_out_) lay_out({});
   materialised_ = true;
   precision_ = precision;
-  const bool whole_gradients = gradients == Gradients::yes && residence.gradients == Held::whole;
-  if (residence.values == Held::whole)
+  const bool whole_gradients = gradients == Gradients::yes && residence == Residence::whole;
+  if (residence != Residence::bound)
     values_ = Tensor::zeros(context, {arena_size_}, precision.values, MemoryCategory::weights);
   if (whole_gradients)
     gradients_ = Tensor::zeros(context, {trainable_size_}, precision.gradients, MemoryCategory::gradients);

@@ -20,11 +20,9 @@ namespace granule {
 enum class ParameterRole : std::uint8_t { matrix, norm, bias };
 enum class Gradients : bool { no, yes };
 
-/// Where values or gradients are: in a whole arena of the store, or where they were bound last.
-enum class Held : std::uint8_t { whole, bound };
-struct Residence {
-  Held values = Held::whole, gradients = Held::whole;
-};
+/// What the store holds itself, in whole arenas: values and gradients, values alone, or neither. The rest is
+/// where it was bound last.
+enum class Residence : std::uint8_t { whole, whole_values, bound };
 
 /// A tensor with a name that users know. It is `numel(shape)` elements from `offset` of the arena, which is
 /// known once it is laid out.
@@ -79,7 +77,7 @@ class ParameterStore {
   void lay_out(const ArenaLayout& layout);
   /// Allocates the arenas that are held as a whole, with padding zeroed. If nothing was laid out yet, it lays
   /// out for one rank. Values are undefined until initialise() or a load.
-  void materialise(Context& context, Precision precision, Gradients gradients, Residence residence = {});
+  void materialise(Context& context, Precision precision, Gradients gradients, Residence residence = Residence::whole);
   /// Sets initial values, which must be held as a whole. Number i of a logical tensor is a function of (seed,
   /// its name, i) and does not depend on the layout.
   void initialise(std::uint64_t seed, double initializer_range);

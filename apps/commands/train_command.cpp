@@ -299,7 +299,7 @@ int train_on(Communicator& ranks, StopSignals& signals, const TrainArguments& ar
 
   const RunConfig& config = input.config;
   Context context(context_options(config, threads));
-  ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config));
+  ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, config.parallel);
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
                   peak_flops(ranks, context, config.train.dtype), job);
   agree(ranks, [&] { fill(trainer, sharded, input, checkpoint); });

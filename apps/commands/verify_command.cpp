@@ -38,8 +38,7 @@ struct Candidate {
   std::int64_t ranks;
   ParallelLayout layout;
   [[nodiscard]] std::string text() const {
-    return fmt::format("{} rank{}, ep {}, ZeRO {}", ranks, ranks == 1 ? "" : "s", layout.ep,
-                       static_cast<int>(layout.zero));
+    return fmt::format("{} rank{}, ep {}, ZeRO {}", ranks, ranks == 1 ? "" : "s", layout.ep, layout.zero);
   }
 };
 
@@ -96,10 +95,7 @@ std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunCon
       const bool wanted = arguments.ep.empty() || arguments.ep.contains(ep);
       if (!wanted || ranks % ep != 0 || experts % ep != 0 || (experts == 0 && ep > 1)) continue;
       for (const std::int64_t zero : arguments.zero) {
-        all.push_back({ranks,
-                       {.ep = ep,
-                        .zero = static_cast<ZeroStage>(zero),
-                        .receive_limit = config.parallel.receive_limit}});
+        all.push_back({ranks, {.ep = ep, .zero = zero, .receive_limit = config.parallel.receive_limit}});
       }
     }
   }
@@ -114,7 +110,7 @@ std::vector<Candidate> candidates(const VerifyArguments& arguments, const RunCon
 Json row_of(const Candidate& candidate, const FigureDifferences& difference, bool holds) {
   return {{"ranks", candidate.ranks},
           {"ep", candidate.layout.ep},
-          {"zero", static_cast<int>(candidate.layout.zero)},
+          {"zero", candidate.layout.zero},
           {"holds", holds},
           {"ce", difference.ce},
           {"aux", difference.aux},

@@ -181,12 +181,6 @@ ContextOptions context_options(const RunConfig& config, int threads) {
   return {.threads = threads, .device = {config.train.device}};
 }
 
-ParallelLayout layout_of(const RunConfig& config) {
-  return {.ep = config.parallel.ep,
-          .zero = static_cast<ZeroStage>(config.parallel.zero),
-          .receive_limit = config.parallel.receive_limit};
-}
-
 RunSteps resolve_steps(const RunConfig& config, std::int64_t samples_per_epoch) {
   RunLength run;
   run.batch_size = config.train.batch_size;

@@ -18,7 +18,7 @@
 #include "core/dtype.hpp"
 #include "core/error.hpp"
 #include "data/sampling/data_mix.hpp"
-#include "distributed/zero/parallel_layout.hpp"
+#include "distributed/communicators/parallel_layout.hpp"
 #include "moe/config.hpp"
 #include "nn/config.hpp"
 #include "optim/schedule.hpp"
@@ -72,10 +72,7 @@ struct RunConfig {
     }
     friend bool operator==(const Train&, const Train&) = default;
   };
-  struct Parallel {
-    std::int64_t ep = 1;             ///< ranks that shard the experts of a layer
-    std::int64_t zero = 0;           ///< ZeRO stage, 0 to 3
-    std::int64_t receive_limit = 0;  ///< token copies that a rank receives at once; 0 means all
+  struct Parallel : ParallelLayout {
     /// This many seconds without progress end the job. If 0, the length of a step decides.
     std::int64_t watchdog_seconds = 0;
     friend bool operator==(const Parallel&, const Parallel&) = default;
@@ -149,9 +146,6 @@ struct ConfigOptions {
 
 /// A Context of this many threads on the device of the config.
 [[nodiscard]] ContextOptions context_options(const RunConfig& config, int threads);
-
-/// How ranks share a model of this config.
-[[nodiscard]] ParallelLayout layout_of(const RunConfig& config);
 
 /// Every key with its value as a TOML document that loads to the same config.
 [[nodiscard]] std::string to_toml(const RunConfig& config);

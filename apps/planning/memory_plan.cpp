@@ -4,8 +4,7 @@
 #include <array>
 #include <numeric>
 
-#include "distributed/communicators/mesh.hpp"
-#include "distributed/zero/shard_plan.hpp"
+#include "distributed/zero/transient_slots.hpp"
 #include "moe/model/model.hpp"
 
 namespace granule {
@@ -59,7 +58,7 @@ std::int64_t gradient_staging(const ShardPlan& plan, std::int64_t units, ZeroSta
   for (std::size_t i = 0; i < plan.trainable.shards; ++i) all += of(i);
   if (stage < ZeroStage::gradients) return all;
   std::array<std::int64_t, TransientPlan::kSlots> slots{};
-  for (const TransientGroup& group : make_transient_plan(plan, units, plan.trainable.shards).groups) {
+  for (const TransientPlan::Group& group : make_transient_plan(plan, units, plan.trainable.shards).groups) {
     std::int64_t sum = 0;
     for (const std::size_t i : group.shards) sum += of(i);
     slots[group.slot] = std::max(slots[group.slot], sum);
@@ -85,23 +84,23 @@ std::int64_t staging_bytes(const PlanRequest& request, const ShardPlan& plan, st
 }  // namespace
 
 void check_request(const PlanRequest& request) {
-  check_layout({request.config.parallel.ep, request.config.moe.n_routed_experts}, request.ranks);
+  check_layout(request.config.parallel, request.config.moe.n_routed_experts, request.ranks);
 }
 
 RankMemory resident_memory(const PlanRequest& request) {
-  const ParallelLayout layout = layout_of(request.config);
-  const ShardWorld world{.ranks = request.ranks, .ep = layout.ep};
+  const ParallelLayout layout = request.config.parallel;
+  const MeshPosition world{.ranks = request.ranks, .ep = layout.ep};
   ParameterStore store;
   declare_parameters(store, request.config.model, request.config.moe, {.parts = layout.ep});
-  store.lay_out(world.layout());
+  store.lay_out(arena_layout(world));
   const ShardPlan plan = make_shard_plan(store, world);
-  const ShardedBytes bytes = sharded_bytes(plan, store.units(), layout.zero, request.precision());
+  const ShardedBytes bytes = sharded_bytes(plan, store.units(), layout.stage(), request.precision());
   return {.weights = bytes.weights + rope_bytes(request) + biases_bytes(store),
           .gradients = bytes.gradients,
           .optimizer = bytes.optimizer,
           .communication = bytes.communication,
           .statistics = statistics_bytes(request),
-          .staging = staging_bytes(request, plan, store.units(), layout.zero)};
+          .staging = staging_bytes(request, plan, store.units(), layout.stage())};
 }
 
 void add_step_memory(RankMemory& memory, const PlanRequest& request, ExpertLoad load) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "distributed/zero/slot_schedule.hpp"
+#include "distributed/zero/transient_slots.hpp"
 #include "moe/model/model.hpp"
 
 namespace granule {
@@ -48,7 +48,7 @@ class TrafficPlan {
  public:
   explicit TrafficPlan(const PlanRequest& request)
       : request_(request),
-        layout_(layout_of(request.config)),
+        layout_(request.config.parallel),
         world_{"world", request.ranks},
         data_{"data", request.ranks / layout_.ep},
         expert_{"expert", layout_.ep} {
@@ -56,8 +56,8 @@ class TrafficPlan {
     mixtures_ = request.config.moe.count_moe_layers(model.num_hidden_layers);
     ParameterStore store;
     declare_parameters(store, model, request.config.moe, {.parts = layout_.ep});
-    const ShardWorld world{.ranks = request.ranks, .ep = layout_.ep};
-    store.lay_out(world.layout());
+    const MeshPosition world{.ranks = request.ranks, .ep = layout_.ep};
+    store.lay_out(arena_layout(world));
     plan_ = make_shard_plan(store, world);
     units_ = store.units();
   }
@@ -71,7 +71,7 @@ class TrafficPlan {
   }
 
  private:
-  [[nodiscard]] const Group& group_of(const Shard& shard) const {
+  [[nodiscard]] const Group& group_of(const BucketShard& shard) const {
     return shard.bucket.group == ParameterGroup::dense ? world_ : data_;
   }
 
@@ -102,9 +102,9 @@ class TrafficPlan {
 
   void add_gradients() {
     const DType dtype = request_.precision().gradients;
-    const std::int64_t times = layout_.zero >= ZeroStage::gradients ? request_.micro_batches() : 1;
-    for (const Shard& shard : plan_.shards) {
-      if (layout_.zero == ZeroStage::nothing) {
+    const std::int64_t times = layout_.stage() >= ZeroStage::gradients ? request_.micro_batches() : 1;
+    for (const BucketShard& shard : plan_.shards) {
+      if (layout_.stage() == ZeroStage::nothing) {
         account_.add(group_of(shard), CollectiveKind::all_reduce, "gradients", dtype, shard.bucket.size);
       } else {
         account_.add(group_of(shard), CollectiveKind::reduce_scatter, "gradients", dtype, shard.size(),
@@ -114,9 +114,9 @@ class TrafficPlan {
   }
 
   void add_values() {
-    if (layout_.zero == ZeroStage::nothing) return;
+    if (layout_.stage() == ZeroStage::nothing) return;
     std::vector<std::int64_t> times(plan_.shards.size(), 1);  // for each shard
-    if (layout_.zero == ZeroStage::values) {
+    if (layout_.stage() == ZeroStage::values) {
       const TransientPlan transient = make_transient_plan(plan_, units_, plan_.shards.size());
       const std::vector<std::int64_t> gathers = gathers_of_step(transient, request_.micro_batches());
       for (std::size_t i = 0; i < transient.groups.size(); ++i) {

@@ -73,7 +73,7 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
       order_(sample_order_of(config)),
       totals_(totals_of(config)),
       step_(context, sharded, step_options(config)),
-      tensors_(global_tensors(config.model, config.moe, sharded.parameters().plan().world)) {
+      tensors_(global_tensors(config.model, config.moe, sharded.parameters().plan().position)) {
   if (directory_ != nullptr)
     checkpoints_.emplace(
         CheckpointOptions{.run_directory = directory->path(),
@@ -261,12 +261,10 @@ nlohmann::json Trainer::sections() const {
 void Trainer::save() {
   ranks_.ledger().begin_phase("checkpoint");
   const ShardedParameters& parameters = sharded_.parameters();
-  auto model = gathered(tensors_, {ranks_, parameters.plan(), parameters.values()}, "");
+  auto model = gathered(parameters, parameters.values(), tensors_, "");
   for (TensorToSave& state : states_to_save(model_.parameters())) model.push_back(std::move(state));
-  auto optimizer =
-      gathered(tensors_, {ranks_, parameters.plan(), step_.optimizer().first_moment()}, "exp_avg.");
-  auto second =
-      gathered(tensors_, {ranks_, parameters.plan(), step_.optimizer().second_moment()}, "exp_avg_sq.");
+  auto optimizer = gathered(parameters, step_.optimizer().first_moment(), tensors_, "exp_avg.");
+  auto second = gathered(parameters, step_.optimizer().second_moment(), tensors_, "exp_avg_sq.");
   optimizer.insert(optimizer.end(), std::make_move_iterator(second.begin()),
                    std::make_move_iterator(second.end()));
   if (checkpoints_) {

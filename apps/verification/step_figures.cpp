@@ -67,10 +67,9 @@ StepFigures step_figures(Communicator& ranks, const StepInput& input, const Para
   const LossReport& losses = step.losses;
   StepFigures figures{losses.ce, losses.aux(), losses.device_aux(), losses.z(), step.grad_norm};
   figures.counts.assign(record.counts().begin(), record.counts().end());
-  const GlobalArena arena{
-      ranks, parameters.plan(), {own_gradients(context, parameters), Extent::parts, Covers::trainable}};
-  const auto tensors = global_tensors(config.model, config.moe, parameters.plan().world);
-  for (const TensorToSave& tensor : gathered(tensors, arena, "")) {
+  const ArenaPart gradients{own_gradients(context, parameters), Extent::parts, Covers::trainable};
+  const auto tensors = global_tensors(config.model, config.moe, parameters.plan().position);
+  for (const TensorToSave& tensor : gathered(parameters, gradients, tensors, "")) {
     std::vector<double> values = values_read(tensor);  // all ranks do this together
     if (ranks.rank() == 0) figures.gradients[tensor.spec.name] = std::move(values);
   }

@@ -2,7 +2,8 @@
 
 namespace granule {
 
-void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view where) {
+void check_layout(const ParallelLayout& layout, std::int64_t experts, std::int64_t ranks,
+                  std::string_view where) {
   const std::int64_t ep = layout.ep;
   if (ep < 1) user_error(fmt::format("parallel.ep = {}", ep), where, "set it to 1 or more");
   if (ranks % ep != 0) {
@@ -11,21 +12,20 @@ void check_layout(const MeshLayout& layout, std::int64_t ranks, std::string_view
                where,
                "start a multiple of it with mpirun -np, or set it to a divisor of the number of ranks");
   }
-  if (layout.n_routed_experts == 0 && ep > 1) {
+  if (experts == 0 && ep > 1) {
     user_error(fmt::format("a dense model has no experts to shard over parallel.ep = {} ranks", ep), where,
                "set it to 1");
   }
-  if (layout.n_routed_experts % ep != 0) {
-    user_error(fmt::format("{} experts cannot be sharded evenly over parallel.ep = {} ranks",
-                           layout.n_routed_experts, ep),
+  if (experts % ep != 0) {
+    user_error(fmt::format("{} experts cannot be sharded evenly over parallel.ep = {} ranks", experts, ep),
                where, "choose a divisor of moe.n_routed_experts");
   }
 }
 
-Mesh make_mesh(Communicator& world, const MeshLayout& layout) {
-  check_layout(layout, world.size());
-  const int ep = static_cast<int>(layout.ep);
-  const int row = world.rank() / ep, column = world.rank() % ep;
+Mesh make_mesh(Communicator& world, const ParallelLayout& layout, std::int64_t experts) {
+  check_layout(layout, experts, world.size());
+  const MeshPosition at{world.size(), layout.ep, world.rank()};
+  const auto row = static_cast<int>(at.row()), column = static_cast<int>(at.column());
   std::unique_ptr<Communicator> data = world.split(column, row, "data");
   std::unique_ptr<Communicator> expert = world.split(row, column, "expert");
   return {world, std::move(data), std::move(expert)};

@@ -7,18 +7,19 @@ namespace granule {
 std::vector<ArenaRange> ranges_held(const ShardPlan& plan, Extent extent, std::int64_t begin,
                                     std::int64_t end) {
   if (extent == Extent::whole) return {{begin, end - begin, begin}};
-  return ranges_of_rank(plan, plan.world.rank, begin, end);
+  return ranges_of_rank(plan, plan.position.rank, begin, end);
 }
 
 std::vector<ArenaRange> ranges_of_rank(const ShardPlan& plan, std::int64_t rank, std::int64_t begin,
                                        std::int64_t end) {
-  const ShardWorld world{plan.world.ranks, plan.world.ep, rank};
+  const MeshPosition at = plan.position.of_rank(rank);
   std::vector<ArenaRange> ranges;
   // Buckets are in the order of their offsets. This is the first that may reach into the range.
-  auto shard = std::partition_point(plan.shards.begin(), plan.shards.end(),
-                                    [&](const Shard& s) { return s.bucket.offset + s.bucket.size <= begin; });
+  auto shard = std::partition_point(plan.shards.begin(), plan.shards.end(), [&](const BucketShard& s) {
+    return s.bucket.offset + s.bucket.size <= begin;
+  });
   for (; shard != plan.shards.end() && shard->bucket.offset < end; ++shard) {
-    const std::int64_t first = shard->bucket.offset + world.part(shard->bucket.group) * shard->size();
+    const std::int64_t first = shard->bucket.offset + part_of(at, shard->bucket.group) * shard->size();
     const std::int64_t from = std::max(begin, first), to = std::min(end, first + shard->size());
     if (from < to) ranges.push_back({from, to - from, shard->offset + from - first});
   }

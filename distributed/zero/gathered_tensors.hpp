@@ -5,8 +5,7 @@
 #include <vector>
 
 #include "data/models/safetensors_writer.hpp"
-#include "distributed/communicators/communicator.hpp"
-#include "distributed/zero/arena_part.hpp"
+#include "distributed/zero/sharded_parameters.hpp"
 
 namespace granule {
 
@@ -16,17 +15,11 @@ struct GlobalTensor {
   std::int64_t column = 0;  ///< of an expert: the mesh column whose ranks hold it
 };
 
-/// A flat quantity of all ranks: this rank's part of it, and how the ranks shard it.
-struct GlobalArena {
-  Communicator& world;
-  const ShardPlan& plan;
-  ArenaPart part;
-};
-
-/// Tensors whose read() is a collective, without those that the arena does not have. Every rank reads the
-/// same pieces in the same order, and rank 0 receives them. Reading goes through `world`. The arena and the
-/// tensors must outlive the result.
-[[nodiscard]] std::vector<TensorToSave> gathered(const std::vector<GlobalTensor>& tensors,
-                                                 const GlobalArena& arena, const std::string& prefix);
+/// Tensors whose read() is a collective, without those that the part does not have. Every rank reads the same
+/// pieces in the same order, and rank 0 receives them. `part` is this rank's part of a flat quantity of all
+/// ranks, such as a moment. The parameters must outlive the result.
+[[nodiscard]] std::vector<TensorToSave> gathered(const ShardedParameters& parameters, const ArenaPart& part,
+                                                 const std::vector<GlobalTensor>& tensors,
+                                                 const std::string& prefix);
 
 }  // namespace granule

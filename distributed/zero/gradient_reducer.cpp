@@ -28,7 +28,7 @@ void GradientReducer::begin_micro_batch(std::int64_t index, std::int64_t of) {
 }
 
 Tensor GradientReducer::part(std::size_t shard) const {
-  const Shard& own = plan_.shards[shard];
+  const BucketShard& own = plan_.shards[shard];
   if (stage_ >= ZeroStage::gradients) return parts_.slice(own.offset, {own.size()});
   return store_.gradients().slice(own.begin(), {own.size()});
 }
@@ -65,7 +65,7 @@ void GradientReducer::leave(std::int64_t unit) {
 }
 
 void GradientReducer::sum_whole(std::size_t shard) {
-  const Shard& own = plan_.shards[shard];
+  const BucketShard& own = plan_.shards[shard];
   Communicator& ranks = ranks_of(mesh_, own.bucket.group);
   const Tensor whole = store_.gradients().slice(own.bucket.offset, {own.bucket.size});
   Pending pending = stage_ == ZeroStage::nothing ? ranks.all_reduce(whole, "gradients")
@@ -74,7 +74,7 @@ void GradientReducer::sum_whole(std::size_t shard) {
 }
 
 void GradientReducer::sum_transient(std::size_t shard) {
-  const Shard& own = plan_.shards[shard];
+  const BucketShard& own = plan_.shards[shard];
   const Tensor whole = slots_.place_of(shard), mine = whole.slice(own.begin_in_bucket(), {own.size()});
   sums_[transient_.slot[shard]].push_back(
       {ranks_of(mesh_, own.bucket.group).reduce_scatter(whole, mine, "gradients"), shard, mine});

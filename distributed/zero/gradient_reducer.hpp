@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "distributed/zero/arena_part.hpp"
-#include "distributed/zero/shard_groups.hpp"
 #include "distributed/zero/transient_slots.hpp"
 
 namespace granule {

@@ -21,7 +21,7 @@ void add_to(Xxh3& hash, const Tensor& values) {
 /// The hash of all buckets of a group.
 std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
   Xxh3 hash;
-  for (const Shard& shard : plan.shards) {
+  for (const BucketShard& shard : plan.shards) {
     if (shard.bucket.group == group) add_to(hash, values.slice(shard.bucket.offset, {shard.bucket.size}));
   }
   return as_integer(hash);
@@ -34,7 +34,7 @@ ShardedParameters::ShardedParameters(Context& context, const Mesh& mesh, Paramet
     : mesh_(mesh),
       store_(store),
       stage_(stage),
-      plan_(make_shard_plan(store, shard_world(mesh))),
+      plan_(make_shard_plan(store, mesh.position())),
       reducer_(context, mesh, store, plan_, stage) {
   if (stage >= ZeroStage::values) gatherer_.emplace(context, mesh, store, plan_);
 }
@@ -65,7 +65,7 @@ void ShardedParameters::leave(std::int64_t unit, Direction direction) {
 }
 
 Tensor ShardedParameters::own_values(std::size_t shard) const {
-  const Shard& own = plan_.shards[shard];
+  const BucketShard& own = plan_.shards[shard];
   if (gatherer_) return gatherer_->parts().slice(own.offset, {own.size()});
   return store_.values().slice(own.begin(), {own.size()});
 }

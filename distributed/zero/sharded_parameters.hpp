@@ -11,7 +11,7 @@ namespace granule {
 
 class ShardedParameters final : public UnitObserver {
  public:
-  /// The store must be laid out for shard_world(mesh) and materialised with gradients and
+  /// The store must be laid out for the mesh and materialised with gradients and
   /// residence_of(stage).
   ShardedParameters(Context& context, const Mesh& mesh, ParameterStore& store, ZeroStage stage);
   ShardedParameters(const ShardedParameters&) = delete;  // its parts know where it is

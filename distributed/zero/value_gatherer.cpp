@@ -20,11 +20,11 @@ ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore&
       slots_(context, plan, transient_, store.precision().values) {}
 
 void ValueGatherer::start(std::size_t group) {
-  const TransientGroup& wanted = transient_.groups[group];
+  const TransientPlan::Group& wanted = transient_.groups[group];
   std::vector<Pending>& pending = pending_[wanted.slot];
   wait_all(pending);  // of a pass that was given up
   for (const std::size_t i : wanted.shards) {
-    const Shard& shard = plan_.shards[i];
+    const BucketShard& shard = plan_.shards[i];
     const Tensor part = parts_.slice(shard.offset, {shard.size()});
     pending.push_back(ranks_of(mesh_, shard.bucket.group).all_gather(part, slots_.place_of(i), "values"));
   }

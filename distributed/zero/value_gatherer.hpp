@@ -4,8 +4,6 @@
 #include <array>
 #include <vector>
 
-#include "distributed/zero/shard_groups.hpp"
-#include "distributed/zero/slot_schedule.hpp"
 #include "distributed/zero/transient_slots.hpp"
 
 namespace granule {

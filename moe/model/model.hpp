@@ -15,7 +15,7 @@ void declare_parameters(ParameterStore& store, const ModelConfig& model, const M
 struct ModelSharding {
   ExpertPlacement experts{};
   ArenaLayout layout{};
-  Residence residence{};
+  Residence residence = Residence::whole;
 };
 
 /// The place of layer `layer` among these numbers of MoE layers. It must be one of them.

@@ -9,8 +9,8 @@ namespace {
 
 ModelSharding sharding_of(const Mesh& mesh, const ParallelLayout& layout) {
   return {.experts = placement_over(*mesh.expert, layout.receive_limit),
-          .layout = shard_world(mesh).layout(),
-          .residence = residence_of(layout.zero)};
+          .layout = arena_layout(mesh.position()),
+          .residence = residence_of(layout.stage())};
 }
 
 struct Origin {
@@ -19,10 +19,10 @@ struct Origin {
 
 /// Records where the tensors of a column's ranks are, by name.
 void record_column(std::map<std::string, Origin>& places, const ModelConfig& model, const MoeConfig& moe,
-                   const ShardWorld& world, std::int64_t column) {
+                   const MeshPosition& at, std::int64_t column) {
   ParameterStore store;
-  declare_parameters(store, model, moe, {.parts = world.ep, .part = column});
-  store.lay_out(world.layout());
+  declare_parameters(store, model, moe, {.parts = at.ep, .part = column});
+  store.lay_out(arena_layout(at));
   for (const LogicalTensor& tensor : store.logical())
     places.try_emplace(tensor.name, Origin{column, tensor.offset});
 }
@@ -31,9 +31,9 @@ void record_column(std::map<std::string, Origin>& places, const ModelConfig& mod
 
 ShardedModel::ShardedModel(Context& context, Communicator& world, const ModelConfig& config,
                            const MoeConfig& moe, Precision precision, const ParallelLayout& layout)
-    : mesh_(make_mesh(world, {layout.ep, moe.n_routed_experts})),
+    : mesh_(make_mesh(world, layout, moe.n_routed_experts)),
       model_(context, config, moe, precision, Gradients::yes, sharding_of(mesh_, layout)),
-      parameters_(context, mesh_, model_.parameters(), layout.zero),
+      parameters_(context, mesh_, model_.parameters(), layout.stage()),
       losses_(context, moe, model_.moe_layers()) {}
 
 void ShardedModel::load(const TensorSet& tensors, const std::string& source) {
@@ -90,9 +90,9 @@ void ShardedModel::measure_shares(RouterRecord& record) const {
 }
 
 std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
-                                         const ShardWorld& world) {
+                                         const MeshPosition& at) {
   std::map<std::string, Origin> places;
-  for (std::int64_t column = 0; column < world.ep; ++column) record_column(places, model, moe, world, column);
+  for (std::int64_t column = 0; column < at.ep; ++column) record_column(places, model, moe, at, column);
   ParameterStore whole;
   declare_parameters(whole, model, moe);
   std::vector<GlobalTensor> tensors;

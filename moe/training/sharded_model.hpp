@@ -52,6 +52,6 @@ class ShardedModel {
 /// Every tensor of the model by its global name, in the order of its declaration on one rank. Each says which
 /// ranks of a job hold it, and where.
 [[nodiscard]] std::vector<GlobalTensor> global_tensors(const ModelConfig& model, const MoeConfig& moe,
-                                                       const ShardWorld& world);
+                                                       const MeshPosition& at);
 
 }  // namespace granule

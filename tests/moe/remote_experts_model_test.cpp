@@ -86,7 +86,7 @@ StepTotals totals_of(const Layout& layout) {
 Step on_ranks(const MoeConfig& moe, const Layout& layout, const Change& change = {}) {
   std::vector<Step> steps(static_cast<std::size_t>(layout.ranks));
   run_ranks(layout.ranks, [&](Communicator& world, Context&) {
-    const Mesh mesh = make_mesh(world, {layout.ep, moe.n_routed_experts});
+    const Mesh mesh = make_mesh(world, {.ep = layout.ep}, moe.n_routed_experts);
     TestContext context(poisoned());
     Subject subject(context, moe, placement_over(*mesh.expert, layout.receive_limit), change);
     const std::int64_t count = world.rank() < busy(layout) ? layout.sequences : 0;
@@ -205,7 +205,7 @@ TEST_CASE("a thread rank without a token takes part, and all others train as wit
 
 TEST_CASE("thread ranks of which none has a token evaluate to nothing") {
   run_ranks(2, [](Communicator& world, Context& context) {
-    const Mesh mesh = make_mesh(world, {2, 8});
+    const Mesh mesh = make_mesh(world, {.ep = 2}, 8);
     Subject subject(context, small_moe_config(), placement_over(*mesh.expert, 3), {});
     const LossReport report =
         evaluated(subject.model, context, small_batch(context, subject.model.config(), 0, 0), {1, 1, 1},
@@ -217,7 +217,7 @@ TEST_CASE("thread ranks of which none has a token evaluate to nothing") {
 TEST_CASE("a thread rank declares its own experts by their global names, and everything else whole") {
   std::array<std::vector<std::string>, 2> names;
   run_ranks(2, [&](Communicator& world, Context& context) {
-    const Mesh mesh = make_mesh(world, {2, 8});
+    const Mesh mesh = make_mesh(world, {.ep = 2}, 8);
     const Model model(context, small_model_config(), small_moe_config(), DType::f64, Gradients::no,
                       {.experts = placement_over(*mesh.expert, 0)});
     for (const LogicalTensor& tensor : model.parameters().logical())
@@ -251,7 +251,7 @@ TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomp
       std::array<Sent, 2> sent{};
       std::array<std::int64_t, 2> for_other{};
       run_ranks(2, [&](Communicator& world, Context& context) {
-        const Mesh mesh = make_mesh(world, {2, 8});
+        const Mesh mesh = make_mesh(world, {.ep = 2}, 8);
         const auto me = static_cast<std::size_t>(world.rank());
         Subject subject(context, moe, placement_over(*mesh.expert, limit), {});
         const MicroBatch batch = small_batch(context, subject.model.config(), 2 * world.rank(), 2);

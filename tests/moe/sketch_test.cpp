@@ -169,7 +169,7 @@ struct Peaks {
 Peaks measured_on_rank_0(const MoeConfig& moe, const MicroBatchShape& shape) {
   Peaks peaks{};
   run_ranks(static_cast<int>(shape.experts.ranks), [&](Communicator& world, Context&) {
-    const Mesh mesh = make_mesh(world, {shape.experts.ranks, moe.n_routed_experts});
+    const Mesh mesh = make_mesh(world, {.ep = shape.experts.ranks}, moe.n_routed_experts);
     Context context({.threads = static_cast<int>(shape.threads), .step_memory = std::int64_t{1} << 28});
     Model model(context, small_model_config(), moe, DType::f32, Gradients::yes,
                 {.experts = placement_over(*mesh.expert, shape.experts.receive_limit)});

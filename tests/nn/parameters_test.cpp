@@ -116,7 +116,7 @@ TEST_CASE("parameters: values, gradients and masters have the types of the preci
 }
 
 TEST_CASE("parameters: frozen blocks come after all trainable ones, and have values but no gradient") {
-  for (const Held held : {Held::whole, Held::bound}) {
+  for (const Residence held : {Residence::whole, Residence::whole_values}) {
     TestContext context;
     ParameterStore store;
     BlockSpec spec = fused("frozen");
@@ -125,7 +125,7 @@ TEST_CASE("parameters: frozen blocks come after all trainable ones, and have val
     const Param beside = store.declare("beside", {7});
     store.next_unit();
     const Param last = store.declare("last", {70});
-    store.materialise(context, DType::f64, Gradients::yes, {.gradients = held});
+    store.materialise(context, DType::f64, Gradients::yes, held);
     REQUIRE(store.buckets().size() == 3);
     CHECK(store.buckets()[0].trainable);
     CHECK_FALSE(store.buckets()[2].trainable);
@@ -139,9 +139,9 @@ TEST_CASE("parameters: frozen blocks come after all trainable ones, and have val
     CHECK(beside.leaf->wants_gradient());
     CHECK(last.leaf->wants_gradient());
     CHECK(context.memory().current(MemoryCategory::gradients) ==
-          (held == Held::whole ? 8 * store.trainable_size() : 0));
+          (held == Residence::whole ? 8 * store.trainable_size() : 0));
     CHECK_THROWS_AS(store.bind_gradients(store.buckets()[2], Tensor()), Error);
-    if (held == Held::whole) CHECK_FALSE(store.gradient_of(store.find("frozen.a")).defined());
+    if (held == Residence::whole) CHECK_FALSE(store.gradient_of(store.find("frozen.a")).defined());
     store.begin_step();
     store.finish_gradients();
   }

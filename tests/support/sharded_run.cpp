@@ -50,9 +50,9 @@ class Rank {
   void read_tensors(ShardedOutcome& outcome) {
     const ShardedParameters& parameters = sharded_.parameters();
     const auto names =
-        global_tensors(sharded_.model().config(), sharded_.model().moe(), parameters.plan().world);
+        global_tensors(sharded_.model().config(), sharded_.model().moe(), parameters.plan().position);
     const auto read = [&](const ArenaPart& part, const std::string& prefix) {
-      for (const TensorToSave& tensor : gathered(names, {sharded_.ranks(), parameters.plan(), part}, prefix))
+      for (const TensorToSave& tensor : gathered(parameters, part, names, prefix))
         outcome.tensors[tensor.spec.name] = values_read(tensor);
     };
     read(parameters.values(), "");

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/models/tensor_set.hpp"
-#include "distributed/zero/parallel_layout.hpp"
+#include "distributed/communicators/parallel_layout.hpp"
 #include "moe/config.hpp"
 #include "nn/config.hpp"
 #include "nn/parameters.hpp"

@@ -24,9 +24,9 @@ void declare_odd(ParameterStore& store, bool tied) {
 
 ShardedStore::ShardedStore(Context& context, Communicator& world, ZeroStage stage, Precision precision,
                            const std::function<void(ParameterStore&)>& declare, std::int64_t ep)
-    : mesh(make_mesh(world, {ep, ep})) {
+    : mesh(make_mesh(world, {.ep = ep}, ep)) {
   declare(store);
-  store.lay_out(shard_world(mesh).layout());
+  store.lay_out(arena_layout(mesh.position()));
   store.materialise(context, precision, Gradients::yes, residence_of(stage));
   parameters.emplace(context, mesh, store, stage);
 }

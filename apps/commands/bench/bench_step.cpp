@@ -48,7 +48,7 @@ class BenchStep {
   BenchStep(Context& context, Communicator& ranks, const RunConfig& config)
       : context_(context),
         config_(config),
-        sharded_(context, ranks, config.model, config.moe, config.train.dtype, layout_of(config)),
+        sharded_(context, ranks, config.model, config.moe, config.train.dtype, config.parallel),
         step_(context, sharded_, step_options(config)) {
     sharded_.parameters().initialise(0, config.model.initializer_range);
   }

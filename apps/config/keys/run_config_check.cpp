@@ -238,7 +238,7 @@ void check_run_config(const RunConfig& config, std::int64_t ranks, const PlaceOf
   GRANULE_CHECK(ranks >= 0, "config: {} ranks", ranks);
   check_model(config.model, config.moe, place);
   check_batch(config, std::max<std::int64_t>(ranks, 1), place);
-  if (ranks > 0) check_layout({config.parallel.ep, config.moe.n_routed_experts}, ranks, place("parallel.ep"));
+  if (ranks > 0) check_layout(config.parallel, config.moe.n_routed_experts, ranks, place("parallel.ep"));
   check_mix(config, place);
   check_schedule(config, place);
 }

@@ -107,7 +107,7 @@ Measured measured_step(const PlanRequest& request) {
   const RunConfig& config = request.config;
   run_ranks(static_cast<int>(request.ranks), [&](Communicator& world, Context&) {
     Context context({.step_memory = std::int64_t{1} << 28});
-    ShardedModel sharded(context, world, config.model, config.moe, config.train.dtype, layout_of(config));
+    ShardedModel sharded(context, world, config.model, config.moe, config.train.dtype, config.parallel);
     const StepTotals totals{request.tokens(), config.train.batch_size, kMicroBatches * request.ranks};
     TrainStep step(context, sharded, {.totals = totals, .recompute = config.train.recompute});
     sharded.parameters().initialise(7, 0.2);

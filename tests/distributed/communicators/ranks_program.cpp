@@ -111,7 +111,7 @@ void leave_by_exception(Communicator& ranks, Context& context) {
 /// There are groups on the stack, and a sum is running. The job must end with what was thrown.
 void throw_in_mesh(Communicator& world, Context& context) {
   run_or_abort(world, [&](Communicator& ranks) {
-    const Mesh mesh = make_mesh(ranks, {.ep = 2, .n_routed_experts = 4});
+    const Mesh mesh = make_mesh(ranks, {.ep = 2}, 4);
     const Tensor data = Tensor::zeros(context, {100}, DType::f32);
     const Pending pending = mesh.expert->all_reduce(data, "in flight");
     if (ranks.rank() == 1) user_error("no such file", "data.path", "name one");

@@ -76,7 +76,7 @@ TEST_CASE("an exception of one thread rank ends the others, in groups too, and k
 TEST_CASE("a mesh may be left by an exception, of any kind, and the job ends as what it is") {
   const auto ends_with = [](const std::function<void()>& fail) {
     return outcome_of(4, [&](Communicator& world, Context& context) {
-      const Mesh mesh = make_mesh(world, {.ep = 2, .n_routed_experts = 4});
+      const Mesh mesh = make_mesh(world, {.ep = 2}, 4);
       const Tensor data = Tensor::zeros(context, {100}, DType::f32);
       const Pending pending = mesh.expert->all_reduce(data, "in flight");
       if (world.rank() == 1) fail();
@@ -176,7 +176,7 @@ TEST_CASE("the ledger tells another thread where a rank is") {
 TEST_CASE("a mesh has the expert ranks adjacent and the data ranks in columns") {
   std::array<std::array<int, 4>, 6> places{};
   run_ranks(6, [&](Communicator& world, Context&) {
-    const Mesh mesh = make_mesh(world, {.ep = 3, .n_routed_experts = 9});
+    const Mesh mesh = make_mesh(world, {.ep = 3}, 9);
     places[static_cast<std::size_t>(world.rank())] = {mesh.expert->rank(), mesh.expert->size(),
                                                       mesh.data->rank(), mesh.data->size()};
     std::array<std::int64_t, 3> row{};
@@ -190,11 +190,11 @@ TEST_CASE("a mesh has the expert ranks adjacent and the data ranks in columns") 
 }
 
 TEST_CASE("a mesh refuses impossible layouts by name") {
-  CHECK_NOTHROW(check_layout({.ep = 4, .n_routed_experts = 8}, 8));
-  CHECK_THROWS_WITH(check_layout({.ep = 0}, 1), Contains("parallel.ep"));
-  CHECK_THROWS_WITH(check_layout({.ep = 3, .n_routed_experts = 9}, 8),
+  CHECK_NOTHROW(check_layout({.ep = 4}, 8, 8));
+  CHECK_THROWS_WITH(check_layout({.ep = 0}, 0, 1), Contains("parallel.ep"));
+  CHECK_THROWS_WITH(check_layout({.ep = 3}, 9, 8),
                     Contains("8 ranks cannot be cut into groups of parallel.ep = 3"));
-  CHECK_THROWS_WITH(check_layout({.ep = 4, .n_routed_experts = 6}, 8),
+  CHECK_THROWS_WITH(check_layout({.ep = 4}, 6, 8),
                     Contains("6 experts cannot be sharded evenly over parallel.ep = 4 ranks"));
-  CHECK_THROWS_WITH(check_layout({.ep = 2}, 2), Contains("dense model"));
+  CHECK_THROWS_WITH(check_layout({.ep = 2}, 0, 2), Contains("dense model"));
 }

@@ -134,7 +134,7 @@ class Job {
     std::vector<GlobalTensor> names;
     for (const LogicalTensor& tensor : sharded_.store.logical()) names.push_back({tensor});
     Tensors tensors;
-    for (const TensorToSave& tensor : gathered(names, {world_, parameters_.plan(), part}, ""))
+    for (const TensorToSave& tensor : gathered(parameters_, part, names, ""))
       tensors[tensor.spec.name] = values_read(tensor);
     return tensors;
   }

@@ -10,16 +10,14 @@ using namespace granule::test;
 namespace {
 
 std::string text_of(const ShardedRunOptions& options) {
-  return fmt::format("{} ranks, ep {}, ZeRO {}", options.ranks, options.layout.ep,
-                     static_cast<int>(options.layout.zero));
+  return fmt::format("{} ranks, ep {}, ZeRO {}", options.ranks, options.layout.ep, options.layout.zero);
 }
 
 /// Every ep that divides the ranks, with every stage.
 std::vector<ShardedRunOptions> layouts_of(int ranks) {
   std::vector<ShardedRunOptions> all;
   for (std::int64_t ep = 1; ep <= ranks; ep *= 2) {
-    for (const ZeroStage zero :
-         {ZeroStage::nothing, ZeroStage::optimizer, ZeroStage::gradients, ZeroStage::values})
+    for (const std::int64_t zero : {0, 1, 2, 3})
       all.push_back({.ranks = ranks, .layout = {.ep = ep, .zero = zero}, .steps = 20});
   }
   return all;
@@ -96,22 +94,21 @@ TEST_CASE("parity: 8 thread ranks in every layout, f32") {
 
 TEST_CASE("thread ranks: stages of one micro-batch a rank, and the same layout twice, have the same bits") {
   for (const std::int64_t ep : {1, 2}) {
-    const auto run = [&](ZeroStage zero) {
+    const auto run = [&](std::int64_t zero) {
       const ShardedOutcome outcome =
           sharded_run({.ranks = 4, .layout = {.ep = ep, .zero = zero}, .sequences = 8});
       return std::tuple(outcome.ce, outcome.grad_norm, outcome.tensors);
     };
-    const auto whole = run(ZeroStage::nothing);
-    CHECK(run(ZeroStage::nothing) == whole);
-    for (const ZeroStage zero : {ZeroStage::optimizer, ZeroStage::gradients, ZeroStage::values})
-      CHECK(run(zero) == whole);
+    const auto whole = run(0);
+    CHECK(run(0) == whole);
+    for (const std::int64_t zero : {1, 2, 3}) CHECK(run(zero) == whole);
   }
 }
 
 TEST_CASE("thread ranks: recomputation changes no bit where values are gathered around it") {
   const auto run = [](Recompute recompute) {
     const ShardedOutcome outcome =
-        sharded_run({.ranks = 2, .layout = {.ep = 2, .zero = ZeroStage::values}, .recompute = recompute});
+        sharded_run({.ranks = 2, .layout = {.ep = 2, .zero = 3}, .recompute = recompute});
     return std::tuple(outcome.ce, outcome.grad_norm, outcome.tensors);
   };
   const auto plain = run(Recompute::none);
