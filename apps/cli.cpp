@@ -8,7 +8,7 @@
 #include <system_error>
 
 #include "apps/commands/commands.hpp"
-#include "apps/config/keys/key_advice.hpp"
+#include "apps/config/key_advice.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/lost_file.hpp"
 #include "apps/program/same_program.hpp"

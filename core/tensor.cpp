@@ -1,7 +1,5 @@
 #include "core/tensor.hpp"
 
-#include "core/kernels/fill.hpp"
-
 namespace granule {
 
 Storage::Storage(Context& context, std::int64_t bytes, MemoryCategory category, Place place)
@@ -24,12 +22,6 @@ Tensor Tensor::empty(Context& context, const Shape& shape, DType dtype, MemoryCa
   tensor.storage_ = std::make_shared<Storage>(context, shape.numel() * size_of(dtype), category, place);
   tensor.shape_ = shape;
   tensor.dtype_ = dtype;
-  return tensor;
-}
-
-Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype, MemoryCategory category) {
-  Tensor tensor = empty(context, shape, dtype, category);
-  fill_zero(tensor);
   return tensor;
 }
 

@@ -7,13 +7,13 @@
 
 #include "apps/commands/commands.hpp"
 #include "apps/config/config_reader.hpp"
-#include "apps/config/keys/run_config_keys.hpp"
+#include "apps/config/run_config_keys.hpp"
+#include "apps/inputs/data_warnings.hpp"
+#include "apps/inputs/evaluation.hpp"
 #include "apps/models/model_files.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
-#include "apps/training/data_warnings.hpp"
-#include "apps/training/evaluation.hpp"
-#include "apps/training/step_report.hpp"
+#include "apps/records/step_report.hpp"
 #include "core/error.hpp"
 
 namespace granule {

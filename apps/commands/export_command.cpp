@@ -3,17 +3,17 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/config/hf_config.hpp"
 #include "apps/models/carried_files.hpp"
 #include "apps/models/exported_tokenizer.hpp"
 #include "apps/models/generation_settings.hpp"
+#include "apps/models/hf_config.hpp"
 #include "apps/models/model_files.hpp"
 #include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
 #include "data/models/hf_directory.hpp"
 #include "data/open_tokenizer.hpp"
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 
 namespace granule {
 namespace {

@@ -6,7 +6,7 @@
 #include "apps/program/console.hpp"
 #include "apps/runs/fork_source.hpp"
 #include "apps/runs/provenance.hpp"
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 #include "moe/model/counts.hpp"
 
 namespace granule {

@@ -10,10 +10,10 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/config/keys/run_config_check.hpp"
+#include "apps/config/run_config_check.hpp"
+#include "apps/inputs/run_data.hpp"
+#include "apps/inputs/same_input.hpp"
 #include "apps/program/console.hpp"
-#include "apps/training/run_data.hpp"
-#include "apps/training/same_input.hpp"
 #include "apps/verification/step_figures.hpp"
 #include "data/sampling/loader.hpp"
 #include "distributed/agreement.hpp"

@@ -10,7 +10,7 @@
 
 #include <toml++/toml.h>
 
-#include "apps/config/keys/key_advice.hpp"
+#include "apps/config/key_advice.hpp"
 #include "core/error.hpp"
 #include "data/files/utf8.hpp"
 

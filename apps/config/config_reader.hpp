@@ -1,6 +1,6 @@
 // Reads what a user wrote, which is a TOML file or key=value words. The result is a flat list of keys with
 // their values and places. Functions below turn single values into typed ones. No key is known here by its
-// name; that is the task of apps/config/keys/run_config_keys.hpp.
+// name; that is the task of apps/config/run_config_keys.hpp.
 #pragma once
 #include <cstdint>
 #include <filesystem>

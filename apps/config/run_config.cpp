@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <set>
 
-#include "apps/config/keys/run_config_check.hpp"
-#include "apps/config/keys/run_config_keys.hpp"
+#include "apps/config/run_config_check.hpp"
+#include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 

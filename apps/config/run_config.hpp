@@ -1,5 +1,5 @@
 // Everything that describes a run, in one struct for each table of the config file. docs/config.md describes
-// every key. Keys of features that are not built yet are in apps/config/keys/run_config_pending.cpp and have
+// every key. Keys of features that are not built yet are in apps/config/run_config_pending.cpp and have
 // no member here.
 #pragma once
 #include <array>

@@ -1,6 +1,6 @@
 // Which keys of a config may differ from those that a run was saved with.
-#include "apps/config/keys/run_config_keys.hpp"
 #include "apps/config/run_config.hpp"
+#include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
 
 namespace granule {

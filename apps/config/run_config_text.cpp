@@ -1,8 +1,8 @@
 // Writes a RunConfig as TOML and as JSON. It uses the list of keys.
 #include <cmath>
 
-#include "apps/config/keys/run_config_keys.hpp"
 #include "apps/config/run_config.hpp"
+#include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
 
 namespace granule {

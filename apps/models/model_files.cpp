@@ -3,13 +3,13 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/config/hf_config.hpp"
+#include "apps/models/hf_config.hpp"
 #include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/open_tokenizer.hpp"
 #include "data/sampling/token_source.hpp"
 #include "data/tokenizers/special_tokens.hpp"
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 
 namespace granule {
 namespace {

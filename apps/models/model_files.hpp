@@ -12,7 +12,7 @@
 
 #include "apps/config/run_config.hpp"
 #include "data/models/hf_directory.hpp"
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "moe/model/model.hpp"
 
 namespace granule {

@@ -12,7 +12,7 @@
 
 #include <fmt/ranges.h>
 
-#include "apps/config/keys/key_advice.hpp"
+#include "apps/config/key_advice.hpp"
 
 namespace granule {
 namespace {

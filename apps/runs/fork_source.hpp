@@ -7,7 +7,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/config/run_config.hpp"
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 
 namespace granule {
 

@@ -7,13 +7,13 @@
 #include <fmt/chrono.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/runs/metrics_file.hpp"
-#include "apps/runs/pace.hpp"
+#include "apps/records/metrics_file.hpp"
+#include "apps/records/pace.hpp"
 #include "apps/runs/provenance.hpp"
 #include "apps/runs/saved_run.hpp"
 #include "core/error.hpp"
 #include "data/files/run_lock.hpp"
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 
 namespace granule {
 namespace {

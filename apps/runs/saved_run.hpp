@@ -6,8 +6,8 @@
 #include <string>
 
 #include "apps/config/run_config.hpp"
-#include "distributed/checkpoint.hpp"
-#include "distributed/checkpoint_manifest.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint_manifest.hpp"
 
 namespace granule {
 

@@ -10,7 +10,7 @@
 #include "apps/runs/saved_run.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/agreement.hpp"
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 #include "moe/model/counts.hpp"
 
 namespace granule {

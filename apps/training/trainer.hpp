@@ -2,16 +2,16 @@
 #pragma once
 #include <chrono>
 
+#include "apps/inputs/run_data.hpp"
+#include "apps/records/pace.hpp"
+#include "apps/records/run_directory.hpp"
+#include "apps/records/step_means.hpp"
+#include "apps/records/step_report.hpp"
 #include "apps/runs/fork_source.hpp"
-#include "apps/runs/pace.hpp"
-#include "apps/runs/step_means.hpp"
-#include "apps/training/run_data.hpp"
-#include "apps/training/run_directory.hpp"
-#include "apps/training/step_report.hpp"
 #include "apps/training/stop_signals.hpp"
 #include "data/sampling/loader.hpp"
-#include "distributed/checkpoint.hpp"
-#include "distributed/checkpoint_writer.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint_writer.hpp"
 #include "distributed/watchdog.hpp"
 #include "moe/training/train_step.hpp"
 

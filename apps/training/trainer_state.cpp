@@ -1,10 +1,10 @@
 // The trainer's state in checkpoints: what it restores from its own run or from another, and what it saves.
 #include <nlohmann/json.hpp>
 
-#include "apps/runs/learning_rate_notes.hpp"
+#include "apps/training/learning_rate_notes.hpp"
 #include "apps/training/trainer.hpp"
 #include "core/error.hpp"
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 
 namespace granule {
 namespace {

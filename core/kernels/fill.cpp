@@ -29,6 +29,13 @@ void fill_cpu(const FillArgs& args) {
 
 constinit KernelSlot<FillArgs> fill_kernel{"fill", fill_cpu};
 
+// It is here and not with the tensor, because a kernel fills it.
+Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype, MemoryCategory category) {
+  Tensor tensor = empty(context, shape, dtype, category);
+  fill_zero(tensor);
+  return tensor;
+}
+
 void fill_zero(const Tensor& tensor) {
   fill_kernel({tensor, 0.0});
 }

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 
 namespace granule {
 namespace {

@@ -17,14 +17,6 @@ ARROWS = {
 ARROWS["apps"] = set(ARROWS)
 ARROWS["tests"] = set(ARROWS)
 GENERATED = ("build_version.hpp",)  # the build writes it
-# Includes from one subfolder into another that may close a circle. Each has its reason.
-MAY_CLOSE_A_CIRCLE = {
-    ("apps", "apps/commands"): "the program names its commands, which use what all of apps shares",
-    ("apps/config/keys", "apps/config"): "the keys are a part of the config that stands in a folder of its own",
-    ("apps/runs", "apps/training"): "what is recorded of a run is read off its trainer and its steps",
-    ("core", "core/kernels"): "a tensor of zeros is filled by a kernel",
-    ("distributed", "distributed/zero"): "checkpoints read into the ranges that ZeRO gives a rank",
-}
 CATCH = "tests/support/catch.hpp"  # supports both versions of Catch2
 OUTSIDE = ("tests/consumer/",)  # a separate project that sees only the installed package
 
@@ -68,7 +60,7 @@ def way(between, start, end):
         if here[-1] == end:
             return here
         for folder in sorted(between.get(here[-1], {})):
-            if folder not in seen and (here[-1], folder) not in MAY_CLOSE_A_CIRCLE:
+            if folder not in seen:
                 seen.add(folder)
                 ways.append([*here, folder])
     return None
@@ -79,7 +71,7 @@ def circles(paths):
     for folder in sorted(between):
         for target in sorted(between[folder]):
             back = way(between, target, folder)
-            if (folder, target) in MAY_CLOSE_A_CIRCLE or back is None or frozenset(back) in told:
+            if back is None or frozenset(back) in told:
                 continue
             told.add(frozenset(back))
             yield f"{between[folder][target]}, which closes a circle of folders: {' -> '.join([folder, *back])}"

@@ -3,7 +3,7 @@
 // tests/long/all_faults_test.cpp.
 #include <signal.h>
 
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_run.hpp"
 

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/kernels/instruction_set.hpp"
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/paths.hpp"

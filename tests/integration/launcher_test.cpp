@@ -8,7 +8,7 @@
 
 #include <mpi.h>
 
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/paths.hpp"

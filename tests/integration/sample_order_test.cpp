@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/sampling/sampler.hpp"
-#include "distributed/checkpoint_manifest.hpp"
+#include "distributed/checkpoints/checkpoint_manifest.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/shard_files.hpp"
 #include "tests/support/small_run.hpp"

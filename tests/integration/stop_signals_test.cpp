@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_run.hpp"
 #include "tests/support/paths.hpp"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <signal.h>
 
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faulty_run.hpp"
 

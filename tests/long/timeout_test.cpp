@@ -1,6 +1,6 @@
 // A job under GNU timeout, which sends its signal to the process and to its group.
 
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/workshop.hpp"

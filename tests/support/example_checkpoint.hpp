@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "distributed/checkpoint.hpp"
-#include "distributed/checkpoint_writer.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint_writer.hpp"
 
 namespace granule::test {
 

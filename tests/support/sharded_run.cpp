@@ -4,7 +4,7 @@
 #include <cmath>
 #include <optional>
 
-#include "distributed/parameter_files.hpp"
+#include "distributed/checkpoints/parameter_files.hpp"
 #include "moe/training/train_step.hpp"
 #include "tests/support/ranks.hpp"
 #include "tests/support/small_model.hpp"

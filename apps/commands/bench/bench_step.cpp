@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/inputs/run_data.hpp"
 #include "apps/planning/step_time.hpp"
-#include "apps/training/run_data.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
 #include "core/transfer.hpp"

@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
+#include "apps/inputs/run_data.hpp"
 #include "apps/program/console.hpp"
 #include "apps/runs/fork_source.hpp"
 #include "apps/runs/saved_run.hpp"
-#include "apps/training/run_data.hpp"
 #include "core/error.hpp"
-#include "distributed/checkpoint.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 
 namespace granule {
 namespace {

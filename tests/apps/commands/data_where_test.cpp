@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/training/run_data.hpp"
+#include "apps/inputs/run_data.hpp"
 #include "data/sampling/loader.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"

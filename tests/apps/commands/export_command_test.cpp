@@ -2,7 +2,7 @@
 // granule export from outside: the files, against a reader of its own and as a MODEL of this program.
 #include <nlohmann/json.hpp>
 
-#include "apps/config/hf_config.hpp"
+#include "apps/models/hf_config.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"

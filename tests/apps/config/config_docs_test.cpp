@@ -3,8 +3,8 @@
 #include <map>
 #include <set>
 
-#include "apps/config/keys/run_config_keys.hpp"
-#include "apps/config/keys/run_config_pending.hpp"
+#include "apps/config/run_config_keys.hpp"
+#include "apps/config/run_config_pending.hpp"
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"

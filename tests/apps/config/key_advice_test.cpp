@@ -1,4 +1,4 @@
-#include "apps/config/keys/key_advice.hpp"
+#include "apps/config/key_advice.hpp"
 
 #include "tests/support/catch.hpp"
 

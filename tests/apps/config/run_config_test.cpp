@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/config/keys/run_config_keys.hpp"
+#include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
 #include "moe/model/counts.hpp"
 #include "tests/support/catch.hpp"

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/training/run_data.hpp"
+#include "apps/inputs/run_data.hpp"
 #include "distributed/communicators/self_communicator.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/disturbed_ranks.hpp"

@@ -1,0 +1,61 @@
+#include "apps/config/run_config_pending.hpp"
+
+#include "core/device_runtime.hpp"
+#include "core/error.hpp"
+#include "core/plugin.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+constexpr auto kOnly = PendingKey::Rule::only;
+constexpr auto kNever = PendingKey::Rule::never;
+
+constexpr std::string_view kNoSweep = "run granule train once per value, with key=value";
+
+bool has_gpu() {
+  static_cast<void>(load_cuda_plugin());
+  return is_offered(DeviceType::cuda);
+}
+
+const PendingKey* row_of(std::string_view key) {
+  for (const PendingKey& row : pending_keys()) {
+    if (row.key == key) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+const std::vector<PendingKey>& pending_keys() {
+  static const std::vector<PendingKey> rows{
+      {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
+      {"train.dtype", kNever, "bf16", "use \"f32\""},
+      {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\"", has_gpu},
+      {"parallel.offload", kOnly, false, ""},
+      {"checkpoint.async", kOnly, false, ""},
+      {"sweep.mode", kOnly, json(), kNoSweep},
+      {"sweep.solve", kOnly, json(), kNoSweep},
+      {"sweep.solve_key", kOnly, json(), kNoSweep},
+      {"sweep.seeds", kOnly, json(), kNoSweep},
+  };
+  return rows;
+}
+
+void refuse_pending(std::string_view key, const json& value, std::string_view where) {
+  // A sweep lists other keys by their names, so every key in its table belongs to it.
+  const PendingKey* row = row_of(key.starts_with("sweep.") ? "sweep.mode" : key);
+  if (row == nullptr || (value == row->value) == (row->rule == kOnly)) return;
+  if (row->there != nullptr && row->there()) return;
+  const std::string leave_out = fmt::format("leave it out, or set it to {}", row->value.dump());
+  const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  user_error(fmt::format("{} = {} is not built yet", key, text), where,
+             row->advice.empty() ? std::string_view(leave_out) : row->advice);
+}
+
+bool is_pending_only(std::string_view key) {
+  const PendingKey* row = row_of(key);
+  return row != nullptr && row->rule == kOnly;
+}
+
+}  // namespace granule
