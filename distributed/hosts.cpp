@@ -55,7 +55,7 @@ Hosts::Hosts(Communicator& ranks, const Whereabouts& mine) : rank_(ranks.rank())
   const std::vector<int> hosts = first_with_same(texts_of_all(ranks, mine.host, "hosts"));
   const std::vector<int> views = first_with_same(texts_of_all(ranks, mine.view, "hosts"));
   for (std::size_t rank = 0; rank < names.size(); ++rank) {
-    places_.push_back({names[rank], hosts[rank], views[rank]});
+    locations_.push_back({names[rank], hosts[rank], views[rank]});
     hosts_ += hosts[rank] == static_cast<int>(rank) ? 1 : 0;
     views_ += views[rank] == static_cast<int>(rank) ? 1 : 0;
   }
@@ -63,12 +63,13 @@ Hosts::Hosts(Communicator& ranks, const Whereabouts& mine) : rank_(ranks.rank())
 
 std::int64_t Hosts::ranks_here() const {
   const int here = first_on_host(rank_);
-  return std::ranges::count_if(places_, [here](const Place& place) { return place.first_on_host == here; });
+  return std::ranges::count_if(locations_,
+                               [here](const RankLocation& one) { return one.first_on_host == here; });
 }
 
 std::vector<std::string> Hosts::names() const {
   std::vector<std::string> names;
-  for (int rank = 0; rank < static_cast<int>(places_.size()); ++rank) {
+  for (int rank = 0; rank < static_cast<int>(locations_.size()); ++rank) {
     if (first_on_host(rank) == rank) names.push_back(name(rank));
   }
   return names;
@@ -80,10 +81,10 @@ std::string Hosts::text(int rank) const {
 
 std::string Hosts::split_rows(std::int64_t ep) const {
   std::map<int, std::int64_t> ranks_on;
-  for (const Place& one : places_) ++ranks_on[one.first_on_host];
+  for (const RankLocation& one : locations_) ++ranks_on[one.first_on_host];
   std::int64_t could = 0, are = 0;  // rows within one host
   for (const auto& [host, ranks] : ranks_on) could += ranks / ep;
-  const auto size = static_cast<int>(places_.size()), row = static_cast<int>(ep);
+  const auto size = static_cast<int>(locations_.size()), row = static_cast<int>(ep);
   std::string example;
   for (int first = 0; first + row <= size; first += row) {
     int other = first + 1;

@@ -25,12 +25,12 @@ class Hosts {
   [[nodiscard]] std::int64_t count() const { return hosts_; }
   [[nodiscard]] std::int64_t views() const { return views_; }
   /// The lowest rank on the same host.
-  [[nodiscard]] int first_on_host(int rank) const { return place(rank).first_on_host; }
+  [[nodiscard]] int first_on_host(int rank) const { return location(rank).first_on_host; }
   /// The lowest rank with the same view.
-  [[nodiscard]] int first_of_view(int rank) const { return place(rank).first_of_view; }
+  [[nodiscard]] int first_of_view(int rank) const { return location(rank).first_of_view; }
   /// True on one rank of every view. The others of its view need not read what it has verified.
   [[nodiscard]] bool verifies() const { return first_of_view(rank_) == rank_; }
-  [[nodiscard]] const std::string& name(int rank) const { return place(rank).name; }
+  [[nodiscard]] const std::string& name(int rank) const { return location(rank).name; }
   /// How many ranks share this rank's host.
   [[nodiscard]] std::int64_t ranks_here() const;
   /// The name of each host, in the order of its first rank.
@@ -43,14 +43,16 @@ class Hosts {
   [[nodiscard]] std::string split_rows(std::int64_t ep) const;
 
  private:
-  struct Place {
+  struct RankLocation {
     std::string name;
     int first_on_host = 0, first_of_view = 0;
   };
-  [[nodiscard]] const Place& place(int rank) const { return places_[static_cast<std::size_t>(rank)]; }
+  [[nodiscard]] const RankLocation& location(int rank) const {
+    return locations_[static_cast<std::size_t>(rank)];
+  }
 
   int rank_;
-  std::vector<Place> places_;
+  std::vector<RankLocation> locations_;
   std::int64_t hosts_ = 0, views_ = 0;
 };
 

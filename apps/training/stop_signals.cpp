@@ -45,13 +45,13 @@ void raise_by_default(int signal) {
   std::raise(signal);
 }
 
-std::string doing_text(StopSignals::Place place, std::int64_t step) {
-  switch (place) {
-    case StopSignals::Place::set_up:
+std::string doing_text(StopSignals::Activity activity, std::int64_t step) {
+  switch (activity) {
+    case StopSignals::Activity::set_up:
       return "ending before a step is taken";
-    case StopSignals::Place::evaluation:
+    case StopSignals::Activity::evaluation:
       return fmt::format("ending the evaluation after step {}, then saving", step);
-    case StopSignals::Place::step:
+    case StopSignals::Activity::step:
       break;
   }
   return fmt::format("finishing step {}, then saving", step);
@@ -118,7 +118,7 @@ void StopSignals::say_stop(int signal) const {
       signal == SIGINT ? "Ctrl-C (SIGINT) again, a second from now or later, stops at once without saving"
                        : "the same signal again changes nothing";
   const char* const over_progress = isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "";
-  say("{}{}: {}; {}", over_progress, name_of_signal(signal), doing_text(place_, step_), again);
+  say("{}{}: {}; {}", over_progress, name_of_signal(signal), doing_text(activity_, step_), again);
 }
 
 void StopSignals::end_at_once() {
@@ -128,9 +128,9 @@ void StopSignals::end_at_once() {
   _exit(kFailure + SIGINT);
 }
 
-void StopSignals::enter(Place place, std::int64_t step) {
+void StopSignals::enter(Activity activity, std::int64_t step) {
   step_ = step;
-  place_ = place;
+  activity_ = activity;
 }
 
 SignalRequest StopSignals::take() {

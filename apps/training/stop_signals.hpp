@@ -42,7 +42,7 @@ struct StoppedBySignal {
 class StopSignals {
  public:
   /// What is being done when a signal stops the run. The message says it.
-  enum class Place { set_up, step, evaluation };
+  enum class Activity { set_up, step, evaluation };
 
   StopSignals();
   ~StopSignals();
@@ -56,7 +56,7 @@ class StopSignals {
   /// Forgets all requests to save, because a save has just been made. One signal to a job reaches its ranks
   /// at different steps.
   void forget_saves() { save_ = false; }
-  void enter(Place place, std::int64_t step);
+  void enter(Activity activity, std::int64_t step);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -66,7 +66,7 @@ class StopSignals {
 
   std::atomic<int> stop_{0};
   std::atomic<bool> save_{false}, finished_{false};
-  std::atomic<Place> place_{Place::set_up};
+  std::atomic<Activity> activity_{Activity::set_up};
   std::atomic<std::int64_t> step_{0};
   // The listener's time when the first SIGINT was reported.
   std::optional<Clock::time_point> interrupt_said_;

@@ -179,7 +179,7 @@ void Trainer::save_on_request(StopSignals& signals) {
 }
 
 SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
-  signals.enter(StopSignals::Place::step, done_ + 1);
+  signals.enter(StopSignals::Activity::step, done_ + 1);
   StepReport report = step(done_ + 1);
   watchdog.step_took(report.seconds);
   SignalRequest request = agree_on_request(signals, report.peak_bytes);
@@ -198,7 +198,7 @@ SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
     save_on_request(signals);
   if (!evaluates) return request;
   report.evaluation = evaluate_between_signals(signals, request);
-  signals.enter(StopSignals::Place::step, done_);
+  signals.enter(StopSignals::Activity::step, done_);
   record(report, row);
   if (report.evaluation) row_to_evaluate_.clear();
   return request;

@@ -20,7 +20,7 @@ bool Trainer::evaluation_due(std::int64_t step) const {
 }
 
 std::optional<Evaluation> Trainer::evaluate_between_signals(StopSignals& signals, SignalRequest& request) {
-  signals.enter(StopSignals::Place::evaluation, done_);
+  signals.enter(StopSignals::Activity::evaluation, done_);
   const auto look_at_signals = [&](std::int64_t done, std::int64_t samples) {
     std::int64_t unused = 0;
     request = agree_on_request(signals, unused);

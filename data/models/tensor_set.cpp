@@ -27,33 +27,34 @@ TensorView part_of(TensorView view, const std::string& name, std::int64_t begin,
 void TensorSet::add(SafetensorsFile file) {
   for (std::size_t i = 0; i < file.tensors().size(); ++i) {
     const std::string& name = file.tensors()[i].name;
-    const auto [place, added] = places_.try_emplace(name, Place{files_.size(), i});
+    const auto [location, added] = locations_.try_emplace(name, Location{files_.size(), i});
     if (!added) {
-      user_error(fmt::format("tensor '{}' is in two files", name),
-                 fmt::format("{} and {}", files_[place->second.file].path().string(), file.path().string()),
-                 "remove one of them");
+      user_error(
+          fmt::format("tensor '{}' is in two files", name),
+          fmt::format("{} and {}", files_[location->second.file].path().string(), file.path().string()),
+          "remove one of them");
     }
   }
   files_.push_back(std::move(file));
 }
 
 std::optional<TensorView> TensorSet::find(const std::string& name) const {
-  const auto place = places_.find(name);
-  if (place == places_.end()) return std::nullopt;
-  return files_[place->second.file].tensors()[place->second.tensor].view;
+  const auto location = locations_.find(name);
+  if (location == locations_.end()) return std::nullopt;
+  return files_[location->second.file].tensors()[location->second.tensor].view;
 }
 
 std::vector<std::string> TensorSet::names() const {
   std::vector<std::string> names;
-  for (const auto& [name, place] : places_) names.push_back(name);
+  for (const auto& [name, location] : locations_) names.push_back(name);
   std::sort(names.begin(), names.end());
   return names;
 }
 
 const std::filesystem::path& TensorSet::file_of(const std::string& name) const {
-  const auto place = places_.find(name);
-  GRANULE_CHECK(place != places_.end(), "tensor set: no tensor '{}'", name);
-  return files_[place->second.file].path();
+  const auto location = locations_.find(name);
+  GRANULE_CHECK(location != locations_.end(), "tensor set: no tensor '{}'", name);
+  return files_[location->second.file].path();
 }
 
 TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t> shape) const {

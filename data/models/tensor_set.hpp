@@ -36,13 +36,13 @@ class TensorSet {
                  std::int64_t begin = 0) const;
 
  private:
-  struct Place {
+  struct Location {
     std::size_t file;
     std::size_t tensor;
   };
 
   std::vector<SafetensorsFile> files_;
-  std::unordered_map<std::string, Place> places_;
+  std::unordered_map<std::string, Location> locations_;
 };
 
 }  // namespace granule

@@ -32,7 +32,7 @@ std::int64_t Mixture::left_of(std::int64_t count, std::int64_t begin, std::int64
   return count / both * left + (2 * (count % both) * left + both) / (2 * both);
 }
 
-Mixture::Place Mixture::place(std::int64_t index) const {
+Mixture::SourcePosition Mixture::place(std::int64_t index) const {
   GRANULE_CHECK(index >= 0, "a mixture at position {}", index);
   std::int64_t begin = 0, end = sources();
   while (end - begin > 1) {

@@ -26,12 +26,12 @@ class Mixture {
   explicit Mixture(std::span<const double> weights);
   [[nodiscard]] std::int64_t sources() const { return std::ssize(until_) - 1; }
 
-  struct Place {
+  struct SourcePosition {
     std::int64_t source;
     std::int64_t index;  ///< earlier positions of this source
   };
-  /// The place of position `index` ≥ 0, in O(log sources).
-  [[nodiscard]] Place place(std::int64_t index) const;
+  /// What position `index` ≥ 0 reads, in O(log sources).
+  [[nodiscard]] SourcePosition place(std::int64_t index) const;
   /// How many of positions [0, end) read `source`.
   [[nodiscard]] std::int64_t count(std::int64_t source, std::int64_t end) const;
 

@@ -71,7 +71,7 @@ MixSampler::MixSampler(Mixture mixture, std::span<const std::int64_t> samples, S
 }
 
 SampleId MixSampler::operator()(std::int64_t index) {
-  const Mixture::Place place = mixture_.place(index);
+  const Mixture::SourcePosition place = mixture_.place(index);
   return {place.source, sources_[static_cast<std::size_t>(place.source)](place.index)};
 }
 

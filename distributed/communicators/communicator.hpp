@@ -71,18 +71,18 @@ class Communicator {
   [[nodiscard]] Pending barrier(Phase phase);
 
  protected:
-  struct Place {
+  struct GroupPosition {
     std::string group;
     int rank = 0, size = 1;
     int world_rank = 0;
   };
   /// A group to be made: its name and color, this rank's place in it, and the ranks of its members.
   struct Group {
-    Place place;
+    GroupPosition place;
     int color = 0;
     std::vector<int> members;
   };
-  Communicator(Place place, std::shared_ptr<Ledger> ledger)
+  Communicator(GroupPosition place, std::shared_ptr<Ledger> ledger)
       : place_(std::move(place)), ledger_(std::move(ledger)) {}
 
   /// Starts a checked collective between host buffers. Returns what is left to do, or null.
@@ -102,7 +102,7 @@ class Communicator {
   [[nodiscard]] Collective of_tensors(CollectiveKind kind, const Tensor& input, const Tensor& output,
                                       Phase phase) const;
 
-  Place place_;
+  GroupPosition place_;
   std::shared_ptr<Ledger> ledger_;
   std::int64_t sequence_ = 0;
 };

@@ -11,7 +11,7 @@ class SelfCommunicator final : public Communicator {
   [[noreturn]] void abort(ExitCode code, std::string_view message) override;
 
  private:
-  SelfCommunicator(Place place, std::shared_ptr<Ledger> ledger)
+  SelfCommunicator(GroupPosition place, std::shared_ptr<Ledger> ledger)
       : Communicator(std::move(place), std::move(ledger)) {}
   [[nodiscard]] std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) override;
   [[nodiscard]] std::unique_ptr<Communicator> form(const Group& group) override;

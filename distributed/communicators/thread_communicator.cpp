@@ -100,7 +100,7 @@ std::optional<std::string> disagreement(std::span<const Collective* const> ranks
 
 class ThreadCommunicator final : public Communicator {
  public:
-  ThreadCommunicator(std::shared_ptr<ThreadJob> job, std::shared_ptr<ThreadGroup> group, Place place,
+  ThreadCommunicator(std::shared_ptr<ThreadJob> job, std::shared_ptr<ThreadGroup> group, GroupPosition place,
                      std::shared_ptr<Ledger> ledger)
       : Communicator(std::move(place), std::move(ledger)), job_(std::move(job)), group_(std::move(group)) {}
   ~ThreadCommunicator() override;

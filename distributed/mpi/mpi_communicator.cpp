@@ -9,7 +9,7 @@ namespace {
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(MpiLink link, Place place, std::shared_ptr<Ledger> ledger)
+  MpiCommunicator(MpiLink link, GroupPosition place, std::shared_ptr<Ledger> ledger)
       : Communicator(std::move(place), std::move(ledger)), link_(std::move(link)) {}
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;

@@ -53,7 +53,7 @@ class Child {
     int code = 1;
     {
       StopSignals signals;
-      signals.enter(StopSignals::Place::step, 7);
+      signals.enter(StopSignals::Activity::step, 7);
       (void)!write(ends_[1], "r", 1);
       while (signals.stop() == 0) std::this_thread::sleep_for(1ms);
       std::this_thread::sleep_for(acts_after);
@@ -73,7 +73,7 @@ void pause(std::chrono::microseconds length) {
 
 }  // namespace
 
-TEST_CASE("a process that a signal stops ends by that signal, after SIGUSR2 with success") {
+TEST_CASE("stop_signals: a process that a signal stops ends by that signal, after SIGUSR2 with success") {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     Child child(0ms);
     child.send(signal);
@@ -88,7 +88,8 @@ TEST_CASE("a process that a signal stops ends by that signal, after SIGUSR2 with
   CHECK_THAT(child.said(), Contains("SIGUSR2: finishing step 7, then saving; "));
 }
 
-TEST_CASE("signals to stop that come again before the first was acted upon are one, in any mixture") {
+TEST_CASE(
+    "stop_signals: signals to stop that come again before the first was acted upon are one, in any mixture") {
   const std::vector<std::vector<int>> storms{{SIGTERM, SIGTERM, SIGTERM},
                                              {SIGUSR2, SIGUSR2},
                                              {SIGINT, SIGINT, SIGINT},
@@ -111,7 +112,7 @@ TEST_CASE("signals to stop that come again before the first was acted upon are o
   }
 }
 
-TEST_CASE("only a second SIGINT, a second after one that was said, ends a process at once") {
+TEST_CASE("stop_signals: only a second SIGINT, a second after one that was said, ends a process at once") {
   Child interrupted(10s), terminated(10s);
   interrupted.send(SIGINT);
   terminated.send(SIGTERM);
@@ -138,7 +139,7 @@ TEST_CASE("only a second SIGINT, a second after one that was said, ends a proces
              Contains("SIGTERM: finishing step 7") && Contains("SIGINT: finishing step 7"));
 }
 
-TEST_CASE("a SIGHUP that is ignored, as under nohup, stays ignored") {
+TEST_CASE("stop_signals: a SIGHUP that is ignored, as under nohup, stays ignored") {
   const auto before = std::signal(SIGHUP, SIG_IGN);
   Child child(0ms);
   std::signal(SIGHUP, before);
