@@ -30,7 +30,7 @@ bool ends_soon(int pid) {
 
 }  // namespace
 
-TEST_CASE("a program's exit code, output and errors are captured apart") {
+TEST_CASE("run_program: a program's exit code, output and errors are captured apart") {
   ProgramOptions options = shell();
   options.environment["GRANULE_TEST_WORD"] = "spoken";
   options.input = "from stdin";
@@ -42,13 +42,13 @@ TEST_CASE("a program's exit code, output and errors are captured apart") {
   CHECK_FALSE(result.timed_out);
 }
 
-TEST_CASE("a program runs in the directory it is given") {
+TEST_CASE("run_program: a program runs in the directory it is given") {
   ProgramOptions options = shell();
   options.working_directory = "/";
   CHECK(run_program({"-c", "pwd"}, options).out == "/\n");
 }
 
-TEST_CASE("a program past its time is killed together with its children") {
+TEST_CASE("run_program: a program past its time is killed together with its children") {
   ProgramOptions options = shell();
   options.timeout = 1s;
   const auto result = run_program({"-c", "sleep 30 & echo $!; wait"}, options);
@@ -57,14 +57,14 @@ TEST_CASE("a program past its time is killed together with its children") {
   CHECK(ends_soon(std::stoi(result.out)));
 }
 
-TEST_CASE("a running program can be watched and signalled") {
+TEST_CASE("run_program: a running program can be watched and signalled") {
   RunningProgram program({"-c", "trap 'exit 5' TERM; echo ready >&2; while :; do sleep 0.05; done"}, shell());
   REQUIRE(program.wait_for_err("ready"));
   program.send(SIGTERM);
   CHECK(program.wait().exit_code == 5);
 }
 
-TEST_CASE("the granule program itself answers") {
+TEST_CASE("run_program: the granule program itself answers") {
   CHECK(run_program({"--version"}).exit_code == 0);
   const auto result = run_program({"no-such-command"});
   CHECK(result.exit_code == 2);

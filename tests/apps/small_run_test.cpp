@@ -8,7 +8,7 @@
 
 using namespace granule::test;
 
-TEST_CASE("the small run is made", "[.small-run]") {
+TEST_CASE("small_run: the small run is made", "[.small-run]") {
   const char* directory = std::getenv("GRANULE_SMALL_RUN");
   REQUIRE(directory != nullptr);
   std::filesystem::remove_all(directory);

@@ -68,7 +68,7 @@ class Network {
 
 }  // namespace
 
-TEST_CASE("gradients through a whole network equal central differences, a tied parameter's too") {
+TEST_CASE("functions: gradients through a whole network equal central differences, a tied parameter's too") {
   Network network;
   network.backward();
   for (std::size_t i = 0; i < network.leaves().size(); ++i) {

@@ -106,7 +106,7 @@ Result run(Mode mode, bool all_outputs = true) {
 
 }  // namespace
 
-TEST_CASE("recomputation changes no bit of any output or gradient and makes no decision twice") {
+TEST_CASE("recompute: recomputation changes no bit of any output or gradient and makes no decision twice") {
   for (const bool all_outputs : {true, false}) {
     const Result plain = run(Mode::plain, all_outputs), again = run(Mode::recomputed, all_outputs);
     CHECK(again.outputs == plain.outputs);
@@ -119,7 +119,7 @@ TEST_CASE("recomputation changes no bit of any output or gradient and makes no d
   }
 }
 
-TEST_CASE("without a tape a region runs once and keeps nothing") {
+TEST_CASE("recompute: without a tape a region runs once and keeps nothing") {
   test::TestContext context({.step_memory = 1 << 26});
   Block block(context);
   const Var x{Tensor::zeros(context, {kRows, kWidth}, DType::f64)};
@@ -129,7 +129,7 @@ TEST_CASE("without a tape a region runs once and keeps nothing") {
   CHECK((block.runs == 1 && block.decisions == 1));
 }
 
-TEST_CASE("a region whose outputs do not reach the loss is not run again") {
+TEST_CASE("recompute: a region whose outputs do not reach the loss is not run again") {
   test::TestContext context({.step_memory = 1 << 26});
   Block block(context);
   Tape tape;
@@ -144,7 +144,7 @@ TEST_CASE("a region whose outputs do not reach the loss is not run again") {
   CHECK(unused.size() == 2);
 }
 
-TEST_CASE("a region may hand its input through, and an input may be a constant") {
+TEST_CASE("recompute: a region may hand its input through, and an input may be a constant") {
   test::TestContext context({.step_memory = 1 << 26});
   Tape tape;
   const Recording on(&tape);
@@ -160,7 +160,7 @@ TEST_CASE("a region may hand its input through, and an input may be a constant")
   CHECK(values_of(tape.take_grad(x.slot)) == Numbers{11.0});
 }
 
-TEST_CASE("marks inside a region come when backward passes them there") {
+TEST_CASE("recompute: marks inside a region come when backward passes them there") {
   test::TestContext context({.step_memory = 1 << 26});
   std::vector<std::string> log;
   Tape tape;

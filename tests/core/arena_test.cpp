@@ -11,7 +11,7 @@
 
 using namespace granule;
 
-TEST_CASE("an arena hands out aligned blocks that do not overlap") {
+TEST_CASE("arena: an arena hands out aligned blocks that do not overlap") {
   Arena arena(1 << 20);
   RandomStream random(1, "arena");
   std::vector<std::pair<std::byte*, std::int64_t>> blocks;
@@ -37,7 +37,7 @@ TEST_CASE("an arena hands out aligned blocks that do not overlap") {
   CHECK(arena.in_use() == 0);
 }
 
-TEST_CASE("released neighbours merge, so the whole arena can be had again") {
+TEST_CASE("arena: released neighbours merge, so the whole arena can be had again") {
   constexpr std::int64_t kBlock = 1024;
   Arena arena(4 * kBlock);
   // Every order in which four neighbours can be given back.
@@ -53,7 +53,7 @@ TEST_CASE("released neighbours merge, so the whole arena can be had again") {
   CHECK(arena.high_water() == 4 * kBlock);
 }
 
-TEST_CASE("a block goes into the smallest hole it fits, at the lowest address") {
+TEST_CASE("arena: a block goes into the smallest hole it fits, at the lowest address") {
   Arena arena(1 << 16);
   std::byte* const large = arena.allocate(4096);
   std::byte* const keep1 = arena.allocate(256);
@@ -72,7 +72,7 @@ TEST_CASE("a block goes into the smallest hole it fits, at the lowest address") 
   CHECK(keep2 < keep3);
 }
 
-TEST_CASE("the high-water mark is what was ever in use at once when nothing fragments") {
+TEST_CASE("arena: the high-water mark is what was ever in use at once when nothing fragments") {
   Arena arena(1 << 16);
   std::byte* const a = arena.allocate(1000);
   std::byte* const b = arena.allocate(1);
@@ -84,7 +84,7 @@ TEST_CASE("the high-water mark is what was ever in use at once when nothing frag
   CHECK(arena.high_water() == 1280);
 }
 
-TEST_CASE("an exhausted arena is an out-of-memory error with exit code 71 and stays usable") {
+TEST_CASE("arena: an exhausted arena is an out-of-memory error with exit code 71 and stays usable") {
   Arena arena(4096);
   std::byte* const data = arena.allocate(2048);
   try {
@@ -101,7 +101,7 @@ TEST_CASE("an exhausted arena is an out-of-memory error with exit code 71 and st
   CHECK(arena.in_use() == 0);
 }
 
-TEST_CASE("a poisoned arena starts every block as NaN, also one that was used before") {
+TEST_CASE("arena: a poisoned arena starts every block as NaN, also one that was used before") {
   Arena arena(1 << 16, Poison::yes);
   for (int round = 0; round < 2; ++round) {
     std::byte* const data = arena.allocate(400);
@@ -114,7 +114,7 @@ TEST_CASE("a poisoned arena starts every block as NaN, also one that was used be
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // the address sanitizer ends the program at the write itself
-TEST_CASE("a poisoned arena counts blocks that were written past either end") {
+TEST_CASE("arena: a poisoned arena counts blocks that were written past either end") {
   Arena arena(1 << 16, Poison::yes);
   std::byte* data = arena.allocate(401);
   data[401] = std::byte{0};
@@ -131,7 +131,7 @@ TEST_CASE("a poisoned arena counts blocks that were written past either end") {
 }
 #endif
 
-TEST_CASE("an arena without room is refused") {
+TEST_CASE("arena: an arena without room is refused") {
   CHECK_THROWS_AS(Arena(0), Error);
   CHECK_THROWS_AS(Arena(kAlignment - 1), Error);
 }

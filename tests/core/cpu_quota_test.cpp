@@ -36,7 +36,7 @@ const std::string kVersion1 =
 
 }  // namespace
 
-TEST_CASE("version 2: the smallest quota of a group and of those above it counts") {
+TEST_CASE("cpu_quota: version 2: the smallest quota of a group and of those above it counts") {
   const Host host(kVersion2, "0::/user.slice/job\n");
   CHECK(host.quota() == std::nullopt);
   host.write("sys/fs/cgroup/user.slice/job/cpu.max", "max 100000\n");
@@ -51,7 +51,7 @@ TEST_CASE("version 2: the smallest quota of a group and of those above it counts
   CHECK(host.quota() == 2.5);
 }
 
-TEST_CASE("version 1: quota over period, of the group with the cpu controller") {
+TEST_CASE("cpu_quota: version 1: quota over period, of the group with the cpu controller") {
   const Host host(kVersion1, "5:memory:/elsewhere\n4:cpu,cpuacct:/docker/3f\n0::/\n");
   const std::string group = "sys/fs/cgroup/cpu,cpuacct/docker/";
   host.write(group + "3f/cpu.cfs_quota_us", "-1\n");
@@ -64,7 +64,7 @@ TEST_CASE("version 1: quota over period, of the group with the cpu controller") 
   CHECK(host.quota() == 1.0);
 }
 
-TEST_CASE("a container sees its own group as the root of the mount, named as outside or not") {
+TEST_CASE("cpu_quota: a container sees its own group as the root of the mount, named as outside or not") {
   for (const std::string group : {"/docker/3f", "/", "/../other"}) {
     const Host one("31 21 0:27 /docker/3f /sys/fs/cgroup/cpu ro - cgroup cgroup rw,cpuacct,cpu\n",
                    "4:cpuacct,cpu:" + group + "\n");
@@ -81,7 +81,7 @@ TEST_CASE("a container sees its own group as the root of the mount, named as out
   CHECK(host.quota() == 1.0);
 }
 
-TEST_CASE("both versions at once, places with spaces, and files that say nothing") {
+TEST_CASE("cpu_quota: both versions at once, places with spaces, and files that say nothing") {
   const Host host(kVersion1 + "32 21 0:28 / /sys/fs/cgroup\\040two rw - cgroup2 cgroup rw\n",
                   "4:cpu,cpuacct:/a\n0::/b\n");
   host.write("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "800000");

@@ -18,7 +18,7 @@ Error caught(const Body& body) {
 
 }  // namespace
 
-TEST_CASE("an error reads: what (where): what to do") {
+TEST_CASE("error: an error reads: what (where): what to do") {
   const Error error = caught([] { user_error("unknown key 'lrr'", "run.toml:7", "did you mean 'lr'?"); });
   CHECK(std::string(error.what()) == "unknown key 'lrr' (run.toml:7): did you mean 'lr'?");
   CHECK(error.code() == ExitCode::user);
@@ -26,7 +26,7 @@ TEST_CASE("an error reads: what (where): what to do") {
   CHECK(std::string(Error(ExitCode::failure, "what", "", "do").what()) == "what: do");
 }
 
-TEST_CASE("errors carry the exit codes of the contract") {
+TEST_CASE("error: errors carry the exit codes of the contract") {
   CHECK(static_cast<int>(caught([] { user_error("", "", ""); }).code()) == 2);
   CHECK(static_cast<int>(caught([] { io_error("", "", ""); }).code()) == 74);
   CHECK(static_cast<int>(ExitCode::out_of_memory) == 71);
@@ -36,7 +36,7 @@ TEST_CASE("errors carry the exit codes of the contract") {
   CHECK(static_cast<int>(ExitCode::non_finite) == 77);
 }
 
-TEST_CASE("a failed check names its place and evaluates its message only then") {
+TEST_CASE("error: a failed check names its place and evaluates its message only then") {
   int evaluated = 0;
   const auto number = [&] { return ++evaluated; };
   GRANULE_CHECK(true, "{}", number());
@@ -46,7 +46,7 @@ TEST_CASE("a failed check names its place and evaluates its message only then") 
   CHECK(error.code() == ExitCode::failure);
 }
 
-TEST_CASE("a failed assertion says that it is our fault") {
+TEST_CASE("error: a failed assertion says that it is our fault") {
   const Error error = caught([] { GRANULE_ASSERT(1 + 1 == 3, "arithmetic of {}", 1); });
   CHECK_THAT(error.what(),
              Catch::StartsWith("internal error: arithmetic of 1 (1 + 1 == 3 at error_test.cpp:"));

@@ -37,7 +37,7 @@ std::pair<double, double> at(Context& context, DType dtype, GeluApproximate appr
 
 }  // namespace
 
-TEST_CASE("gelu, exact and approximate, keeps an operator's promises") {
+TEST_CASE("gelu: gelu, exact and approximate, keeps an operator's promises") {
   for (const auto approximate : {GeluApproximate::none, GeluApproximate::tanh}) {
     for (const Shape& shape : {Shape{5, 7}, Shape{0, 4}, Shape{1}, Shape{130, 257}}) {
       check_op({fmt::format("gelu {} {}", int(approximate), shape.str())}, Gelu{approximate},

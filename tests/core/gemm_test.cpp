@@ -190,7 +190,7 @@ TEST_CASE("gemm gives the same bits wherever its matrices lie") {
   }
 }
 
-TEST_CASE("matmul refuses shapes and types that do not fit and names the operator") {
+TEST_CASE("gemm: matmul refuses shapes and types that do not fit and names the operator") {
   Context context;
   const auto zeros = [&](const Shape& shape, DType dtype = DType::f32) {
     return Tensor::zeros(context, shape, dtype);

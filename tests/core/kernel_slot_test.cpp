@@ -38,7 +38,7 @@ Tensor numbers(Context& context, const test::Numbers& values) {
 
 }  // namespace
 
-TEST_CASE("for_each_field visits every member of a struct in order") {
+TEST_CASE("kernel_slot: for_each_field visits every member of a struct in order") {
   struct Mixed {
     int a;
     Grad b;
@@ -55,7 +55,7 @@ TEST_CASE("for_each_field visits every member of a struct in order") {
   CHECK(seen == std::vector<int>{3, 1, 2});
 }
 
-TEST_CASE("a kernel slot calls the kernel of its tensors' device with the named arguments") {
+TEST_CASE("kernel_slot: a kernel slot calls the kernel of its tensors' device with the named arguments") {
   Context context;
   const KernelSlot<ShiftArgs> slot("shift", shift);
   const Tensor y = Tensor::empty(context, {2}, DType::f64);
@@ -65,12 +65,12 @@ TEST_CASE("a kernel slot calls the kernel of its tensors' device with the named 
   CHECK_FALSE(slot.has(DeviceType::cuda));
 }
 
-TEST_CASE("a kernel slot without a tensor is the caller's mistake") {
+TEST_CASE("kernel_slot: a kernel slot without a tensor is the caller's mistake") {
   const KernelSlot<ShiftArgs> slot("shift", shift);
   CHECK_THROWS_WITH(slot({{}, {}, 0.5}), Catch::Contains("shift: called without a tensor"));
 }
 
-TEST_CASE("a kernel's workspace is counted as scratch, rounded up by parts, and given back") {
+TEST_CASE("kernel_slot: a kernel's workspace is counted as scratch, rounded up by parts, and given back") {
   Context context;
   const Tensor x = numbers(context, {1.0, 2.0, 3.0, 4.0}), y = Tensor::empty(context, {1}, DType::f64);
   const auto bytes = [](const SumArgs& args, int threads) {
@@ -84,7 +84,7 @@ TEST_CASE("a kernel's workspace is counted as scratch, rounded up by parts, and 
   CHECK(context.memory().current(MemoryCategory::scratch) == 0);
 }
 
-TEST_CASE("a kernel that takes more workspace than its slot states is a bug that is found") {
+TEST_CASE("kernel_slot: a kernel that takes more workspace than its slot states is a bug that is found") {
   Context context;
   const Tensor x = numbers(context, {1.0, 2.0}), y = Tensor::empty(context, {1}, DType::f64);
   const KernelSlot<SumArgs> slot("sum", sum, [](const SumArgs&, int) { return kAlignment; });

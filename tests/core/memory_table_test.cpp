@@ -6,7 +6,7 @@
 
 using namespace granule;
 
-TEST_CASE("the memory table keeps the present and the peak of each category and of all") {
+TEST_CASE("memory_table: the memory table keeps the present and the peak of each category and of all") {
   MemoryTable table;
   table.add(MemoryCategory::weights, 100);
   table.add(MemoryCategory::activations, 50);
@@ -19,14 +19,14 @@ TEST_CASE("the memory table keeps the present and the peak of each category and 
   CHECK(table.peak_total() == 150);  // below the sum of the peaks, 180
 }
 
-TEST_CASE("every category has a name of its own") {
+TEST_CASE("memory_table: every category has a name of its own") {
   for (int i = 0; i < kMemoryCategories; ++i) {
     for (int j = 0; j < i; ++j)
       CHECK(name_of(static_cast<MemoryCategory>(i)) != name_of(static_cast<MemoryCategory>(j)));
   }
 }
 
-TEST_CASE("tensors are counted from birth to the death of their last copy") {
+TEST_CASE("memory_table: tensors are counted from birth to the death of their last copy") {
   Context context;
   {
     const Tensor weights = Tensor::empty(context, {10}, DType::f64, MemoryCategory::weights);
@@ -43,7 +43,7 @@ TEST_CASE("tensors are counted from birth to the death of their last copy") {
   CHECK(context.step_memory().in_use() == 0);
 }
 
-TEST_CASE("a tensor that does not fit leaves nothing behind") {
+TEST_CASE("memory_table: a tensor that does not fit leaves nothing behind") {
   Context context({.step_memory = 1 << 12});
   CHECK_THROWS_AS(Tensor::empty(context, {1 << 20}, DType::f32), Error);
   CHECK(context.memory().current_total() == 0);

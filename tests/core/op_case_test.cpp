@@ -119,7 +119,7 @@ void check_faulty() {
 
 }  // namespace
 
-TEST_CASE("the operator check passes an operator without a fault") {
+TEST_CASE("op_case: the operator check passes an operator without a fault") {
   check_faulty<Fault::none>();
 }
 

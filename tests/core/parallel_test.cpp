@@ -12,7 +12,7 @@
 using granule::parallel_chunks;
 using granule::ThreadPool;
 
-TEST_CASE("a thread pool runs every task exactly once, with 1 to 4 threads") {
+TEST_CASE("parallel: a thread pool runs every task exactly once, with 1 to 4 threads") {
   for (const int threads : {1, 2, 3, 4}) {
     ThreadPool pool(threads);
     CHECK(pool.size() == threads);
@@ -26,11 +26,11 @@ TEST_CASE("a thread pool runs every task exactly once, with 1 to 4 threads") {
   }
 }
 
-TEST_CASE("a thread pool needs at least one thread") {
+TEST_CASE("parallel: a thread pool needs at least one thread") {
   CHECK_THROWS_AS(ThreadPool(0), granule::Error);
 }
 
-TEST_CASE("a thread pool's tasks see what was written before the run, and it what they wrote") {
+TEST_CASE("parallel: a thread pool's tasks see what was written before the run, and it what they wrote") {
   ThreadPool pool(3);
   std::vector<std::int64_t> in(64), out(64);
   std::int64_t total = 0;
@@ -46,7 +46,7 @@ TEST_CASE("a thread pool's tasks see what was written before the run, and it wha
   CHECK(total == 20000LL * 20001 / 2);
 }
 
-TEST_CASE("a thread pool works again after its threads fell asleep") {
+TEST_CASE("parallel: a thread pool works again after its threads fell asleep") {
   ThreadPool pool(2);
   for (int round = 0; round < 5; ++round) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -59,7 +59,7 @@ TEST_CASE("a thread pool works again after its threads fell asleep") {
   }
 }
 
-TEST_CASE("an exception of a task comes out of the run and the thread pool goes on") {
+TEST_CASE("parallel: an exception of a task comes out of the run and the thread pool goes on") {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     for (int round = 0; round < 50; ++round) {
@@ -74,7 +74,7 @@ TEST_CASE("an exception of a task comes out of the run and the thread pool goes 
   }
 }
 
-TEST_CASE("a thread pool's run inside a task runs in that task") {
+TEST_CASE("parallel: a thread pool's run inside a task runs in that task") {
   ThreadPool pool(3);
   std::vector<std::vector<int>> runs(6, std::vector<int>(10, 0));
   pool.run(6, [&](std::int64_t i) {
@@ -87,7 +87,7 @@ TEST_CASE("a thread pool's run inside a task runs in that task") {
   for (const auto& mine : runs) CHECK(mine == std::vector<int>(10, 1));
 }
 
-TEST_CASE("a thread pool's tasks really run on several threads, each with an index of its own") {
+TEST_CASE("parallel: a thread pool's tasks really run on several threads, each with an index of its own") {
   ThreadPool pool(3);
   std::array<std::atomic<int>, 3> seen{};
   std::atomic<int> arrived = 0;
@@ -100,7 +100,7 @@ TEST_CASE("a thread pool's tasks really run on several threads, each with an ind
   for (const auto& count : seen) CHECK(count == 1);
 }
 
-TEST_CASE("two thread pools at once do not disturb each other") {
+TEST_CASE("parallel: two thread pools at once do not disturb each other") {
   const auto rank = [](std::int64_t seed, std::int64_t& sum) {
     ThreadPool pool(2);
     for (int round = 0; round < 2000; ++round) {
@@ -117,7 +117,7 @@ TEST_CASE("two thread pools at once do not disturb each other") {
   CHECK(b == 2000 * 60);
 }
 
-TEST_CASE("chunks of a thread pool cover the range once, cut by the grain alone") {
+TEST_CASE("parallel: chunks of a thread pool cover the range once, cut by the grain alone") {
   for (const int threads : {1, 3}) {
     ThreadPool pool(threads);
     for (const std::int64_t n : {0, 1, 9, 10, 11, 100, 101}) {
@@ -131,6 +131,6 @@ TEST_CASE("chunks of a thread pool cover the range once, cut by the grain alone"
   }
 }
 
-TEST_CASE("at least one core is available") {
+TEST_CASE("parallel: at least one core is available") {
   CHECK(granule::available_cores() >= 1);
 }

@@ -28,14 +28,14 @@ CudaStatus load_fake(const char* play) {
 
 }  // namespace
 
-TEST_CASE("A plug-in that is not where it was said to be is missing") {
+TEST_CASE("plugin: A plug-in that is not where it was said to be is missing") {
   const CudaStatus status = load_from("/nowhere/libgranule_cuda.so");
   CHECK(status.state == CudaState::missing);
   CHECK(status.path == "/nowhere/libgranule_cuda.so");
   CHECK(status.reason.find("/nowhere/libgranule_cuda.so") != std::string::npos);
 }
 
-TEST_CASE("A file that is no library is not loadable, and the loader's words are told") {
+TEST_CASE("plugin: A file that is no library is not loadable, and the loader's words are told") {
   const TempDir folder;
   const std::string path = folder.path() / "libgranule_cuda.so";
   std::ofstream(path) << "not a library";
@@ -44,17 +44,17 @@ TEST_CASE("A file that is no library is not loadable, and the loader's words are
   CHECK(status.reason.find("libgranule_cuda.so") != std::string::npos);
 }
 
-TEST_CASE("A library of somebody else's is not taken for a plug-in") {
+TEST_CASE("plugin: A library of somebody else's is not taken for a plug-in") {
   CHECK(load_from("libm.so.6").state == CudaState::mismatched);
 }
 
-TEST_CASE("A plug-in of another version is refused and both versions are named") {
+TEST_CASE("plugin: A plug-in of another version is refused and both versions are named") {
   const CudaStatus status = load_fake("other version");
   CHECK(status.state == CudaState::mismatched);
   CHECK(status.reason.find("of version 0.0.0") != std::string::npos);
 }
 
-TEST_CASE("A missing driver, a missing device and a device are told apart") {
+TEST_CASE("plugin: A missing driver, a missing device and a device are told apart") {
   CHECK(load_fake("no driver").state == CudaState::no_driver);
   CHECK(load_fake("no device").state == CudaState::no_device);
   CHECK_FALSE(load_fake("no device").reason.empty());
@@ -67,7 +67,8 @@ TEST_CASE("A missing driver, a missing device and a device are told apart") {
 
 #ifdef GRANULE_CUDA_LIBRARY
 TEST_CASE(
-    "The CUDA plug-in is found where it is said to be, fills every slot it claims and says why there is no "
+    "plugin: The CUDA plug-in is found where it is said to be, fills every slot it claims and says why there "
+    "is no "
     "device") {
   CHECK(load_cuda_plugin().state == CudaState::missing);  // it is not in the test's folder
   CHECK_FALSE(RmsNorm::forward_kernel.has(DeviceType::cuda));
@@ -87,7 +88,7 @@ TEST_CASE(
   }
 }
 #else
-TEST_CASE("A build without a CUDA toolkit says that it has no plug-in") {
+TEST_CASE("plugin: A build without a CUDA toolkit says that it has no plug-in") {
   CHECK(load_cuda_plugin().state == CudaState::not_built);
 }
 #endif

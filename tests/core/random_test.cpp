@@ -7,7 +7,7 @@
 
 using granule::RandomStream;
 
-TEST_CASE("bits are Philox 4x32-10: the known answers of its authors") {
+TEST_CASE("random: bits are Philox 4x32-10: the known answers of its authors") {
   using Bits = std::array<std::uint64_t, 2>;
   // The kat_vectors of Random123. Counter and key are given as (index, stream) and seed, with low words
   // first.
@@ -17,7 +17,7 @@ TEST_CASE("bits are Philox 4x32-10: the known answers of its authors") {
         Bits{0x94fdcceb'd16cfe09, 0x24126ea1'5001e420});
 }
 
-TEST_CASE("a number depends on seed, stream and index alone, never on what was asked before") {
+TEST_CASE("random: a number depends on seed, stream and index alone, never on what was asked before") {
   const RandomStream stream(7, "layers.0.weight");
   const double tenth = stream.normal(10);
   for (std::uint64_t i = 0; i < 50; ++i) static_cast<void>(stream.normal(i));
@@ -27,7 +27,7 @@ TEST_CASE("a number depends on seed, stream and index alone, never on what was a
   CHECK(RandomStream(7, "layers.1.weight").normal(10) != tenth);
 }
 
-TEST_CASE("normal numbers have the moments of a normal distribution") {
+TEST_CASE("random: normal numbers have the moments of a normal distribution") {
   const RandomStream stream(3, "moments");
   constexpr std::uint64_t n = 200000;
   double m1 = 0, m2 = 0, m3 = 0, m4 = 0, product = 0, within = 0;
@@ -47,7 +47,7 @@ TEST_CASE("normal numbers have the moments of a normal distribution") {
   CHECK(std::abs(within / n - 0.6826894921) < 0.4655 * error);
 }
 
-TEST_CASE("uniform numbers fill the unit interval evenly") {
+TEST_CASE("random: uniform numbers fill the unit interval evenly") {
   const RandomStream stream(3, "uniform");
   std::array<int, 10> bins{};
   for (std::uint64_t i = 0; i < 100000; ++i) {
@@ -58,7 +58,7 @@ TEST_CASE("uniform numbers fill the unit interval evenly") {
   for (const int bin : bins) CHECK(std::abs(bin - 10000) < 5 * 95);  // five standard deviations
 }
 
-TEST_CASE("below stays below its bound and reaches everything under it") {
+TEST_CASE("random: below stays below its bound and reaches everything under it") {
   const RandomStream stream(3, "below");
   std::array<int, 7> bins{};
   for (std::uint64_t i = 0; i < 70000; ++i) ++bins.at(stream.below(7, i));

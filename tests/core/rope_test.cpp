@@ -77,7 +77,7 @@ TEST_CASE("rope at position 0 changes nothing, and scores depend on distances on
   CHECK(std::abs(score(9, 4) - score(9, 5)) > 1e-3);
 }
 
-TEST_CASE("a stretched rope table has the angles of positions in between") {
+TEST_CASE("rope: a stretched rope table has the angles of positions in between") {
   test::TestContext context;
   const RopeTable plain(context, DType::f64, 6, 10000.0, 8),
       stretched(context, DType::f64, 6, 10000.0, 29, 4.0);
@@ -101,7 +101,7 @@ TEST_CASE("rope refuses odd heads, positions behind the table and heads that are
                     Catch::Contains("rope: 3 heads of 4 columns in x [1, 8]"));
 }
 
-TEST_CASE("a rope table is memory of the run") {
+TEST_CASE("rope: a rope table is memory of the run") {
   test::TestContext context;
   const RopeTable table(context, DType::f32, 4, 1e4, 10);
   CHECK(context.memory().current(MemoryCategory::weights) == 2 * 10 * 2 * 4);

@@ -5,7 +5,7 @@
 
 using granule::Shape;
 
-TEST_CASE("a shape knows its rank, its elements and its text") {
+TEST_CASE("shape: a shape knows its rank, its elements and its text") {
   const Shape shape{2, 3, 5};
   CHECK(shape.rank() == 3);
   CHECK(shape.numel() == 30);
@@ -15,7 +15,7 @@ TEST_CASE("a shape knows its rank, its elements and its text") {
   CHECK(Shape{}.numel() == 1);
 }
 
-TEST_CASE("a shape refuses negative and too many dimensions") {
+TEST_CASE("shape: a shape refuses negative and too many dimensions") {
   CHECK_THROWS_AS((Shape{2, -1}), granule::Error);
   CHECK_THROWS_AS((Shape{1, 1, 1, 1, 1}), granule::Error);
 }

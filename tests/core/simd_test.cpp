@@ -54,7 +54,7 @@ namespace {
 
 using namespace granule::test;
 
-TEST_CASE("exp is right to 1e-7 in f32 and 1e-15 in f64 on every instruction set") {
+TEST_CASE("simd: exp is right to 1e-7 in f32 and 1e-15 in f64 on every instruction set") {
   std::vector<float> x32;
   for (double x = -87.3; x < 88.36; x += 0.0007) x32.push_back(static_cast<float>(x));
   std::vector<double> x64;
@@ -76,7 +76,7 @@ TEST_CASE("exp is right to 1e-7 in f32 and 1e-15 in f64 on every instruction set
   });
 }
 
-TEST_CASE("exp goes to 0 and infinity at the ends and keeps NaN on every instruction set") {
+TEST_CASE("simd: exp goes to 0 and infinity at the ends and keeps NaN on every instruction set") {
   for_each_instruction_set([&](const char* name) {
     INFO(name);
     const auto check = [&]<class T>(T, const auto& exp) {
@@ -98,7 +98,7 @@ TEST_CASE("exp goes to 0 and infinity at the ends and keeps NaN on every instruc
   });
 }
 
-TEST_CASE("maps and sums of any length touch exactly their elements on every instruction set") {
+TEST_CASE("simd: maps and sums of any length touch exactly their elements on every instruction set") {
   for_each_instruction_set([&](const char* name) {
     for (std::int64_t n = 0; n <= 70; ++n) {
       INFO(name << ", " << n << " elements");
@@ -133,7 +133,7 @@ std::vector<Numbers> run(Context& context, DType dtype, const Op& op, const Args
   }
 }
 
-TEST_CASE("operators compute the same on every instruction set, but for rounding") {
+TEST_CASE("simd: operators compute the same on every instruction set, but for rounding") {
   Context context;
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Tensor w = tensor_of(context, {46}, dtype, normal_values(46, 5));

@@ -44,7 +44,8 @@ TEST_CASE("softmax of large numbers neither overflows nor loses its sum") {
   }
 }
 
-TEST_CASE("a softmax row gives its log-sum, its second run from it, and its gradient, at any length") {
+TEST_CASE(
+    "softmax: a softmax row gives its log-sum, its second run from it, and its gradient, at any length") {
   for (std::int64_t n = 1; n <= 70; ++n) {
     INFO(n << " elements");
     const Numbers x = normal_values(n, 5, 3.0), dp = normal_values(n, 6);

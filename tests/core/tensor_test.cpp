@@ -11,7 +11,8 @@
 using namespace granule;
 using namespace granule::test;
 
-TEST_CASE("a tensor has the shape, type and context it was made with, and an undefined one has none") {
+TEST_CASE(
+    "tensor: a tensor has the shape, type and context it was made with, and an undefined one has none") {
   Context context;
   const Tensor tensor = Tensor::zeros(context, {2, 3}, DType::f64);
   CHECK(tensor.shape() == Shape{2, 3});
@@ -26,7 +27,7 @@ TEST_CASE("a tensor has the shape, type and context it was made with, and an und
   CHECK_THROWS_WITH(undefined.data<float>(), Catch::Contains("undefined"));
 }
 
-TEST_CASE("copies, views and slices share the elements") {
+TEST_CASE("tensor: copies, views and slices share the elements") {
   Context context;
   const Tensor tensor = tensor_of(context, {2, 3}, DType::f32, Numbers{0, 1, 2, 3, 4, 5});
   CHECK(values_of(tensor.view({3, 2})) == Numbers{0, 1, 2, 3, 4, 5});
@@ -38,7 +39,7 @@ TEST_CASE("copies, views and slices share the elements") {
   CHECK(tensor.slice(6, {0}).numel() == 0);
 }
 
-TEST_CASE("views and slices outside the tensor are refused with both numbers") {
+TEST_CASE("tensor: views and slices outside the tensor are refused with both numbers") {
   Context context;
   const Tensor tensor = Tensor::zeros(context, {2, 3}, DType::f32);
   CHECK_THROWS_WITH(tensor.view({7}), Catch::Contains("6") && Catch::Contains("7"));
@@ -46,7 +47,7 @@ TEST_CASE("views and slices outside the tensor are refused with both numbers") {
   CHECK_THROWS_AS(tensor.slice(-1, {1}), Error);
 }
 
-TEST_CASE("asking for another type than a tensor holds is refused by name") {
+TEST_CASE("tensor: asking for another type than a tensor holds is refused by name") {
   Context context;
   const Tensor tensor = Tensor::zeros(context, {1}, DType::f32);
   CHECK_THROWS_WITH(tensor.data<double>(), Catch::Contains("holds f32, asked for f64"));
@@ -56,7 +57,7 @@ TEST_CASE("asking for another type than a tensor holds is refused by name") {
   CHECK_THROWS_WITH(dispatch_float(DType::bf16, []<class T>() {}), Catch::Contains("bf16"));
 }
 
-TEST_CASE("accumulate overwrites with beta 0, without reading, and adds with beta 1") {
+TEST_CASE("tensor: accumulate overwrites with beta 0, without reading, and adds with beta 1") {
   Context context({.threads = 2});
   for (const std::int64_t n : {0, 1, 1000, 200000}) {
     const Numbers a = normal_values(n, 1), b = normal_values(n, 2);
@@ -76,7 +77,7 @@ TEST_CASE("accumulate overwrites with beta 0, without reading, and adds with bet
   CHECK_THROWS_AS(accumulate(three, {Tensor::zeros(context, {3}, DType::f64), 0.0}), Error);
 }
 
-TEST_CASE("fill_zero clears all bytes and no others") {
+TEST_CASE("tensor: fill_zero clears all bytes and no others") {
   Context context({.threads = 3});
   const Fenced tensor(context, {3, 1 << 19}, DType::f32);
   fill_zero(tensor.tensor());

@@ -27,7 +27,9 @@ std::string error_of(const fs::path& path) {
   return user_error_of([&] { static_cast<void>(open_tokenizer(path)); });
 }
 
-TEST_CASE("files that people take for a tokenizer are called by their name, with the file to give instead") {
+TEST_CASE(
+    "open_tokenizer: files that people take for a tokenizer are called by their name, with the file to give "
+    "instead") {
   struct Case {
     const char* file;
     std::string content;
@@ -56,7 +58,8 @@ TEST_CASE("files that people take for a tokenizer are called by their name, with
   CHECK_THAT(error_of(dir / bad.file), Contains(bad.what) && Contains(bad.advice) && Contains(bad.file));
 }
 
-TEST_CASE("a directory is opened by the tokenizer inside of it, or refused by what it holds") {
+TEST_CASE(
+    "open_tokenizer: a directory is opened by the tokenizer inside of it, or refused by what it holds") {
   const TempDir dir;
   fs::create_directory(dir / "hf");
   CHECK_THAT(error_of(dir / "hf"), Contains("holds no tokenizer.json and no tokenizer.model"));
@@ -72,7 +75,7 @@ TEST_CASE("a directory is opened by the tokenizer inside of it, or refused by wh
 
 #ifdef GRANULE_WITH_SENTENCEPIECE
 
-TEST_CASE("a SentencePiece model may have any name, and its copies have the usual one") {
+TEST_CASE("open_tokenizer: a SentencePiece model may have any name, and its copies have the usual one") {
   const TempDir dir;
   fs::copy_file(test::small_tokenizer(), dir / "spiece");
   CHECK(open_tokenizer(dir / "spiece")->standard_name() == "tokenizer.model");

@@ -33,7 +33,8 @@ std::string split_rows(const std::vector<std::string>& names, std::int64_t ep) {
 
 }  // namespace
 
-TEST_CASE("one rank of every view verifies, and ranks are named with their host where there are several") {
+TEST_CASE(
+    "hosts: one rank of every view verifies, and ranks are named with their host where there are several") {
   on_hosts({"a", "b", "a", "b"}, [](Communicator& ranks, const Hosts& hosts) {
     expect(hosts.count() == 2 && hosts.views() == 2, "two hosts");
     expect(hosts.verifies() == (ranks.rank() < 2), "the first rank of each");
@@ -50,14 +51,14 @@ TEST_CASE("one rank of every view verifies, and ranks are named with their host 
   });
 }
 
-TEST_CASE("ranks of one process are on one host and see the same files") {
+TEST_CASE("hosts: ranks of one process are on one host and see the same files") {
   run_ranks(3, [](Communicator& ranks, Context&) {
     const Hosts hosts(ranks);
     expect(hosts.count() == 1 && hosts.views() == 1 && hosts.name(2) == host_name(), "one host");
   });
 }
 
-TEST_CASE("ranks that exchange tokens over several hosts without need are named") {
+TEST_CASE("hosts: ranks that exchange tokens over several hosts without need are named") {
   CHECK_THAT(split_rows({"a", "b", "a", "b"}, 2),
              Contains("0 of 2 rows of parallel.ep = 2 ranks are within one host, and 2 could be") &&
                  Contains("ranks 0 and 1 are on hosts a and b"));
@@ -68,7 +69,7 @@ TEST_CASE("ranks that exchange tokens over several hosts without need are named"
   CHECK(split_rows({"a", "a", "a", "b", "b", "b"}, 2).empty());  // one row must be on both hosts
 }
 
-TEST_CASE("the log tells ranks, hosts and threads, and how threads differ") {
+TEST_CASE("hosts: the log tells ranks, hosts and threads, and how threads differ") {
   const auto text = [](const std::vector<std::string>& names, const std::vector<int>& threads) {
     std::string of_rank_0;
     on_hosts(names, [&](Communicator& ranks, const Hosts& hosts) {
@@ -85,7 +86,7 @@ TEST_CASE("the log tells ranks, hosts and threads, and how threads differ") {
   CHECK(text({"a", "b"}, {4, 2}) == "2 ranks on 2 hosts, of 2 to 4 threads");
 }
 
-TEST_CASE("every rank gets every rank's text, of any length") {
+TEST_CASE("hosts: every rank gets every rank's text, of any length") {
   run_ranks(3, [](Communicator& ranks, Context&) {
     const auto texts =
         texts_of_all(ranks, std::string(static_cast<std::size_t>(ranks.rank()) * 9, 'x'), "texts");

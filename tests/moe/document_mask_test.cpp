@@ -70,7 +70,7 @@ Trained train_packed(DType dtype, int threads, Recompute recompute, Mask mask = 
 
 }  // namespace
 
-TEST_CASE("documents packed into a row with a mask have the logits of rows of their own") {
+TEST_CASE("document_mask: documents packed into a row with a mask have the logits of rows of their own") {
   // Positions are not reset. Rotary scores depend on distances, up to rounding.
   SmallModel small(DType::f64);
   const ModelConfig& config = small.model.config();
@@ -83,7 +83,9 @@ TEST_CASE("documents packed into a row with a mask have the logits of rows of th
   CHECK(relative_difference(open, apart) > 1e-3);
 }
 
-TEST_CASE("documents packed into a row with a mask have the loss and gradients of rows of their own") {
+TEST_CASE(
+    "document_mask: documents packed into a row with a mask have the loss and gradients of rows of their "
+    "own") {
   SmallModel packed(DType::f64, 1, small_model_config(), without_balance_loss());
   SmallModel apart(DType::f64, 1, small_model_config(), without_balance_loss());
   const ModelConfig& config = packed.model.config();
@@ -97,7 +99,7 @@ TEST_CASE("documents packed into a row with a mask have the loss and gradients o
   CHECK(std::abs(open.report.ce - b.report.ce) > 1e-4);
 }
 
-TEST_CASE("with a document mask, threads and recomputation change no bit") {
+TEST_CASE("document_mask: with a document mask, threads and recomputation change no bit") {
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Trained one = train_packed(dtype, 1, Recompute::none);
     for (const Trained& other :

@@ -20,7 +20,9 @@ MoeConfig with(void (*change)(MoeConfig&)) {
 
 }  // namespace
 
-TEST_CASE("cutting a batch into other micro-batches changes no gradient under the sequence-level loss") {
+TEST_CASE(
+    "equivalence: cutting a batch into other micro-batches changes no gradient under the sequence-level "
+    "loss") {
   SmallModel whole(DType::f64), halves(DType::f64), quarters(DType::f64);
   const LossReport a = whole.run(4, 4), b = halves.run(4, 2), c = quarters.run(4, 1);
   CHECK(std::abs(a.ce - b.ce) <= 1e-14 * a.ce);
@@ -32,7 +34,7 @@ TEST_CASE("cutting a batch into other micro-batches changes no gradient under th
                    quarters.record.counts().begin()));
 }
 
-TEST_CASE("under the token-level loss a step is the mean over its micro-batches") {
+TEST_CASE("equivalence: under the token-level loss a step is the mean over its micro-batches") {
   const MoeConfig moe = with([](MoeConfig& c) { c.seq_aux = false; });
   for (const std::int64_t micro : {1, 2, 4}) {
     CAPTURE(micro);
@@ -58,7 +60,7 @@ TEST_CASE("under the token-level loss a step is the mean over its micro-batches"
   }
 }
 
-TEST_CASE("recomputation changes no bit of losses, gradients or counts, in f32 and f64") {
+TEST_CASE("equivalence: recomputation changes no bit of losses, gradients or counts, in f32 and f64") {
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const Recompute recompute : {Recompute::feed_forward, Recompute::full}) {
       SmallModel plain(dtype, 2), again(dtype, 2);
@@ -72,7 +74,7 @@ TEST_CASE("recomputation changes no bit of losses, gradients or counts, in f32 a
   }
 }
 
-TEST_CASE("the more is recomputed, the fewer activations are kept at the peak") {
+TEST_CASE("equivalence: the more is recomputed, the fewer activations are kept at the peak") {
   const auto peak = [](Recompute recompute) {
     SmallModel model(DType::f32);
     model.run(8, 8, recompute);
@@ -82,7 +84,7 @@ TEST_CASE("the more is recomputed, the fewer activations are kept at the peak") 
   CHECK(peak(Recompute::feed_forward) < peak(Recompute::none));
 }
 
-TEST_CASE("1, 2 and 3 threads give the same bits") {
+TEST_CASE("equivalence: 1, 2 and 3 threads give the same bits") {
   for (const DType dtype : {DType::f32, DType::f64}) {
     SmallModel one(dtype, 1), two(dtype, 2), three(dtype, 3);
     const LossReport a = one.run(4, 2), b = two.run(4, 2), c = three.run(4, 2);
@@ -93,7 +95,8 @@ TEST_CASE("1, 2 and 3 threads give the same bits") {
   }
 }
 
-TEST_CASE("the balance loss reaches the router in proportion to alpha, whatever the accumulation") {
+TEST_CASE(
+    "equivalence: the balance loss reaches the router in proportion to alpha, whatever the accumulation") {
   const std::string router = "model.layers.1.mlp.gate.weight";
   const auto gradient = [&](double alpha, std::int64_t micro) {
     MoeConfig moe = small_moe_config();
@@ -117,7 +120,7 @@ TEST_CASE("the balance loss reaches the router in proportion to alpha, whatever 
   CHECK(relative_difference(cut, once) <= 1e-12);
 }
 
-TEST_CASE("with alpha 0 the balance loss is reported and has no gradient") {
+TEST_CASE("equivalence: with alpha 0 the balance loss is reported and has no gradient") {
   const MoeConfig zero = with([](MoeConfig& c) { c.aux_loss_alpha = 0.0; });
   SmallModel model(DType::f64, 1, small_model_config(), zero);
   const LossReport report = model.run(4, 4);
@@ -143,7 +146,7 @@ TEST_CASE("with alpha 0 the balance loss is reported and has no gradient") {
   CHECK(model.gradients() == bare.gradients());
 }
 
-TEST_CASE("the gradient is the directional derivative of the objective in a random direction") {
+TEST_CASE("equivalence: the gradient is the directional derivative of the objective in a random direction") {
   // Routing must not change within the step h. The top-k gaps of this model are far above 1e-6. The central
   // difference has the error h² f''' and the rounding 1e-16 / h. For h = 1e-5, both are below 1e-8 of the
   // slope.
@@ -170,7 +173,7 @@ TEST_CASE("the gradient is the directional derivative of the objective in a rand
   CHECK((objective(h) - objective(-h)) / (2 * h) == Approx(slope).epsilon(1e-7));
 }
 
-TEST_CASE("a model of dense layers only trains without any balance loss") {
+TEST_CASE("equivalence: a model of dense layers only trains without any balance loss") {
   const MoeConfig dense = with([](MoeConfig& c) { c.n_routed_experts = 0; });
   SmallModel model(DType::f64, 1, small_model_config(), dense);
   const LossReport report = model.run(4, 2);
@@ -179,7 +182,7 @@ TEST_CASE("a model of dense layers only trains without any balance loss") {
   CHECK(model.model.moe_layers().empty());
 }
 
-TEST_CASE("a small model learns one batch by heart") {
+TEST_CASE("equivalence: a small model learns one batch by heart") {
   SmallModel model(DType::f32, 2);
   ParameterStore& store = model.model.parameters();
   AdamW optimizer(model.context, {.weight_decay = 0.0}, DType::f32, store.values().numel(),
@@ -209,7 +212,7 @@ struct UnitLog final : UnitObserver {
 
 }  // namespace
 
-TEST_CASE("units are entered and left on both sides, in mirrored order, recomputed or not") {
+TEST_CASE("equivalence: units are entered and left on both sides, in mirrored order, recomputed or not") {
   for (const Recompute recompute : {Recompute::none, Recompute::feed_forward, Recompute::full}) {
     SmallModel model(DType::f64);
     UnitLog log;

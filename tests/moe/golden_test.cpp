@@ -128,7 +128,7 @@ std::vector<DecayRange> everything_decays(const ParameterStore& store) {
 
 }  // namespace
 
-TEST_CASE("in f64 every golden case agrees to 1e-10: logits, losses, routing, gradients") {
+TEST_CASE("golden: in f64 every golden case agrees to 1e-10: logits, losses, routing, gradients") {
   for (const std::string& name : Golden::names()) {
     DYNAMIC_SECTION(name) {
       const Golden golden(name);
@@ -140,7 +140,8 @@ TEST_CASE("in f64 every golden case agrees to 1e-10: logits, losses, routing, gr
   }
 }
 
-TEST_CASE("in f32 every golden case has logits within 3e-5 and gradients within 3e-5 of their largest") {
+TEST_CASE(
+    "golden: in f32 every golden case has logits within 3e-5 and gradients within 3e-5 of their largest") {
   // The reference code itself reaches 9e-6 and 8e-6 in float32. Another order of summation is allowed a
   // factor of 3.
   for (const std::string& name : Golden::names()) {
@@ -154,7 +155,7 @@ TEST_CASE("in f32 every golden case has logits within 3e-5 and gradients within 
   }
 }
 
-TEST_CASE("the experts every token chooses, and their scores, are the reference's") {
+TEST_CASE("golden: the experts every token chooses, and their scores, are the reference's") {
   for (const std::string& name : Golden::names()) {
     DYNAMIC_SECTION(name) {
       const Golden golden(name);
@@ -172,7 +173,7 @@ TEST_CASE("the experts every token chooses, and their scores, are the reference'
   }
 }
 
-TEST_CASE("three AdamW steps follow the reference to 1e-9") {
+TEST_CASE("golden: three AdamW steps follow the reference to 1e-9") {
   for (const std::string& name : Golden::names()) {
     DYNAMIC_SECTION(name) {
       const Golden golden(name);

@@ -135,14 +135,18 @@ void check_same(const Step& a, const Step& b) {
 
 }  // namespace
 
-TEST_CASE("every kind of mixture trains alike with its experts on one rank and on two thread ranks") {
+TEST_CASE(
+    "remote_experts_model: every kind of mixture trains alike with its experts on one rank and on two thread "
+    "ranks") {
   for (const RouterVariant& variant : router_variants()) {
     CAPTURE(variant.name);
     check_same(on_ranks(variant.moe, {}), on_one_rank(variant.moe, {}));
   }
 }
 
-TEST_CASE("experts on thread ranks of every layout train as on one, however few rows a rank may receive") {
+TEST_CASE(
+    "remote_experts_model: experts on thread ranks of every layout train as on one, however few rows a rank "
+    "may receive") {
   const MoeConfig moe = small_moe_config();
   for (const auto& [ranks, ep] : std::vector<std::pair<int, std::int64_t>>{{4, 1}, {4, 2}, {4, 4}}) {
     const Step expected = on_one_rank(moe, {.ranks = ranks});
@@ -153,7 +157,9 @@ TEST_CASE("experts on thread ranks of every layout train as on one, however few 
   }
 }
 
-TEST_CASE("all tokens to one expert of a thread rank train as on one rank, with and without a limit") {
+TEST_CASE(
+    "remote_experts_model: all tokens to one expert of a thread rank train as on one rank, with and without "
+    "a limit") {
   MoeConfig moe = small_moe_config();
   moe.num_experts_per_tok = 1;
   moe.bias_update_speed = 0.001;
@@ -176,7 +182,9 @@ TEST_CASE("all tokens to one expert of a thread rank train as on one rank, with 
   }
 }
 
-TEST_CASE("recomputation changes no bit where experts are on thread ranks, in one round and in several") {
+TEST_CASE(
+    "remote_experts_model: recomputation changes no bit where experts are on thread ranks, in one round and "
+    "in several") {
   for (const std::int64_t limit : {0, 9}) {
     const Step plain = on_ranks(small_moe_config(), {.receive_limit = limit});
     for (const Recompute recompute : {Recompute::feed_forward, Recompute::full}) {
@@ -190,7 +198,8 @@ TEST_CASE("recomputation changes no bit where experts are on thread ranks, in on
   }
 }
 
-TEST_CASE("a thread rank without a token takes part, and all others train as without it") {
+TEST_CASE(
+    "remote_experts_model: a thread rank without a token takes part, and all others train as without it") {
   for (const char* const name : {"softmax, as DeepSeekMoE", "token-level loss with sigmoid",
                                  "all losses at once", "capacity", "hash"}) {
     const auto variants = router_variants();
@@ -203,7 +212,7 @@ TEST_CASE("a thread rank without a token takes part, and all others train as wit
   }
 }
 
-TEST_CASE("thread ranks of which none has a token evaluate to nothing") {
+TEST_CASE("remote_experts_model: thread ranks of which none has a token evaluate to nothing") {
   run_ranks(2, [](Communicator& world, Context& context) {
     const Mesh mesh = make_mesh(world, {.ep = 2}, 8);
     Subject subject(context, small_moe_config(), placement_over(*mesh.expert, 3), {});
@@ -214,7 +223,9 @@ TEST_CASE("thread ranks of which none has a token evaluate to nothing") {
   });
 }
 
-TEST_CASE("a thread rank declares its own experts by their global names, and everything else whole") {
+TEST_CASE(
+    "remote_experts_model: a thread rank declares its own experts by their global names, and everything else "
+    "whole") {
   std::array<std::vector<std::string>, 2> names;
   run_ranks(2, [&](Communicator& world, Context& context) {
     const Mesh mesh = make_mesh(world, {.ep = 2}, 8);
@@ -238,7 +249,9 @@ TEST_CASE("a thread rank declares its own experts by their global names, and eve
   }
 }
 
-TEST_CASE("thread ranks send counts once a layer, and rows once each way, recomputed or not") {
+TEST_CASE(
+    "remote_experts_model: thread ranks send counts once a layer, and rows once each way, recomputed or "
+    "not") {
   // Rank 0 sends its rows for the experts 4 to 7 to rank 1, and their gradients come back. Outputs and row
   // gradients go to the rank that the rows came from.
   const MoeConfig moe = small_moe_config();

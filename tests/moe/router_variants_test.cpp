@@ -197,7 +197,9 @@ Differences differences_to_loops(MoeConfig moe, Mistake mistake = Mistake::none)
 
 }  // namespace
 
-TEST_CASE("every kind of router gives what plain float64 loops give: outputs and unscaled losses") {
+TEST_CASE(
+    "router_variants: every kind of router gives what plain float64 loops give: outputs and unscaled "
+    "losses") {
   for (const RouterVariant& variant : router_variants()) {
     if (variant.moe.router == RouterKind::hash) continue;
     DYNAMIC_SECTION(variant.name) {
@@ -209,7 +211,7 @@ TEST_CASE("every kind of router gives what plain float64 loops give: outputs and
   }
 }
 
-TEST_CASE("a router's mistakes are seen in every variant that they concern") {
+TEST_CASE("router_variants: a router's mistakes are seen in every variant that they concern") {
   const auto seen = [](const MoeConfig& moe, Mistake mistake) {
     return differences_to_loops(moe, mistake).y > 1e-3;
   };
@@ -223,7 +225,8 @@ TEST_CASE("a router's mistakes are seen in every variant that they concern") {
   }
 }
 
-TEST_CASE("the gradient of every kind of router is the directional derivative of the objective") {
+TEST_CASE(
+    "router_variants: the gradient of every kind of router is the directional derivative of the objective") {
   for (const RouterVariant& variant : router_variants()) {
     DYNAMIC_SECTION(variant.name) {
       SmallModel small(DType::f64, 1, small_model_config(), variant.moe);
@@ -254,7 +257,7 @@ TEST_CASE("the gradient of every kind of router is the directional derivative of
   }
 }
 
-TEST_CASE("recomputation and threads change no bit, whatever the router") {
+TEST_CASE("router_variants: recomputation and threads change no bit, whatever the router") {
   for (const RouterVariant& variant : router_variants()) {
     DYNAMIC_SECTION(variant.name) {
       SmallModel plain(DType::f32, 1, small_model_config(), variant.moe),
@@ -272,7 +275,9 @@ TEST_CASE("recomputation and threads change no bit, whatever the router") {
   }
 }
 
-TEST_CASE("every loss pulls the router in proportion to its coefficient, whatever the accumulation") {
+TEST_CASE(
+    "router_variants: every loss pulls the router in proportion to its coefficient, whatever the "
+    "accumulation") {
   struct Coefficient {
     std::string name;
     double MoeConfig::*alpha;
@@ -309,7 +314,7 @@ TEST_CASE("every loss pulls the router in proportion to its coefficient, whateve
   }
 }
 
-TEST_CASE("padding changes no loss of a router and no gradient of what is not padding") {
+TEST_CASE("router_variants: padding changes no loss of a router and no gradient of what is not padding") {
   // The same two sequences alone, and together with a third one of padding.
   for (const RouterVariant& variant : router_variants()) {
     if (!variant.moe.seq_aux) continue;  // one unit more or less changes the token-level loss by definition
@@ -354,7 +359,7 @@ TEST_CASE("padding changes no loss of a router and no gradient of what is not pa
   }
 }
 
-TEST_CASE("counts are taken before tokens are dropped, and what was dropped is told") {
+TEST_CASE("router_variants: counts are taken before tokens are dropped, and what was dropped is told") {
   MoeConfig limited = small_moe_config();
   limited.capacity_factor = 0.5;
   SmallModel free(DType::f64), tight(DType::f64, 1, small_model_config(), limited);
@@ -383,7 +388,7 @@ TEST_CASE("counts are taken before tokens are dropped, and what was dropped is t
   CHECK(dropless.ce == Approx(a.ce).epsilon(1e-12));  // an evaluation is dropless by default
 }
 
-TEST_CASE("the selection bias moves by the sign of what is missing, and levels the load") {
+TEST_CASE("router_variants: the selection bias moves by the sign of what is missing, and levels the load") {
   MoeConfig moe = small_moe_config();
   moe.aux_loss_alpha = 0.0;
   moe.bias_update_speed = 0.01;
@@ -408,7 +413,9 @@ TEST_CASE("the selection bias moves by the sign of what is missing, and levels t
   CHECK(load_statistics(small.record.counts(0)).cv < 0.5 * before);
 }
 
-TEST_CASE("the balance losses' part of the router's gradient is measured, and alpha as it was applied") {
+TEST_CASE(
+    "router_variants: the balance losses' part of the router's gradient is measured, and alpha as it was "
+    "applied") {
   MoeConfig moe = small_moe_config();
   moe.z_loss_alpha = 0.01;
   const std::string gate = "model.layers.1.mlp.gate.weight";
@@ -462,7 +469,8 @@ struct RunsOfRows final : RoutingObserver {
 
 }  // namespace
 
-TEST_CASE("of equal tokens an expert drops the later ones, whatever the shapes and the type") {
+TEST_CASE(
+    "router_variants: of equal tokens an expert drops the later ones, whatever the shapes and the type") {
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const auto& [experts, k, tokens] :
          {std::array<std::int64_t, 3>{3, 2, 5}, {3, 1, 7}, {5, 2, 6}, {7, 3, 17}, {8, 2, 33}, {3, 2, 257}}) {

@@ -44,7 +44,7 @@ constexpr RopeScaling kDynamic{RopeScaling::Type::dynamic, 3.0};
 
 }  // namespace
 
-TEST_CASE("the theta of dynamic scaling, by hand") {
+TEST_CASE("rope_scaling: the theta of dynamic scaling, by hand") {
   ModelConfig config;
   config.hidden_size = 16;
   config.num_attention_heads = 4;  // heads of 4 columns, so the exponent is 4 / 2
@@ -59,13 +59,13 @@ TEST_CASE("the theta of dynamic scaling, by hand") {
   CHECK(config.rope_theta_at(16) == 10000.0);
 }
 
-TEST_CASE("scaling multiplies the longest sequence by its factor") {
+TEST_CASE("rope_scaling: scaling multiplies the longest sequence by its factor") {
   CHECK(config_with({}).positions() == 16);
   CHECK(config_with(kLinear).positions() == 32);
   CHECK(config_with({RopeScaling::Type::dynamic, 2.5}).positions() == 40);
 }
 
-TEST_CASE("linear scaling: positions of a model count as their fraction") {
+TEST_CASE("rope_scaling: linear scaling: positions of a model count as their fraction") {
   SmallModel plain(DType::f64, 1, config_with({})), scaled(DType::f64, 1, config_with(kLinear));
   CHECK(logits_of(scaled, 16, 2) == logits_of(plain, 16));
   CHECK(logits_of(scaled, 16) != logits_of(plain, 16));
@@ -73,7 +73,8 @@ TEST_CASE("linear scaling: positions of a model count as their fraction") {
   CHECK_THROWS_WITH(logits_of(scaled, 33), Catch::Contains("position 32"));
 }
 
-TEST_CASE("dynamic scaling: a model has the theta of its sequence's length, whatever it saw before") {
+TEST_CASE(
+    "rope_scaling: dynamic scaling: a model has the theta of its sequence's length, whatever it saw before") {
   SmallModel scaled(DType::f64, 1, config_with(kDynamic)), plain(DType::f64, 1, config_with({}));
   const auto at = [](std::int64_t length) {  // ((3 · length / 16) − 2)^(6 / 4), from the formula
     return 10000.0 * std::pow(3.0 * static_cast<double>(length) / 16.0 - 2.0, 1.5);
@@ -93,7 +94,7 @@ TEST_CASE("dynamic scaling: a model has the theta of its sequence's length, what
   CHECK_THROWS_WITH(logits_of(scaled, 49), Catch::Contains("49 tokens, it has 48 positions"));
 }
 
-TEST_CASE("training under dynamic scaling is recomputed with the table of its own length") {
+TEST_CASE("rope_scaling: training under dynamic scaling is recomputed with the table of its own length") {
   const auto gradients = [](Recompute recompute) {
     ModelConfig config = config_with(kDynamic);
     config.max_position_embeddings = 5;  // rows of kSmallSeq = 12 tokens are longer

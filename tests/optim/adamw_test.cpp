@@ -51,7 +51,7 @@ TEST_CASE("AdamW follows its formula, decaying only the ranges that decay, for a
   }
 }
 
-TEST_CASE("a parameter without gradient still decays and its moments fade") {
+TEST_CASE("adamw: a parameter without gradient still decays and its moments fade") {
   TestContext context;
   AdamW optimizer(context, {}, DType::f64, 1, {{0, 1, Decay::yes}});
   const Tensor w = tensor_of(context, {1}, DType::f64, std::vector<double>{2.0});
@@ -96,7 +96,7 @@ TEST_CASE("AdamW refuses ranges with holes and tensors of another length") {
   CHECK_THROWS_AS(optimizer.step(four, five, 0.1, 1.0), Error);
 }
 
-TEST_CASE("the gradient norm survives huge, tiny and zero gradients and does not depend on threads") {
+TEST_CASE("adamw: the gradient norm survives huge, tiny and zero gradients and does not depend on threads") {
   const std::int64_t n = 300'000;
   std::vector<double> norms;
   for (const int threads : {1, 2, 3}) {
@@ -112,7 +112,7 @@ TEST_CASE("the gradient norm survives huge, tiny and zero gradients and does not
   CHECK(norms[0] == norms[2]);
 }
 
-TEST_CASE("clipping scales to the limit, and only what exceeds it") {
+TEST_CASE("adamw: clipping scales to the limit, and only what exceeds it") {
   CHECK(clip_factor(0.5, 1.0) == 1.0);
   CHECK(clip_factor(0.0, 1.0) == 1.0);
   CHECK(clip_factor(4.0, 1.0) == Approx(0.25).epsilon(1e-6));

@@ -18,7 +18,7 @@ auto near(double value) {
 constexpr double kLr = 3e-4;
 }  // namespace
 
-TEST_CASE("every schedule warms up linearly and reaches the full rate at the last warmup step") {
+TEST_CASE("schedule: every schedule warms up linearly and reaches the full rate at the last warmup step") {
   for (const auto kind :
        {ScheduleKind::warmup_step_decay, ScheduleKind::cosine, ScheduleKind::wsd, ScheduleKind::constant}) {
     const ScheduleConfig schedule{.kind = kind, .warmup = 10, .decay_at = {80}, .min_lr = 1e-5, .total = 100};
@@ -28,14 +28,14 @@ TEST_CASE("every schedule warms up linearly and reaches the full rate at the las
   }
 }
 
-TEST_CASE("without warmup the first step is at the full rate") {
+TEST_CASE("schedule: without warmup the first step is at the full rate") {
   for (const auto kind : {ScheduleKind::warmup_step_decay, ScheduleKind::wsd, ScheduleKind::constant}) {
     const ScheduleConfig schedule{.kind = kind, .decay_at = {80}, .total = 100};
     CHECK(learning_rate(schedule, kLr, 1) == kLr);
   }
 }
 
-TEST_CASE("the step decay multiplies after each point, the point itself keeps the former rate") {
+TEST_CASE("schedule: the step decay multiplies after each point, the point itself keeps the former rate") {
   // The paper's 16B run: 106449 steps, warmup 2000, ×0.316 at 80 % and at 90 %.
   const ScheduleConfig schedule{
       .warmup = 2000, .decay_at = {85159, 95804}, .decay_by = 0.316, .total = 106449};
@@ -47,7 +47,7 @@ TEST_CASE("the step decay multiplies after each point, the point itself keeps th
   CHECK(learning_rate(schedule, 4.2e-4, 106449) == near(4.2e-4 * 0.316 * 0.316));
 }
 
-TEST_CASE("the cosine falls from the full rate to min_lr, which the last step has exactly") {
+TEST_CASE("schedule: the cosine falls from the full rate to min_lr, which the last step has exactly") {
   const ScheduleConfig schedule{.kind = ScheduleKind::cosine, .warmup = 20, .min_lr = 3e-5, .total = 100};
   CHECK(learning_rate(schedule, kLr, 60) == near((kLr + 3e-5) / 2));
   CHECK(learning_rate(schedule, kLr, 40) ==
@@ -56,7 +56,7 @@ TEST_CASE("the cosine falls from the full rate to min_lr, which the last step ha
   CHECK(learning_rate(schedule, kLr, 99) > 3e-5);
 }
 
-TEST_CASE("wsd holds the rate until decay_at and then falls linearly to min_lr") {
+TEST_CASE("schedule: wsd holds the rate until decay_at and then falls linearly to min_lr") {
   const ScheduleConfig schedule{
       .kind = ScheduleKind::wsd, .warmup = 5, .decay_at = {80}, .min_lr = 1e-4, .total = 100};
   CHECK(learning_rate(schedule, kLr, 80) == kLr);
@@ -65,7 +65,7 @@ TEST_CASE("wsd holds the rate until decay_at and then falls linearly to min_lr")
   CHECK(learning_rate(schedule, kLr, 100) == 1e-4);
 }
 
-TEST_CASE("a warmup longer than the run, or past the decay points, stays a warmup") {
+TEST_CASE("schedule: a warmup longer than the run, or past the decay points, stays a warmup") {
   const ScheduleConfig unfinished{.kind = ScheduleKind::cosine, .warmup = 50, .total = 20};
   CHECK(learning_rate(unfinished, kLr, 20) == near(kLr * 0.4));
   const ScheduleConfig overlapping{
@@ -74,7 +74,7 @@ TEST_CASE("a warmup longer than the run, or past the decay points, stays a warmu
   CHECK(learning_rate(overlapping, kLr, 75) == near(kLr * 0.5));
 }
 
-TEST_CASE("a step past the end keeps the last rate, and step 0 does not exist") {
+TEST_CASE("schedule: a step past the end keeps the last rate, and step 0 does not exist") {
   const ScheduleConfig schedule{.kind = ScheduleKind::cosine, .min_lr = 1e-5, .total = 10};
   CHECK(learning_rate(schedule, kLr, 11) == 1e-5);
   CHECK_THROWS_AS(learning_rate(schedule, kLr, 0), granule::Error);

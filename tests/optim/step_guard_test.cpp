@@ -25,7 +25,8 @@ void fill(StepGuard& guard) {
 
 }  // namespace
 
-TEST_CASE("a step that is not finite is skipped from the first one on, whichever number shows it") {
+TEST_CASE(
+    "step_guard: a step that is not finite is skipped from the first one on, whichever number shows it") {
   for (const double bad : {kNaN, kInfinity, -kInfinity}) {
     StepGuard guard({});
     CHECK(guard.judge(bad, 1.0) == StepVerdict::non_finite);
@@ -38,7 +39,7 @@ TEST_CASE("a step that is not finite is skipped from the first one on, whichever
   }
 }
 
-TEST_CASE("the largest finite numbers are finite") {
+TEST_CASE("step_guard: the largest finite numbers are finite") {
   StepGuard guard({.max_skips = 0, .spike_sigma = 3.0});
   fill(guard);
   const double largest = std::numeric_limits<double>::max();
@@ -46,7 +47,8 @@ TEST_CASE("the largest finite numbers are finite") {
   CHECK(guard.judge(2.0, largest) == StepVerdict::spike);
 }
 
-TEST_CASE("the run gives up after max_skips skips in a row, and at the first where there may be none") {
+TEST_CASE(
+    "step_guard: the run gives up after max_skips skips in a row, and at the first where there may be none") {
   StepGuard patient({.max_skips = 2});
   for (int round = 0; round < 3; ++round) {
     static_cast<void>(patient.judge(kNaN, 1.0));
@@ -61,7 +63,8 @@ TEST_CASE("the run gives up after max_skips skips in a row, and at the first whe
   CHECK(strict.gives_up());
 }
 
-TEST_CASE("a loss or a norm is a spike from the stated number of deviations on, and only upwards") {
+TEST_CASE(
+    "step_guard: a loss or a norm is a spike from the stated number of deviations on, and only upwards") {
   struct Row {
     double loss, grad_norm;
     StepVerdict verdict;
@@ -76,7 +79,9 @@ TEST_CASE("a loss or a norm is a spike from the stated number of deviations on, 
   }
 }
 
-TEST_CASE("nothing is a spike before the window is full, while the window is constant, or when it is off") {
+TEST_CASE(
+    "step_guard: nothing is a spike before the window is full, while the window is constant, or when it is "
+    "off") {
   StepGuard young({.spike_sigma = 1.0});
   for (int i = 0; i + 1 < kWindow; ++i) REQUIRE(young.judge(i % 2, 1.0) == StepVerdict::apply);
   CHECK(young.judge(1000.0, 1.0) == StepVerdict::apply);
@@ -89,7 +94,7 @@ TEST_CASE("nothing is a spike before the window is full, while the window is con
   CHECK(off.state().losses.empty());
 }
 
-TEST_CASE("neither spikes nor non-finite steps enter the window") {
+TEST_CASE("step_guard: neither spikes nor non-finite steps enter the window") {
   StepGuard guard({.max_skips = 1000, .spike_sigma = 3.0});
   fill(guard);
   const StepGuardState before = guard.state();
@@ -102,7 +107,7 @@ TEST_CASE("neither spikes nor non-finite steps enter the window") {
   CHECK(guard.judge(5.0625, 15.0) == StepVerdict::spike);
 }
 
-TEST_CASE("the window forgets: after 128 accepted steps at another level the old one is gone") {
+TEST_CASE("step_guard: the window forgets: after 128 accepted steps at another level the old one is gone") {
   StepGuard guard({.spike_sigma = 3.0});
   fill(guard);
   // A fall is not a spike. After it, the mean is 0 and the deviation is 0.5, so the earlier usual values are
@@ -113,7 +118,7 @@ TEST_CASE("the window forgets: after 128 accepted steps at another level the old
   CHECK(guard.judge(2.0, 15.0) == StepVerdict::spike);
 }
 
-TEST_CASE("a guard that goes on from a state judges as the one that was never interrupted") {
+TEST_CASE("step_guard: a guard that goes on from a state judges as the one that was never interrupted") {
   const granule::StepGuardConfig config{.max_skips = 3, .spike_sigma = 2.0};
   StepGuard straight(config), resumed(config);
   const auto loss = [](int i) { return std::sin(i) + (i % 41 == 0 ? 9.0 : 0.0); };
@@ -130,7 +135,7 @@ TEST_CASE("a guard that goes on from a state judges as the one that was never in
   CHECK(straight.state().skips > 4);
 }
 
-TEST_CASE("a state that no run can have is the caller's fault") {
+TEST_CASE("step_guard: a state that no run can have is the caller's fault") {
   StepGuard guard({.spike_sigma = 2.0});
   CHECK_THROWS_AS(guard.set_state({.losses = {1.0}}), granule::Error);
   CHECK_THROWS_AS(guard.set_state({.losses = {kNaN}, .grad_norms = {1.0}}), granule::Error);

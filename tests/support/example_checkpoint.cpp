@@ -58,4 +58,13 @@ bool ExampleCheckpoint::equals(const Checkpoint& checkpoint) const {
   return tokens == kTokens && same(model_, checkpoint.model()) && same(optimizer_, checkpoint.optimizer());
 }
 
+void save_steps(const TempDir& run, std::initializer_list<std::int64_t> steps, std::int64_t keep) {
+  CheckpointWriter writer({run.path(), keep, kExampleFileBytes});
+  for (const std::int64_t step : steps) writer.save(ExampleCheckpoint(step, run.path()).content());
+}
+
+std::filesystem::path checkpoint_at(const TempDir& run, std::int64_t step) {
+  return run / "checkpoints" / checkpoint_name(step);
+}
+
 }  // namespace granule::test

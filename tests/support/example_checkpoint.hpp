@@ -8,6 +8,7 @@
 
 #include "distributed/checkpoints/checkpoint.hpp"
 #include "distributed/checkpoints/checkpoint_writer.hpp"
+#include "tests/support/temp_dir.hpp"
 
 namespace granule::test {
 
@@ -33,5 +34,11 @@ class ExampleCheckpoint {
 
 /// It is so small that the example's tensors need several files.
 inline constexpr std::int64_t kExampleFileBytes = 300;
+
+/// A job that saves the examples of these steps in a run directory. It keeps the newest `keep`, or all if
+/// that is 0.
+void save_steps(const TempDir& run, std::initializer_list<std::int64_t> steps, std::int64_t keep = 0);
+/// Where the checkpoint of a step is in a run directory.
+[[nodiscard]] std::filesystem::path checkpoint_at(const TempDir& run, std::int64_t step);
 
 }  // namespace granule::test

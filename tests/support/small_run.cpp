@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 
 #include "tests/support/catch.hpp"
 #include "tests/support/run_program.hpp"
@@ -90,18 +89,6 @@ fs::path copy_of(const fs::path& tree, const TempDir& parent) {
   fs::path copy = parent / tree.filename();
   fs::copy(tree, copy, fs::copy_options::recursive);
   return copy;
-}
-
-std::string text_of(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  REQUIRE(stream);
-  std::stringstream text;
-  text << stream.rdbuf();
-  return text.str();
-}
-
-void write_text(const fs::path& file, const std::string& text) {
-  std::ofstream(file, std::ios::binary) << text;
 }
 
 void replace_in(const fs::path& file, const std::string& from, const std::string& to) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/support/files.hpp"
 #include "tests/support/temp_dir.hpp"
 
 namespace granule::test {
@@ -20,8 +21,6 @@ struct SmallRun {
 
 /// Copies a directory into `parent`, under its own name.
 [[nodiscard]] std::filesystem::path copy_of(const std::filesystem::path& tree, const TempDir& parent);
-[[nodiscard]] std::string text_of(const std::filesystem::path& file);
-void write_text(const std::filesystem::path& file, const std::string& text);
 /// Replaces the first `from` in a file. The test fails if there is none.
 void replace_in(const std::filesystem::path& file, const std::string& from, const std::string& to);
 /// Flips one bit in the middle of a file.

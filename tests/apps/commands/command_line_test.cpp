@@ -22,7 +22,7 @@ granule::test::ProgramResult in_shell(const std::string& script) {
 
 }  // namespace
 
-TEST_CASE("the version option names version, commit, instruction set, CUDA, NCCL and MPI") {
+TEST_CASE("command_line: the version option names version, commit, instruction set, CUDA, NCCL and MPI") {
   const auto result = run_program({"--version"});
   CHECK(result.exit_code == 0);
   CHECK(result.err.empty());
@@ -35,7 +35,7 @@ TEST_CASE("the version option names version, commit, instruction set, CUDA, NCCL
   CHECK_THAT(result.out, Contains(fmt::format("\ncpu   {}\n", first)));
 }
 
-TEST_CASE("the header that names the commit names the one that is checked out") {
+TEST_CASE("command_line: the header that names the commit names the one that is checked out") {
   // It runs the version script again, because the program may be a commit old until it is built.
   const granule::test::TempDir temp;
   const auto result =
@@ -52,7 +52,7 @@ TEST_CASE("the header that names the commit names the one that is checked out") 
   CHECK_THAT(result.out, Contains(fmt::format("kCommit = \"{}", commit.empty() ? "unknown" : commit)));
 }
 
-TEST_CASE("a mistake on the command line is one line that names the command to ask for help") {
+TEST_CASE("command_line: a mistake on the command line is one line that names the command to ask for help") {
   struct Row {
     std::vector<std::string> arguments;
     std::vector<std::string> message;
@@ -108,7 +108,7 @@ TEST_CASE("a mistake on the command line is one line that names the command to a
   }
 }
 
-TEST_CASE("an argument may have the name of a command") {
+TEST_CASE("command_line: an argument may have the name of a command") {
   const granule::test::TempDir temp;
   const auto says = [&](const std::vector<std::string>& words, const std::string& message) {
     const auto result = run_program(words, {.working_directory = temp / "."});
@@ -126,7 +126,7 @@ TEST_CASE("an argument may have the name of a command") {
   says({"inspect", "data", "build"}, "'build' is one word too many");
 }
 
-TEST_CASE("help before a command is its --help") {
+TEST_CASE("command_line: help before a command is its --help") {
   const auto same = [](const std::vector<std::string>& words, const std::vector<std::string>& option) {
     const auto result = run_program(words), wanted = run_program(option);
     CAPTURE(words, result.err);
@@ -139,19 +139,19 @@ TEST_CASE("help before a command is its --help") {
   CHECK(run_program({"help", "nothing"}).exit_code == 2);
 }
 
-TEST_CASE("without a command the program shows what there is and fails") {
+TEST_CASE("command_line: without a command the program shows what there is and fails") {
   const auto result = run_program({});
   CHECK(result.exit_code == 2);
   CHECK(result.out.empty());
   CHECK_THAT(result.err, Contains("Subcommands:") && EndsWith("see granule --help\n"));
 }
 
-TEST_CASE("a reader that closes stdout early is no failure") {
+TEST_CASE("command_line: a reader that closes stdout early is no failure") {
   const auto result = in_shell("(sleep 0.3; \"$0\" --version; echo code $? >&2) | true");
   CHECK(result.err == "code 0\n");
 }
 
-TEST_CASE("output that cannot be written is an error, a closed stdout included") {
+TEST_CASE("command_line: output that cannot be written is an error, a closed stdout included") {
   for (const char* const script : {"\"$0\" --version > /dev/full", "\"$0\" --version >&-"}) {
     const auto result = in_shell(script);
     CHECK(result.exit_code == 74);
@@ -159,7 +159,7 @@ TEST_CASE("output that cannot be written is an error, a closed stdout included")
   }
 }
 
-TEST_CASE("a closed stderr takes nothing else down") {
+TEST_CASE("command_line: a closed stderr takes nothing else down") {
   CHECK(in_shell("\"$0\" --version 2>&-").exit_code == 0);
   CHECK(in_shell("\"$0\" trian 2>&-").exit_code == 2);
 }

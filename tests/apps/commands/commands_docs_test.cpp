@@ -83,7 +83,7 @@ std::map<std::string, Names> built(const std::string& command) {
 
 }  // namespace
 
-TEST_CASE("every command and every option stands in docs/commands.md, and no other") {
+TEST_CASE("commands_docs: every command and every option stands in docs/commands.md, and no other") {
   const auto sections = documented();
   const auto commands = built("granule");
   CHECK(commands.size() >= 10);
@@ -97,7 +97,7 @@ TEST_CASE("every command and every option stands in docs/commands.md, and no oth
   }
 }
 
-TEST_CASE("every command shows an example in its help") {
+TEST_CASE("commands_docs: every command shows an example in its help") {
   for (const auto& [command, options] : built("granule")) {
     INFO(command);
     auto arguments = words_of(command + " --help");
@@ -106,7 +106,7 @@ TEST_CASE("every command shows an example in its help") {
   }
 }
 
-TEST_CASE("docs/commands.md lists every exit code") {
+TEST_CASE("commands_docs: docs/commands.md lists every exit code") {
   using granule::ExitCode;
   Names codes;
   for (const ExitCode code :

@@ -46,7 +46,7 @@ std::string error_of(const TempDir& dir, const std::vector<std::string>& argumen
   return result.err.substr(at);
 }
 
-TEST_CASE("the commands that hold others name them, and help ends with an example") {
+TEST_CASE("data_commands: the commands that hold others name them, and help ends with an example") {
   const TempDir dir;
   CHECK(error_of(dir, {"data"}) ==
         "granule: error: granule data needs a command: build, inspect, where, import (command line): see "
@@ -72,7 +72,7 @@ TEST_CASE("the commands that hold others name them, and help ends with an exampl
 
 #ifdef GRANULE_WITH_SENTENCEPIECE
 
-TEST_CASE("from text to a data set: tokenizer train, data build, data inspect") {
+TEST_CASE("data_commands: from text to a data set: tokenizer train, data build, data inspect") {
   const TempDir dir;
   put(dir / "book.txt", test::prose(1, 1000));
   const auto trained =
@@ -103,7 +103,7 @@ TEST_CASE("from text to a data set: tokenizer train, data build, data inspect") 
   CHECK_THAT(inspected.err, Contains("train-00000.h5"));
 }
 
-TEST_CASE("data build takes lines as documents and directories as input") {
+TEST_CASE("data_commands: data build takes lines as documents and directories as input") {
   const TempDir dir;
   fs::create_directories(dir / "in/deep");
   put(dir / "in/deep/a.txt", "the whale\nthe sea\n\nthe ship\n");
@@ -118,7 +118,7 @@ TEST_CASE("data build takes lines as documents and directories as input") {
   CHECK(report["train"]["bytes"] == 9 + 7 + 8 + 7);
 }
 
-TEST_CASE("tokenizer train tells the bytes of the text, also of compressed text") {
+TEST_CASE("data_commands: tokenizer train tells the bytes of the text, also of compressed text") {
   const fs::path files = fs::path(fixtures_dir()) / "compressed";
   const TempDir temp;
   const auto bytes_of = [&](const char* name) {
@@ -133,14 +133,14 @@ TEST_CASE("tokenizer train tells the bytes of the text, also of compressed text"
   CHECK(bytes_of("whole.jsonl.zst") == plain);
 }
 
-TEST_CASE("tokenizer train refuses a place that cannot be written before it reads text") {
+TEST_CASE("data_commands: tokenizer train refuses a place that cannot be written before it reads text") {
   const auto result = run_program(
       {"tokenizer", "train", "--input", "/proc/absent", "--vocab-size", "280", "--out", "/proc/t.model"});
   CHECK(result.exit_code == 2);
   CHECK_THAT(result.err, Contains("cannot write in the directory: "));
 }
 
-TEST_CASE("data build makes the same of compressed text as of plain text") {
+TEST_CASE("data_commands: data build makes the same of compressed text as of plain text") {
   const TempDir dir;
   const fs::path files = fs::path(fixtures_dir()) / "compressed";
   const auto shard_of = [&](const char* input) {
@@ -158,7 +158,9 @@ TEST_CASE("data build makes the same of compressed text as of plain text") {
   CHECK(shard_of("parts.jsonl.zst") == plain);
 }
 
-TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit code 2 and write nothing") {
+TEST_CASE(
+    "data_commands: bad arguments and inputs of tokenizer train are one line and exit code 2 and write "
+    "nothing") {
   const TempDir dir;
   put(dir / "book.txt", test::prose(1, 100));
   put(dir / "empty.txt", "");
@@ -183,7 +185,8 @@ TEST_CASE("bad arguments and inputs of tokenizer train are one line and exit cod
   CHECK(read_file(dir / "old.model") == "precious");
 }
 
-TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 and write nothing") {
+TEST_CASE(
+    "data_commands: bad arguments and inputs of data build are one line and exit code 2 and write nothing") {
   const TempDir dir;
   fs::copy_file(test::small_tokenizer(), dir / "t.model");
   put(dir / "book.txt", test::prose(1, 100));
@@ -233,7 +236,8 @@ TEST_CASE("bad arguments and inputs of data build are one line and exit code 2 a
 
 #endif
 
-TEST_CASE("data import makes a data set of other programs' files, which data inspect finds sound") {
+TEST_CASE(
+    "data_commands: data import makes a data set of other programs' files, which data inspect finds sound") {
   const TempDir dir;
   const fs::path files = fs::path(fixtures_dir()) / "imports";
   const auto made =
@@ -254,7 +258,7 @@ TEST_CASE("data import makes a data set of other programs' files, which data ins
   CHECK(found["splits"]["val"]["bytes"].is_null());
 }
 
-TEST_CASE("data import takes vocabulary and EOS from a tokenizer, which goes with the data") {
+TEST_CASE("data_commands: data import takes vocabulary and EOS from a tokenizer, which goes with the data") {
   const TempDir dir;
   const auto made =
       run_in(dir, {"data", "import", "--format", "nanogpt", "--tokenizer",
@@ -269,7 +273,7 @@ TEST_CASE("data import takes vocabulary and EOS from a tokenizer, which goes wit
   CHECK(found["problems"].empty());
 }
 
-TEST_CASE("bad arguments of data import are one line and exit code 2 and write nothing") {
+TEST_CASE("data_commands: bad arguments of data import are one line and exit code 2 and write nothing") {
   const TempDir dir;
   const std::string files = fixtures_dir() + "/imports/";
   const auto error = [&](const std::string& format, const std::string& file, std::vector<std::string> more) {
@@ -294,7 +298,8 @@ TEST_CASE("bad arguments of data import are one line and exit code 2 and write n
   CHECK_FALSE(fs::exists(dir / "set.partial"));
 }
 
-TEST_CASE("data inspect shows foreign shards, and reports what is wrong after showing the rest") {
+TEST_CASE(
+    "data_commands: data inspect shows foreign shards, and reports what is wrong after showing the rest") {
   const TempDir dir;
   const fs::path shards = fs::path(fixtures_dir()) / "shards";
   fs::copy_file(shards / "gzip.h5", dir / "train-0.h5");
@@ -317,7 +322,7 @@ TEST_CASE("data inspect shows foreign shards, and reports what is wrong after sh
   CHECK(both["problems"].size() == 1);
 }
 
-TEST_CASE("data inspect of nothing usable is one line and exit code 2") {
+TEST_CASE("data_commands: data inspect of nothing usable is one line and exit code 2") {
   const TempDir dir;
   fs::create_directory(dir / "empty");
   put(dir / "manifest.json", "{");

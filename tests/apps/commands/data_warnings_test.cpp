@@ -33,7 +33,9 @@ void list_shard(const fs::path& directory, const char* file, const char* split) 
 
 }  // namespace
 
-TEST_CASE("shards beside a manifest that does not list them are named by data inspect and by train") {
+TEST_CASE(
+    "data_warnings: shards beside a manifest that does not list them are named by data inspect and by "
+    "train") {
   const Workshop shop;
   const fs::path data = shop.directory / "data";
   list_shard(data, "train-00000.h5", "train");
@@ -54,7 +56,7 @@ TEST_CASE("shards beside a manifest that does not list them are named by data in
   CHECK_THAT(trained.err, Contains("warning: 2 shards of " + data.string() + " are not in its manifest"));
 }
 
-TEST_CASE("zeros at the end of a shard, as a writer leaves them that stopped, are said") {
+TEST_CASE("data_warnings: zeros at the end of a shard, as a writer leaves them that stopped, are said") {
   const Workshop shop;
   fs::create_directory(shop.directory / "other");
   std::vector<std::uint16_t> ids(400, 0);
@@ -81,7 +83,7 @@ TEST_CASE("zeros at the end of a shard, as a writer leaves them that stopped, ar
   CHECK(unwritten_tail(ShardReader(shop.directory / "data/train-00000.h5")) == 0);
 }
 
-TEST_CASE("data inspect reads every token, also if nobody says the vocabulary") {
+TEST_CASE("data_warnings: data inspect reads every token, also if nobody says the vocabulary") {
   const TempDir dir;
   std::vector<std::uint16_t> ids(400);
   for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint16_t>(1000 + i);
@@ -98,7 +100,8 @@ TEST_CASE("data inspect reads every token, also if nobody says the vocabulary") 
   CHECK_THAT(inspected.err, Contains("Fletcher32"));
 }
 
-TEST_CASE("data inspect looks at what the names of a data set say, and not at files beside them") {
+TEST_CASE(
+    "data_warnings: data inspect looks at what the names of a data set say, and not at files beside them") {
   const TempDir dir;
   write_shard(dir / "train-0.h5", patterned_documents(3, 20, 59), 59);
   fs::copy_file(fs::path(fixtures_dir()) / "shards/bad_rank.h5", dir / "pool.h5");
@@ -112,7 +115,9 @@ TEST_CASE("data inspect looks at what the names of a data set say, and not at fi
         1);
 }
 
-TEST_CASE("a data set of fewer samples than a step takes is warned of, with how often each is repeated") {
+TEST_CASE(
+    "data_warnings: a data set of fewer samples than a step takes is warned of, with how often each is "
+    "repeated") {
   const Workshop shop(std::vector<std::int32_t>(17, 3));  // one sample of 16 tokens, and a batch of 4
   const ProgramResult trained = shop.train("run", {"train.steps=1", "eval.every=0"});
   INFO(trained.err);

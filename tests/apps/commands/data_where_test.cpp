@@ -169,7 +169,8 @@ TEST_CASE("data where refuses steps that are not there, changed data and what is
 }
 
 TEST_CASE(
-    "a run keeps the order that its checkpoint names; one without a name shuffles as older versions did") {
+    "data_where: a run keeps the order that its checkpoint names; one without a name shuffles as older "
+    "versions did") {
   RunConfig config;
   config.data.shuffle = true;
   CHECK(sample_order_of(config) == SampleOrder::keyed);

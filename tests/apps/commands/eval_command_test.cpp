@@ -47,7 +47,7 @@ nlohmann::json last_metrics_row() {
 
 }  // namespace
 
-TEST_CASE("an evaluation says that data do not record their tokenizer") {
+TEST_CASE("eval_command: an evaluation says that data do not record their tokenizer") {
   const TempDir temp;
   write_shard(temp / "val-00000.h5", patterned_documents(2, 90, 59), 350);
   const ProgramResult result = run_program({"eval", small_run().run, "--data", temp / "."});
@@ -58,7 +58,7 @@ TEST_CASE("an evaluation says that data do not record their tokenizer") {
   CHECK_THAT(own.err, !Contains("does not say which tokenizer made it"));
 }
 
-TEST_CASE("eval prints one object: losses of the whole split and the load of every layer") {
+TEST_CASE("eval_command: eval prints one object: losses of the whole split and the load of every layer") {
   const auto report = eval(small_run().run);
   CHECK(report["step"] == 20);
   CHECK(report["split"] == "val");
@@ -91,7 +91,7 @@ TEST_CASE("eval prints one object: losses of the whole split and the load of eve
   }
 }
 
-TEST_CASE("bits per byte is the cross-entropy of the split over its bytes") {
+TEST_CASE("eval_command: bits per byte is the cross-entropy of the split over its bytes") {
   const auto report = eval(small_run().run);
   const auto inspected = run_program({"data", "inspect", small_run().data});
   const auto val = nlohmann::json::parse(inspected.out)["splits"]["val"];
@@ -101,7 +101,7 @@ TEST_CASE("bits per byte is the cross-entropy of the split over its bytes") {
         Approx(report["ce"].get<double>() / std::log(2.0) / bytes_per_token).epsilon(0.01));
 }
 
-TEST_CASE("overrides change how a model is evaluated, not what it is") {
+TEST_CASE("eval_command: overrides change how a model is evaluated, not what it is") {
   const auto plain = eval(small_run().run);
   const double ce = plain["ce"];
   CHECK(routed(eval(small_run().run, {"moe.num_experts_per_tok=1"})["layers"][0]) == plain["tokens"]);
@@ -117,7 +117,8 @@ TEST_CASE("overrides change how a model is evaluated, not what it is") {
   CHECK(train["tokens"].get<std::int64_t>() > 5 * plain["tokens"].get<std::int64_t>());
 }
 
-TEST_CASE("keys without effect on an evaluation are refused, and so are those that change shapes") {
+TEST_CASE(
+    "eval_command: keys without effect on an evaluation are refused, and so are those that change shapes") {
   for (const char* const override :
        {"optim.lr=1", "train.batch_size=4", "moe.aux_loss_alpha=0", "data.path=x", "train.steps=3",
         "data.shuffle=false", "eval.batches=1", "model.initializer_range=1"}) {
@@ -141,7 +142,7 @@ TEST_CASE("keys without effect on an evaluation are refused, and so are those th
   }
 }
 
-TEST_CASE("data that the model cannot be measured on is refused before the model runs") {
+TEST_CASE("eval_command: data that the model cannot be measured on is refused before the model runs") {
   const TempDir temp;
   write_shard(temp / "val-00000.h5", patterned_documents(4, 90, 59), 59);
   CHECK_THAT(run_eval(small_run().run, temp.path()).err, Contains("vocabulary of 59, the model of 350"));
@@ -168,7 +169,7 @@ TEST_CASE("data that the model cannot be measured on is refused before the model
   CHECK_THAT(run_eval(small_run().run, small_run().data, {"--split", "test"}).err, Contains("--split"));
 }
 
-TEST_CASE("shards that do not say how many bytes they are have no bits per byte") {
+TEST_CASE("eval_command: shards that do not say how many bytes they are have no bits per byte") {
   const TempDir temp;
   const auto script = R"(
 import h5py, numpy, sys
@@ -184,7 +185,7 @@ with h5py.File(sys.argv[1], "w") as file:
   CHECK(nlohmann::json::parse(result.out)["bits_per_byte"].is_null());
 }
 
-TEST_CASE("a run, its checkpoint and its export are the same model to eval") {
+TEST_CASE("eval_command: a run, its checkpoint and its export are the same model to eval") {
   const TempDir temp;
   const double ce = eval(small_run().run)["ce"];
   CHECK(eval(small_run().run / "checkpoints/step-00000020")["ce"] == ce);
@@ -198,7 +199,8 @@ TEST_CASE("a run, its checkpoint and its export are the same model to eval") {
   CHECK(eval(temp / "hf")["seq_len"] == 64);  // what config.json says of the longest sequence
 }
 
-TEST_CASE("a damaged newest checkpoint is passed over by name, and refused when it is asked for") {
+TEST_CASE(
+    "eval_command: a damaged newest checkpoint is passed over by name, and refused when it is asked for") {
   const TempDir temp;
   const fs::path run = copy_of(small_run().run, temp);
   damage(run / "checkpoints/step-00000020/model-00001-of-00001.safetensors");

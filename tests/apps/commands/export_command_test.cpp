@@ -61,7 +61,9 @@ const char* const kCheckpointFile = "checkpoints/step-00000020/model-00001-of-00
 
 }  // namespace
 
-TEST_CASE("every exported value is the checkpoint's, or what it rounds to, by another program's reading") {
+TEST_CASE(
+    "export_command: every exported value is the checkpoint's, or what it rounds to, by another program's "
+    "reading") {
   const TempDir temp;
   for (const char* const dtype : {"f32", "bf16"}) {
     INFO(dtype);
@@ -76,7 +78,7 @@ TEST_CASE("every exported value is the checkpoint's, or what it rounds to, by an
   }
 }
 
-TEST_CASE("the directory holds what transformers asks for, and nothing else") {
+TEST_CASE("export_command: the directory holds what transformers asks for, and nothing else") {
   const TempDir temp;
   const auto result = run_export(small_run().run, temp / "hf");
   CHECK(result.exit_code == 0);
@@ -110,7 +112,8 @@ TEST_CASE("the directory holds what transformers asks for, and nothing else") {
   CHECK(text_of(temp / "hf/tokenizer.model") == text_of(small_run().tokenizer));
 }
 
-TEST_CASE("an export is a model that can be exported again, files of its tokenizer included") {
+TEST_CASE(
+    "export_command: an export is a model that can be exported again, files of its tokenizer included") {
   const TempDir temp;
   must_export(small_run().run, temp / "a");
   write_text(temp / "a/tokenizer_config.json", "{\"somebody\": \"else's\"}");
@@ -130,7 +133,7 @@ TEST_CASE("an export is a model that can be exported again, files of its tokeniz
   CHECK(text_of(temp / "again/model.safetensors") == text_of(temp / "run16/model.safetensors"));
 }
 
-TEST_CASE("a model whose head is its embedding is exported without a head") {
+TEST_CASE("export_command: a model whose head is its embedding is exported without a head") {
   const TempDir temp;
   const fs::path run = temp / "run";
   REQUIRE(run_program({"train", small_run().config, "--out", run, "train.steps=2",
@@ -147,7 +150,9 @@ TEST_CASE("a model whose head is its embedding is exported without a head") {
   CHECK(run_program({"eval", temp / "hf", "--data", small_run().data}).exit_code == 0);
 }
 
-TEST_CASE("formats, types and places that cannot be exported to are refused, and nothing is written") {
+TEST_CASE(
+    "export_command: formats, types and places that cannot be exported to are refused, and nothing is "
+    "written") {
   const TempDir temp;
   fs::create_directory(temp / "full");
   write_text(temp / "full/file", "kept");
@@ -178,7 +183,7 @@ TEST_CASE("formats, types and places that cannot be exported to are refused, and
   CHECK(text_of(temp / "full/file") == "kept");
 }
 
-TEST_CASE("what is no model is refused by every command that reads one") {
+TEST_CASE("export_command: what is no model is refused by every command that reads one") {
   const TempDir temp;
   refuse(temp / "missing", "there is no model here");
   refuse(small_run().config, "there is no model here");
@@ -190,7 +195,9 @@ TEST_CASE("what is no model is refused by every command that reads one") {
   refuse(temp / "empty", "the run has no checkpoint");
 }
 
-TEST_CASE("Hugging Face directories that are not what their config says are refused by every command") {
+TEST_CASE(
+    "export_command: Hugging Face directories that are not what their config says are refused by every "
+    "command") {
   const TempDir temp;
   must_export(small_run().run, temp / "hf");
   const auto altered = [&](const std::string& file, const std::string& from, const std::string& to,
@@ -225,7 +232,7 @@ TEST_CASE("Hugging Face directories that are not what their config says are refu
   refuse(copy, "no model.safetensors and no model.safetensors.index.json");
 }
 
-TEST_CASE("a device that fills up leaves no export behind") {
+TEST_CASE("export_command: a device that fills up leaves no export behind") {
   // /dev/full cannot be a directory, so a limit on the size of files stands in for it.
   const TempDir temp;
   const auto result =

@@ -37,7 +37,7 @@ std::string text(const std::string& prompt, const std::vector<std::string>& more
 
 }  // namespace
 
-TEST_CASE("the seed decides the text") {
+TEST_CASE("generate_command: the seed decides the text") {
   const std::vector<std::string> options{"--max-tokens", "20", "--temperature", "1", "--seed", "5"};
   const std::string first = text("the white", options);
   CHECK(first == text("the white", options));
@@ -45,7 +45,7 @@ TEST_CASE("the seed decides the text") {
   CHECK(first != text("the white", {"--max-tokens", "20", "--temperature", "0", "--seed", "5"}));
 }
 
-TEST_CASE("temperature 0, top-k 1 and a tiny top-p are all greedy") {
+TEST_CASE("generate_command: temperature 0, top-k 1 and a tiny top-p are all greedy") {
   std::size_t longest = 0;
   for (const char* const prompt : {"the white", "the old", "a", "sea"}) {
     const std::string greedy = text(prompt, {"--max-tokens", "12", "--temperature", "0"});
@@ -56,7 +56,7 @@ TEST_CASE("temperature 0, top-k 1 and a tiny top-p are all greedy") {
   CHECK(longest > 5);  // at least one word
 }
 
-TEST_CASE("a text is what follows the end of a document and the prompt") {
+TEST_CASE("generate_command: a text is what follows the end of a document and the prompt") {
   const auto files = granule::ModelFiles::open(small_run().run);
   const auto tokenizer = granule::open_tokenizer(*files.tokenizer());
   granule::Context context;
@@ -79,7 +79,9 @@ TEST_CASE("a text is what follows the end of a document and the prompt") {
   }
 }
 
-TEST_CASE("where attention stays inside documents, a text does not see the end of the one before") {
+TEST_CASE(
+    "generate_command: where attention stays inside documents, a text does not see the end of the one "
+    "before") {
   const TempDir temp;
   const ProgramResult trained = run_program(
       {"train", small_run().config, "data.document_mask=true", "train.steps=10", "--out", temp / "run"});
@@ -117,14 +119,15 @@ TEST_CASE("where attention stays inside documents, a text does not see the end o
   CHECK(generate(small_run().run, all_positions, {"--max-tokens", "1"}).exit_code == 2);
 }
 
-TEST_CASE("the shorter text is the beginning of the longer one") {
+TEST_CASE("generate_command: the shorter text is the beginning of the longer one") {
   const std::string longer = text("the", {"--max-tokens", "16", "--seed", "2"});
   std::string shorter = text("the", {"--max-tokens", "8", "--seed", "2"});
   shorter.pop_back();
   CHECK_THAT(longer, StartsWith(shorter));
 }
 
-TEST_CASE("any prompt that is text is taken as it is, brackets, dashes and nothing included") {
+TEST_CASE(
+    "generate_command: any prompt that is text is taken as it is, brackets, dashes and nothing included") {
   for (const char* const prompt :
        {"", "[a,b]", "{}", "- x", "--seed", "a=b", "der Wal \u00e4\U0001f40b", "\n"}) {
     INFO(prompt);
@@ -132,14 +135,14 @@ TEST_CASE("any prompt that is text is taken as it is, brackets, dashes and nothi
   }
 }
 
-TEST_CASE("a text that starts a document has no space before its first word") {
+TEST_CASE("generate_command: a text that starts a document has no space before its first word") {
   for (int seed = 0; seed < 4; ++seed) {
     const std::string out = text("", {"--max-tokens", "3", "--seed", std::to_string(seed)});
     CHECK_FALSE(out.starts_with(' '));
   }
 }
 
-TEST_CASE("text is cut at the model's last position, which is said and is no error") {
+TEST_CASE("generate_command: text is cut at the model's last position, which is said and is no error") {
   // There are 64 positions: the end of the previous document and 63 tokens, the last of which predicts one
   // more. The temperature is so high that all tokens are about equally likely. The end of the text is one of
   // 350.
@@ -158,7 +161,7 @@ TEST_CASE("text is cut at the model's last position, which is said and is no err
   FAIL("every text ended by itself");
 }
 
-TEST_CASE("an end-of-text token ends the text") {
+TEST_CASE("generate_command: an end-of-text token ends the text") {
   // The head has no bias. So the final norm's weights are all set to one row of the head, which makes the
   // embedding of the end the likeliest answer everywhere.
   const TempDir temp;
@@ -197,7 +200,7 @@ open(path, "wb").write(data)
   CHECK(ended);
 }
 
-TEST_CASE("options out of range are refused by name") {
+TEST_CASE("generate_command: options out of range are refused by name") {
   const std::vector<std::pair<std::vector<std::string>, std::string>> rows{
       {{"--temperature", "-0.1"}, "--temperature -0.1 is out of range"},
       {{"--temperature", "nan"}, "--temperature nan is out of range"},
@@ -218,7 +221,7 @@ TEST_CASE("options out of range are refused by name") {
   }
 }
 
-TEST_CASE("prompts that cannot be continued are refused") {
+TEST_CASE("generate_command: prompts that cannot be continued are refused") {
   const auto garbled = generate(small_run().run, "a\xff");
   CHECK(garbled.exit_code == 2);
   CHECK_THAT(garbled.err, Contains("the prompt is not UTF-8 (--prompt)"));
@@ -229,7 +232,7 @@ TEST_CASE("prompts that cannot be continued are refused") {
   CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("--prompt is missing"));
 }
 
-TEST_CASE("a model without its tokenizer cannot generate") {
+TEST_CASE("generate_command: a model without its tokenizer cannot generate") {
   const TempDir temp;
   REQUIRE(run_program({"export", small_run().run, "--format", "hf", "--out", temp / "hf"}).exit_code == 0);
   fs::remove(temp / "hf/tokenizer.model");
@@ -246,7 +249,7 @@ TEST_CASE("a model without its tokenizer cannot generate") {
   CHECK_THAT(larger.err, Contains("the tokenizer has 351 pieces, the model's vocabulary 350"));
 }
 
-TEST_CASE("a reader that has seen enough stops the text without an error") {
+TEST_CASE("generate_command: a reader that has seen enough stops the text without an error") {
   const auto result = run_program(
       {"-c", "{ \"$0\" generate \"$1\" --prompt the --max-tokens 60; echo code $? >&2; } | head -c 1",
        program_path(), small_run().run},

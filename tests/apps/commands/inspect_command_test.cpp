@@ -24,7 +24,7 @@ nlohmann::json inspect(const fs::path& model) {
 
 }  // namespace
 
-TEST_CASE("inspect counts parameters and lists every tensor of a run") {
+TEST_CASE("inspect_command: inspect counts parameters and lists every tensor of a run") {
   const auto report = inspect(small_run().run);
   CHECK(report["kind"] == "checkpoint");
   CHECK(report["step"] == 20);
@@ -58,7 +58,7 @@ TEST_CASE("inspect counts parameters and lists every tensor of a run") {
   CHECK(std::count(report["tensors"].begin(), report["tensors"].end(), router) == 1);
 }
 
-TEST_CASE("inspect shows a table for people, a line for each kind of parameter") {
+TEST_CASE("inspect_command: inspect shows a table for people, a line for each kind of parameter") {
   const auto result = run_program({"inspect", small_run().run});
   for (const char* const row : {"embedding", "attention", "dense feed-forward", "router", "routed experts",
                                 "shared experts", "norms", "head", "step 20, 5,120 tokens"}) {
@@ -67,7 +67,7 @@ TEST_CASE("inspect shows a table for people, a line for each kind of parameter")
   CHECK(std::count(result.err.begin(), result.err.end(), '\n') < 20);
 }
 
-TEST_CASE("inspect shows a Hugging Face directory with the types of its tensors") {
+TEST_CASE("inspect_command: inspect shows a Hugging Face directory with the types of its tensors") {
   const TempDir temp;
   REQUIRE(run_program({"export", small_run().run, "--format", "hf", "--dtype", "bf16", "--out", temp / "hf"})
               .exit_code == 0);

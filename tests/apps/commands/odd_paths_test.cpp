@@ -33,7 +33,7 @@ void must_show_path(const std::vector<std::string>& arguments, const char* key) 
 
 }  // namespace
 
-TEST_CASE("a path that is not UTF-8 is no hindrance to any command") {
+TEST_CASE("odd_paths: a path that is not UTF-8 is no hindrance to any command") {
   const TempDir temp;
   const fs::path place = temp / fs::path(kLatin1);
   fs::create_directory(place);
@@ -63,7 +63,7 @@ TEST_CASE("a path that is not UTF-8 is no hindrance to any command") {
   CHECK_THAT(refused.err, Contains("a config holds UTF-8") && Contains("rename"));
 }
 
-TEST_CASE("a path that is too long is refused before the work") {
+TEST_CASE("odd_paths: a path that is too long is refused before the work") {
   const TempDir temp;
   const SmallRun& small = small_run();
   std::string deep = temp.path();
@@ -103,7 +103,7 @@ TEST_CASE("a path that is too long is refused before the work") {
   }
 }
 
-TEST_CASE("a link that leads back to itself is an error of the user's, with its place") {
+TEST_CASE("odd_paths: a link that leads back to itself is an error of the user's, with its place") {
   const TempDir temp;
   fs::create_symlink("self", temp / "self");
   const ProgramResult result = run_program({"inspect", temp / "self"});

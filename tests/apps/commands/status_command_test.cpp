@@ -27,7 +27,7 @@ nlohmann::json status_of(const std::string& run, std::string* line = nullptr) {
 
 }  // namespace
 
-TEST_CASE("status tells how far a run is, its losses, and whether a job holds it") {
+TEST_CASE("status_command: status tells how far a run is, its losses, and whether a job holds it") {
   const Workshop shop;
   REQUIRE(shop.train("run", {"train.steps=24"}).exit_code == 0);
   const auto rows = shop.metrics("run");
@@ -60,7 +60,7 @@ TEST_CASE("status tells how far a run is, its losses, and whether a job holds it
   CHECK(job.running());  // reading the status does not disturb the job
 }
 
-TEST_CASE("status refuses what is no run") {
+TEST_CASE("status_command: status refuses what is no run") {
   const Workshop shop;
   for (const char* const place : {"data", "nowhere", "run.toml"}) {
     const ProgramResult result = run_program({"status", shop.path(place)});
@@ -69,7 +69,7 @@ TEST_CASE("status refuses what is no run") {
   }
 }
 
-TEST_CASE("a directory inside of a run is not one, and the advice names the run") {
+TEST_CASE("status_command: a directory inside of a run is not one, and the advice names the run") {
   const TempDir dir;
   fs::create_directories(dir / "run/checkpoints/step-00000010");
   granule::write_file(dir / "run/config.toml", "");

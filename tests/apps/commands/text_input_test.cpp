@@ -36,7 +36,8 @@ nlohmann::json json_of(const test::ProgramResult& result) {
   return nlohmann::json::parse(result.out);
 }
 
-TEST_CASE("data build takes JSON Lines of any name and key, and skips bad lines when it is told to") {
+TEST_CASE(
+    "text_input: data build takes JSON Lines of any name and key, and skips bad lines when it is told to") {
   const TempDir dir;
   put(dir / "c4.json", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
   CHECK(json_of(build(dir, "c4.json"))["train"]["documents"] == 2);
@@ -53,7 +54,7 @@ TEST_CASE("data build takes JSON Lines of any name and key, and skips bad lines 
   CHECK_THAT(build(dir, "lines").err, Contains("the object has no \"text\"") && Contains("--text-key"));
 }
 
-TEST_CASE("data build says what it leaves out of a directory") {
+TEST_CASE("text_input: data build says what it leaves out of a directory") {
   const TempDir dir;
   put(dir / "in/a.txt", "text");
   put(dir / "in/.git/b.txt", "text");
@@ -66,7 +67,7 @@ TEST_CASE("data build says what it leaves out of a directory") {
                                  "in/c.parquet (a Parquet file, not text)"));
 }
 
-TEST_CASE("data build takes a directory that holds a tokenizer") {
+TEST_CASE("text_input: data build takes a directory that holds a tokenizer") {
   const TempDir dir;
   put(dir / "a.txt", "the whale");
   put(dir / "hf/config.json", "{}");
@@ -74,7 +75,8 @@ TEST_CASE("data build takes a directory that holds a tokenizer") {
   CHECK(json_of(build(dir, "a.txt", {}, "hf"))["vocab_size"] == 350);
 }
 
-TEST_CASE("tokenizer train trains on what stands beside the sign that SentencePiece keeps for itself") {
+TEST_CASE(
+    "text_input: tokenizer train trains on what stands beside the sign that SentencePiece keeps for itself") {
   const TempDir dir;
   std::string text;
   for (int i = 0; i < 50; ++i) text += "zebra \u2585 zebra\n";

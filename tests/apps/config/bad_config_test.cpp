@@ -68,13 +68,13 @@ void check_rows(const std::vector<BadConfig>& rows) {
 
 }  // namespace
 
-TEST_CASE("the config that the bad ones are made from is sound") {
+TEST_CASE("bad_config: the config that the bad ones are made from is sound") {
   const TempDir directory;
   std::ofstream(directory / "run.toml") << sound();
   CHECK(message_for(directory / "run.toml", "").empty());
 }
 
-TEST_CASE("mistyped keys are refused with the nearest valid one") {
+TEST_CASE("bad_config: mistyped keys are refused with the nearest valid one") {
   check_rows({
       in_file("n_routed_expert = 8\n",
               {"unknown key 'moe.n_routed_expert'", "run.toml:11", "'moe.n_routed_experts'"}),
@@ -105,7 +105,7 @@ TEST_CASE("mistyped keys are refused with the nearest valid one") {
   });
 }
 
-TEST_CASE("values of the wrong type or out of range are refused with what is right") {
+TEST_CASE("bad_config: values of the wrong type or out of range are refused with what is right") {
   check_rows({
       in_file("[optim]\nlr = \"fast\"\n", {"optim.lr = \"fast\" is not a number", "run.toml:12"}),
       in_file("[optim]\nlr = -1e-3\n", {"optim.lr = -0.001 is out of range", "at least 0"}),
@@ -171,7 +171,7 @@ TEST_CASE("values of the wrong type or out of range are refused with what is rig
   });
 }
 
-TEST_CASE("rope scaling that is none is refused with what is right") {
+TEST_CASE("bad_config: rope scaling that is none is refused with what is right") {
   check_rows({
       on_line("model.rope_scaling=linear", {"model.rope_scaling = \"linear\" is not \"none\" or {type = "}),
       on_line("model.rope_scaling={type=\"yarn\", factor=2}",
@@ -195,7 +195,7 @@ TEST_CASE("rope scaling that is none is refused with what is right") {
   });
 }
 
-TEST_CASE("a number written another way is told as it is to be written") {
+TEST_CASE("bad_config: a number written another way is told as it is to be written") {
   check_rows({
       on_line("train.steps=1e3",
               {"train.steps = 1000.0 is out of range", "without a point or exponent: 1000"}),
@@ -207,14 +207,14 @@ TEST_CASE("a number written another way is told as it is to be written") {
   });
 }
 
-TEST_CASE("a value that an override replaces is not judged") {
+TEST_CASE("bad_config: a value that an override replaces is not judged") {
   const TempDir directory;
   std::ofstream(directory / "run.toml") << sound() << "[train]\ndevice = \"cuda\"\n";
   CHECK_THAT(message_for(directory / "run.toml", ""), Contains("train.device"));
   CHECK(message_for(directory / "run.toml", "train.device=cpu").empty());
 }
 
-TEST_CASE("a mix that is none is refused with the source that is wrong") {
+TEST_CASE("bad_config: a mix that is none is refused with the source that is wrong") {
   const auto mix = [](const std::string& list, std::vector<std::string> message) {
     message.emplace_back("run.toml:12");
     return in_file("[data]\nmix = " + list + "\n", std::move(message));
@@ -247,7 +247,7 @@ TEST_CASE("a mix that is none is refused with the source that is wrong") {
   });
 }
 
-TEST_CASE("keys that contradict each other are refused with both values") {
+TEST_CASE("bad_config: keys that contradict each other are refused with both values") {
   const auto model = [](std::string text, std::vector<std::string> message) {
     std::string name = text;
     return BadConfig{std::move(name), "[model]\nnum_hidden_layers = 2\nintermediate_size = 48\n" + text, "",
@@ -328,7 +328,8 @@ TEST_CASE("keys that contradict each other are refused with both values") {
   });
 }
 
-TEST_CASE("features that are not built yet are refused by name, their neutral values are accepted") {
+TEST_CASE(
+    "bad_config: features that are not built yet are refused by name, their neutral values are accepted") {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"model.hidden_act=gelu", "silu"},  {"train.dtype=bf16", "f32"},        {"train.device=cuda", "cpu"},
       {"parallel.offload=true", "false"}, {"checkpoint.async=true", "false"},
@@ -349,7 +350,7 @@ TEST_CASE("features that are not built yet are refused by name, their neutral va
              Contains("not built yet"));
 }
 
-TEST_CASE("text that is not TOML is refused with its line") {
+TEST_CASE("bad_config: text that is not TOML is refused with its line") {
   check_rows({
       {"no value", sound() + "[train]\nsteps =\n", "", {"run.toml:12"}},
       {"a key twice", sound() + "first_k_dense_replace = 2\n", "", {"run.toml:11", "first_k_dense_replace"}},
@@ -368,14 +369,14 @@ TEST_CASE("text that is not TOML is refused with its line") {
   });
 }
 
-TEST_CASE("names nested as deeply as is allowed neither overflow the stack nor pass") {
+TEST_CASE("bad_config: names nested as deeply as is allowed neither overflow the stack nor pass") {
   std::string name = "a";
   for (int i = 0; i < 1'999; ++i) name += ".a";
   check_rows({{"thousands of names", name + " = 1\n", "", {"unknown key", "run.toml:1"}},
               {"thousands of tables", "[" + name + "]\n", "", {"unknown key"}}});
 }
 
-TEST_CASE("what is no readable file is refused before anything waits for it") {
+TEST_CASE("bad_config: what is no readable file is refused before anything waits for it") {
   const TempDir directory;
   CHECK_THAT(message_for(directory / "missing.toml", ""),
              Contains("no such config file") && Contains("missing.toml"));
@@ -389,7 +390,7 @@ TEST_CASE("what is no readable file is refused before anything waits for it") {
   CHECK_THAT(message_for(directory / "locked.toml", ""), Contains("cannot read the config"));
 }
 
-TEST_CASE("a key given twice on the command line is refused") {
+TEST_CASE("bad_config: a key given twice on the command line is refused") {
   const TempDir directory;
   std::ofstream(directory / "run.toml") << sound();
   const std::vector<std::string> overrides{"optim.lr=1", "train.seed=1", "optim.lr=2"};

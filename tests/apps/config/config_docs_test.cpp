@@ -53,7 +53,7 @@ std::map<std::string, Row> documented_keys() {
 
 }  // namespace
 
-TEST_CASE("every key the program knows stands in docs/config.md, and no other") {
+TEST_CASE("config_docs: every key the program knows stands in docs/config.md, and no other") {
   std::set<std::string> known;
   for (const auto& key : granule::config_keys()) known.emplace(key.name);
   for (const auto& key : granule::pending_keys()) known.emplace(key.key);
@@ -62,7 +62,7 @@ TEST_CASE("every key the program knows stands in docs/config.md, and no other") 
   CHECK(documented == known);
 }
 
-TEST_CASE("the defaults in docs/config.md are those of the program") {
+TEST_CASE("config_docs: the defaults in docs/config.md are those of the program") {
   const granule::RunConfig defaults;
   const auto rows = documented_keys();
   int compared = 0;
@@ -78,7 +78,7 @@ TEST_CASE("the defaults in docs/config.md are those of the program") {
   CHECK(compared > 30);
 }
 
-TEST_CASE("docs/config.md marks what is not built and what may change on resume") {
+TEST_CASE("config_docs: docs/config.md marks what is not built and what may change on resume") {
   const auto rows = documented_keys();
   for (const auto& key : granule::pending_keys()) {
     INFO(key.key);

@@ -6,7 +6,8 @@ using Catch::Contains;
 using granule::advice_for_key;
 using granule::near_word;
 
-TEST_CASE("other programs' names for a key lead to the key, in whatever table they were written") {
+TEST_CASE(
+    "key_advice: other programs' names for a key lead to the key, in whatever table they were written") {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"optim.learning_rate", "optim.lr"},
       {"train.max_steps", "train.steps"},
@@ -40,7 +41,7 @@ TEST_CASE("other programs' names for a key lead to the key, in whatever table th
   CHECK_THAT(advice_for_key("train.gradient_accumulation_steps"), Contains("train.micro_batch_size"));
 }
 
-TEST_CASE("only a near word is suggested, and else the keys that there are") {
+TEST_CASE("key_advice: only a near word is suggested, and else the keys that there are") {
   CHECK(advice_for_key("optim.betsa") == "did you mean 'optim.betas'?");
   CHECK(advice_for_key("trian.steps") == "did you mean 'train.steps'?");
   CHECK_THAT(advice_for_key("optim.wobble"),

@@ -21,7 +21,7 @@ constexpr RunLength kRun{
     .batch_size = 8, .tokens_per_step = 4096, .samples_per_epoch = 100, .total_steps = 1000};
 }  // namespace
 
-TEST_CASE("a period is read in steps, tokens, epochs or a fraction of the run") {
+TEST_CASE("period_config: a period is read in steps, tokens, epochs or a fraction of the run") {
   CHECK(read(500) == Period{Unit::steps, 500});
   CHECK(read("500") == Period{Unit::steps, 500});
   CHECK(read(0.8) == Period{Unit::fraction, 0.8});
@@ -36,7 +36,7 @@ TEST_CASE("a period is read in steps, tokens, epochs or a fraction of the run") 
   CHECK(read("0.5e") == Period{Unit::epochs, 0.5});
 }
 
-TEST_CASE("what is no period is refused with the forms that are") {
+TEST_CASE("period_config: what is no period is refused with the forms that are") {
   for (const json& value : {json("fast"), json("20Mtt"), json("t"), json("e"), json(""), json(true),
                             json("1 e"), json(json::array()), json("0x10"), json("nant"), json("infe")}) {
     INFO(value.dump());
@@ -52,7 +52,7 @@ TEST_CASE("what is no period is refused with the forms that are") {
   CHECK_THROWS_WITH(read(std::numeric_limits<std::int64_t>::max()), Contains("out of range"));
 }
 
-TEST_CASE("a period becomes the nearest number of steps, and at least one") {
+TEST_CASE("period_config: a period becomes the nearest number of steps, and at least one") {
   CHECK(steps_in({Unit::steps, 7}, kRun, "k") == 7);
   CHECK(steps_in({Unit::tokens, 4096 * 5}, kRun, "k") == 5);
   CHECK(steps_in({Unit::tokens, 4096 * 5 + 2049}, kRun, "k") == 6);
@@ -64,7 +64,7 @@ TEST_CASE("a period becomes the nearest number of steps, and at least one") {
   CHECK(steps_in({Unit::epochs, 0.0}, kRun, "k") == 0);
 }
 
-TEST_CASE("epochs without data and fractions without a run are refused by name") {
+TEST_CASE("period_config: epochs without data and fractions without a run are refused by name") {
   RunLength run = kRun;
   run.samples_per_epoch = 0;
   CHECK_THROWS_WITH(steps_in({Unit::epochs, 1}, run, "eval.every"),
@@ -76,7 +76,7 @@ TEST_CASE("epochs without data and fractions without a run are refused by name")
   CHECK_THROWS_WITH(steps_in({Unit::epochs, 1e9}, run, "train.steps"), Contains("1e15"));
 }
 
-TEST_CASE("a period is written in the form it is read from") {
+TEST_CASE("period_config: a period is written in the form it is read from") {
   for (const json& value : {json(500), json(0.8), json("20Mt"), json("4096t"), json("1500Mt"), json("1e"),
                             json("0.5e"), json(0), json(0.0), json("2Tt"), json("1e")}) {
     CHECK(to_json(read(value)) == value);

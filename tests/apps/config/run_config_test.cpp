@@ -130,7 +130,7 @@ profile = true
 
 }  // namespace
 
-TEST_CASE("a config that names only the model's shape gets the documented defaults") {
+TEST_CASE("run_config: a config that names only the model's shape gets the documented defaults") {
   const RunConfig config = parsed(kMinimal);
   CHECK(config.model.num_key_value_heads == 4);
   CHECK(config.model.vocab_size == 0);
@@ -147,21 +147,22 @@ TEST_CASE("a config that names only the model's shape gets the documented defaul
   CHECK(config.train.threads == 0);
 }
 
-TEST_CASE("a config written as TOML loads to the same config") {
+TEST_CASE("run_config: a config written as TOML loads to the same config") {
   const RunConfig config = unusual_config();
   CHECK(config.data.path.filename() == "\u00e9\u007f");
   CHECK(parsed(to_toml(config)) == config);
   CHECK(parsed(to_toml(parsed(kMinimal))) == parsed(kMinimal));
 }
 
-TEST_CASE("a config written as JSON loads to the same config") {
+TEST_CASE("run_config: a config written as JSON loads to the same config") {
   const RunConfig config = unusual_config();
   const auto text = to_json(config).dump();
   CHECK(granule::run_config_from_json(nlohmann::json::parse(text), "state.json") == config);
 }
 
 TEST_CASE(
-    "a mix is read in either form of TOML, from the file's directory, and written so that it reads back") {
+    "run_config: a mix is read in either form of TOML, from the file's directory, and written so that it "
+    "reads back") {
   const TempDir directory;
   const std::string inlined = "[data]\nmix = [{path = \"a\", weight = 3}, {path = \"/b\", weight = 0.5}]\n";
   const std::string listed =
@@ -179,7 +180,7 @@ TEST_CASE(
   CHECK(parsed(kMinimal, {"data.path=/d"}).data.sources() == std::vector<DataMix::Part>{{"/d"}});
 }
 
-TEST_CASE("rope scaling is read under either name of its type, and as none") {
+TEST_CASE("run_config: rope scaling is read under either name of its type, and as none") {
   const granule::RopeScaling linear{granule::RopeScaling::Type::linear, 4.0};
   for (const char* const text : {"{type=\"linear\", factor=4}", "{factor=4.0, rope_type=\"linear\"}",
                                  "{type=\"linear\", rope_type=\"linear\", factor=4}"}) {
@@ -192,7 +193,7 @@ TEST_CASE("rope scaling is read under either name of its type, and as none") {
     CHECK(parsed(kMinimal, {fmt::format("model.rope_scaling={}", text)}) == parsed(kMinimal));
 }
 
-TEST_CASE("the unusual config differs from the default in every key it can") {
+TEST_CASE("run_config: the unusual config differs from the default in every key it can") {
   const auto unusual = to_json(unusual_config());
   const auto usual = to_json(RunConfig{});
   for (const auto& key : granule::config_keys()) {
@@ -206,7 +207,9 @@ TEST_CASE("the unusual config differs from the default in every key it can") {
   }
 }
 
-TEST_CASE("overrides win over the file, bare words are texts and relative paths start where the user is") {
+TEST_CASE(
+    "run_config: overrides win over the file, bare words are texts and relative paths start where the user "
+    "is") {
   const RunConfig config = parsed(
       kMinimal, {"optim.lr=1e-2", "schedule.kind=cosine", "train.steps=20Mt", "optim.betas=[0.5, 0.75]",
                  "data.shuffle=false", "data.path=2024", "checkpoint.every = 7"});
@@ -219,7 +222,7 @@ TEST_CASE("overrides win over the file, bare words are texts and relative paths 
   CHECK(config.checkpoint.every == Period{Period::Unit::steps, 7});
 }
 
-TEST_CASE("relative paths in a file start from the file") {
+TEST_CASE("run_config: relative paths in a file start from the file") {
   const TempDir directory;
   const auto path = written(directory, std::string(kMinimal) + "[data]\npath = \"../books\"\n");
   const auto expected = (directory.path() / "../books").lexically_normal();
@@ -227,7 +230,7 @@ TEST_CASE("relative paths in a file start from the file") {
   CHECK(parsed(kMinimal, {"data.path=/corpus/./a"}).data.path == "/corpus/a");
 }
 
-TEST_CASE("CRLF line ends and a byte order mark are read like any other file") {
+TEST_CASE("run_config: CRLF line ends and a byte order mark are read like any other file") {
   std::string text = "\xef\xbb\xbf";
   for (const char c : kMinimal) {
     if (c == '\n') text.push_back('\r');
@@ -236,7 +239,7 @@ TEST_CASE("CRLF line ends and a byte order mark are read like any other file") {
   CHECK(parsed(text) == parsed(kMinimal));
 }
 
-TEST_CASE("every config that ships loads") {
+TEST_CASE("run_config: every config that ships loads") {
   int files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kConfigs)) {
     if (entry.path().extension() != ".toml") continue;
@@ -248,7 +251,7 @@ TEST_CASE("every config that ships loads") {
   CHECK(files >= 4);
 }
 
-TEST_CASE("the paper's 16B config counts the published parameters and the paper's schedule") {
+TEST_CASE("run_config: the paper's 16B config counts the published parameters and the paper's schedule") {
   const RunConfig config = load_run_config(kConfigs / "paper/deepseekmoe-16b.toml", {});
   const auto counts = granule::count_parameters(config.model, config.moe);
   CHECK(counts.total() == 16'375'728'128);
@@ -258,7 +261,7 @@ TEST_CASE("the paper's 16B config counts the published parameters and the paper'
   CHECK(steps.schedule.total == 106449);
 }
 
-TEST_CASE("the bench config has the shape that speed is measured on") {
+TEST_CASE("run_config: the bench config has the shape that speed is measured on") {
   const RunConfig config = load_run_config(kConfigs / "bench.toml", {});
   CHECK(config.data.seq_len * config.train.micro_batch_size == 2048);
   CHECK(config.model.head_dim() == 64);
@@ -268,7 +271,9 @@ TEST_CASE("the bench config has the shape that speed is measured on") {
   CHECK(counts.total() == 8'388'608 + 8'388'608 + 8'704 + 2'162'688 + 7 * (32'768 + 17'842'176));
 }
 
-TEST_CASE("under a loaded model, keys that keep its shape override and others are refused with both values") {
+TEST_CASE(
+    "run_config: under a loaded model, keys that keep its shape override and others are refused with both "
+    "values") {
   granule::ConfigOptions options;
   options.base = ConfigBase{unusual_config(), "hub/config.json"};
   const RunConfig config = parsed(
@@ -285,7 +290,7 @@ TEST_CASE("under a loaded model, keys that keep its shape override and others ar
   CHECK(override_run_config(Words{"moe.num_experts_per_tok=1"}, options).moe.num_experts_per_tok == 1);
 }
 
-TEST_CASE("only lengths, layout and output may differ on resume") {
+TEST_CASE("run_config: only lengths, layout and output may differ on resume") {
   const RunConfig saved = unusual_config();
   RunConfig now = saved;
   now.train.steps = {Period::Unit::steps, 5};
@@ -304,7 +309,7 @@ TEST_CASE("only lengths, layout and output may differ on resume") {
   CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.seed"));
 }
 
-TEST_CASE("on resume the data may stand elsewhere, in the same mixture") {
+TEST_CASE("run_config: on resume the data may stand elsewhere, in the same mixture") {
   RunConfig saved = unusual_config();
   saved.data.path = "/old/books";
   saved.data.mix.clear();
@@ -323,7 +328,8 @@ TEST_CASE("on resume the data may stand elsewhere, in the same mixture") {
   CHECK_THROWS_WITH(check_resumable(saved, now, "x"), Contains("data.mix") && Contains("not its weights"));
 }
 
-TEST_CASE("on resume micro-batches may have another size where the objective does not count in them") {
+TEST_CASE(
+    "run_config: on resume micro-batches may have another size where the objective does not count in them") {
   RunConfig saved = unusual_config();
   saved.moe.router = granule::RouterKind::topk;
   saved.moe.n_routed_experts = 8;
@@ -347,7 +353,7 @@ TEST_CASE("on resume micro-batches may have another size where the objective doe
   CHECK_NOTHROW(check_smaller(saved));
 }
 
-TEST_CASE("every period of a run is resolved to steps") {
+TEST_CASE("run_config: every period of a run is resolved to steps") {
   RunConfig config = parsed(kMinimal, {"data.seq_len=64", "train.batch_size=8", "train.steps=2e",
                                        "schedule.warmup=1024t", "eval.every=0.1", "checkpoint.every=25"});
   const auto steps = resolve_steps(config, 400);  // 50 steps in an epoch, 512 tokens in a step

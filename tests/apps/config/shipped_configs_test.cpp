@@ -36,7 +36,7 @@ std::int64_t activated_experts(const ParameterCounts& counts) {
 
 }  // namespace
 
-TEST_CASE("every config that is shipped loads") {
+TEST_CASE("shipped_configs: every config that is shipped loads") {
   int count = 0;
   for (const auto& entry : fs::recursive_directory_iterator(kConfigs)) {
     if (entry.path().extension() != ".toml") continue;
@@ -47,7 +47,7 @@ TEST_CASE("every config that is shipped loads") {
   CHECK(count >= 14);
 }
 
-TEST_CASE("the paper's models have the paper's sizes") {
+TEST_CASE("shipped_configs: the paper's models have the paper's sizes") {
   const ParameterCounts b16 = counts_of("paper/deepseekmoe-16b.toml");
   CHECK(b16.total() == 16'375'728'128);
   CHECK(b16.activated() == 2'828'650'496);
@@ -64,7 +64,7 @@ TEST_CASE("the paper's models have the paper's sizes") {
   CHECK(double(b145.activated()) / 1e9 == Approx(22.2).margin(0.1));
 }
 
-TEST_CASE("the baselines have the same parameters where the paper has them so") {
+TEST_CASE("shipped_configs: the baselines have the same parameters where the paper has them so") {
   const ParameterCounts dense = counts_of("baselines/dense.toml"), hash = counts_of("baselines/hash.toml"),
                         switched = counts_of("baselines/switch.toml"),
                         gshard = counts_of("baselines/gshard.toml"),
@@ -85,7 +85,7 @@ TEST_CASE("the baselines have the same parameters where the paper has them so") 
   CHECK(hash.router == 0);
 }
 
-TEST_CASE("the baselines train on the same data in the same way") {
+TEST_CASE("shipped_configs: the baselines train on the same data in the same way") {
   const RunConfig dense = shipped("baselines/dense.toml");
   for (const char* const name : {"hash", "switch", "gshard", "deepseekmoe"}) {
     RunConfig config = shipped(fmt::format("baselines/{}.toml", name));

@@ -72,7 +72,7 @@ std::vector<Variant> variants() {
 
 }  // namespace
 
-TEST_CASE("with the cache and without, greedy tokens are the same and logits agree") {
+TEST_CASE("generation: with the cache and without, greedy tokens are the same and logits agree") {
   for (const Variant& variant : variants()) {
     INFO(variant.name);
     SmallModel small(DType::f64, 1, variant.model, variant.moe);
@@ -91,7 +91,8 @@ TEST_CASE("with the cache and without, greedy tokens are the same and logits agr
 }
 
 TEST_CASE(
-    "under dynamic rope scaling, the cache has one theta: that of the next multiple of the usual length") {
+    "generation: under dynamic rope scaling, the cache has one theta: that of the next multiple of the usual "
+    "length") {
   ModelConfig config = test::small_model_config();
   config.max_position_embeddings = 10;
   config.rope_scaling = {RopeScaling::Type::dynamic, 3.5};
@@ -112,7 +113,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a prompt longer than one piece gives the same logits as in one pass") {
+TEST_CASE("generation: a prompt longer than one piece gives the same logits as in one pass") {
   ModelConfig config = test::small_model_config();
   config.max_position_embeddings = 300;
   SmallModel small(DType::f64, 2, config);
@@ -124,7 +125,7 @@ TEST_CASE("a prompt longer than one piece gives the same logits as in one pass")
   }
 }
 
-TEST_CASE("a decoder refuses more tokens than it has room for") {
+TEST_CASE("generation: a decoder refuses more tokens than it has room for") {
   SmallModel small(DType::f32);
   Decoder decoder(small.context, small.model, 4);
   static_cast<void>(decoder.feed(random_tokens(3, 61)));

@@ -39,29 +39,29 @@ void check_shares(const SamplingOptions& options, const std::vector<double>& exp
 
 }  // namespace
 
-TEST_CASE("tokens are drawn with the probabilities the model predicts") {
+TEST_CASE("token_sampler: tokens are drawn with the probabilities the model predicts") {
   check_shares({}, {0.25, 0.125, 0.5, 0.125});
   check_shares({.seed = 1}, {0.25, 0.125, 0.5, 0.125});
 }
 
-TEST_CASE("a temperature of a half squares the probabilities") {
+TEST_CASE("token_sampler: a temperature of a half squares the probabilities") {
   // 1/16, 1/64, 1/4, 1/64 over their sum 22/64.
   check_shares({.temperature = 0.5}, {4.0 / 22, 1.0 / 22, 16.0 / 22, 1.0 / 22});
 }
 
-TEST_CASE("temperature 0 takes the likeliest token, of equals the first") {
+TEST_CASE("token_sampler: temperature 0 takes the likeliest token, of equals the first") {
   TokenSampler sampler({.temperature = 0.0});
   CHECK(sampler.choose(kLogits) == 2);
   CHECK(sampler.choose(std::vector<double>{1.0, 3.0, 3.0}) == 1);
 }
 
-TEST_CASE("top-k keeps the k likeliest, of equals the first") {
+TEST_CASE("token_sampler: top-k keeps the k likeliest, of equals the first") {
   check_shares({.top_k = 1}, {0, 0, 1, 0});
   check_shares({.top_k = 3}, {2.0 / 7, 1.0 / 7, 4.0 / 7, 0});
   check_shares({.top_k = 9}, {0.25, 0.125, 0.5, 0.125});
 }
 
-TEST_CASE("top-p keeps the fewest tokens that together reach it") {
+TEST_CASE("token_sampler: top-p keeps the fewest tokens that together reach it") {
   check_shares({.top_p = 1e-9}, {0, 0, 1, 0});
   check_shares({.top_p = 0.4999}, {0, 0, 1, 0});
   check_shares({.top_p = 0.51}, {1.0 / 3, 0, 2.0 / 3, 0});
@@ -70,7 +70,7 @@ TEST_CASE("top-p keeps the fewest tokens that together reach it") {
   check_shares({.top_k = 3, .top_p = 0.5}, {0, 0, 1, 0});
 }
 
-TEST_CASE("the seed decides the choices and another seed makes others") {
+TEST_CASE("token_sampler: the seed decides the choices and another seed makes others") {
   const auto choices = [](std::uint64_t seed) {
     TokenSampler sampler({.seed = seed});
     std::vector<std::int32_t> ids;
@@ -81,12 +81,12 @@ TEST_CASE("the seed decides the choices and another seed makes others") {
   CHECK(choices(3) != choices(4));
 }
 
-TEST_CASE("logits beyond what float64 can exponentiate are no trouble") {
+TEST_CASE("token_sampler: logits beyond what float64 can exponentiate are no trouble") {
   TokenSampler sampler({.temperature = 1e-300});
   CHECK(sampler.choose(std::vector<double>{-1e308, 1e308, 1e308 * 0.99}) == 1);
 }
 
-TEST_CASE("logits that are not finite are the model's fault") {
+TEST_CASE("token_sampler: logits that are not finite are the model's fault") {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   for (const std::vector<double>& logits :

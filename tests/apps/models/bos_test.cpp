@@ -105,7 +105,7 @@ std::string before_text(const json& processor) {
   return before;
 }
 
-TEST_CASE("an exported tokenizer puts a BOS before a text where training had one, and only there") {
+TEST_CASE("bos: an exported tokenizer puts a BOS before a text where training had one, and only there") {
   const bool in_file = GENERATE(true, false), bos = GENERATE(true, false);
   CAPTURE(in_file, bos);
   const TempDir dir;
@@ -129,7 +129,8 @@ TEST_CASE("an exported tokenizer puts a BOS before a text where training had one
   must_run(dir, {"eval", "hf", "--data", "again", "--split", "train", "data.seq_len=16"});
 }
 
-TEST_CASE("generate starts with the BOS that documents began with in training, and an export goes on so") {
+TEST_CASE(
+    "bos: generate starts with the BOS that documents began with in training, and an export goes on so") {
   const TempDir dir;
   put_tokenizer(dir / "source", true);
   build_and_export(dir, "source", true);
@@ -142,7 +143,7 @@ TEST_CASE("generate starts with the BOS that documents began with in training, a
   CHECK_FALSE(ModelFiles::open(dir / "other").bos_of_documents().has_value());
 }
 
-TEST_CASE("a post-processor is changed only where it does something else than training did") {
+TEST_CASE("bos: a post-processor is changed only where it does something else than training did") {
   const json level{{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", false}};
   json file{{"post_processor", level}};
   CHECK_FALSE(set_bos(file, std::nullopt));
@@ -160,7 +161,7 @@ TEST_CASE("a post-processor is changed only where it does something else than tr
 
 #ifdef GRANULE_WITH_SENTENCEPIECE
 
-TEST_CASE("a SentencePiece model's BOS goes the same way, and the config of an export says it") {
+TEST_CASE("bos: a SentencePiece model's BOS goes the same way, and the config of an export says it") {
   const bool bos = GENERATE(true, false);
   const TempDir dir;
   build_and_export(dir, test::small_tokenizer(), bos);

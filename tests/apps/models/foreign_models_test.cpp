@@ -44,7 +44,9 @@ double ce_of(const ProgramResult& result) {
 
 }  // namespace
 
-TEST_CASE("rotary positions of transformers 5 give the loss of the older keys, and go on into an export") {
+TEST_CASE(
+    "foreign_models: rotary positions of transformers 5 give the loss of the older keys, and go on into an "
+    "export") {
   const TempDir temp;
   const fs::path model = exported(temp, small_run().run, "hf");
   json config = json_of(model / "config.json");
@@ -76,7 +78,8 @@ TEST_CASE("rotary positions of transformers 5 give the loss of the older keys, a
   CHECK(!fs::exists(temp / "no"));
 }
 
-TEST_CASE("model.safetensors is read although there is an index of shards too, and this is said") {
+TEST_CASE(
+    "foreign_models: model.safetensors is read although there is an index of shards too, and this is said") {
   const TempDir temp;
   const fs::path model = exported(temp, small_run().run, "hf");
   const ProgramResult alone = eval(model);
@@ -98,7 +101,7 @@ TEST_CASE("model.safetensors is read although there is an index of shards too, a
   CHECK(!fs::exists(temp / "again" / "model.safetensors.index.json"));
 }
 
-TEST_CASE("an evaluation judges a config.json with the overrides that mend it") {
+TEST_CASE("foreign_models: an evaluation judges a config.json with the overrides that mend it") {
   const TempDir temp;
   const fs::path model = exported(temp, small_run().run, "hf");
   const double expected = ce_of(eval(model));
@@ -113,7 +116,7 @@ TEST_CASE("an evaluation judges a config.json with the overrides that mend it") 
         "model.rope_scaling=none"});
 }
 
-TEST_CASE("a Hugging Face directory is exported again with all that is not ours to change") {
+TEST_CASE("foreign_models: a Hugging Face directory is exported again with all that is not ours to change") {
   const TempDir temp;
   const fs::path model = exported(temp, small_run().run, "hf");
   json config = json_of(model / "config.json");
@@ -161,7 +164,8 @@ TEST_CASE("a Hugging Face directory is exported again with all that is not ours 
   CHECK(text_of(of_checkpoint / "chat_template.jinja") == "{{ messages }}");
 }
 
-TEST_CASE("a directory of checkpoints is a model, and one of several runs names one of them") {
+TEST_CASE(
+    "foreign_models: a directory of checkpoints is a model, and one of several runs names one of them") {
   const TempDir temp;
   fs::copy(small_run().run / "checkpoints", temp / "kept", fs::copy_options::recursive);
   for (const fs::path& path : {small_run().run / "checkpoints", temp / "kept"}) {
@@ -175,7 +179,7 @@ TEST_CASE("a directory of checkpoints is a model, and one of several runs names 
   CHECK_THAT(result.err, Contains("name one of the models in it, such as " + (temp / "runs/a").string()));
 }
 
-TEST_CASE("data of another vocabulary leads to the data, where the model's is fixed") {
+TEST_CASE("foreign_models: data of another vocabulary leads to the data, where the model's is fixed") {
   const TempDir temp;
   must({"data", "build", "--tokenizer", small_run().tokenizer, "--input", small_run().texts, "--split-lines",
         "--vocab-size", "360", "--val-fraction", "0.2", "--out", temp / "data"});
@@ -197,14 +201,14 @@ TEST_CASE("data of another vocabulary leads to the data, where the model's is fi
   CHECK_THAT(resumed.err, Contains((temp / "data").string()) && !Contains("model.vocab_size"));
 }
 
-TEST_CASE("an endless run states how many tokens it would have") {
+TEST_CASE("foreign_models: an endless run states how many tokens it would have") {
   const ProgramResult result = must({"train", small_run().config, "--dry-run", "train.steps=1000000000000",
                                      "train.batch_size=4000000", "checkpoint.keep=1"});
   CHECK(json::parse(result.out)["tokens"] == 1.28e20);
   CHECK(json::parse(must({"train", small_run().config, "--dry-run"}).out)["tokens"] == 20 * 8 * 32);
 }
 
-TEST_CASE("eval.every without a validation split says which key asks for it") {
+TEST_CASE("foreign_models: eval.every without a validation split says which key asks for it") {
   const TempDir temp;
   must({"data", "build", "--tokenizer", small_run().tokenizer, "--input", small_run().texts, "--out",
         temp / "data"});

@@ -54,7 +54,7 @@ HfConfig small_config() {
 
 }  // namespace
 
-TEST_CASE("the published 16B config.json is read as the model it describes") {
+TEST_CASE("hf_config: the published 16B config.json is read as the model it describes") {
   const HfConfig config = hf_config_from_json(published_16b(), "config.json");
   const auto counts = granule::count_parameters(config.model, config.moe);
   CHECK(counts.total() == 16'375'728'128);
@@ -66,7 +66,7 @@ TEST_CASE("the published 16B config.json is read as the model it describes") {
   CHECK(config.eos_token_id == 100001);
 }
 
-TEST_CASE("absent keys get the defaults of the published class, not those of a config file") {
+TEST_CASE("hf_config: absent keys get the defaults of the published class, not those of a config file") {
   const HfConfig config = hf_config_from_json({{"model_type", "deepseek"}}, "config.json");
   CHECK(config.model.vocab_size == 102400);
   CHECK(config.model.hidden_size == 4096);
@@ -82,7 +82,7 @@ TEST_CASE("absent keys get the defaults of the published class, not those of a c
   CHECK(config.moe.moe_layer_freq == 1);
 }
 
-TEST_CASE("null means none where the class has None") {
+TEST_CASE("hf_config: null means none where the class has None") {
   json document = published_16b();
   document["n_shared_experts"] = nullptr;
   document["num_key_value_heads"] = nullptr;
@@ -94,7 +94,7 @@ TEST_CASE("null means none where the class has None") {
   CHECK_THROWS_WITH(hf_config_from_json(document, "x"), Contains("hidden_size = null"));
 }
 
-TEST_CASE("null is false or nothing where the published code takes it so") {
+TEST_CASE("hf_config: null is false or nothing where the published code takes it so") {
   json document = published_16b();
   for (const char* key : {"attention_bias", "tie_word_embeddings", "norm_topk_prob"}) document[key] = nullptr;
   CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
@@ -115,7 +115,7 @@ TEST_CASE("null is false or nothing where the published code takes it so") {
   }
 }
 
-TEST_CASE("a config without model_type is read unless its architecture is another") {
+TEST_CASE("hf_config: a config without model_type is read unless its architecture is another") {
   json document = published_16b();
   document.erase("model_type");
   CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
@@ -125,7 +125,7 @@ TEST_CASE("a config without model_type is read unless its architecture is anothe
   CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
 }
 
-TEST_CASE("key-value heads left out are the class's 32 where that fits, else one for each head") {
+TEST_CASE("hf_config: key-value heads left out are the class's 32 where that fits, else one for each head") {
   json document = published_16b();
   document.erase("num_key_value_heads");
   CHECK(hf_config_from_json(document, "x").model.num_key_value_heads == 16);
@@ -133,7 +133,7 @@ TEST_CASE("key-value heads left out are the class's 32 where that fits, else one
   CHECK(hf_config_from_json(document, "x").model.num_key_value_heads == 32);
 }
 
-TEST_CASE("what would compute another model is refused by name") {
+TEST_CASE("hf_config: what would compute another model is refused by name") {
   const std::vector<std::pair<std::string, json>> rows{
       {"model_type", "deepseek_v2"},
       {"model_type", nullptr},
@@ -162,7 +162,7 @@ TEST_CASE("what would compute another model is refused by name") {
   }
 }
 
-TEST_CASE("models that the published class does not compute are marked as ours, and read back") {
+TEST_CASE("hf_config: models that the published class does not compute are marked as ours, and read back") {
   const auto changes = std::vector<void (*)(MoeConfig&)>{
       [](MoeConfig& c) { c.scoring_func = ScoringFunction::sigmoid; },
       [](MoeConfig& c) { c.routed_scaling_factor = 2.5; },
@@ -184,7 +184,7 @@ TEST_CASE("models that the published class does not compute are marked as ours, 
   CHECK(hf_config_from_json(to_json(config, "float32"), "x") == config);
 }
 
-TEST_CASE("keys that do not change what is computed are ignored") {
+TEST_CASE("hf_config: keys that do not change what is computed are ignored") {
   json document = published_16b();
   document["pretraining_tp"] = 2;
   document["use_cache"] = false;
@@ -192,7 +192,7 @@ TEST_CASE("keys that do not change what is computed are ignored") {
   CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
 }
 
-TEST_CASE("a config written for Hugging Face is read back the same") {
+TEST_CASE("hf_config: a config written for Hugging Face is read back the same") {
   const HfConfig config = small_config();
   CHECK(config.eos_token_id == 2);
   CHECK(hf_config_from_json(to_json(config, "float32"), "x") == config);
@@ -201,7 +201,9 @@ TEST_CASE("a config written for Hugging Face is read back the same") {
   CHECK(hf_config_from_json(to_json(dense, "float32"), "x") == dense);
 }
 
-TEST_CASE("rope scaling is read in the spellings of old and new transformers, and written in the old one") {
+TEST_CASE(
+    "hf_config: rope scaling is read in the spellings of old and new transformers, and written in the old "
+    "one") {
   for (const auto& [name, type] : {std::pair{"linear", granule::RopeScaling::Type::linear},
                                    std::pair{"dynamic", granule::RopeScaling::Type::dynamic}}) {
     json document = published_16b();
@@ -225,7 +227,7 @@ TEST_CASE("rope scaling is read in the spellings of old and new transformers, an
   CHECK(to_json(hf_config_from_json(document, "x"), "float32")["rope_scaling"].is_null());
 }
 
-TEST_CASE("rope_parameters of transformers 5 say what rope_theta and rope_scaling said before") {
+TEST_CASE("hf_config: rope_parameters of transformers 5 say what rope_theta and rope_scaling said before") {
   json old = published_16b(), document = published_16b();
   document.erase("rope_theta");
   document.erase("rope_scaling");
@@ -262,7 +264,8 @@ TEST_CASE("rope_parameters of transformers 5 say what rope_theta and rope_scalin
   CHECK(!written.contains("rope_parameters"));
 }
 
-TEST_CASE("rope_parameters that are not understood, or contradict older keys, are refused by name") {
+TEST_CASE(
+    "hf_config: rope_parameters that are not understood, or contradict older keys, are refused by name") {
   const json yarn{{"rope_type", "yarn"}, {"factor", 4.0}, {"rope_theta", 500.0}};
   const std::vector<std::pair<json, std::string>> rows{
       {yarn, "rope_parameters.type = \"yarn\""},
@@ -297,7 +300,7 @@ TEST_CASE("rope_parameters that are not understood, or contradict older keys, ar
                     Contains("rope_scaling = ") && Contains("rope_parameters"));
 }
 
-TEST_CASE("keys that change a model are refused unless their value changes nothing") {
+TEST_CASE("hf_config: keys that change a model are refused unless their value changes nothing") {
   struct Row {
     std::string key;
     std::vector<json> changing, neutral;
@@ -355,7 +358,7 @@ TEST_CASE("keys that change a model are refused unless their value changes nothi
   CHECK(hf_config_from_json(document, "x") == hf_config_from_json(published_16b(), "x"));
 }
 
-TEST_CASE("keys that say nothing of the model pass, and those that nobody knows are named") {
+TEST_CASE("hf_config: keys that say nothing of the model pass, and those that nobody knows are named") {
   json document = published_16b();
   for (const char* const key : {"use_cache", "_name_or_path", "pad_token_id", "temperature", "dtype",
                                 "output_attentions", "gradient_checkpointing", "router_aux_loss_coef"})
@@ -366,7 +369,9 @@ TEST_CASE("keys that say nothing of the model pass, and those that nobody knows 
   CHECK(granule::read_hf_document(document, "x").passed_over == std::vector<std::string>{"some_future_key"});
 }
 
-TEST_CASE("an override mends what is wrong with the key that it replaces, and the rest is judged with it") {
+TEST_CASE(
+    "hf_config: an override mends what is wrong with the key that it replaces, and the rest is judged with "
+    "it") {
   const TempDir directory;
   const auto with = [&](const char* key, const json& value, const std::vector<std::string>& overrides) {
     json document = published_16b();
@@ -395,7 +400,7 @@ TEST_CASE("an override mends what is wrong with the key that it replaces, and th
   CHECK_THROWS_WITH(with("sliding_window", 64, {"moe.num_experts_per_tok=4"}), Contains("sliding_window"));
 }
 
-TEST_CASE("a config.json that is written again keeps what says nothing of the model") {
+TEST_CASE("hf_config: a config.json that is written again keeps what says nothing of the model") {
   json document = published_16b();
   document["eos_token_id"] = {100001, 7, 9};
   document["pad_token_id"] = 5;
@@ -413,7 +418,7 @@ TEST_CASE("a config.json that is written again keeps what says nothing of the mo
   CHECK(to_json(config, "bfloat16", document)["eos_token_id"] == 100001);
 }
 
-TEST_CASE("a written config.json says what loaders look for") {
+TEST_CASE("hf_config: a written config.json says what loaders look for") {
   const json written = to_json(hf_config_from_json(published_16b(), "x"), "bfloat16");
   json published = published_16b();
   for (const auto& [key, value] : published.items()) {
@@ -430,7 +435,7 @@ TEST_CASE("a written config.json says what loaders look for") {
   CHECK(to_json(dense, "float32")["norm_topk_prob"] == false);
 }
 
-TEST_CASE("a directory without a readable config.json is refused") {
+TEST_CASE("hf_config: a directory without a readable config.json is refused") {
   const TempDir directory;
   CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("no config.json"));
   std::ofstream(directory / "config.json") << "{\"model_type\": ";
@@ -441,7 +446,7 @@ TEST_CASE("a directory without a readable config.json is refused") {
   CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("given twice"));
 }
 
-TEST_CASE("a run starts from a Hugging Face model with its shape and the file's other values") {
+TEST_CASE("hf_config: a run starts from a Hugging Face model with its shape and the file's other values") {
   const TempDir directory;
   std::ofstream(directory / "config.json") << published_16b();
   std::ofstream(directory / "run.toml") << "[moe]\naux_loss_alpha = 0.01\n[train]\nsteps = 3\n";

@@ -37,7 +37,7 @@ std::vector<std::string> on(const char* device, const char* ranks, std::vector<s
 
 }  // namespace
 
-TEST_CASE("the 16B model's plan has the paper's parameters and operations") {
+TEST_CASE("plan_command: the 16B model's plan has the paper's parameters and operations") {
   const ProgramResult result =
       plan(kPaper + "16b.toml", on("h100", "64", {"--dtype", "bf16", "parallel.ep=8", "parallel.zero=1"}));
   REQUIRE(result.exit_code == 0);
@@ -51,7 +51,7 @@ TEST_CASE("the 16B model's plan has the paper's parameters and operations") {
                              Catch::Contains("GB of a rank") && Catch::Contains("fits"));
 }
 
-TEST_CASE("the 145B model costs 28.5 % of a dense 67B, as the paper says") {
+TEST_CASE("plan_command: the 145B model costs 28.5 % of a dense 67B, as the paper says") {
   const json report = planned(kPaper + "145b.toml",
                               on("a100-80g", "256", {"--dtype", "bf16", "parallel.ep=4", "parallel.zero=3"}));
   CHECK(report["parameters"]["total"].get<double>() / 1e9 == Approx(144.6).margin(0.1));
@@ -68,7 +68,7 @@ TEST_CASE("the 145B model costs 28.5 % of a dense 67B, as the paper says") {
   CHECK(report["flops_per_4096_tokens"].get<double>() / flops == Approx(0.285).margin(0.01 * 0.285));
 }
 
-TEST_CASE("mixed precision takes 18 bytes a parameter and as many words on the way") {
+TEST_CASE("plan_command: mixed precision takes 18 bytes a parameter and as many words on the way") {
   const auto bytes = [](const char* dtype, const char* zero) {
     return planned(kBench, on("h100", "4", {"--dtype", dtype, zero, "train.batch_size=16"}));
   };
@@ -82,7 +82,7 @@ TEST_CASE("mixed precision takes 18 bytes a parameter and as many words on the w
   CHECK(4 * half["communication"].get<std::int64_t>() == 3 * whole["communication"].get<std::int64_t>());
 }
 
-TEST_CASE("figures given by hand replace the device's, and time follows them") {
+TEST_CASE("plan_command: figures given by hand replace the device's, and time follows them") {
   const auto seconds = [](std::vector<std::string> more) {
     more.insert(more.end(), {"train.batch_size=64", "parallel.zero=1"});
     return planned(kBench, on("a100-40g", "16", more))["step_seconds"];
@@ -106,7 +106,7 @@ TEST_CASE("figures given by hand replace the device's, and time follows them") {
   CHECK(hidden["total"].get<double>() == Approx(base["total"].get<double>() - 0.5 * sent));
 }
 
-TEST_CASE("expert ranks of one node exchange tokens at its rate") {
+TEST_CASE("plan_command: expert ranks of one node exchange tokens at its rate") {
   const auto experts = [](const char* ranks_per_node) {
     return planned(kBench, on("h100", "16",
                               {"train.batch_size=64", "parallel.ep=4", "--ranks-per-node",
@@ -116,7 +116,8 @@ TEST_CASE("expert ranks of one node exchange tokens at its rate") {
   CHECK(experts("2") / experts("8") == Approx(450.0 / 50.0));
 }
 
-TEST_CASE("what does not fit is blamed on a category, and the least change that would is named") {
+TEST_CASE(
+    "plan_command: what does not fit is blamed on a category, and the least change that would is named") {
   const json roomy = planned(kBench, on("h100", "8", {"train.batch_size=32"}));
   CHECK(roomy["memory"]["fits"] == "yes");
   CHECK(roomy["memory"]["change"].is_null());
@@ -137,7 +138,7 @@ TEST_CASE("what does not fit is blamed on a category, and the least change that 
   CHECK(hopeless["memory"]["change"].is_null());
 }
 
-TEST_CASE("a layout that fits while tokens spread out asks for a receive limit") {
+TEST_CASE("plan_command: a layout that fits while tokens spread out asks for a receive limit") {
   const auto with = [](std::vector<std::string> more) {
     more.insert(more.end(), {"train.batch_size=32", "parallel.ep=8", "parallel.zero=3"});
     return planned(kBench, on("h100", "8", more));
@@ -156,7 +157,7 @@ TEST_CASE("a layout that fits while tokens spread out asks for a receive limit")
   CHECK(limited["bytes_worst"]["total"] == between["memory"]["bytes_changed"]);
 }
 
-TEST_CASE("a change that would fit does so while all tokens choose one rank's experts, too") {
+TEST_CASE("plan_command: a change that would fit does so while all tokens choose one rank's experts, too") {
   const std::vector<std::string> base{"--dtype", "bf16"};
   const json tight = planned(kPaper + "16b.toml", on("a100-80g", "64", base));
   REQUIRE(tight["memory"]["fits"] == "no");
@@ -167,7 +168,7 @@ TEST_CASE("a change that would fit does so while all tokens choose one rank's ex
   CHECK(again["bytes_worst"]["total"] == tight["memory"]["bytes_changed"]);
 }
 
-TEST_CASE("the smallest receive limit is planned as quickly as any other") {
+TEST_CASE("plan_command: the smallest receive limit is planned as quickly as any other") {
   const auto bytes = [](const char* limit) {
     return planned(kPaper + "16b.toml", on("h100", "8",
                                            {"--dtype", "bf16", "parallel.ep=8", "train.micro_batch_size=8",
@@ -177,7 +178,7 @@ TEST_CASE("the smallest receive limit is planned as quickly as any other") {
   CHECK(bytes("parallel.receive_limit=1") < bytes("parallel.receive_limit=0"));
 }
 
-TEST_CASE("what cannot be planned is refused by name") {
+TEST_CASE("plan_command: what cannot be planned is refused by name") {
   const auto refused = [](const ProgramResult& result, const std::string& name) {
     CHECK(result.exit_code == 2);
     CHECK(result.out.empty());
@@ -199,7 +200,7 @@ TEST_CASE("what cannot be planned is refused by name") {
           "--ranks-per-node 0 is not between 1 and");
 }
 
-TEST_CASE("this machine is shared by the ranks, and MPI's pieces are in its memory") {
+TEST_CASE("plan_command: this machine is shared by the ranks, and MPI's pieces are in its memory") {
   const json one = planned(kBench, {"--ranks", "1"});
   const json two = planned(kBench, {"--ranks", "2", "train.batch_size=8"});
   CHECK(one["device"]["name"] == "cpu");
@@ -210,7 +211,7 @@ TEST_CASE("this machine is shared by the ranks, and MPI's pieces are in its memo
   CHECK(one["traffic_bytes"] == 0);
 }
 
-TEST_CASE("a dry run names the bytes of a rank as a plan does") {
+TEST_CASE("plan_command: a dry run names the bytes of a rank as a plan does") {
   const json report = planned(kBench, {"--ranks", "1"});
   const ProgramResult dry = run_program({"train", kBench, "--dry-run"});
   REQUIRE(dry.exit_code == 0);

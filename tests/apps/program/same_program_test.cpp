@@ -27,7 +27,7 @@ std::string refusal(const std::vector<ProgramIdentity>& programs) {
 
 }  // namespace
 
-TEST_CASE("ranks of different versions or instruction sets do not begin, and both are named") {
+TEST_CASE("same_program: ranks of different versions or instruction sets do not begin, and both are named") {
   const ProgramIdentity one{"0.1.0 (aaaa)", "AVX3"};
   CHECK(refusal({one, one, one}).empty());
   CHECK_THAT(refusal({one, one, {"0.1.0 (bbbb)", "AVX3"}}),
@@ -37,7 +37,7 @@ TEST_CASE("ranks of different versions or instruction sets do not begin, and bot
                  Contains("GRANULE_CPU_TARGET=SSE4"));
 }
 
-TEST_CASE("the environment may choose a lesser instruction set, and only one that is there") {
+TEST_CASE("same_program: the environment may choose a lesser instruction set, and only one that is there") {
   const std::string least = instruction_sets().back();
   ProgramOptions options;
   options.environment = {{"GRANULE_CPU_TARGET", least}};

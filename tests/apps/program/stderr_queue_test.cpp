@@ -42,7 +42,7 @@ struct Pipe {
 
 }  // namespace
 
-TEST_CASE("nobody waits for a reader that does not read, and it gets all but progress later") {
+TEST_CASE("stderr_queue: nobody waits for a reader that does not read, and it gets all but progress later") {
   static const Pipe pipe;
   const auto start = Clock::now();
   constexpr int kLines = 20'000;
@@ -62,7 +62,7 @@ TEST_CASE("nobody waits for a reader that does not read, and it gets all but pro
   CHECK(pipe.read_until("again\n") == "again\n");
 }
 
-TEST_CASE("at the end a reader is given some seconds, and more only while it reads") {
+TEST_CASE("stderr_queue: at the end a reader is given some seconds, and more only while it reads") {
   static const Pipe pipe;
   pipe.queue->write(std::string(300'000, '.'));
   const auto start = Clock::now();
@@ -76,7 +76,7 @@ TEST_CASE("at the end a reader is given some seconds, and more only while it rea
   reader.join();
 }
 
-TEST_CASE("a file has everything at once, and a reader that is gone is no error") {
+TEST_CASE("stderr_queue: a file has everything at once, and a reader that is gone is no error") {
   const test::TempDir directory;
   test::write_text(directory / "file", "");
   std::FILE* const file = std::fopen((directory / "file").c_str(), "a");

@@ -54,7 +54,7 @@ Points expected_of(const fs::path& metrics) {
 
 }  // namespace
 
-TEST_CASE("CRC-32C of the examples in RFC 3720") {
+TEST_CASE("event_file: CRC-32C of the examples in RFC 3720") {
   std::string ascending;
   for (int i = 0; i < 32; ++i) ascending += static_cast<char>(i);
   CHECK(crc32c(std::string(32, '\0')) == 0x8a9136aaU);
@@ -64,7 +64,7 @@ TEST_CASE("CRC-32C of the examples in RFC 3720") {
   CHECK(crc32c("") == 0);
 }
 
-TEST_CASE("records are byte for byte those of protobuf's own serializer") {
+TEST_CASE("event_file: records are byte for byte those of protobuf's own serializer") {
   std::vector<Scalar> layers;
   for (int layer = 0; layer < 40; ++layer)
     layers.push_back({fmt::format("load_cv/layer_{}", layer), static_cast<float>(-1.5e30 * layer)});
@@ -74,7 +74,7 @@ TEST_CASE("records are byte for byte those of protobuf's own serializer") {
         text_of(kGolden));
 }
 
-TEST_CASE("the reader of these tests understands what protobuf wrote") {
+TEST_CASE("event_file: the reader of these tests understands what protobuf wrote") {
   const TempDir directory;
   fs::copy(kGolden, directory / "events.out.tfevents.1");
   const Points points = read_events(directory.path());
@@ -83,7 +83,9 @@ TEST_CASE("the reader of these tests understands what protobuf wrote") {
   CHECK(points.at("load_cv/layer_39") == Points::mapped_type{{(std::int64_t{1} << 40) + 3, -5.85e31F}});
 }
 
-TEST_CASE("every number of a row is a scalar, a list has one for each layer, what is no number has none") {
+TEST_CASE(
+    "event_file: every number of a row is a scalar, a list has one for each layer, what is no number has "
+    "none") {
   const ordered_json row{{"step", 3},
                          {"tokens", 4096},
                          {"ce", nullptr},
@@ -101,7 +103,7 @@ TEST_CASE("every number of a row is a scalar, a list has one for each layer, wha
   CHECK_THROWS_AS(scalars_of({{"aux_by_layer", {1.0}}}, layers), Error);
 }
 
-TEST_CASE("event files made in the same second sort in the order in which they were made") {
+TEST_CASE("event_file: event files made in the same second sort in the order in which they were made") {
   const TempDir directory;
   std::vector<fs::path> paths;
   for (int i = 0; i < 12; ++i) paths.push_back(EventFile(directory / "tensorboard", 1).path());
@@ -109,7 +111,7 @@ TEST_CASE("event files made in the same second sort in the order in which they w
   CHECK(std::adjacent_find(paths.begin(), paths.end()) == paths.end());
 }
 
-TEST_CASE("an event file that cannot be written is an I/O error") {
+TEST_CASE("event_file: an event file that cannot be written is an I/O error") {
   const TempDir directory;
   write_text(directory / "tensorboard", "a file");
   try {
@@ -120,7 +122,9 @@ TEST_CASE("an event file that cannot be written is an I/O error") {
   }
 }
 
-TEST_CASE("a run that is asked for event files writes every number of metrics.jsonl, once, resumed or not") {
+TEST_CASE(
+    "event_file: a run that is asked for event files writes every number of metrics.jsonl, once, resumed or "
+    "not") {
   const Workshop shop;
   REQUIRE(shop.train("plain").exit_code == 0);
   CHECK_FALSE(fs::exists(shop.directory / "plain/tensorboard"));

@@ -35,7 +35,7 @@ ino_t inode_of(const fs::path& file) {
 
 }  // namespace
 
-TEST_CASE("metrics.jsonl is cut back where it is, and no second copy is made") {
+TEST_CASE("metrics_file: metrics.jsonl is cut back where it is, and no second copy is made") {
   const TempDir temp;
   const fs::path file = temp / "metrics.jsonl";
   write_text(file, rows(40));
@@ -53,7 +53,7 @@ TEST_CASE("metrics.jsonl is cut back where it is, and no second copy is made") {
   CHECK_FALSE(fs::exists(temp / "absent"));
 }
 
-TEST_CASE("metrics.jsonl is cut after its last row that is whole") {
+TEST_CASE("metrics_file: metrics.jsonl is cut after its last row that is whole") {
   const TempDir temp;
   const fs::path file = temp / "metrics.jsonl";
   write_text(file, rows(6) + "{\"step\":7,\"ce\":1.0");  // a crash
@@ -75,7 +75,7 @@ TEST_CASE("metrics.jsonl is cut after its last row that is whole") {
   CHECK(text_of(file) == "{\"ce\": 1, \"step\": 1}\n");
 }
 
-TEST_CASE("rows are read from the end of metrics.jsonl on") {
+TEST_CASE("metrics_file: rows are read from the end of metrics.jsonl on") {
   const TempDir temp;
   const fs::path file = temp / "metrics.jsonl";
   write_text(file, rows(40) + "{\"step\":41");

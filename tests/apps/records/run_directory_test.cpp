@@ -1,8 +1,6 @@
 // What a job that fails early leaves in a run directory, and what it must not remove.
 #include "apps/records/run_directory.hpp"
 
-#include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
@@ -10,6 +8,7 @@
 #include "tests/support/small_run.hpp"
 
 using namespace granule;
+using granule::test::names_in;
 using granule::test::TempDir;
 namespace fs = std::filesystem;
 
@@ -33,16 +32,11 @@ void start(const fs::path& path, RunDirectory::Open mode, int steps) {
   }
 }
 
-std::vector<std::string> names_in(const fs::path& directory) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(directory)) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 }  // namespace
 
-TEST_CASE("a job that fails before its first step leaves an empty directory that can be given again") {
+TEST_CASE(
+    "run_directory: a job that fails before its first step leaves an empty directory that can be given "
+    "again") {
   const TempDir temp;
   const std::vector<std::string> lock{".lock"};
   start(temp / "run", RunDirectory::Open::fresh, 0);
@@ -56,7 +50,7 @@ TEST_CASE("a job that fails before its first step leaves an empty directory that
   CHECK_THROWS_AS(start(temp / "run", RunDirectory::Open::fresh, 1), Error);
 }
 
-TEST_CASE("a job that fails before its first step takes nothing away that was there") {
+TEST_CASE("run_directory: a job that fails before its first step takes nothing away that was there") {
   const TempDir temp;
   start(temp / "run", RunDirectory::Open::fresh, 3);
   const auto before = names_in(temp / "run");
@@ -68,7 +62,9 @@ TEST_CASE("a job that fails before its first step takes nothing away that was th
   CHECK(test::text_of(temp / "run/metrics.jsonl") == "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
 }
 
-TEST_CASE("what a job leaves that is killed before its first step can be given again, and nothing else") {
+TEST_CASE(
+    "run_directory: what a job leaves that is killed before its first step can be given again, and nothing "
+    "else") {
   const TempDir temp;
   const fs::path run = temp / "run";
   const auto killed_early = [&] {
@@ -103,7 +99,7 @@ TEST_CASE("what a job leaves that is killed before its first step can be given a
   refused();
 }
 
-TEST_CASE("a fresh start in the directory of a job that runs names the job") {
+TEST_CASE("run_directory: a fresh start in the directory of a job that runs names the job") {
   const TempDir temp;
   RunDirectory running(temp / "run", RunDirectory::Open::fresh);
   running.write_config("steps = 1\n");
@@ -118,7 +114,7 @@ TEST_CASE("a fresh start in the directory of a job that runs names the job") {
   }
 }
 
-TEST_CASE("a failed start leaves a link to checkpoints on another disk where it was") {
+TEST_CASE("run_directory: a failed start leaves a link to checkpoints on another disk where it was") {
   const TempDir temp;
   fs::create_directory(temp / "big");
   fs::create_directory(temp / "run");

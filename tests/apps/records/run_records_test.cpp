@@ -48,7 +48,9 @@ RunConfig run_of(std::int64_t steps, ScheduleKind kind, double min_lr) {
 
 }  // namespace
 
-TEST_CASE("a row says the means of the steps since the last one, and the step's own values beside them") {
+TEST_CASE(
+    "run_records: a row says the means of the steps since the last one, and the step's own values beside "
+    "them") {
   StepMeans means;
   means.add(report_of(1, 4.0, 0.5));
   const auto one = row_of(means, report_of(1, 4.0, 0.5));
@@ -75,7 +77,7 @@ TEST_CASE("a row says the means of the steps since the last one, and the step's 
   CHECK(row["aux_by_layer"][0] == 0.5);  // lists with a value for each layer are those of the step
 }
 
-TEST_CASE("a skipped step has a row of its own values and is in no mean") {
+TEST_CASE("run_records: a skipped step has a row of its own values and is in no mean") {
   StepMeans means;
   means.add(report_of(1, 4.0, 0.5));
   StepReport skipped = report_of(2, std::nan(""), 0.5);
@@ -89,7 +91,7 @@ TEST_CASE("a skipped step has a row of its own values and is in no mean") {
   CHECK(row_of(means, report_of(3, 2.0, 0.5))["ce"] == 3.0);
 }
 
-TEST_CASE("a dense model has no balance losses to take the mean of") {
+TEST_CASE("run_records: a dense model has no balance losses to take the mean of") {
   StepMeans means;
   StepReport dense = report_of(1, 4.0, 0.5);
   dense.losses.aux_by_layer = dense.losses.device_aux_by_layer = dense.losses.z_by_layer = {};
@@ -102,7 +104,7 @@ TEST_CASE("a dense model has no balance losses to take the mean of") {
   CHECK(row["aux_step"].is_null());
 }
 
-TEST_CASE("the pace of a run is that of its last steps") {
+TEST_CASE("run_records: the pace of a run is that of its last steps") {
   const Pace::Clock::time_point start{};
   Pace pace(start);
   CHECK_FALSE(pace.mean_ce());
@@ -119,7 +121,7 @@ TEST_CASE("the pace of a run is that of its last steps") {
   CHECK(duration_text(5 * 86400 + 3 * 3600) == "5 d 3 h");
 }
 
-TEST_CASE("a learning rate that jumps when a run is made longer is said with both rates") {
+TEST_CASE("run_records: a learning rate that jumps when a run is made longer is said with both rates") {
   const RunConfig cosine = run_of(20, ScheduleKind::cosine, 3e-5);
   CHECK(
       learning_rate_jump(cosine, run_of(40, ScheduleKind::cosine, 3e-5), 20, 100) ==
@@ -146,7 +148,7 @@ TEST_CASE("a learning rate that jumps when a run is made longer is said with bot
         std::string::npos);
 }
 
-TEST_CASE("a decay that would begin after the run is told") {
+TEST_CASE("run_records: a decay that would begin after the run is told") {
   RunConfig config = run_of(20, ScheduleKind::wsd, 0.0);
   CHECK_FALSE(decay_after_the_run(resolve_steps(config, 100)));
   config.schedule.decay_at = {{Period::Unit::steps, 20}};
@@ -159,7 +161,7 @@ TEST_CASE("a decay that would begin after the run is told") {
   CHECK(decay_after_the_run(resolve_steps(config, 100)));
 }
 
-TEST_CASE("provenance is a list of sessions that grows, in run.json or a checkpoint") {
+TEST_CASE("run_records: provenance is a list of sessions that grows, in run.json or a checkpoint") {
   const TempDir temp;
   Provenance first(nullptr, {{"kind", "initialised"}});
   first.begin({.hosts = {"a", "b"}, .ranks = 4, .threads = 2, .steps = 40},

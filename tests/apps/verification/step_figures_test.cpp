@@ -62,7 +62,7 @@ Runs none(const Collective&, const Communicator&) {
 
 }  // namespace
 
-TEST_CASE("a step without a mistake holds, and what it differs in is rounding") {
+TEST_CASE("step_figures: a step without a mistake holds, and what it differs in is rounding") {
   const FigureDifferences difference = with_mistake({.ep = 2, .zero = 3}, none);
   CHECK(difference.hold(DType::f64));
   CHECK_FALSE(difference.parameter.empty());
@@ -116,7 +116,7 @@ TEST_CASE("planted: no rank sums one unit's gradients") {
 
 #ifdef GRANULE_WITH_SENTENCEPIECE  // SentencePiece trains the tokenizer of the tested run
 
-TEST_CASE("granule verify prints a row a layout, and exits with 0 when all hold") {
+TEST_CASE("step_figures: granule verify prints a row a layout, and exits with 0 when all hold") {
   const SmallRun& small = small_run();
   const ProgramResult result = run_program({"verify", small.config, "train.dtype=f64",
                                             "train.micro_batch_size=2", "--ranks", "2,4", "--zero", "0,3"});
@@ -131,7 +131,7 @@ TEST_CASE("granule verify prints a row a layout, and exits with 0 when all hold"
   }
 }
 
-TEST_CASE("granule verify takes lists as one word each, and tries no layout twice") {
+TEST_CASE("step_figures: granule verify takes lists as one word each, and tries no layout twice") {
   const SmallRun& small = small_run();
   const ProgramResult result = run_program({"verify", "--ranks=2,2", small.config, "train.micro_batch_size=2",
                                             "--ep", "1", "train.dtype=f64", "--zero", "3,3"});
@@ -140,7 +140,7 @@ TEST_CASE("granule verify takes lists as one word each, and tries no layout twic
   CHECK(nlohmann::json::parse(result.out).at("layouts").size() == 1);
 }
 
-TEST_CASE("a gradient that is zero but for rounding is no difference between layouts") {
+TEST_CASE("step_figures: a gradient that is zero but for rounding is no difference between layouts") {
   // In a sequence of one token, attention has no choice. So queries and keys have no gradient.
   const SmallRun& small = small_run();
   for (const char* dtype : {"train.dtype=f64", "train.dtype=f32"}) {
@@ -152,7 +152,7 @@ TEST_CASE("a gradient that is zero but for rounding is no difference between lay
   }
 }
 
-TEST_CASE("where one rank's step is not finite there is nothing to compare") {
+TEST_CASE("step_figures: where one rank's step is not finite there is nothing to compare") {
   const SmallRun& small = small_run();
   const ProgramResult result = run_program({"verify", small.config, "model.initializer_range=1e6",
                                             "train.micro_batch_size=2", "--ranks", "2", "--zero", "0"});
@@ -161,7 +161,7 @@ TEST_CASE("where one rank's step is not finite there is nothing to compare") {
   CHECK_THAT(result.err, Contains("on one rank the step has a loss of") && Contains("nothing to compare"));
 }
 
-TEST_CASE("granule verify refuses ranks and layouts that do not fit") {
+TEST_CASE("step_figures: granule verify refuses ranks and layouts that do not fit") {
   const SmallRun& small = small_run();
   const auto refused = [&](std::vector<std::string> more) {
     more.insert(more.begin(), {"verify", small.config});

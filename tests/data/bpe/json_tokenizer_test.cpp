@@ -71,7 +71,8 @@ void check_ids(Tokenizer& tokenizer, const Json& texts, const Json& ids) {
   }
 }
 
-TEST_CASE("tokenizer.json: every kind of pre-tokenizer gives the ids of the reference library") {
+TEST_CASE(
+    "json_tokenizer: tokenizer.json: every kind of pre-tokenizer gives the ids of the reference library") {
   for (const Json& variant : expected().at("variants")) {
     INFO(variant.at("name"));
     const Opened tokenizer = open(patched(variant));
@@ -79,7 +80,7 @@ TEST_CASE("tokenizer.json: every kind of pre-tokenizer gives the ids of the refe
   }
 }
 
-TEST_CASE("tokenizer.json: merges may be pairs as well as strings") {
+TEST_CASE("json_tokenizer: tokenizer.json: merges may be pairs as well as strings") {
   Json json = base();
   for (Json& merge : json["model"]["merges"]) {
     const std::string text = merge;
@@ -89,7 +90,9 @@ TEST_CASE("tokenizer.json: merges may be pairs as well as strings") {
   check_ids(*open(json).tokenizer, expected().at("texts"), expected().at("variants")[0].at("ids"));
 }
 
-TEST_CASE("tokenizer.json: decoding gives the text back without its special tokens, whole or as a stream") {
+TEST_CASE(
+    "json_tokenizer: tokenizer.json: decoding gives the text back without its special tokens, whole or as a "
+    "stream") {
   const Opened tokenizer = open(base());
   for (const std::string text : expected().at("texts")) {
     const Ids ids = tokenizer->encode(text);
@@ -110,7 +113,7 @@ TEST_CASE("tokenizer.json: decoding gives the text back without its special toke
   }
 }
 
-TEST_CASE("tokenizer.json: every byte has its own character, and all 256 differ") {
+TEST_CASE("json_tokenizer: tokenizer.json: every byte has its own character, and all 256 differ") {
   std::set<std::string> seen;
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const std::string& character = byte_characters().at(byte);
@@ -142,7 +145,7 @@ Ids merged_slowly(Ids word, const std::map<std::pair<int, int>, std::pair<int, i
   }
 }
 
-TEST_CASE("merges go by rank and then from the left, as in the definition") {
+TEST_CASE("json_tokenizer: merges go by rank and then from the left, as in the definition") {
   std::mt19937 random(11);
   for (int round = 0; round < 200; ++round) {
     Merges merges;
@@ -164,20 +167,20 @@ TEST_CASE("merges go by rank and then from the left, as in the definition") {
   }
 }
 
-TEST_CASE("tokenizer.json: a word of a megabyte does not take quadratic time") {
+TEST_CASE("json_tokenizer: tokenizer.json: a word of a megabyte does not take quadratic time") {
   const Opened tokenizer = open(base());
   const std::string text(1'000'000, 'a');
   CHECK(tokenizer->decode(tokenizer->encode(text)) == text);
 }
 
-TEST_CASE("tokenizer.json: text that is not UTF-8 is refused with the place") {
+TEST_CASE("json_tokenizer: tokenizer.json: text that is not UTF-8 is refused with the place") {
   const Opened tokenizer = open(base());
   CHECK(user_error_of([&] { static_cast<void>(tokenizer->encode("abc\xff")); }) ==
         "the text is not UTF-8 (byte 3): convert it to UTF-8");
   CHECK(tokenizer->encode("").empty());
 }
 
-TEST_CASE("tokenizer.json: names, sizes, and a space that is put before") {
+TEST_CASE("json_tokenizer: tokenizer.json: names, sizes, and a space that is put before") {
   const Opened tokenizer = open(base());
   CHECK(tokenizer->vocab_size() == 660);
   CHECK(tokenizer->token_name(659) == "<\uFF5CUser\uFF5C>");
@@ -205,7 +208,9 @@ Json with_added(std::vector<std::string> contents) {
   return json;
 }
 
-TEST_CASE("tokenizer.json: EOS is what is asked for, what the config beside it says, or the one usual name") {
+TEST_CASE(
+    "json_tokenizer: tokenizer.json: EOS is what is asked for, what the config beside it says, or the one "
+    "usual name") {
   const Json two = with_added({"</s>", "<|endoftext|>", "<|im_end|>"});
   CHECK(open(two, "<|im_end|>")->eos_id() == 661);
   CHECK(open(two, "", R"({"eos_token": "<|endoftext|>"})")->eos_id() == 660);
@@ -218,7 +223,7 @@ TEST_CASE("tokenizer.json: EOS is what is asked for, what the config beside it s
   CHECK_FALSE(open(with_added({"<|im_end|>"}))->eos_id().has_value());
 }
 
-TEST_CASE("tokenizer.json: a copy with its config beside it opens with the same EOS") {
+TEST_CASE("json_tokenizer: tokenizer.json: a copy with its config beside it opens with the same EOS") {
   const Json json = with_added({"</s>", "<|endoftext|>"});
   const Opened chosen = open(json, "</s>", R"({"chat_template": "{{ x }}", "eos_token": "<|endoftext|>"})");
   const Opened copy = open(json, "", chosen->config_beside());
@@ -237,7 +242,7 @@ struct BadFile {
   const char* message;
 };
 
-TEST_CASE("tokenizer.json: what is not understood is refused by the name of its field") {
+TEST_CASE("json_tokenizer: tokenizer.json: what is not understood is refused by the name of its field") {
   const auto split = [](const char* pattern) {
     return fmt::format(R"([{{"type": "Split", "pattern": {{"Regex": {}}}, "behavior": "Isolated"}}])",
                        Json(pattern).dump());
@@ -337,7 +342,8 @@ TEST_CASE("tokenizer.json: what is not understood is refused by the name of its 
 }
 
 TEST_CASE(
-    "tokenizer.json: files that are none, and an EOS that is not there or could be several, are refused") {
+    "json_tokenizer: tokenizer.json: files that are none, and an EOS that is not there or could be several, "
+    "are refused") {
   const TempDir dir;
   write_file(dir / "list.json", "[1]");
   write_file(dir / "cut.json", base().dump().substr(0, 5000));
@@ -381,7 +387,9 @@ void add_token(Json& json, std::int32_t id, const std::string& content) {
   json["added_tokens"].push_back({{"id", id}, {"content", content}, {"special", true}});
 }
 
-TEST_CASE("tokenizer.json: whole words are looked up among the model's tokens, never among added ones") {
+TEST_CASE(
+    "json_tokenizer: tokenizer.json: whole words are looked up among the model's tokens, never among added "
+    "ones") {
   Json json = bytes_alone();
   json["model"]["ignore_merges"] = true;
   json["model"]["vocab"]["\u0120the"] = 256;  // no merge makes this token
@@ -394,7 +402,9 @@ TEST_CASE("tokenizer.json: whole words are looked up among the model's tokens, n
   CHECK(tokenizer->eos_id() == 257);
 }
 
-TEST_CASE("tokenizer.json: added tokens have the ids that the library would give them, or are refused") {
+TEST_CASE(
+    "json_tokenizer: tokenizer.json: added tokens have the ids that the library would give them, or are "
+    "refused") {
   Json json = bytes_alone();
   add_token(json, 'a', "a");  // one that the model itself has
   add_token(json, 256, "<x>");
@@ -416,7 +426,7 @@ TEST_CASE("tokenizer.json: added tokens have the ids that the library would give
   CHECK(open(json, "<x>")->encode("<x>") == Ids{257});
 }
 
-TEST_CASE("tokenizer.json: patterns that fold two letters into one character are refused") {
+TEST_CASE("json_tokenizer: tokenizer.json: patterns that fold two letters into one character are refused") {
   const auto open_with = [](const std::string& pattern) {
     Json json = base();
     json["pre_tokenizer"]["pretokenizers"] =
@@ -439,7 +449,7 @@ TEST_CASE("tokenizer.json: patterns that fold two letters into one character are
   }
 }
 
-TEST_CASE("tokenizer.json: a normal form that is not applied here says what to do about it") {
+TEST_CASE("json_tokenizer: tokenizer.json: a normal form that is not applied here says what to do about it") {
   Json json = base();
   json["normalizer"] = {{"type", "NFC"}};
   CHECK_THAT(user_error_of([&] { open(json); }), Catch::Contains("normalizer.type is NFC") &&

@@ -28,7 +28,9 @@ int calls_of_one_write() {
 
 }  // namespace
 
-TEST_CASE("a file appears with commit, replaces what was there, and its digest is known without reading") {
+TEST_CASE(
+    "atomic_file: a file appears with commit, replaces what was there, and its digest is known without "
+    "reading") {
   const TempDir dir;
   std::ofstream(dir / "f") << "old";
   {
@@ -44,7 +46,7 @@ TEST_CASE("a file appears with commit, replaces what was there, and its digest i
   CHECK(std::distance(std::filesystem::directory_iterator(dir.path()), {}) == 1);
 }
 
-TEST_CASE("without commit nothing remains of a file") {
+TEST_CASE("atomic_file: without commit nothing remains of a file") {
   const TempDir dir;
   {
     AtomicFile file(dir / "f");
@@ -57,7 +59,9 @@ TEST_CASE("without commit nothing remains of a file") {
   CHECK_FALSE(is_unfinished("f.part-1"));
 }
 
-TEST_CASE("any failing call leaves the old file or the new one, whole, and is reported with exit code 74") {
+TEST_CASE(
+    "atomic_file: any failing call leaves the old file or the new one, whole, and is reported with exit code "
+    "74") {
   const int calls = calls_of_one_write();
   REQUIRE(calls >= 7);  // create, write, fsync, close, rename, open the directory, fsync it
   for (const Fault fault : {Fault::eio, Fault::eio_sticky, Fault::enospc, Fault::enospc_sticky}) {
@@ -80,7 +84,7 @@ TEST_CASE("any failing call leaves the old file or the new one, whole, and is re
   }
 }
 
-TEST_CASE("short and interrupted calls are repeated until the file is whole") {
+TEST_CASE("atomic_file: short and interrupted calls are repeated until the file is whole") {
   for (const Fault fault : {Fault::short_write, Fault::interrupted}) {
     for (int at = 0; at < calls_of_one_write(); ++at) {
       const TempDir dir;
@@ -91,7 +95,7 @@ TEST_CASE("short and interrupted calls are repeated until the file is whole") {
   }
 }
 
-TEST_CASE("a copy is exact and a source that cannot be read is the user's error") {
+TEST_CASE("atomic_file: a copy is exact and a source that cannot be read is the user's error") {
   const TempDir dir;
   const std::string text(3'000'000, 'x');
   write_file(dir / "a", text);
@@ -101,7 +105,7 @@ TEST_CASE("a copy is exact and a source that cannot be read is the user's error"
   CHECK_THROWS_WITH(copy_durably(dir.path(), dir / "c"), Catch::Contains("reading failed"));
 }
 
-TEST_CASE("a tree is removed with the chosen entry first, links not followed") {
+TEST_CASE("atomic_file: a tree is removed with the chosen entry first, links not followed") {
   const TempDir dir;
   make_directory(dir / "tree", Disk::system());
   make_directory(dir / "tree" / "sub", Disk::system());

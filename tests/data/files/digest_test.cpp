@@ -13,7 +13,7 @@ std::span<const std::byte> bytes(std::string_view text) {
 }
 }  // namespace
 
-TEST_CASE("digests equal the published test vectors, of bytes and of files") {
+TEST_CASE("digest: digests equal the published test vectors, of bytes and of files") {
   // FIPS 180-2, appendix B.1
   const char* const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
   CHECK(granule::sha256_of(bytes("abc")) == abc);

@@ -31,7 +31,9 @@ class Lockless : public Disk {
 
 }  // namespace
 
-TEST_CASE("where the file system has no locks an output is written without one, and that can be said") {
+TEST_CASE(
+    "output_directory: where the file system has no locks an output is written without one, and that can be "
+    "said") {
   for (const int error : {ENOSYS, ENOLCK, EOPNOTSUPP, EBADF}) {
     const TempDir dir;
     Lockless disk(error);
@@ -51,7 +53,9 @@ TEST_CASE("where the file system has no locks an output is written without one, 
   }
 }
 
-TEST_CASE("an output that another user has begun is a matter of permissions, not of another job") {
+TEST_CASE(
+    "output_directory: an output that another user has begun is a matter of permissions, not of another "
+    "job") {
   const TempDir dir;
   const fs::path partial = dir / "set.partial";
   fs::create_directory(partial);

@@ -76,7 +76,9 @@ class Owner {
 
 }  // namespace
 
-TEST_CASE("a second job is refused with exit code 73, the first one's host and process, and in good time") {
+TEST_CASE(
+    "run_lock: a second job is refused with exit code 73, the first one's host and process, and in good "
+    "time") {
   const TempDir dir;
   Owner owner(dir.path());
   const auto begin = std::chrono::steady_clock::now();
@@ -95,7 +97,7 @@ TEST_CASE("a second job is refused with exit code 73, the first one's host and p
   CHECK_NOTHROW(RunLock(dir.path(), 0ms));  // the lock is free immediately after kill -9
 }
 
-TEST_CASE("a lock that becomes free while one waits is taken") {
+TEST_CASE("run_lock: a lock that becomes free while one waits is taken") {
   const TempDir dir;
   Owner owner(dir.path());
   const Child killer([&] {
@@ -105,14 +107,14 @@ TEST_CASE("a lock that becomes free while one waits is taken") {
   CHECK_NOTHROW(RunLock(dir.path(), 5s));
 }
 
-TEST_CASE("a lock ends with its object, and a directory that is not there has none") {
+TEST_CASE("run_lock: a lock ends with its object, and a directory that is not there has none") {
   const TempDir dir;
   { const RunLock lock(dir.path()); }
   CHECK_NOTHROW(RunLock(dir.path(), 0ms));
   CHECK_THROWS_WITH(RunLock(dir / "absent"), Catch::Contains("cannot create the lock"));
 }
 
-TEST_CASE("a program started by the owner does not inherit the lock") {
+TEST_CASE("run_lock: a program started by the owner does not inherit the lock") {
   const TempDir dir;
   std::optional<Child> sleeper;
   {
@@ -122,7 +124,7 @@ TEST_CASE("a program started by the owner does not inherit the lock") {
   CHECK_NOTHROW(RunLock(dir.path(), 2s));  // between fork and exec the child still has the lock
 }
 
-TEST_CASE("a file system without locks is told, and only a lock that another job has is in use") {
+TEST_CASE("run_lock: a file system without locks is told, and only a lock that another job has is in use") {
   class Lockless : public granule::Disk {
    public:
     int error = 0;

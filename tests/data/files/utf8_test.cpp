@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-TEST_CASE("valid UTF-8 of every length is accepted") {
+TEST_CASE("utf8: valid UTF-8 of every length is accepted") {
   const std::string_view text = "a\u00e9\u2581\U0001F40B\u0000z\U0010FFFF\uFFFD"sv;
   CHECK_FALSE(first_invalid_utf8(text).has_value());
   CHECK(utf8_char(text, 1).code_point == U'\u00e9');
@@ -16,7 +16,7 @@ TEST_CASE("valid UTF-8 of every length is accepted") {
   CHECK(utf8_char(text, 6).length == 4);
 }
 
-TEST_CASE("every kind of malformed UTF-8 is found at its byte") {
+TEST_CASE("utf8: every kind of malformed UTF-8 is found at its byte") {
   struct Case {
     std::string_view text;
     std::size_t at;
@@ -37,7 +37,7 @@ TEST_CASE("every kind of malformed UTF-8 is found at its byte") {
   CHECK(first_invalid_utf8(text) == at);
 }
 
-TEST_CASE("bytes that arrive one at a time come out as the same characters") {
+TEST_CASE("utf8: bytes that arrive one at a time come out as the same characters") {
   const std::string text = "caf\u00e9 \u9be8 \U0001F40B!";
   Utf8Stream stream;
   std::string out;
@@ -49,7 +49,7 @@ TEST_CASE("bytes that arrive one at a time come out as the same characters") {
   CHECK(out + stream.finish() == text);
 }
 
-TEST_CASE("bytes that belong to no character become U+FFFD, at once when nothing can complete them") {
+TEST_CASE("utf8: bytes that belong to no character become U+FFFD, at once when nothing can complete them") {
   Utf8Stream stream;
   CHECK(stream.add("\xff"
                    "a") == "\uFFFDa");

@@ -53,7 +53,7 @@ void write_compressed(const fs::path& path, std::int32_t first) {
   writer.write(path);
 }
 
-TEST_CASE("shards are written and read where the file system has no locks") {
+TEST_CASE("open_file: shards are written and read where the file system has no locks") {
   const TempDir dir;
   {
     const Hdf5File pool(dir / "pool.h5"), link(dir / "train-1.h5"), row(dir / "train-2.h5");
@@ -69,7 +69,7 @@ TEST_CASE("shards are written and read where the file system has no locks") {
   CHECK(ids == std::vector<std::int32_t>{7, 3, 4, 1, 2, 3, 1, 2, 3});
 }
 
-TEST_CASE("a file that another program writes is said to be so, and not to be damaged") {
+TEST_CASE("open_file: a file that another program writes is said to be so, and not to be damaged") {
   const TempDir dir;
   write_compressed(dir / "train-0.h5", 7);
   const int fd = ::open((dir / "train-0.h5").c_str(), O_RDWR | O_CLOEXEC);
@@ -90,7 +90,7 @@ TEST_CASE("a file that another program writes is said to be so, and not to be da
   CHECK_THAT(marked, Contains("the file is marked as open for writing") && Contains("h5clear"));
 }
 
-TEST_CASE("compressed shards may be more than a process may have open files") {
+TEST_CASE("open_file: compressed shards may be more than a process may have open files") {
   const TempDir dir(TempDir::Where::memory);
   constexpr int kShards = 90;
   for (int i = 0; i < kShards; ++i) write_compressed(dir / fmt::format("train-{:05}.h5", i), i);
@@ -106,7 +106,7 @@ TEST_CASE("compressed shards may be more than a process may have open files") {
   for (int i = 0; i < kShards; ++i) CHECK(ids[static_cast<std::size_t>(3 * i)] == i % 50);
 }
 
-TEST_CASE("a shard that changes while it is read is noticed when it is opened again") {
+TEST_CASE("open_file: a shard that changes while it is read is noticed when it is opened again") {
   const TempDir dir(TempDir::Where::memory);
   for (int i = 0; i < 40; ++i) write_compressed(dir / fmt::format("train-{:05}.h5", i), i);
   const TokenSource source(dir.path(), Split::train);

@@ -60,7 +60,8 @@ void write_pool(const TempDir& dir, const std::function<void(const Hdf5File&)>& 
   link(file);
 }
 
-TEST_CASE("tokens behind a link to another file are that file's, and never mapped from the linking one") {
+TEST_CASE(
+    "storage: tokens behind a link to another file are that file's, and never mapped from the linking one") {
   const std::vector<std::function<void(const Hdf5File&)>> links{
       [](const Hdf5File& f) { f.external_link("data", "pool.h5", "/train"); },
       [](const Hdf5File& f) { f.external_link("data", "pool.h5", "/deep/train"); },
@@ -85,7 +86,7 @@ TEST_CASE("tokens behind a link to another file are that file's, and never mappe
   }
 }
 
-TEST_CASE("links within a file, compact and extendible datasets are read from it") {
+TEST_CASE("storage: links within a file, compact and extendible datasets are read from it") {
   const TempDir dir;
   {
     const Hdf5File soft(dir / "soft.h5"), compact(dir / "compact.h5"), extendible(dir / "extendible.h5");
@@ -103,7 +104,7 @@ TEST_CASE("links within a file, compact and extendible datasets are read from it
   CHECK(ShardReader(dir / "soft.h5").mapped());
 }
 
-TEST_CASE("a link that leads nowhere is called one") {
+TEST_CASE("storage: a link that leads nowhere is called one") {
   const TempDir dir;
   write_pool(dir, [](const Hdf5File& f) { f.external_link("data", "pool.h5", "/gone"); });
   CHECK_THAT(error_of(dir / "train-0.h5"), Contains("it is a link that leads to none"));
@@ -118,7 +119,7 @@ TEST_CASE("a link that leads nowhere is called one") {
   CHECK_THAT(error_of(dir / "group.h5"), Contains("/data is a group, not a dataset"));
 }
 
-TEST_CASE("a linked dataset that is incomplete in its own file is refused as well") {
+TEST_CASE("storage: a linked dataset that is incomplete in its own file is refused as well") {
   const TempDir dir;
   {
     const Hdf5File pool(dir / "pool.h5"), file(dir / "train-0.h5");
@@ -128,7 +129,7 @@ TEST_CASE("a linked dataset that is incomplete in its own file is refused as wel
   CHECK_THAT(error_of(dir / "train-0.h5"), Contains("15 of its 30 chunks were never written"));
 }
 
-TEST_CASE("what was never written, or only in part, is incomplete") {
+TEST_CASE("storage: what was never written, or only in part, is incomplete") {
   struct Case {
     Hdf5File::Storage storage;
     const char* message;
@@ -151,7 +152,7 @@ TEST_CASE("what was never written, or only in part, is incomplete") {
   }
 }
 
-TEST_CASE("incomplete document offsets and bytes are refused as tokens are") {
+TEST_CASE("storage: incomplete document offsets and bytes are refused as tokens are") {
   const TempDir dir;
   {
     const Hdf5File offsets(dir / "offsets.h5"), bytes(dir / "bytes.h5");
@@ -177,7 +178,7 @@ void write_row(const TempDir& dir, const std::vector<Hdf5File::Mapping>& mapping
 const std::vector<Hdf5File::Mapping> kWhole{{.begin = 0, .size = 1000, .file = "a.h5"},
                                             {.begin = 1000, .size = 2000, .file = "b.h5"}};
 
-TEST_CASE("a virtual dataset is read from its sources, which lie beside it") {
+TEST_CASE("storage: a virtual dataset is read from its sources, which lie beside it") {
   const TempDir dir;
   // The first is in order. The second is in any order, in pieces, and with an absolute path.
   const std::vector<Hdf5File::Mapping> pieces{
@@ -206,7 +207,7 @@ TEST_CASE("a virtual dataset is read from its sources, which lie beside it") {
   CHECK(tokens_of(dir / "train-1.h5") == all);
 }
 
-TEST_CASE("a virtual dataset with a source that is missing, short or empty is incomplete") {
+TEST_CASE("storage: a virtual dataset with a source that is missing, short or empty is incomplete") {
   using Damage = std::function<void(const TempDir&)>;
   struct Case {
     Damage damage;
@@ -236,7 +237,7 @@ TEST_CASE("a virtual dataset with a source that is missing, short or empty is in
   }
 }
 
-TEST_CASE("a virtual dataset must map each of its elements once") {
+TEST_CASE("storage: a virtual dataset must map each of its elements once") {
   const TempDir dir;
   auto mappings = kWhole;
   SECTION("a gap at the beginning") {
@@ -263,7 +264,7 @@ TEST_CASE("a virtual dataset must map each of its elements once") {
   }
 }
 
-TEST_CASE("external raw files are read where they are whole, beside the file or by their path") {
+TEST_CASE("storage: external raw files are read where they are whole, beside the file or by their path") {
   const TempDir dir;
   const bool absolute = GENERATE(false, true);
   const fs::path before = fs::current_path();
@@ -280,7 +281,7 @@ TEST_CASE("external raw files are read where they are whole, beside the file or 
   CHECK_THAT(error_of(dir / "train-0.h5"), Contains("one.raw is missing or empty"));
 }
 
-TEST_CASE("the digest of a source follows tokens that lie in other files") {
+TEST_CASE("storage: the digest of a source follows tokens that lie in other files") {
   const TempDir dir;
   write_pool(dir, [](const Hdf5File& f) { f.external_link("data", "pool.h5", "/train"); });
   const std::string before = TokenSource(dir.path(), Split::train).digest();
@@ -297,7 +298,7 @@ std::size_t gives_up(unsigned, std::size_t, const unsigned*, std::size_t, std::s
   return 0;
 }
 
-TEST_CASE("chunks that an optional filter left as they were are read without it") {
+TEST_CASE("storage: chunks that an optional filter left as they were are read without it") {
   constexpr int kFilter = 301;
   const H5Z_class2_t filter{H5Z_CLASS_T_VERS, kFilter, 1, 1, "gives-up", nullptr, nullptr, gives_up};
   const TempDir dir;
@@ -310,7 +311,7 @@ TEST_CASE("chunks that an optional filter left as they were are read without it"
   CHECK(tokens_of(dir / "train-0.h5") == ids());
 }
 
-TEST_CASE("a filter that is not on this machine is named, and not called damage") {
+TEST_CASE("storage: a filter that is not on this machine is named, and not called damage") {
   constexpr int kFilter = 300;  // one of the numbers for tests
   const H5Z_class2_t filter{H5Z_CLASS_T_VERS, kFilter, 1, 1, "tidy-zip", nullptr, nullptr, pass_through};
   const TempDir dir;

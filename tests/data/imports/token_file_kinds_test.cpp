@@ -55,7 +55,7 @@ std::string error_of(TokenFormat format, const std::string& bytes, std::int64_t 
   return error;
 }
 
-TEST_CASE("files of other kinds are refused by name, with what to do") {
+TEST_CASE("token_file_kinds: files of other kinds are refused by name, with what to do") {
   using namespace std::string_literals;
   struct Case {
     std::string begin;
@@ -92,7 +92,7 @@ TEST_CASE("files of other kinds are refused by name, with what to do") {
   CHECK_THAT(error_of(TokenFormat::nanogpt, text + text), Contains("it is text") && Contains("data build"));
 }
 
-TEST_CASE("a compressed index or token file of Megatron's pair is called one") {
+TEST_CASE("token_file_kinds: a compressed index or token file of Megatron's pair is called one") {
   const TempDir dir;
   for (const char* const name : {"x.idx", "x.bin"}) {
     for (const char* const each : {"x.idx", "x.bin"}) {
@@ -109,7 +109,7 @@ TEST_CASE("a compressed index or token file of Megatron's pair is called one") {
   }
 }
 
-TEST_CASE("ids of 32 and 64 bits are not taken for 16 bits, whatever they are") {
+TEST_CASE("token_file_kinds: ids of 32 and 64 bits are not taken for 16 bits, whatever they are") {
   std::vector<std::int64_t> ids, bytes, wide;
   for (int i = 0; i < 200; ++i) {
     ids.push_back(1000 + i * 7919 % 50000);
@@ -136,7 +136,7 @@ TEST_CASE("ids of 32 and 64 bits are not taken for 16 bits, whatever they are") 
             .train.tokens == 18);
 }
 
-TEST_CASE("small ids in every second place are ids of 16 bits") {
+TEST_CASE("token_file_kinds: small ids in every second place are ids of 16 bits") {
   for (const std::vector<std::int64_t>& ids : {std::vector<std::int64_t>{5, 7, 300, 2, 9, 11, 2, 13},
                                                {400, 2, 317, 2, 900, 3, 51, 2, 777, 4},
                                                {2, 5, 2, 300, 2, 9, 2, 11, 3, 13},
@@ -150,11 +150,11 @@ TEST_CASE("small ids in every second place are ids of 16 bits") {
   }
 }
 
-TEST_CASE("a short text is no token file either") {
+TEST_CASE("token_file_kinds: a short text is no token file either") {
   CHECK_THAT(error_of(TokenFormat::nanogpt, "{\"text\":\"abcdef\"}\n"), Contains("it is text"));
 }
 
-TEST_CASE("a vocabulary that the type of a file cannot hold is refused") {
+TEST_CASE("token_file_kinds: a vocabulary that the type of a file cannot hold is refused") {
   const std::string ids = bytes_of<std::uint16_t>({4464, 5, 62464, 7});
   CHECK_THAT(error_of(TokenFormat::nanogpt, ids, 128256),
              Contains("the file's ids are at most 65535, which cannot be a vocabulary of 128256"));
@@ -178,7 +178,7 @@ TEST_CASE("a vocabulary that the type of a file cannot hold is refused") {
   CHECK(import_tokens(options, tokenizer.get()).train.tokens == 147);
 }
 
-TEST_CASE("the types of DeepSpeed's indexes are called by their names") {
+TEST_CASE("token_file_kinds: the types of DeepSpeed's indexes are called by their names") {
   struct Case {
     std::uint8_t code;
     const char *file, *message;
@@ -215,7 +215,9 @@ std::vector<std::int64_t> content_of(const fs::path& set, Split split) {
   return content;
 }
 
-TEST_CASE("documents that fill a shard alone are written as they are read, and are the same documents") {
+TEST_CASE(
+    "token_file_kinds: documents that fill a shard alone are written as they are read, and are the same "
+    "documents") {
   const TempDir dir;
   // There are more tokens than a window has, with and without marks.
   std::vector<std::int64_t> ids;

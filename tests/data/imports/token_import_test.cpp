@@ -63,7 +63,7 @@ Documents imported(const ImportOptions& options) {
   return documents_of(options.set.out, Split::train);
 }
 
-TEST_CASE("Megatron's pairs give the documents of their index, for every type of id") {
+TEST_CASE("token_import: Megatron's pairs give the documents of their index, for every type of id") {
   for (const char* const name : {"u8", "i8", "i16", "i32", "i64", "u16", "sentences"}) {
     CAPTURE(name);
     const TempDir dir;
@@ -76,7 +76,7 @@ TEST_CASE("Megatron's pairs give the documents of their index, for every type of
   }
 }
 
-TEST_CASE("the tokens of an import are those of the file, byte for byte") {
+TEST_CASE("token_import: the tokens of an import are those of the file, byte for byte") {
   struct Case {
     TokenFormat format;
     const char* file;
@@ -100,7 +100,7 @@ TEST_CASE("the tokens of an import are those of the file, byte for byte") {
   CHECK(source.shards()[0].mapped() == (layout == Hdf5Layout::contiguous));
 }
 
-TEST_CASE("files without an index are one document, or cut before or behind a given id") {
+TEST_CASE("token_import: files without an index are one document, or cut before or behind a given id") {
   const TempDir dir;
   Documents begun = written_documents();
   for (auto& document : begun) {
@@ -122,7 +122,7 @@ TEST_CASE("files without an index are one document, or cut before or behind a gi
   }
 }
 
-TEST_CASE("EOS is put behind documents only where asked, and only where it is missing") {
+TEST_CASE("token_import: EOS is put behind documents only where asked, and only where it is missing") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::llmc, kFiles / "llmc_gpt2.bin", dir / "with");
   options.marks = {.start = 2, .end = 1};
@@ -137,7 +137,7 @@ TEST_CASE("EOS is put behind documents only where asked, and only where it is mi
   CHECK(imported(options) == written_documents());
 }
 
-TEST_CASE("several files are one after the other, and the splits hold every document once") {
+TEST_CASE("token_import: several files are one after the other, and the splits hold every document once") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::megatron, kFiles / "megatron_u16", dir / "set");
   options.files.push_back(kFiles / "megatron_i64");
@@ -156,7 +156,7 @@ TEST_CASE("several files are one after the other, and the splits hold every docu
   CHECK(documents_of(dir / "set", Split::val) == expected_val);
 }
 
-TEST_CASE("of two documents of ids one is held back, whole") {
+TEST_CASE("token_import: of two documents of ids one is held back, whole") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "set");
   options.files.push_back(kFiles / "nanogpt.bin");
@@ -166,7 +166,7 @@ TEST_CASE("of two documents of ids one is held back, whole") {
   CHECK(report.val.tokens == 147);
 }
 
-TEST_CASE("the tail of a single document is held back, counted in tokens") {
+TEST_CASE("token_import: the tail of a single document is held back, counted in tokens") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::nanogpt, kFiles / "nanogpt.bin", dir / "set");
   options.set.val_fraction = 0.1;
@@ -176,7 +176,7 @@ TEST_CASE("the tail of a single document is held back, counted in tokens") {
   CHECK(documents_of(dir / "set", Split::val).front().back() == 1);
 }
 
-TEST_CASE("without a tokenizer nothing is said of bytes; with one, what the ids stand for") {
+TEST_CASE("token_import: without a tokenizer nothing is said of bytes; with one, what the ids stand for") {
   const TempDir dir;
   ImportOptions options = options_for(TokenFormat::nanogpt, dir / "ids.bin", dir / "without");
   const auto tokenizer = open_tokenizer(fs::path(fixtures_dir()) / "tokenizers/base.json");
@@ -219,7 +219,7 @@ std::string as_bytes(T value) {
   return bytes;
 }
 
-TEST_CASE("a damaged index or header is refused by what is wrong with it") {
+TEST_CASE("token_import: a damaged index or header is refused by what is wrong with it") {
   using I32 = std::int32_t;
   using I64 = std::int64_t;
   using U64 = std::uint64_t;
@@ -281,7 +281,8 @@ TEST_CASE("a damaged index or header is refused by what is wrong with it") {
   }
 }
 
-TEST_CASE("token files that are cut anywhere are refused, but for whole ids that nothing counts") {
+TEST_CASE(
+    "token_import: token files that are cut anywhere are refused, but for whole ids that nothing counts") {
   struct Case {
     TokenFormat format;
     const char* file;
@@ -302,7 +303,7 @@ TEST_CASE("token files that are cut anywhere are refused, but for whole ids that
   }
 }
 
-TEST_CASE("imports that cannot be are refused by the option") {
+TEST_CASE("token_import: imports that cannot be are refused by the option") {
   const TempDir dir;
   write_file(dir / "empty.bin", "");
   write_file(dir / "odd.bin", "123");

@@ -89,21 +89,21 @@ int wrong_roundings(const Format& format) {
 
 }  // namespace
 
-TEST_CASE("every pattern of bf16 and f16 means what its bits say and comes back unchanged") {
+TEST_CASE("float_convert: every pattern of bf16 and f16 means what its bits say and comes back unchanged") {
   for (const Format& format : kNarrow) {
     CHECK(wrong_patterns<float>(format) == 0);
     CHECK(wrong_patterns<double>(format) == 0);
   }
 }
 
-TEST_CASE("rounding to bf16 and f16 is to nearest even, and from double it happens once") {
+TEST_CASE("float_convert: rounding to bf16 and f16 is to nearest even, and from double it happens once") {
   for (const Format& format : kNarrow) {
     CHECK(wrong_roundings<float>(format) == 0);
     CHECK(wrong_roundings<double>(format) == 0);
   }
 }
 
-TEST_CASE("values too large for a narrow format become infinite, NaN stays NaN") {
+TEST_CASE("float_convert: values too large for a narrow format become infinite, NaN stays NaN") {
   CHECK(encode<double>(DType::bf16, 1e300) == 0x7f80);
   CHECK(encode<double>(DType::bf16, -1e300) == 0xff80);
   CHECK(encode<float>(DType::f16, 65520.0f) == 0x7c00);
@@ -112,7 +112,7 @@ TEST_CASE("values too large for a narrow format become infinite, NaN stays NaN")
   CHECK(encode<double>(DType::bf16, INFINITY) == 0x7f80);
 }
 
-TEST_CASE("f32 and f64 convert through unaligned bytes, f64 to f32 rounding to nearest") {
+TEST_CASE("float_convert: f32 and f64 convert through unaligned bytes, f64 to f32 rounding to nearest") {
   const std::array values{1.0, -0.0, 1.0 + 0x1p-24, 1.0 + 0x1p-24 + 0x1p-50, 1e-310, 1e39};
   std::vector<std::byte> bytes(1 + sizeof(values));
   std::memcpy(bytes.data() + 1, values.data(), sizeof(values));
@@ -125,7 +125,7 @@ TEST_CASE("f32 and f64 convert through unaligned bytes, f64 to f32 rounding to n
   CHECK(doubles == std::vector<double>(floats.begin(), floats.end()));
 }
 
-TEST_CASE("conversion refuses integers and sizes that do not match") {
+TEST_CASE("float_convert: conversion refuses integers and sizes that do not match") {
   std::vector<float> out(2);
   const std::array<std::byte, 8> bytes{};
   CHECK_THROWS_WITH(granule::floats_from_bytes(DType::i32, bytes, std::span(out)), Catch::Contains("i32"));

@@ -112,7 +112,7 @@ std::vector<BadDirectory> bad_directories() {
 
 }  // namespace
 
-TEST_CASE("a model written as one file in f32 comes back exactly") {
+TEST_CASE("hf_directory: a model written as one file in f32 comes back exactly") {
   const TempDir dir;
   const Example example;
   write_file(dir / "tokenizer.model", "tokens");
@@ -134,7 +134,7 @@ TEST_CASE("a model written as one file in f32 comes back exactly") {
         std::vector<double>{static_cast<double>(static_cast<float>(1.0 / 3.0)), static_cast<double>(1e-3f)});
 }
 
-TEST_CASE("a model written in shards of bf16 has an index that names every tensor once") {
+TEST_CASE("hf_directory: a model written in shards of bf16 has an index that names every tensor once") {
   const TempDir dir;
   const Example example;
   write_hf_directory(dir / "out", example.as(DType::bf16, 16));
@@ -152,7 +152,7 @@ TEST_CASE("a model written in shards of bf16 has an index that names every tenso
   CHECK(a[3] == 0.10009765625f);  // 0.1 in bf16
 }
 
-TEST_CASE("a faulty Hugging Face directory is refused with its own reason") {
+TEST_CASE("hf_directory: a faulty Hugging Face directory is refused with its own reason") {
   const Example example;
   for (const BadDirectory& bad : bad_directories()) {
     INFO(bad.name);
@@ -165,7 +165,7 @@ TEST_CASE("a faulty Hugging Face directory is refused with its own reason") {
   }
 }
 
-TEST_CASE("reading a tensor names it, its file and both shapes when they do not fit") {
+TEST_CASE("hf_directory: reading a tensor names it, its file and both shapes when they do not fit") {
   const TempDir dir;
   const std::vector<std::int32_t> ids{1, 2};
   std::vector<TensorToSave> tensors{tensor_of_bytes({"ids", DType::i32, {2}}, std::as_bytes(std::span(ids)))};
@@ -182,7 +182,7 @@ TEST_CASE("reading a tensor names it, its file and both shapes when they do not 
   CHECK_THROWS_WITH(reading("absent", {2}), Catch::Contains("'absent' of shape [2] is missing"));
 }
 
-TEST_CASE("an export goes only into a new or an empty directory") {
+TEST_CASE("hf_directory: an export goes only into a new or an empty directory") {
   const TempDir dir;
   const Example example;
   const HfExport model = example.as(DType::f32, 1000);
@@ -195,7 +195,8 @@ TEST_CASE("an export goes only into a new or an empty directory") {
   CHECK_THROWS_WITH(write_hf_directory(dir / "no" / "where", model), Catch::Contains("create it first"));
 }
 
-TEST_CASE("an export that fails in any call leaves no directory, or in the last calls a whole one") {
+TEST_CASE(
+    "hf_directory: an export that fails in any call leaves no directory, or in the last calls a whole one") {
   const Example example;
   int calls = 0;
   {
@@ -225,7 +226,7 @@ TEST_CASE("an export that fails in any call leaves no directory, or in the last 
   CHECK(reported > calls / 2);
 }
 
-TEST_CASE("the directory of an export is not there before it is whole") {
+TEST_CASE("hf_directory: the directory of an export is not there before it is whole") {
   struct Watcher : Disk {
     fs::path out;
     int create(const char* path) override {
@@ -239,7 +240,7 @@ TEST_CASE("the directory of an export is not there before it is whole") {
   CHECK(fs::exists(dir / "out"));
 }
 
-TEST_CASE("verification finds a changed value, a tensor too many and another config") {
+TEST_CASE("hf_directory: verification finds a changed value, a tensor too many and another config") {
   const TempDir dir;
   Example example;
   const HfExport model = example.as(DType::f32, 1000);

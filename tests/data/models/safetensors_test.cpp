@@ -148,7 +148,7 @@ std::vector<TensorToSave> example_tensors() {
 
 }  // namespace
 
-TEST_CASE("a malformed safetensors file is refused with its own reason") {
+TEST_CASE("safetensors: a malformed safetensors file is refused with its own reason") {
   REQUIRE(refusal_of(raw_file(kGood, "xyz")) == "accepted");
   for (const BadFile& bad : bad_files()) {
     INFO(bad.name);
@@ -156,7 +156,7 @@ TEST_CASE("a malformed safetensors file is refused with its own reason") {
   }
 }
 
-TEST_CASE("paths that are no regular file are refused without waiting") {
+TEST_CASE("safetensors: paths that are no regular file are refused without waiting") {
   const TempDir dir;
   REQUIRE(mkfifo((dir / "fifo").c_str(), 0600) == 0);
   CHECK_THROWS_WITH(SafetensorsFile::open(dir / "fifo"), Catch::Contains("not a regular file"));
@@ -166,7 +166,7 @@ TEST_CASE("paths that are no regular file are refused without waiting") {
   CHECK_THROWS_WITH(SafetensorsFile::open(dir / "empty"), Catch::Contains("0 bytes are too short"));
 }
 
-TEST_CASE("what is written comes back: names, types, shapes, bytes, metadata, alignment") {
+TEST_CASE("safetensors: what is written comes back: names, types, shapes, bytes, metadata, alignment") {
   const TempDir dir;
   const auto tensors = example_tensors();
   const WrittenTensors written =
@@ -195,7 +195,7 @@ TEST_CASE("what is written comes back: names, types, shapes, bytes, metadata, al
   CHECK_FALSE(file.find("absent"));
 }
 
-TEST_CASE("tensors are cut into files by size, a large one having a file to itself") {
+TEST_CASE("safetensors: tensors are cut into files by size, a large one having a file to itself") {
   const TempDir dir;
   const std::vector<std::uint8_t> data(100, 7);
   std::vector<TensorToSave> tensors;
@@ -215,7 +215,8 @@ TEST_CASE("tensors are cut into files by size, a large one having a file to itse
 }
 
 TEST_CASE(
-    "a tensor larger than the staging buffer passes through it in pieces, converted as a whole would be") {
+    "safetensors: a tensor larger than the staging buffer passes through it in pieces, converted as a whole "
+    "would be") {
   std::vector<double> values(3'000'001);
   std::iota(values.begin(), values.end(), 0.1);
   const TensorToSave tensor = converted(
@@ -232,7 +233,8 @@ TEST_CASE(
   CHECK(std::memcmp(bytes.data(), expected.data(), bytes.size()) == 0);
 }
 
-TEST_CASE("the writer refuses tensors out of order, too many bytes, too few, and names given twice") {
+TEST_CASE(
+    "safetensors: the writer refuses tensors out of order, too many bytes, too few, and names given twice") {
   const TempDir dir;
   const std::vector<std::byte> bytes(8);
   const std::vector<TensorSpec> specs{{"a", DType::f32, {2}}, {"b", DType::f32, {1}}};
@@ -250,7 +252,8 @@ TEST_CASE("the writer refuses tensors out of order, too many bytes, too few, and
                     Catch::Contains("'a'"));
 }
 
-TEST_CASE("20000 mutations of a safetensors file are each accepted or refused, never anything else") {
+TEST_CASE(
+    "safetensors: 20000 mutations of a safetensors file are each accepted or refused, never anything else") {
   const TempDir dir;
   write_tensors(dir.path(), "model", example_tensors(), 1000, ShardNames::plain_when_single);
   std::ifstream stream(dir / "model.safetensors", std::ios::binary);
@@ -297,7 +300,7 @@ TEST_CASE("20000 mutations of a safetensors file are each accepted or refused, n
   CHECK(refused > 10000);  // otherwise the mutations do not reach the header
 }
 
-TEST_CASE("types of other models are read past, and named where numbers are asked for") {
+TEST_CASE("safetensors: types of other models are read past, and named where numbers are asked for") {
   const std::vector<std::pair<std::string, std::size_t>> types{
       {"F8_E4M3", 4}, {"F8_E5M2", 4}, {"BOOL", 4}, {"I8", 4}, {"I16", 8}, {"U64", 32}, {"F4", 2}};
   for (const auto& [type, bytes] : types) {
@@ -318,7 +321,7 @@ TEST_CASE("types of other models are read past, and named where numbers are aske
   }
 }
 
-TEST_CASE("an independent reader finds what was written") {
+TEST_CASE("safetensors: an independent reader finds what was written") {
   if (std::system("python3 -c 'import struct' 2>/dev/null") != 0) {
     WARN("python3 is not installed: this check is left out");
     return;

@@ -45,7 +45,7 @@ std::vector<SampleId> order_of(MixSampler sampler, std::int64_t first, std::int6
   return order;
 }
 
-TEST_CASE("every epoch of every source of a shuffled mix visits each of its samples exactly once") {
+TEST_CASE("data_mix: every epoch of every source of a shuffled mix visits each of its samples exactly once") {
   const ThreeSets sets;
   const DataMix mix = sets.open();
   std::map<std::int64_t, std::vector<std::int64_t>> seen;
@@ -65,7 +65,7 @@ TEST_CASE("every epoch of every source of a shuffled mix visits each of its samp
   }
 }
 
-TEST_CASE("the order of each source is its own, and a mix of one source is that source") {
+TEST_CASE("data_mix: the order of each source is its own, and a mix of one source is that source") {
   const ThreeSets sets;
   const DataMix one(std::vector<DataMix::Part>{{sets.parts[1].directory, 0.25}}, Split::train);
   Sampler alone(20, SampleOrder::shuffled, 11);
@@ -82,7 +82,7 @@ TEST_CASE("the order of each source is its own, and a mix of one source is that 
   CHECK(epoch_permutation(30, 1, 1, 0) != epoch_permutation(30, 1, 11, 0));
 }
 
-TEST_CASE("the order of a mix is that of its positions, whatever was asked before") {
+TEST_CASE("data_mix: the order of a mix is that of its positions, whatever was asked before") {
   const ThreeSets sets;
   const DataMix mix = sets.open();
   const auto straight = order_of(mix.sampler(kSeq, SampleOrder::shuffled, 3), 0, 300);
@@ -112,7 +112,7 @@ std::vector<SampleId> loaded(const DataMix& mix, LoaderOptions options, std::int
   return samples;
 }
 
-TEST_CASE("ranks, micro-batches and restarts at any step leave the order of a mix as it is") {
+TEST_CASE("data_mix: ranks, micro-batches and restarts at any step leave the order of a mix as it is") {
   const ThreeSets sets;
   const DataMix mix = sets.open();
   const auto straight = order_of(mix.sampler(kSeq, SampleOrder::shuffled, 3), 0, 240);
@@ -141,7 +141,7 @@ TEST_CASE("ranks, micro-batches and restarts at any step leave the order of a mi
   CHECK(resumed == straight);
 }
 
-TEST_CASE("a mix counts the samples of all sources, and those before one comes again") {
+TEST_CASE("data_mix: a mix counts the samples of all sources, and those before one comes again") {
   const ThreeSets sets;
   const DataMix mix = sets.open();
   CHECK(mix.samples(kSeq) == 30);
@@ -159,14 +159,14 @@ TEST_CASE("a mix counts the samples of all sources, and those before one comes a
   CHECK(DataMix(sets.parts[1].directory, Split::train).samples_before_a_repeat(kSeq) == 20);
 }
 
-TEST_CASE("the bytes of a mix's first samples are those of each source's first samples") {
+TEST_CASE("data_mix: the bytes of a mix's first samples are those of each source's first samples") {
   const ThreeSets sets;
   const DataMix mix = sets.open();
   // write_shard writes three bytes for each token. So 12 samples of any sources have 12 · 8 target tokens.
   CHECK(mix.target_bytes(12, kSeq).value() == Approx(3 * 12 * kSeq));
 }
 
-TEST_CASE("sources of another vocabulary or tokenizer are refused by name") {
+TEST_CASE("data_mix: sources of another vocabulary or tokenizer are refused by name") {
   const ThreeSets sets;
   const auto with = [&](std::int64_t vocab_size, const std::string& sha256) {
     const TempDir other;
@@ -183,7 +183,7 @@ TEST_CASE("sources of another vocabulary or tokenizer are refused by name") {
   CHECK_THAT(with(50, "abc"), Catch::Contains("tokenizer_sha256 is abc, the rest of the data says"));
 }
 
-TEST_CASE("the digest of a source is that of its shards, with a manifest or without") {
+TEST_CASE("data_mix: the digest of a source is that of its shards, with a manifest or without") {
   const ThreeSets sets;
   const TokenSource a(sets.parts[0].directory, Split::train), b(sets.parts[1].directory, Split::train);
   CHECK(a.digest().size() == 64);

@@ -31,7 +31,7 @@ LoaderOptions options(std::int64_t batch, std::int64_t micro, std::int64_t rank 
       .seq_len = 8, .batch_size = batch, .micro_batch_size = micro, .rank = rank, .world = world, .depth = 2};
 }
 
-TEST_CASE("inputs are the sample's first tokens, targets its last") {
+TEST_CASE("loader: inputs are the sample's first tokens, targets its last") {
   SmallSet set;
   REQUIRE(set.source.summary().tokens == 81);
   Loader loader(set.data, set.data.sampler(8, SampleOrder::sequential, 0), options(4, 2));
@@ -50,7 +50,7 @@ TEST_CASE("inputs are the sample's first tokens, targets its last") {
   }
 }
 
-TEST_CASE("with a document mask every row has its first keys, without one there are none") {
+TEST_CASE("loader: with a document mask every row has its first keys, without one there are none") {
   SmallSet set;
   LoaderOptions opts = options(4, 2);
   Loader plain(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), opts);
@@ -78,7 +78,7 @@ std::vector<SampleId> samples_of(const SmallSet& set, const LoaderOptions& opts,
   return samples;
 }
 
-TEST_CASE("a layout only decides which rank reads which samples of a step") {
+TEST_CASE("loader: a layout only decides which rank reads which samples of a step") {
   SmallSet set;
   const auto alone = samples_of(set, options(8, 8), 6);
   CHECK(samples_of(set, options(8, 2), 24) == alone);
@@ -98,7 +98,7 @@ TEST_CASE("a layout only decides which rank reads which samples of a step") {
   CHECK(together == alone);
 }
 
-TEST_CASE("a resumed loader goes on where whole steps were consumed, not where it had read ahead") {
+TEST_CASE("loader: a resumed loader goes on where whole steps were consumed, not where it had read ahead") {
   SmallSet set;
   const auto straight = samples_of(set, options(4, 2), 20);
   LoaderOptions opts = options(4, 2);
@@ -109,7 +109,7 @@ TEST_CASE("a resumed loader goes on where whole steps were consumed, not where i
   CHECK(samples_of(set, opts, 14) == std::vector(straight.begin() + 12, straight.end()));
 }
 
-TEST_CASE("a batch that ranks and micro-batches cannot share is refused") {
+TEST_CASE("loader: a batch that ranks and micro-batches cannot share is refused") {
   SmallSet set;
   const MixSampler sampler = set.data.sampler(8, SampleOrder::sequential, 0);
   CHECK_THAT(
@@ -122,7 +122,7 @@ TEST_CASE("a batch that ranks and micro-batches cannot share is refused") {
              Catch::Contains("a batch of 0"));
 }
 
-TEST_CASE("an error while reading ahead reaches the caller of next, after what was read before") {
+TEST_CASE("loader: an error while reading ahead reaches the caller of next, after what was read before") {
   const TempDir dir;
   std::filesystem::copy_file(std::filesystem::path(fixtures_dir()) / "shards" / "bad_late_checksum.h5",
                              dir / "train-0.h5");
@@ -135,7 +135,7 @@ TEST_CASE("an error while reading ahead reaches the caller of next, after what w
   }
 }
 
-TEST_CASE("a loader can be given up at any moment") {
+TEST_CASE("loader: a loader can be given up at any moment") {
   SmallSet set;
   for (int taken = 0; taken < 20; ++taken) {
     Loader loader(set.data, set.data.sampler(8, SampleOrder::shuffled, 5), options(4, 2));
@@ -144,7 +144,7 @@ TEST_CASE("a loader can be given up at any moment") {
   }
 }
 
-TEST_CASE("loaders of several ranks read one source at once") {
+TEST_CASE("loader: loaders of several ranks read one source at once") {
   SmallSet set;
   std::vector<std::vector<SampleId>> seen(4);
   std::vector<std::thread> ranks;

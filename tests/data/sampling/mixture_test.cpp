@@ -32,7 +32,7 @@ std::vector<std::int64_t> sources_of(const Mixture& mixture, std::int64_t positi
   return sources;
 }
 
-TEST_CASE("every position reads one source, and places and counts say the same") {
+TEST_CASE("mixture: every position reads one source, and places and counts say the same") {
   for (const Weights& weights : kCases) {
     const Mixture mixture(weights);
     std::vector<std::int64_t> seen(weights.size(), 0);
@@ -50,7 +50,7 @@ TEST_CASE("every position reads one source, and places and counts say the same")
   }
 }
 
-TEST_CASE("the count of every source stays within half the depth of the tree of its share") {
+TEST_CASE("mixture: the count of every source stays within half the depth of the tree of its share") {
   // Far positions are tested too, because there the rounding of weights to units has an effect.
   const RandomStream random(1, "positions");
   for (const Weights& weights : kCases) {
@@ -70,7 +70,7 @@ TEST_CASE("the count of every source stays within half the depth of the tree of 
   }
 }
 
-TEST_CASE("far out in a run, places and counts still agree") {
+TEST_CASE("mixture: far out in a run, places and counts still agree") {
   const RandomStream random(2, "positions");
   for (const Weights& weights : kCases) {
     const Mixture mixture(weights);
@@ -88,7 +88,8 @@ TEST_CASE("far out in a run, places and counts still agree") {
   }
 }
 
-TEST_CASE("the order of a mix is fixed for good: resumed runs of later versions must read the same") {
+TEST_CASE(
+    "mixture: the order of a mix is fixed for good: resumed runs of later versions must read the same") {
   using Order = std::vector<std::int64_t>;
   // By hand, for 3 : 1. The left source gets this many of the first m positions:
   //   ⌊3m/4 + 1/2⌋ = 0, 1, 2, 2, 3, 4, 5, 5, 6
@@ -98,7 +99,7 @@ TEST_CASE("the order of a mix is fixed for good: resumed runs of later versions 
   CHECK(sources_of(Mixture(Weights{1, 1, 1}), 6) == Order{1, 0, 2, 1, 0, 2});
 }
 
-TEST_CASE("only the ratios of weights matter, and sources of equal weight take turns") {
+TEST_CASE("mixture: only the ratios of weights matter, and sources of equal weight take turns") {
   CHECK(sources_of(Mixture(Weights{0.6, 0.3, 0.1}), 1000) == sources_of(Mixture(Weights{60, 30, 10}), 1000));
   const Mixture equal(Weights(5, 2.5));
   for (std::int64_t round = 0; round < 200; ++round) {
@@ -108,7 +109,7 @@ TEST_CASE("only the ratios of weights matter, and sources of equal weight take t
   }
 }
 
-TEST_CASE("mixtures of nothing, of absurd weights and at negative positions are refused") {
+TEST_CASE("mixture: mixtures of nothing, of absurd weights and at negative positions are refused") {
   CHECK_THROWS_AS(Mixture(Weights{}), Error);
   CHECK_THROWS_AS(Mixture(Weights{1.0, 0.0}), Error);
   CHECK_THROWS_AS(Mixture(Weights{1.0, -1.0}), Error);

@@ -47,7 +47,8 @@ std::string stream(const DataMix& data, std::int64_t first, std::int64_t last, s
 }  // namespace
 
 TEST_CASE(
-    "the stream of steps, samples and tokens is byte-equal for every number of ranks and across resumes") {
+    "sample_stream: the stream of steps, samples and tokens is byte-equal for every number of ranks and "
+    "across resumes") {
   const TempDir directory;
   write_shard(directory / "train-0.h5", patterned_documents(12, 21, 50), 50);
   write_shard(directory / "train-1.h5", patterned_documents(11, 22, 50), 50);

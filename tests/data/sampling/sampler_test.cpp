@@ -14,12 +14,12 @@
 namespace granule {
 namespace {
 
-TEST_CASE("in sequence, sample i of a run is i mod n") {
+TEST_CASE("sampler: in sequence, sample i of a run is i mod n") {
   Sampler sampler(5, SampleOrder::sequential, 7);
   for (std::int64_t i = 0; i < 23; ++i) CHECK(sampler(i) == i % 5);
 }
 
-TEST_CASE("shuffled, every epoch visits each sample once, in an order of its own") {
+TEST_CASE("sampler: shuffled, every epoch visits each sample once, in an order of its own") {
   Sampler sampler(97, SampleOrder::shuffled, 7);
   std::vector<std::vector<std::int64_t>> epochs(3);
   for (std::int64_t i = 0; i < 3 * 97; ++i) epochs[static_cast<std::size_t>(i / 97)].push_back(sampler(i));
@@ -31,7 +31,7 @@ TEST_CASE("shuffled, every epoch visits each sample once, in an order of its own
   }
 }
 
-TEST_CASE("shuffled, a position reads the same sample whatever was asked before") {
+TEST_CASE("sampler: shuffled, a position reads the same sample whatever was asked before") {
   Sampler forward(31, SampleOrder::shuffled, 3), backward(31, SampleOrder::shuffled, 3);
   std::vector<std::int64_t> a, b;
   for (std::int64_t i = 0; i < 100; ++i) a.push_back(forward(i));
@@ -40,13 +40,14 @@ TEST_CASE("shuffled, a position reads the same sample whatever was asked before"
   CHECK(a == b);
 }
 
-TEST_CASE("the order of an epoch is fixed for good: resumed runs of later versions must read the same") {
+TEST_CASE(
+    "sampler: the order of an epoch is fixed for good: resumed runs of later versions must read the same") {
   CHECK(epoch_permutation(10, 1234, 0, 0) == std::vector<std::uint32_t>{4, 9, 8, 5, 7, 2, 3, 6, 0, 1});
   CHECK(epoch_permutation(10, 1234, 0, 1) == std::vector<std::uint32_t>{2, 1, 6, 8, 5, 3, 9, 7, 0, 4});
   CHECK(epoch_permutation(1, 1234, 0, 0) == std::vector<std::uint32_t>{0});
 }
 
-TEST_CASE("every sample is as likely as another in every place") {
+TEST_CASE("sampler: every sample is as likely as another in every place") {
   // 4000 permutations of 5: each (sample, place) occurs 800 times on average, with standard deviation 25.3.
   std::array<std::array<int, 5>, 5> seen{};
   for (std::int64_t epoch = 0; epoch < 4000; ++epoch) {
@@ -96,7 +97,7 @@ std::vector<std::int64_t> keyed_order(std::int64_t n, std::uint64_t seed, int so
   return all;
 }
 
-TEST_CASE("a keyed epoch visits each sample once, in an order of its own, as tables compute it") {
+TEST_CASE("sampler: a keyed epoch visits each sample once, in an order of its own, as tables compute it") {
   for (const std::int64_t n : {1,  2,  3,  4,   5,   7,   8,   9,   13,  15,   16,   17,   31,   63,
                                64, 65, 97, 127, 128, 129, 255, 256, 257, 1000, 1021, 4095, 4096, 4097}) {
     INFO(n);
@@ -114,12 +115,12 @@ TEST_CASE("a keyed epoch visits each sample once, in an order of its own, as tab
   }
 }
 
-TEST_CASE("the keyed order is fixed for good") {
+TEST_CASE("sampler: the keyed order is fixed for good") {
   CHECK(keyed_order(10, 1234, 0, 0) == std::vector<std::int64_t>{9, 4, 1, 5, 0, 3, 6, 7, 2, 8});
   CHECK(keyed_order(10, 1234, 0, 1) == std::vector<std::int64_t>{4, 6, 9, 2, 7, 3, 5, 0, 1, 8});
 }
 
-TEST_CASE("more samples than 32 bits can count are ordered without building anything") {
+TEST_CASE("sampler: more samples than 32 bits can count are ordered without building anything") {
   for (const std::int64_t n :
        {(std::int64_t{1} << 32) + 1, (std::int64_t{1} << 33) - 7, std::int64_t{1} << 62}) {
     const KeyedOrder order(n, 3, 0, 0);
@@ -136,7 +137,7 @@ TEST_CASE("more samples than 32 bits can count are ordered without building anyt
   }
 }
 
-TEST_CASE("the permutations of a few samples are equally likely in the keyed order") {
+TEST_CASE("sampler: the permutations of a few samples are equally likely in the keyed order") {
   for (const auto& [n, permutations] : {std::pair{2, 2}, {3, 6}, {4, 24}, {5, 120}}) {
     std::map<std::vector<std::int64_t>, int> seen;
     const int each = 100;
@@ -167,7 +168,7 @@ std::pair<double, double> chi_and_correlation(const std::vector<std::int64_t>& o
   return {chi, 12.0 * product / n};
 }
 
-TEST_CASE("the keyed order looks like a plain shuffle: neighbours have nothing in common") {
+TEST_CASE("sampler: the keyed order looks like a plain shuffle: neighbours have nothing in common") {
   const std::int64_t n = 20011;
   const auto plain = epoch_permutation(n, 8, 0, 0);
   for (const auto& order : {keyed_order(n, 8, 0, 0), keyed_order(n, 8, 0, 1),
@@ -180,7 +181,7 @@ TEST_CASE("the keyed order looks like a plain shuffle: neighbours have nothing i
   }
 }
 
-TEST_CASE("two epochs have as many samples in the same place as chance has") {
+TEST_CASE("sampler: two epochs have as many samples in the same place as chance has") {
   // A random permutation has 1 fixed point on average, with variance 1. So 200 of them have 200 ± 14.
   int same = 0;
   for (int epoch = 0; epoch < 200; ++epoch) {
@@ -190,14 +191,14 @@ TEST_CASE("two epochs have as many samples in the same place as chance has") {
   CHECK(std::abs(same - 200) < 5 * 14);
 }
 
-TEST_CASE("orders have names that a checkpoint remembers") {
+TEST_CASE("sampler: orders have names that a checkpoint remembers") {
   for (const SampleOrder order : {SampleOrder::sequential, SampleOrder::shuffled, SampleOrder::keyed})
     CHECK(sample_order_of(name_of(order)) == order);
   CHECK(name_of(SampleOrder::keyed) == "feistel-1");
   CHECK(!sample_order_of("feistel-2"));
 }
 
-TEST_CASE("a sampler over nothing, or a negative position, is refused") {
+TEST_CASE("sampler: a sampler over nothing, or a negative position, is refused") {
   CHECK_THROWS_AS(Sampler(0, SampleOrder::shuffled, 1), Error);
   Sampler sampler(3, SampleOrder::sequential, 1);
   CHECK_THROWS_AS(sampler(-1), Error);

@@ -51,7 +51,7 @@ Set write_set(const fs::path& directory, std::string tokenizer_sha256, std::int6
   return set;
 }
 
-TEST_CASE("bytes of a range are exactly those of its tokens, wherever it cuts a document") {
+TEST_CASE("token_lengths: bytes of a range are exactly those of its tokens, wherever it cuts a document") {
   const TempDir dir;
   const Set set = write_set(dir.path(), open_tokenizer(small_tokenizer())->sha256());
   const TokenSource source(dir.path(), Split::train);
@@ -65,14 +65,18 @@ TEST_CASE("bytes of a range are exactly those of its tokens, wherever it cuts a 
   }
 }
 
-TEST_CASE("a tokenizer that changes text shares a cut document's bytes out by the bytes of its tokens") {
+TEST_CASE(
+    "token_lengths: a tokenizer that changes text shares a cut document's bytes out by the bytes of its "
+    "tokens") {
   const TempDir dir;
   const Set set = write_set(dir.path(), "", 2);  // the text was twice as long as what decode makes
   const TokenSource source(dir.path(), Split::train);
   CHECK(source.utf8_bytes_in(0, 9).value() == Approx(2 * set.until[9]).epsilon(1e-12));
 }
 
-TEST_CASE("with another tokenizer beside it, or none, a cut document counts in proportion to its tokens") {
+TEST_CASE(
+    "token_lengths: with another tokenizer beside it, or none, a cut document counts in proportion to its "
+    "tokens") {
   const TempDir dir;
   const Set set = write_set(dir.path(), "aaaa");
   const auto first = open_tokenizer(small_tokenizer())->encode(kTexts[0]).size() + 1;

@@ -48,7 +48,7 @@ void replace_in(const fs::path& file, const std::string& from, const std::string
   write_file(file, text);
 }
 
-TEST_CASE("a split is its shards in name order, one row of tokens cut into samples") {
+TEST_CASE("token_source: a split is its shards in name order, one row of tokens cut into samples") {
   const TempDir dir;
   write_data_set(dir.path());
   if (GENERATE(true, false)) fs::remove(dir / "manifest.json");
@@ -75,7 +75,7 @@ TEST_CASE("a split is its shards in name order, one row of tokens cut into sampl
   CHECK(TokenSource(dir.path(), Split::val).summary().tokens == 20);
 }
 
-TEST_CASE("the first keys of a sample say where in it the document of each token begins") {
+TEST_CASE("token_source: the first keys of a sample say where in it the document of each token begins") {
   const TempDir dir;
   // Documents begin at tokens 0, 20 and 40, and at 60, where the second shard begins.
   write_data_set(dir.path());
@@ -97,7 +97,7 @@ TEST_CASE("the first keys of a sample say where in it the document of each token
     CHECK(all[static_cast<std::size_t>(i)] == std::min(i / 20 * 20, std::int64_t{60}));
 }
 
-TEST_CASE("documents without a token and shards without one do not move first keys") {
+TEST_CASE("token_source: documents without a token and shards without one do not move first keys") {
   const TempDir dir;
   write_shard(dir / "train-0.h5", {{1, 2}, {}, {}, {3, 4, 5}, {}}, 50);
   write_shard(dir / "train-1.h5", {}, 50);
@@ -109,7 +109,7 @@ TEST_CASE("documents without a token and shards without one do not move first ke
   CHECK(keys == std::vector<std::int32_t>{0, 0, 2, 2, 2, 5, 5});
 }
 
-TEST_CASE("shards that do not say where documents begin are named when that is asked for") {
+TEST_CASE("token_source: shards that do not say where documents begin are named when that is asked for") {
   const TempDir dir;
   write_data_set(dir.path());
   CHECK_NOTHROW(TokenSource(dir.path(), Split::train).require_documents());
@@ -120,7 +120,7 @@ TEST_CASE("shards that do not say where documents begin are named when that is a
              Catch::Contains("no /doc_offsets") && Catch::Contains("train-00002.h5"));
 }
 
-TEST_CASE("bytes of a range count whole documents, and cut ones in proportion") {
+TEST_CASE("token_source: bytes of a range count whole documents, and cut ones in proportion") {
   const TempDir dir;
   write_data_set(dir.path());
   const TokenSource source(dir.path(), Split::train);
@@ -129,7 +129,7 @@ TEST_CASE("bytes of a range count whole documents, and cut ones in proportion") 
   CHECK(source.utf8_bytes_in(10, 70).value() == Approx(30 + 60 + 60 + 30));
 }
 
-TEST_CASE("another vocabulary, another tokenizer and ids outside the vocabulary are refused") {
+TEST_CASE("token_source: another vocabulary, another tokenizer and ids outside the vocabulary are refused") {
   const TempDir dir;
   ShardWriter writer({50, 1, 2, "aaaa"}, Hdf5Layout::contiguous);
   writer.add_document(std::vector<std::int32_t>{1, 49, 2}, 5);
@@ -159,7 +159,7 @@ std::string error_after(const std::function<void(const fs::path&)>& damage) {
   return user_error_of([&] { TokenSource(dir / "set", Split::train); });
 }
 
-TEST_CASE("a malformed manifest is refused with the key that is wrong") {
+TEST_CASE("token_source: a malformed manifest is refused with the key that is wrong") {
   struct Case {
     const char *from, *to, *message;
   };
@@ -189,14 +189,14 @@ TEST_CASE("a malformed manifest is refused with the key that is wrong") {
   CHECK_THAT(error, Catch::Contains(message));
 }
 
-TEST_CASE("a manifest that is no JSON object at all is refused") {
+TEST_CASE("token_source: a manifest that is no JSON object at all is refused") {
   const std::string text = GENERATE("", "[]", "null", "{", "\xff");
   const std::string error =
       error_after([&](const fs::path& d) { std::ofstream(d / "manifest.json") << text; });
   CHECK_THAT(error, Catch::Contains("not valid JSON") || Catch::Contains("not a JSON object"));
 }
 
-TEST_CASE("missing, changed and misplaced files of a data set are refused without waiting") {
+TEST_CASE("token_source: missing, changed and misplaced files of a data set are refused without waiting") {
   const auto replaced = [](const char* file, auto&& put) {
     return error_after([&](const fs::path& d) {
       fs::remove(d / file);
@@ -229,7 +229,7 @@ TEST_CASE("missing, changed and misplaced files of a data set are refused withou
              Catch::Contains("not a directory"));
 }
 
-TEST_CASE("digests are not read again when another rank has checked them") {
+TEST_CASE("token_source: digests are not read again when another rank has checked them") {
   const TempDir dir;
   write_data_set(dir.path());
   replace_in(dir / "manifest.json", "\"sha256\": \"",
@@ -238,7 +238,7 @@ TEST_CASE("digests are not read again when another rank has checked them") {
   CHECK_NOTHROW(TokenSource(dir.path(), Split::train, DigestCheck::skip));
 }
 
-TEST_CASE("a data set may have more shards than a process may have open files") {
+TEST_CASE("token_source: a data set may have more shards than a process may have open files") {
   const TempDir dir;
   for (int i = 0; i < 80; ++i) write_shard(dir / fmt::format("train-{:05}.h5", i), {{i % 50}}, 50);
   rlimit before{};
@@ -249,7 +249,7 @@ TEST_CASE("a data set may have more shards than a process may have open files") 
   setrlimit(RLIMIT_NOFILE, &before);
 }
 
-TEST_CASE("too little text for one sample is refused") {
+TEST_CASE("token_source: too little text for one sample is refused") {
   const TempDir dir;
   write_data_set(dir.path());
   const TokenSource source(dir.path(), Split::val);

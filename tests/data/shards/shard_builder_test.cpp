@@ -71,7 +71,8 @@ std::vector<std::string> documents_of(const fs::path& set, Split split) {
   return documents;
 }
 
-TEST_CASE("a data set holds every document once, with an EOS, in shards that end with a document") {
+TEST_CASE(
+    "shard_builder: a data set holds every document once, with an EOS, in shards that end with a document") {
   const TempDir dir;
   put(dir / "in.jsonl", jsonl(60));
   const auto layout = GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed);
@@ -97,7 +98,8 @@ TEST_CASE("a data set holds every document once, with an EOS, in shards that end
         static_cast<std::size_t>(report.train.shards + report.val.shards));
 }
 
-TEST_CASE("documents are held back in the asked share, evenly spread, whatever comes after them") {
+TEST_CASE(
+    "shard_builder: documents are held back in the asked share, evenly spread, whatever comes after them") {
   for (const double fraction : {0.001, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999}) {
     CAPTURE(fraction);
     std::vector<std::int64_t> held_before{0};
@@ -119,7 +121,7 @@ TEST_CASE("documents are held back in the asked share, evenly spread, whatever c
   }
 }
 
-TEST_CASE("of ten documents one tenth is one document, whole") {
+TEST_CASE("shard_builder: of ten documents one tenth is one document, whole") {
   const TempDir dir;
   put(dir / "in.jsonl", jsonl(10));
   const auto report = build(dir / "in.jsonl", {dir / "set", 0.1});
@@ -129,7 +131,7 @@ TEST_CASE("of ten documents one tenth is one document, whole") {
   CHECK(documents_of(dir / "set", Split::val) == std::vector{prose(104, 5)});
 }
 
-TEST_CASE("the tail of a single document is held back, cut at a line end") {
+TEST_CASE("shard_builder: the tail of a single document is held back, cut at a line end") {
   const TempDir dir;
   put(dir / "book.txt", prose(7, 300));
   const auto report = build(dir / "book.txt", {dir / "set", 0.1});
@@ -143,7 +145,7 @@ TEST_CASE("the tail of a single document is held back, cut at a line end") {
   CHECK(share == Approx(0.1).margin(0.01));
 }
 
-TEST_CASE("of documents too few for the fraction the last is held back, whole") {
+TEST_CASE("shard_builder: of documents too few for the fraction the last is held back, whole") {
   for (const int documents : {2, 3, 20}) {
     const TempDir dir;
     put(dir / "in.jsonl", jsonl(documents));
@@ -154,7 +156,7 @@ TEST_CASE("of documents too few for the fraction the last is held back, whole") 
   }
 }
 
-TEST_CASE("no document is lost when all but the last would be held back") {
+TEST_CASE("shard_builder: no document is lost when all but the last would be held back") {
   const TempDir dir;
   put(dir / "in.jsonl", jsonl(3));
   const auto report = build(dir / "in.jsonl", {dir / "set", 0.999999});
@@ -164,7 +166,7 @@ TEST_CASE("no document is lost when all but the last would be held back") {
   CHECK(build(dir / "book.txt", {dir / "one", 0.9}).train.documents == 1);
 }
 
-TEST_CASE("nothing is held back unless asked, and then no shard of it is written") {
+TEST_CASE("shard_builder: nothing is held back unless asked, and then no shard of it is written") {
   const TempDir dir;
   put(dir / "book.txt", prose(7, 30));
   const auto report = build(dir / "book.txt", {dir / "set"});
@@ -174,7 +176,7 @@ TEST_CASE("nothing is held back unless asked, and then no shard of it is written
              Catch::Contains("no shards of the val split"));
 }
 
-TEST_CASE("a tail is cut behind a line end, else before a space, else between characters") {
+TEST_CASE("shard_builder: a tail is cut behind a line end, else before a space, else between characters") {
   CHECK(tail_cut("one\ntwo\nthree\n", 3) == 8);
   CHECK(tail_cut("one\ntwo\nthree\n", 6) == 8);
   CHECK(tail_cut("one\ntwo\nthree\n", 7) == 4);
@@ -184,7 +186,9 @@ TEST_CASE("a tail is cut behind a line end, else before a space, else between ch
   CHECK(tail_cut("ab", 0) == 1);
 }
 
-TEST_CASE("an existing directory with anything in it is refused and left alone, an empty one is filled") {
+TEST_CASE(
+    "shard_builder: an existing directory with anything in it is refused and left alone, an empty one is "
+    "filled") {
   const TempDir dir;
   put(dir / "book.txt", prose(7, 30));
   fs::create_directory(dir / "full");
@@ -201,7 +205,7 @@ TEST_CASE("an existing directory with anything in it is refused and left alone, 
   CHECK(fs::exists(dir / "new/deep/set" / kManifestFile));
 }
 
-TEST_CASE("a failing build leaves neither the directory nor its work") {
+TEST_CASE("shard_builder: a failing build leaves neither the directory nor its work") {
   const TempDir dir;
   put(dir / "in.jsonl", jsonl(3) + "{\"text\": 1}\n");
   CHECK_THAT(user_error_of([&] {
@@ -211,7 +215,7 @@ TEST_CASE("a failing build leaves neither the directory nor its work") {
   CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 1);
 }
 
-TEST_CASE("a build killed at any document never looks complete, and the next one clears up") {
+TEST_CASE("shard_builder: a build killed at any document never looks complete, and the next one clears up") {
   const TempDir dir;
   put(dir / "in.jsonl", jsonl(5));
   for (int survive = 0; survive < 4; ++survive) {
@@ -236,7 +240,8 @@ TEST_CASE("a build killed at any document never looks complete, and the next one
   CHECK_FALSE(fs::exists(dir / "set" / ".granule-partial"));
 }
 
-TEST_CASE("two jobs cannot write one output, and a directory that is not ours is not cleared") {
+TEST_CASE(
+    "shard_builder: two jobs cannot write one output, and a directory that is not ours is not cleared") {
   const TempDir dir;
   {
     const OutputDirectory first(dir / "set");
@@ -256,7 +261,7 @@ TEST_CASE("two jobs cannot write one output, and a directory that is not ours is
   CHECK(fs::exists(dir / "set.partial/precious"));
 }
 
-TEST_CASE("text, shares and sizes that make no data set are refused") {
+TEST_CASE("shard_builder: text, shares and sizes that make no data set are refused") {
   const TempDir dir;
   put(dir / "empty.txt", "");
   put(dir / "one.txt", "x");
@@ -280,7 +285,8 @@ TEST_CASE("text, shares and sizes that make no data set are refused") {
   CHECK_FALSE(fs::exists(dir / "set"));
 }
 
-TEST_CASE("documents begin with a BOS where it is asked for, each part of one that is cut too") {
+TEST_CASE(
+    "shard_builder: documents begin with a BOS where it is asked for, each part of one that is cut too") {
   const TempDir dir;
   put(dir / "book.txt", prose(7, 30));
   const auto tokenizer = open_tokenizer(test::small_tokenizer());
@@ -297,7 +303,7 @@ TEST_CASE("documents begin with a BOS where it is asked for, each part of one th
   CHECK_FALSE(TokenSource(dir / "plain", Split::train).bos_of_documents().has_value());
 }
 
-TEST_CASE("a text on which a pattern gives up is named") {
+TEST_CASE("shard_builder: a text on which a pattern gives up is named") {
   const TempDir dir;
   auto json = nlohmann::json::parse(read_file(fs::path(fixtures_dir()) / "tokenizers/base.json"));
   json["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(?:a+)+(?:b|c)";
@@ -330,7 +336,9 @@ class LettersAlone final : public Tokenizer {
   std::optional<std::int32_t> eos = 2;
 };
 
-TEST_CASE("text that the tokenizer has no token for is counted, and a missing BOS or EOS is refused") {
+TEST_CASE(
+    "shard_builder: text that the tokenizer has no token for is counted, and a missing BOS or EOS is "
+    "refused") {
   const TempDir dir;
   put(dir / "in.txt", "a zebra is no zoo");
   LettersAlone tokenizer;

@@ -57,7 +57,7 @@ class FileSizeLimit {
   void (*handler_)(int);
 };
 
-TEST_CASE("shards that other software wrote read the same whatever their integer type and layout") {
+TEST_CASE("shard: shards that other software wrote read the same whatever their integer type and layout") {
   struct Case {
     const char* file;
     bool mapped;
@@ -89,7 +89,7 @@ TEST_CASE("shards that other software wrote read the same whatever their integer
         }).starts_with("token 7 has id 49, outside the vocabulary of 49"));
 }
 
-TEST_CASE("a shard says what it is in root attributes, and may say nothing") {
+TEST_CASE("shard: a shard says what it is in root attributes, and may say nothing") {
   const ShardReader described(kShards / "described.h5");
   CHECK(described.attributes().format == "granule-shard/1");
   CHECK(described.attributes().vocab_size == 50);
@@ -106,7 +106,7 @@ TEST_CASE("a shard says what it is in root attributes, and may say nothing") {
   CHECK(plain.document_offsets().empty());
 }
 
-TEST_CASE("malformed shards are refused with a message that names the file") {
+TEST_CASE("shard: malformed shards are refused with a message that names the file") {
   struct Case {
     const char* file;
     const char* message;
@@ -133,7 +133,7 @@ TEST_CASE("malformed shards are refused with a message that names the file") {
   CHECK_THAT(error, Catch::Contains(name));
 }
 
-TEST_CASE("negative ids and chunks with a wrong checksum are found before training") {
+TEST_CASE("shard: negative ids and chunks with a wrong checksum are found before training") {
   CHECK(user_error_of([] {
           ShardReader(kShards / "bad_negative.h5").check_ids(50);
         }).starts_with("token 3 has id -1"));
@@ -141,14 +141,14 @@ TEST_CASE("negative ids and chunks with a wrong checksum are found before traini
              Catch::Contains("cannot read dataset /data"));
 }
 
-TEST_CASE("a directory and a FIFO are refused without waiting") {
+TEST_CASE("shard: a directory and a FIFO are refused without waiting") {
   const TempDir dir;
   CHECK_THAT(user_error_of([&] { ShardReader{dir.path()}; }), Catch::Contains("not a regular file"));
   REQUIRE(mkfifo((dir / "pipe.h5").c_str(), 0600) == 0);
   CHECK_THAT(user_error_of([&] { ShardReader{dir / "pipe.h5"}; }), Catch::Contains("not a regular file"));
 }
 
-TEST_CASE("what is written is read back, mapped or compressed, in 16 or 32 bits") {
+TEST_CASE("shard: what is written is read back, mapped or compressed, in 16 or 32 bits") {
   const TempDir dir;
   const auto layout = GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed);
   const std::int64_t vocab_size = GENERATE(65536, 65537);
@@ -179,7 +179,7 @@ TEST_CASE("what is written is read back, mapped or compressed, in 16 or 32 bits"
   CHECK_FALSE(fs::exists(dir / "train-00000.h5.tmp"));
 }
 
-TEST_CASE("an empty shard is written and read") {
+TEST_CASE("shard: an empty shard is written and read") {
   const TempDir dir;
   test::write_shard(dir / "empty.h5", {}, 50);
   const ShardReader shard(dir / "empty.h5");
@@ -188,7 +188,7 @@ TEST_CASE("an empty shard is written and read") {
   CHECK_NOTHROW(shard.check_ids(1));
 }
 
-TEST_CASE("a compressed shard has chunks of 16 Ki tokens, shuffled, gzip 4, with Fletcher checksums") {
+TEST_CASE("shard: a compressed shard has chunks of 16 Ki tokens, shuffled, gzip 4, with Fletcher checksums") {
   const TempDir dir;
   ShardWriter writer({50, 1, 2, ""}, Hdf5Layout::compressed);
   writer.add_document(std::vector<std::int32_t>(40'000, 7), 1);
@@ -215,7 +215,7 @@ TEST_CASE("a compressed shard has chunks of 16 Ki tokens, shuffled, gzip 4, with
   H5Fclose(file);
 }
 
-TEST_CASE("the same documents are the same file, whenever they are written") {
+TEST_CASE("shard: the same documents are the same file, whenever they are written") {
   const auto layout = GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed);
   const TempDir dir;
   for (const char* const name : {"a.h5", "b.h5"}) {
@@ -228,7 +228,7 @@ TEST_CASE("the same documents are the same file, whenever they are written") {
   CHECK(read_file(dir / "a.h5") == read_file(dir / "b.h5"));
 }
 
-TEST_CASE("a flipped bit in a compressed shard of ours is noticed") {
+TEST_CASE("shard: a flipped bit in a compressed shard of ours is noticed") {
   const TempDir dir;
   ShardWriter writer({50, 1, 2, ""}, Hdf5Layout::compressed);
   std::vector<std::int32_t> ids(30000);
@@ -248,7 +248,7 @@ TEST_CASE("a flipped bit in a compressed shard of ours is noticed") {
   CHECK_THAT(user_error_of([&] { shard.check_ids(50); }), Catch::Contains("cannot read dataset /data"));
 }
 
-TEST_CASE("a shard is never written over an existing file, and a failure leaves nothing") {
+TEST_CASE("shard: a shard is never written over an existing file, and a failure leaves nothing") {
   const TempDir dir;
   std::ofstream(dir / "x.h5") << "precious";
   CHECK_THAT(user_error_of([&] {
@@ -265,7 +265,7 @@ TEST_CASE("a shard is never written over an existing file, and a failure leaves 
   CHECK(std::distance(fs::directory_iterator(dir.path()), {}) == 1);
 }
 
-TEST_CASE("a writer given up on leaves no file") {
+TEST_CASE("shard: a writer given up on leaves no file") {
   const TempDir dir;
   {
     Hdf5Writer writer(dir / "x.h5");
@@ -275,7 +275,7 @@ TEST_CASE("a writer given up on leaves no file") {
   CHECK(fs::is_empty(dir.path()));
 }
 
-TEST_CASE("a full disk while writing a shard is an I/O error and leaves nothing") {
+TEST_CASE("shard: a full disk while writing a shard is an I/O error and leaves nothing") {
   const TempDir dir;
   const FileSizeLimit limit(1 << 20);
   ShardWriter writer({50000, 1, 2, ""}, GENERATE(Hdf5Layout::contiguous, Hdf5Layout::compressed));

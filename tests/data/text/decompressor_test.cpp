@@ -54,7 +54,9 @@ std::string gzipped(const std::string& text) {
   return out;
 }
 
-TEST_CASE("compressed JSON Lines and texts give the documents of the plain files, in one part or several") {
+TEST_CASE(
+    "decompressor: compressed JSON Lines and texts give the documents of the plain files, in one part or "
+    "several") {
   const auto plain = documents(kFiles / "lines.jsonl");
   REQUIRE(plain.size() == 40);
   for (const char* const name : {"whole.jsonl.gz", "whole.jsonl.zst", "parts.jsonl.gz", "parts.jsonl.zst"}) {
@@ -70,7 +72,7 @@ TEST_CASE("compressed JSON Lines and texts give the documents of the plain files
   }
 }
 
-TEST_CASE("a directory's compressed texts are read among the others, in name order") {
+TEST_CASE("decompressor: a directory's compressed texts are read among the others, in name order") {
   const TempDir dir;
   write_file(dir / "b.txt.gz", gzipped("B"));
   fs::copy_file(kFiles / "whole.jsonl.gz", dir / "a.jsonl.gz");
@@ -86,7 +88,7 @@ TEST_CASE("a directory's compressed texts are read among the others, in name ord
   CHECK(names[41] == "c.txt");
 }
 
-TEST_CASE("lines longer and shorter than what is decompressed at once are whole") {
+TEST_CASE("decompressor: lines longer and shorter than what is decompressed at once are whole") {
   const TempDir dir;
   std::string text;
   for (const std::size_t length : {10UL, 3'000'000UL, 1UL, 1'048'575UL, 1'048'576UL, 5UL, 2'000'000UL})
@@ -98,7 +100,7 @@ TEST_CASE("lines longer and shorter than what is decompressed at once are whole"
   CHECK(documents(dir / "x.txt.gz") == std::vector{text});
 }
 
-TEST_CASE("a compressed file that is cut anywhere is refused") {
+TEST_CASE("decompressor: a compressed file that is cut anywhere is refused") {
   const std::string name = GENERATE("whole.jsonl.gz", "whole.jsonl.zst");
   const std::string whole = read_file(kFiles / name), text = read_file(kFiles / "lines.jsonl");
   REQUIRE(content(whole) == text);
@@ -109,7 +111,7 @@ TEST_CASE("a compressed file that is cut anywhere is refused") {
   }
 }
 
-TEST_CASE("a compressed file with a flipped bit is refused, or gives the same text") {
+TEST_CASE("decompressor: a compressed file with a flipped bit is refused, or gives the same text") {
   const std::string name = GENERATE("whole.jsonl.gz", "whole.jsonl.zst");
   const std::string whole = read_file(kFiles / name), text = read_file(kFiles / "lines.jsonl");
   int refused = 0;
@@ -132,7 +134,7 @@ TEST_CASE("a compressed file with a flipped bit is refused, or gives the same te
   CHECK(refused > 7 * std::ssize(whole));
 }
 
-TEST_CASE("something else behind compressed text is refused") {
+TEST_CASE("decompressor: something else behind compressed text is refused") {
   const std::string gz = read_file(kFiles / "whole.jsonl.gz"), zst = read_file(kFiles / "whole.jsonl.zst");
   CHECK_THAT(user_error_of([&] { content(gz + "garbage"); }), Catch::Contains("something else follows"));
   CHECK_THAT(user_error_of([&] { content(gz + "\x1fgarbage"); }), Catch::Contains("is damaged"));
@@ -140,7 +142,7 @@ TEST_CASE("something else behind compressed text is refused") {
   CHECK(content(gz + gz) == content(gz) + content(gz));
 }
 
-TEST_CASE("what is not compressed is known by its first bytes and its name") {
+TEST_CASE("decompressor: what is not compressed is known by its first bytes and its name") {
   const auto known = [](std::string_view bytes, const char* name) {
     return Decompressor::of(std::as_bytes(std::span(bytes)), name) != nullptr;
   };

@@ -42,7 +42,9 @@ Names left_out(const InputFiles& found, const fs::path& root) {
 
 constexpr const char* kLine = "{\"text\": \"a\"}\n";
 
-TEST_CASE("of a directory text and JSON Lines are taken, and what is left out is named with its reason") {
+TEST_CASE(
+    "input_files: of a directory text and JSON Lines are taken, and what is left out is named with its "
+    "reason") {
   const TempDir dir;
   for (const char* const name : {"A.TXT", "b.md", "c/d.Markdown", "e.text"}) put(dir / name, "text");
   for (const char* const name : {"f.ndjson", "g.JSONL", "h.json", "wiki_00", "i.part-1"})
@@ -66,7 +68,7 @@ TEST_CASE("of a directory text and JSON Lines are taken, and what is left out is
   CHECK(taken(find({dir.path()}, "content"), dir.path()).size() == 7);
 }
 
-TEST_CASE("files and folders that are hidden are left out, unless they are named") {
+TEST_CASE("input_files: files and folders that are hidden are left out, unless they are named") {
   const TempDir dir;
   put(dir / "a.txt", "a");
   put(dir / ".hidden.txt", "b");
@@ -79,7 +81,7 @@ TEST_CASE("files and folders that are hidden are left out, unless they are named
   CHECK(taken(find({dir / ".hidden.txt", dir / ".git"}), dir.path()) == Names{".hidden.txt", ".git/x.txt"});
 }
 
-TEST_CASE("links to files and folders are followed, and each file is read once") {
+TEST_CASE("input_files: links to files and folders are followed, and each file is read once") {
   const TempDir dir;
   for (const char* const name : {"real/1.txt", "real/2.txt", "real/deep/3.txt", "corpus/own.txt"})
     put(dir / name, name);
@@ -105,7 +107,7 @@ TEST_CASE("links to files and folders are followed, and each file is read once")
   CHECK(find({dir / "real", dir / "real", dir / "real/1.txt"}).files.size() == 7);
 }
 
-TEST_CASE("links that lead in a circle, to themselves or nowhere are left out") {
+TEST_CASE("input_files: links that lead in a circle, to themselves or nowhere are left out") {
   const TempDir dir;
   put(dir / "a.txt", "a");
   put(dir / "sub/b.txt", "b");
@@ -128,7 +130,7 @@ TEST_CASE("links that lead in a circle, to themselves or nowhere are left out") 
   CHECK_THAT(user_error_of([&] { find({dir / "dangling.txt"}); }), Contains("No such file"));
 }
 
-TEST_CASE("a directory without text, and a file that promises text and is none, are refused") {
+TEST_CASE("input_files: a directory without text, and a file that promises text and is none, are refused") {
   const TempDir dir;
   fs::create_directory(dir / "empty");
   CHECK_THAT(user_error_of([&] { find({dir / "empty"}); }),

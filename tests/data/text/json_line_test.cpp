@@ -14,13 +14,13 @@ std::string document(const std::string& line, const std::string& key = "text") {
   return std::get<std::string>(result);
 }
 
-TEST_CASE("a line gives the string under the key that is asked for") {
+TEST_CASE("json_line: a line gives the string under the key that is asked for") {
   CHECK(document(R"({"text": "caf\u00e9\nx", "n": 1})") == "caf\u00e9\nx");
   CHECK(document(R"( {"content": "b", "text": 3} )", "content") == "b");
   CHECK(document(R"({"text": "\ud83d\udc0b \u0000"})") == "\U0001F40B \0"s);
 }
 
-TEST_CASE("a bad line says what is wrong with it, and where in the line") {
+TEST_CASE("json_line: a bad line says what is wrong with it, and where in the line") {
   struct Case {
     std::string line;
     const char* what;

@@ -22,7 +22,7 @@ TextFile look_at_file(const std::string& name, const std::string& content, const
   return look_at(dir / name, key);
 }
 
-TEST_CASE("lines that are JSON objects are JSON Lines, whatever the file is called") {
+TEST_CASE("text_kind: lines that are JSON objects are JSON Lines, whatever the file is called") {
   for (const char* const name : {"c4-train.00000-of-01024.json", "a.ndjson", "a.JSONL", "a.jsonlines",
                                  "wiki_00", "part.00001", "a.txt", "a.md", "a.csv", "a.log"}) {
     CAPTURE(name);
@@ -33,7 +33,7 @@ TEST_CASE("lines that are JSON objects are JSON Lines, whatever the file is call
   }
 }
 
-TEST_CASE("some bad lines do not make text of JSON Lines") {
+TEST_CASE("text_kind: some bad lines do not make text of JSON Lines") {
   const std::string bad_first = "{\"text\": \"a\", \"x\": NaN}\n" + kTwoLines;
   const std::string bad_middle = kTwoLines + "{\"text\": 'x'}\nrubbish\n" + kTwoLines;
   for (const char* const name : {"a.json", "a.jsonl", "a.txt", "a"}) {
@@ -48,7 +48,7 @@ TEST_CASE("some bad lines do not make text of JSON Lines") {
   CHECK(look_at_file("a.txt", python).kind == TextKind::text);
 }
 
-TEST_CASE("a bad first line does not make text of JSON Lines, unless the name promises text") {
+TEST_CASE("text_kind: a bad first line does not make text of JSON Lines, unless the name promises text") {
   const std::string lines = "rubbish\n" + kTwoLines;
   for (const char* const name : {"a", "wiki_00", "a.csv", "a.json", "a.jsonl"}) {
     CAPTURE(name);
@@ -61,7 +61,7 @@ TEST_CASE("a bad first line does not make text of JSON Lines, unless the name pr
   CHECK(look_at_file("a", "one\ntwo\n{\"a\": 1}\n").kind == TextKind::text);
 }
 
-TEST_CASE("the advice for JSON of another form leads to JSON Lines") {
+TEST_CASE("text_kind: the advice for JSON of another form leads to JSON Lines") {
   const auto advice = [](const std::string& content) { return look_at_file("a.json", content).advice; };
   CHECK_THAT(advice("[{\"text\": \"a\"}]"), Contains("jq -c '.[]' FILE"));
   CHECK_THAT(advice(" [ \"a\", \"b\"]"), Contains("jq -c '.[] | {\"text\": .}' FILE"));
@@ -71,7 +71,7 @@ TEST_CASE("the advice for JSON of another form leads to JSON Lines") {
              Contains("decompress it, and write one object a line"));
 }
 
-TEST_CASE("text that begins with a brace or a bracket stays text") {
+TEST_CASE("text_kind: text that begins with a brace or a bracket stays text") {
   for (const char* const name : {"a.txt", "a.md", "a"}) {
     CAPTURE(name);
     for (const std::string text :
@@ -86,7 +86,7 @@ TEST_CASE("text that begins with a brace or a bracket stays text") {
   CHECK(look_at_file("a.txt", "").kind == TextKind::text);
 }
 
-TEST_CASE("JSON that is not a line for each object is refused under every name, with advice") {
+TEST_CASE("text_kind: JSON that is not a line for each object is refused under every name, with advice") {
   for (const char* const name : {"a.json", "a.jsonl", "a.txt", "a"}) {
     CAPTURE(name);
     const TextFile array = look_at_file(name, "[\n {\"text\": \"a\"},\n {\"text\": \"b\"}\n]\n");
@@ -101,7 +101,7 @@ TEST_CASE("JSON that is not a line for each object is refused under every name, 
   CHECK_THAT(look_at_file("a.json", "just text").problem, Contains("begins as no JSON object"));
 }
 
-TEST_CASE("binary files are refused by the name of what they are") {
+TEST_CASE("text_kind: binary files are refused by the name of what they are") {
   const std::string tar = std::string(257, 'x') + "ustar\00000"s + std::string(300, '\0');
   const std::vector<std::pair<std::string, const char*>> files{
       {"PK\x03\x04zip", "a zip archive"},
@@ -141,11 +141,11 @@ TEST_CASE("binary files are refused by the name of what they are") {
   }
 }
 
-TEST_CASE("a NUL in a line of JSON Lines is the fault of that line, not of the file") {
+TEST_CASE("text_kind: a NUL in a line of JSON Lines is the fault of that line, not of the file") {
   CHECK(look_at_file("a.jsonl", "{\"text\": \"a\"}\0{}\n{\"text\": \"b\"}\n"s).kind == TextKind::json_lines);
 }
 
-TEST_CASE("names count without their compression, and capitals as small letters") {
+TEST_CASE("text_kind: names count without their compression, and capitals as small letters") {
   CHECK(what_name_says("a.TXT") == NameSays::text);
   CHECK(what_name_says("a.txt.GZ") == NameSays::text);
   CHECK(what_name_says("a.ndjson.zst") == NameSays::json_lines);

@@ -31,7 +31,7 @@ void put(const fs::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
-TEST_CASE("a text file is one document, or one a line") {
+TEST_CASE("text_source: a text file is one document, or one a line") {
   const TempDir dir;
   put(dir / "a.txt", "one\ntwo\r\n\nthree");
   CHECK(read_all({dir / "a.txt"}, DocumentUnit::file) == Documents{{"one\ntwo\r\n\nthree", "a.txt"}});
@@ -39,7 +39,9 @@ TEST_CASE("a text file is one document, or one a line") {
         Documents{{"one", "a.txt:1"}, {"two", "a.txt:2"}, {"three", "a.txt:4"}});
 }
 
-TEST_CASE("JSON Lines give the text of each object, whatever the unit, and a byte order mark is no text") {
+TEST_CASE(
+    "text_source: JSON Lines give the text of each object, whatever the unit, and a byte order mark is no "
+    "text") {
   const TempDir dir;
   put(dir / "a.jsonl",
       "\xEF\xBB\xBF{\"text\": \"caf\\u00e9\\nx\"}\n\n {\"id\": 7, \"text\": \"\"}\r\n{\"text\": \"b\"}");
@@ -50,7 +52,7 @@ TEST_CASE("JSON Lines give the text of each object, whatever the unit, and a byt
   CHECK(read_all({dir / "b.txt"}, DocumentUnit::file) == Documents{{"plain", "b.txt"}});
 }
 
-TEST_CASE("files come as named, those of a directory in name order, empty ones not at all") {
+TEST_CASE("text_source: files come as named, those of a directory in name order, empty ones not at all") {
   const TempDir dir;
   put(dir / "set/b.txt", "B");
   put(dir / "set/a/z.txt", "Z");
@@ -65,7 +67,7 @@ TEST_CASE("files come as named, those of a directory in name order, empty ones n
         Documents{{"B", "b.txt"}, {"A", "a.txt"}});
 }
 
-TEST_CASE("text that cannot be used is refused with its file and line") {
+TEST_CASE("text_source: text that cannot be used is refused with its file and line") {
   struct Case {
     const char* file;
     std::string text;
@@ -100,7 +102,7 @@ TEST_CASE("text that cannot be used is refused with its file and line") {
              Catch::Contains(bad.message));
 }
 
-TEST_CASE("a malformed line after good ones is found when it is reached, also line by line") {
+TEST_CASE("text_source: a malformed line after good ones is found when it is reached, also line by line") {
   const TempDir dir;
   put(dir / "x.txt", "good\n\xc3\nworse");
   TextSource source({dir / "x.txt"}, DocumentUnit::line);
@@ -108,7 +110,7 @@ TEST_CASE("a malformed line after good ones is found when it is reached, also li
   CHECK_THAT(user_error_of([&] { static_cast<void>(source.next()); }), Catch::Contains("x.txt:2)"));
 }
 
-TEST_CASE("inputs that are no files are refused without waiting") {
+TEST_CASE("text_source: inputs that are no files are refused without waiting") {
   const TempDir dir;
   fs::create_directory(dir / "empty");
   REQUIRE(mkfifo((dir / "pipe.txt").c_str(), 0600) == 0);
@@ -121,7 +123,7 @@ TEST_CASE("inputs that are no files are refused without waiting") {
   CHECK_THAT(user_error_of([] { TextSource({}, DocumentUnit::file); }), Catch::Contains("no input"));
 }
 
-TEST_CASE("JSON Lines under any name give the documents of a .jsonl file, of whatever key") {
+TEST_CASE("text_source: JSON Lines under any name give the documents of a .jsonl file, of whatever key") {
   const TempDir dir;
   const std::string lines = "{\"text\": \"a\", \"body\": \"x\"}\n{\"text\": \"b\", \"body\": \"y\"}\n";
   for (const char* const name : {"c4.00000-of-00002.json", "a.ndjson", "a.JSONL", "wiki_00", "a.txt"}) {
@@ -133,7 +135,7 @@ TEST_CASE("JSON Lines under any name give the documents of a .jsonl file, of wha
   }
 }
 
-TEST_CASE("bad lines are skipped up to the number asked for, and the first ones are named") {
+TEST_CASE("text_source: bad lines are skipped up to the number asked for, and the first ones are named") {
   const TempDir dir;
   put(dir / "a.jsonl", "{\"text\": NaN}\n{\"text\": \"a\"}\n{\"body\": \"b\"}\n\n{\"text\": \"c\"}\n");
   put(dir / "b.txt", "good\nbad \xff\nfine\n");

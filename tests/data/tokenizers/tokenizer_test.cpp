@@ -111,7 +111,8 @@ std::vector<int> whole(const sentencepiece::SentencePieceProcessor& processor, c
   return ids;
 }
 
-TEST_CASE("encoding word by word gives the ids of encoding whole documents, on the messiest text") {
+TEST_CASE(
+    "tokenizer: encoding word by word gives the ids of encoding whole documents, on the messiest text") {
   const auto tokenizer = open_tokenizer(model_path());
   sentencepiece::SentencePieceProcessor reference;
   REQUIRE(reference.Load(model_path().string()).ok());
@@ -125,7 +126,7 @@ TEST_CASE("encoding word by word gives the ids of encoding whole documents, on t
   }
 }
 
-TEST_CASE("random strings of all characters encode as SentencePiece does") {
+TEST_CASE("tokenizer: random strings of all characters encode as SentencePiece does") {
   const auto tokenizer = open_tokenizer(model_path());
   sentencepiece::SentencePieceProcessor reference;
   REQUIRE(reference.Load(model_path().string()).ok());
@@ -137,7 +138,7 @@ TEST_CASE("random strings of all characters encode as SentencePiece does") {
   }
 }
 
-TEST_CASE("decoding gives the text back, whole or as a stream") {
+TEST_CASE("tokenizer: decoding gives the text back, whole or as a stream") {
   const auto tokenizer = open_tokenizer(model_path());
   for (unsigned seed = 1; seed < 100; ++seed) {
     std::string text = messy_text(seed, 30);
@@ -155,7 +156,7 @@ TEST_CASE("decoding gives the text back, whole or as a stream") {
   }
 }
 
-TEST_CASE("inside a document a leading space is kept, and control tokens are silent") {
+TEST_CASE("tokenizer: inside a document a leading space is kept, and control tokens are silent") {
   const auto tokenizer = open_tokenizer(model_path());
   const auto ids = tokenizer->encode("whale");
   TextStream inside(*tokenizer, TextPosition::inside);
@@ -170,7 +171,7 @@ TEST_CASE("inside a document a leading space is kept, and control tokens are sil
   CHECK_THROWS_AS(tokenizer->token_bytes(700), Error);
 }
 
-TEST_CASE("a tokenizer's digest is that of its file, and training is reproducible") {
+TEST_CASE("tokenizer: a tokenizer's digest is that of its file, and training is reproducible") {
   const std::string text = messy_text(5, 4000);
   const std::string model = train(text, 600);
   CHECK(model == train(text, 600));
@@ -179,7 +180,7 @@ TEST_CASE("a tokenizer's digest is that of its file, and training is reproducibl
   CHECK(open_tokenizer(dir / "t.model")->sha256() == sha256_of(std::as_bytes(std::span(model))));
 }
 
-TEST_CASE("lines longer than SentencePiece takes are trained on all the same") {
+TEST_CASE("tokenizer: lines longer than SentencePiece takes are trained on all the same") {
   std::string line = "zyzzyva ";
   while (line.size() < 100'000) line += "zyzzyva quagga ";
   const TempDir dir;
@@ -191,13 +192,13 @@ TEST_CASE("lines longer than SentencePiece takes are trained on all the same") {
   CHECK(open_tokenizer(dir / "u.model")->encode("\u9be8\u9c78\u9be8\u9c78").size() < 3);
 }
 
-TEST_CASE("text that is not UTF-8 is refused with the place") {
+TEST_CASE("tokenizer: text that is not UTF-8 is refused with the place") {
   const auto tokenizer = open_tokenizer(model_path());
   CHECK(user_error_of([&] { static_cast<void>(tokenizer->encode("abc\xff")); }) ==
         "the text is not UTF-8 (byte 3): convert it to UTF-8");
 }
 
-TEST_CASE("files that are no tokenizer are refused") {
+TEST_CASE("tokenizer: files that are no tokenizer are refused") {
   const TempDir dir;
   write_file(dir / "empty.model", "");
   std::ofstream(dir / "text.model") << "this is not a model";
@@ -212,7 +213,7 @@ TEST_CASE("files that are no tokenizer are refused") {
   CHECK_THAT(error("."), Catch::Contains("the directory holds no tokenizer.json"));
 }
 
-TEST_CASE("a vocabulary that the text does not support is refused with the size that it does") {
+TEST_CASE("tokenizer: a vocabulary that the text does not support is refused with the size that it does") {
   CHECK_THAT(user_error_of([] { train("too little text", 5000); }),
              Catch::Contains("the text does not give that many pieces (--vocab-size 5000): use at most 2"));
   CHECK_THAT(
@@ -225,7 +226,7 @@ TEST_CASE("a vocabulary that the text does not support is refused with the size 
   CHECK_THAT(user_error_of([] { train("fine\n\xff", 300); }), Catch::Contains("not UTF-8"));
 }
 
-TEST_CASE("a cut is allowed exactly where no piece of the vocabulary holds both characters") {
+TEST_CASE("tokenizer: a cut is allowed exactly where no piece of the vocabulary holds both characters") {
   WordCutter cutter;
   cutter.add_piece("\u2581the");
   cutter.add_piece("\u9be8\u9c78");

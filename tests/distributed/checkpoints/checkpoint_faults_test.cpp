@@ -126,7 +126,9 @@ void check_kill(Fault fault, int at) {
 
 }  // namespace
 
-TEST_CASE("whichever call of a save fails, the newest checkpoint stays whole and the failure is reported") {
+TEST_CASE(
+    "checkpoint_faults: whichever call of a save fails, the newest checkpoint stays whole and the failure is "
+    "reported") {
   const int calls = calls_of_the_saves();
   REQUIRE(calls > 100);
   for (const Fault fault : {Fault::eio, Fault::eio_sticky, Fault::enospc, Fault::enospc_sticky,
@@ -136,7 +138,8 @@ TEST_CASE("whichever call of a save fails, the newest checkpoint stays whole and
 }
 
 TEST_CASE(
-    "kill -9 at any call of a save, before it or in the middle of a write, leaves the newest checkpoint "
+    "checkpoint_faults: kill -9 at any call of a save, before it or in the middle of a write, leaves the "
+    "newest checkpoint "
     "whole") {
   const int calls = calls_of_the_saves();
   for (const Fault fault : {Fault::kill, Fault::torn}) {
@@ -144,7 +147,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a save that failed succeeds when it is tried again with the same step") {
+TEST_CASE("checkpoint_faults: a save that failed succeeds when it is tried again with the same step") {
   const int calls = calls_of_the_saves();
   for (int at = 0; at < calls; ++at) {
     INFO("call " << at);
@@ -176,7 +179,8 @@ TEST_CASE("a save that failed succeeds when it is tried again with the same step
   }
 }
 
-TEST_CASE("a power cut after any call of a save leaves the newest saved checkpoint whole") {
+TEST_CASE(
+    "checkpoint_faults: a power cut after any call of a save leaves the newest saved checkpoint whole") {
   const TempDir dir(TempDir::Where::memory);
   prepare(dir);
   PowerCutDisk disk(dir.path());

@@ -92,7 +92,9 @@ using Call = StubbornDisk::Call;
 
 }  // namespace
 
-TEST_CASE("an old checkpoint that cannot be removed is a warning, said once and tried again at each save") {
+TEST_CASE(
+    "checkpoint_tidy: an old checkpoint that cannot be removed is a warning, said once and tried again at "
+    "each save") {
   for (const int error : {EBUSY, EACCES}) {
     Run run;
     run.start();
@@ -114,7 +116,9 @@ TEST_CASE("an old checkpoint that cannot be removed is a warning, said once and 
   }
 }
 
-TEST_CASE("what a killed save left and nobody can remove is gone round, though it has the step's name") {
+TEST_CASE(
+    "checkpoint_tidy: what a killed save left and nobody can remove is gone round, though it has the step's "
+    "name") {
   Run run;
   for (const char* const name : {"tmp.step-00000002", "tmp.step-00000002.1", "trash.step-00000002.0"}) {
     fs::create_directories(run.dir / "checkpoints" / name);
@@ -129,7 +133,7 @@ TEST_CASE("what a killed save left and nobody can remove is gone round, though i
                              "trash.step-00000002.0"});
 }
 
-TEST_CASE("a `latest` over quota is a warning, and is written at the next save") {
+TEST_CASE("checkpoint_tidy: a `latest` over quota is a warning, and is written at the next save") {
   Run run;
   run.start();
   run.save(1);
@@ -144,7 +148,7 @@ TEST_CASE("a `latest` over quota is a warning, and is written at the next save")
   CHECK(run.latest() == "step-00000003\n");
 }
 
-TEST_CASE("a directory that cannot be made durable keeps the old checkpoint until it can") {
+TEST_CASE("checkpoint_tidy: a directory that cannot be made durable keeps the old checkpoint until it can") {
   Run run;
   run.start();
   run.save(1);
@@ -159,7 +163,7 @@ TEST_CASE("a directory that cannot be made durable keeps the old checkpoint unti
   CHECK(run.names() == Names{"latest", "step-00000003"});
 }
 
-TEST_CASE("a file system that has no call to make directories durable is no error") {
+TEST_CASE("checkpoint_tidy: a file system that has no call to make directories durable is no error") {
   for (const int error : {EINVAL, EBADF, EOPNOTSUPP}) {
     Run run;
     run.disk.refuse(Call::sync, "checkpoints", error);
@@ -170,7 +174,9 @@ TEST_CASE("a file system that has no call to make directories durable is no erro
   }
 }
 
-TEST_CASE("leftovers of a killed save are swept, those beside the checkpoints too, and nothing else") {
+TEST_CASE(
+    "checkpoint_tidy: leftovers of a killed save are swept, those beside the checkpoints too, and nothing "
+    "else") {
   const TempDir dir;
   for (const char* const name : {"tmp.step-00000002", "trash.step-00000001.0", "step-00000001"}) {
     fs::create_directories(dir / "checkpoints" / name);
@@ -187,7 +193,7 @@ TEST_CASE("leftovers of a killed save are swept, those beside the checkpoints to
   CHECK_NOTHROW(sweep_leftovers(dir / "absent", {}));
 }
 
-TEST_CASE("checkpoints that link to nothing are refused by name") {
+TEST_CASE("checkpoint_tidy: checkpoints that link to nothing are refused by name") {
   const TempDir dir;
   fs::create_directory_symlink(dir / "absent", dir / "checkpoints");
   CHECK_THROWS_WITH(CheckpointWriter({.run_directory = dir.path()}), Contains("a link to nothing"));

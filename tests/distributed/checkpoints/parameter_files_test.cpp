@@ -51,7 +51,7 @@ std::string load_with_head(Store& model, const TensorToSave& head) {
 
 }  // namespace
 
-TEST_CASE("the head of a tied model must be its embedding, in whatever type it comes") {
+TEST_CASE("parameter_files: the head of a tied model must be its embedding, in whatever type it comes") {
   Store tied(true), untied(false);
   std::vector<float> other = kValues;
   other[4] = 4.5F;

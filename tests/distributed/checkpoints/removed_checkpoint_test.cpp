@@ -12,7 +12,8 @@ using granule::test::ExampleCheckpoint;
 using granule::test::TempDir;
 namespace fs = std::filesystem;
 
-TEST_CASE("a checkpoint that is removed while it is read leads to the one that came after it") {
+TEST_CASE(
+    "removed_checkpoint: a checkpoint that is removed while it is read leads to the one that came after it") {
   const TempDir dir(TempDir::Where::memory);
   CheckpointWriter writer({dir.path(), 1, test::kExampleFileBytes});
   writer.save(ExampleCheckpoint(1, dir.path()).content());
@@ -30,7 +31,7 @@ TEST_CASE("a checkpoint that is removed while it is read leads to the one that c
   run.join();
 }
 
-TEST_CASE("a directory of checkpoints is searched whatever its name") {
+TEST_CASE("removed_checkpoint: a directory of checkpoints is searched whatever its name") {
   const TempDir dir;
   fs::create_directory(dir / "run");
   CheckpointWriter writer({dir / "run", 3, test::kExampleFileBytes});

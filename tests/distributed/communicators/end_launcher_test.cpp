@@ -99,7 +99,9 @@ void check_lived(RunningProgram& launcher, const std::string& said = "") {
 
 }  // namespace
 
-TEST_CASE("mpirun that is locked up after its job was aborted is killed, also if a script started the rank") {
+TEST_CASE(
+    "end_launcher: mpirun that is locked up after its job was aborted is killed, also if a script started "
+    "the rank") {
   const Launchers launchers;
   RunningProgram direct = run_shell(launchers.locked_up("exec " + kRank), kOneHost),
                  by_script = run_shell(launchers.locked_up(kRank + "; " + kRank), kOneHost),
@@ -114,7 +116,7 @@ TEST_CASE("mpirun that is locked up after its job was aborted is killed, also if
   check_killed(suspended);
 }
 
-TEST_CASE("mpirun that is not locked up may stay on one host, and so may every other program") {
+TEST_CASE("end_launcher: mpirun that is not locked up may stay on one host, and so may every other program") {
   const Launchers launchers;
   const std::string mpirun = launchers.living("mpirun");
   RunningProgram one_host = run_shell(mpirun, kOneHost), two_hosts = run_shell(mpirun, kTwoHosts),
@@ -127,7 +129,7 @@ TEST_CASE("mpirun that is not locked up may stay on one host, and so may every o
     check_lived(*one);
 }
 
-TEST_CASE("nothing stays after an mpirun that ends by itself, and its output ends with it") {
+TEST_CASE("end_launcher: nothing stays after an mpirun that ends by itself, and its output ends with it") {
   const Launchers launchers;
   const std::string mpirun = launchers.living("mpirun", fmt::format("{} end-launcher", GRANULE_RANKS));
   RunningProgram piped = run_shell("(" + mpirun + ") 2>&1 | cat", kTwoHosts),

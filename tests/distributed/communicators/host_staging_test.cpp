@@ -21,7 +21,7 @@ ContextOptions on_mirror() {
 
 }  // namespace
 
-TEST_CASE("every collective carries tensors of a device, on 1, 2, 3 and 4 thread ranks") {
+TEST_CASE("host_staging: every collective carries tensors of a device, on 1, 2, 3 and 4 thread ranks") {
   const int n = GENERATE(1, 2, 3, 4);
   for (const CollectiveCase& one : collective_cases()) {
     INFO(one.name << " on " << n);
@@ -32,7 +32,7 @@ TEST_CASE("every collective carries tensors of a device, on 1, 2, 3 and 4 thread
   }
 }
 
-TEST_CASE("ranks on a device and ranks on the CPU run collectives together") {
+TEST_CASE("host_staging: ranks on a device and ranks on the CPU run collectives together") {
   for (const CollectiveCase& one : collective_cases()) {
     INFO(one.name);
     CHECK_NOTHROW(run_thread_ranks(3, [&](Communicator& ranks) {
@@ -42,7 +42,7 @@ TEST_CASE("ranks on a device and ranks on the CPU run collectives together") {
   }
 }
 
-TEST_CASE("one rank alone copies on the device and waits for nothing") {
+TEST_CASE("host_staging: one rank alone copies on the device and waits for nothing") {
   SelfCommunicator alone;
   Context context(on_mirror());
   const Tensor part = Tensor::zeros(context, {1000}, DType::f32),
@@ -53,7 +53,7 @@ TEST_CASE("one rank alone copies on the device and waits for nothing") {
   CHECK(context.memory(Place::host).peak_total() == 0);
 }
 
-TEST_CASE("a collective waits once for its device, and its staging is memory of the host") {
+TEST_CASE("host_staging: a collective waits once for its device, and its staging is memory of the host") {
   run_thread_ranks(2, [&](Communicator& ranks) {
     Context context(on_mirror());
     const Tensor data = Tensor::zeros(context, {1000}, DType::f32);
@@ -65,7 +65,7 @@ TEST_CASE("a collective waits once for its device, and its staging is memory of 
   });
 }
 
-TEST_CASE("a collective does not move data from one device to another") {
+TEST_CASE("host_staging: a collective does not move data from one device to another") {
   SelfCommunicator alone;
   Context context(on_mirror());
   const Tensor device = Tensor::zeros(context, {4}, DType::f32);

@@ -17,7 +17,7 @@ ProgramResult ranks(int n, const std::string& mode) {
 
 }  // namespace
 
-TEST_CASE("under mpirun every collective does the right thing on 1, 2 and 4 ranks") {
+TEST_CASE("mpi: under mpirun every collective does the right thing on 1, 2 and 4 ranks") {
   for (const int n : {1, 2, 4}) {
     const ProgramResult result = ranks(n, "cases");
     INFO(result.err);
@@ -26,13 +26,14 @@ TEST_CASE("under mpirun every collective does the right thing on 1, 2 and 4 rank
   }
 }
 
-TEST_CASE("under mpirun every collective does the right thing on ranks that come and go at random moments") {
+TEST_CASE(
+    "mpi: under mpirun every collective does the right thing on ranks that come and go at random moments") {
   const ProgramResult result = ranks(3, "uneven-cases");
   INFO(result.err);
   CHECK(result.exit_code == 0);
 }
 
-TEST_CASE("under mpirun messages longer than the largest one are cut") {
+TEST_CASE("mpi: under mpirun messages longer than the largest one are cut") {
   // Every kind of collective has cases with sizes below, at a multiple of, and above each of these.
   for (const std::string largest : {"1", "3", "7", "33"}) {
     const ProgramResult result = under_mpirun(3, {GRANULE_RANKS, "cases", largest});
@@ -42,7 +43,7 @@ TEST_CASE("under mpirun messages longer than the largest one are cut") {
   }
 }
 
-TEST_CASE("under mpirun a rank out of step ends the job with 76 and both phases are named") {
+TEST_CASE("mpi: under mpirun a rank out of step ends the job with 76 and both phases are named") {
   const auto expect_76 = [](int n, const std::string& mode, const std::string& one,
                             const std::string& other) {
     const ProgramResult result = ranks(n, mode);
@@ -58,7 +59,7 @@ TEST_CASE("under mpirun a rank out of step ends the job with 76 and both phases 
   expect_76(3, "leave", "done (number 0", "in all_reduce 'waiting'");
 }
 
-TEST_CASE("under mpirun rows that the other rank does not expect are found, by whole messages too") {
+TEST_CASE("mpi: under mpirun rows that the other rank does not expect are found, by whole messages too") {
   // A row has 2 elements, and 4 rows are sent. Compared with that, 2 and 6 rows differ by whole messages of 4
   // and of 2 elements.
   for (const std::string largest : {"1000", "4", "2", "3"}) {
@@ -77,7 +78,8 @@ TEST_CASE("under mpirun rows that the other rank does not expect are found, by w
 }
 
 TEST_CASE(
-    "under mpirun abort ends every rank with its exit code, and so does an exception that leaves a rank") {
+    "mpi: under mpirun abort ends every rank with its exit code, and so does an exception that leaves a "
+    "rank") {
   const ProgramResult aborted = ranks(3, "abort");
   INFO(aborted.err);
   CHECK(aborted.exit_code == 77);
@@ -88,7 +90,7 @@ TEST_CASE(
   CHECK_FALSE(thrown.timed_out);
 }
 
-TEST_CASE("under mpirun an exception that leaves a mesh ends the job as what it is") {
+TEST_CASE("mpi: under mpirun an exception that leaves a mesh ends the job as what it is") {
   const ProgramResult thrown = ranks(4, "throw-in-mesh");
   INFO(thrown.err);
   CHECK(thrown.exit_code == 2);
@@ -97,7 +99,7 @@ TEST_CASE("under mpirun an exception that leaves a mesh ends the job as what it 
                              !Contains("left by an exception"));
 }
 
-TEST_CASE("processes that were started together and know nothing of each other are refused") {
+TEST_CASE("mpi: processes that were started together and know nothing of each other are refused") {
   const auto job_in = [](const std::map<std::string, std::string>& environment) {
     return run_program({"job"}, {.environment = environment, .program = GRANULE_RANKS});
   };
@@ -115,6 +117,6 @@ TEST_CASE("processes that were started together and know nothing of each other a
   }
 }
 
-TEST_CASE("under mpirun a job has as many ranks as were started") {
+TEST_CASE("mpi: under mpirun a job has as many ranks as were started") {
   CHECK_THAT(under_mpirun(2, {GRANULE_RANKS, "job"}).out, Contains("a job of 2\n"));
 }

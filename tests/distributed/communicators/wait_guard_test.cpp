@@ -38,7 +38,7 @@ void pause(double seconds) {
 
 }  // namespace
 
-TEST_CASE("a wait is told of once, and ended once at its limit") {
+TEST_CASE("wait_guard: a wait is told of once, and ended once at its limit") {
   Heard heard;
   {
     const WaitGuard guard(options_of(heard, 0.15, 0.5));
@@ -50,7 +50,7 @@ TEST_CASE("a wait is told of once, and ended once at its limit") {
   CHECK(heard.end == "MPI_Init did not return within 0.5 s: name a network");
 }
 
-TEST_CASE("a wait that is over in time is not spoken of") {
+TEST_CASE("wait_guard: a wait that is over in time is not spoken of") {
   Heard heard;
   {
     const WaitGuard guard(options_of(heard, 0.5, 1.0));

@@ -59,7 +59,9 @@ int code_of(int n, const std::function<void(Communicator&, Context&)>& body) {
 
 }  // namespace
 
-TEST_CASE("a rank may stand still for 20 median steps, a minute at the least, and for long in some phases") {
+TEST_CASE(
+    "watchdog: a rank may stand still for 20 median steps, a minute at the least, and for long in some "
+    "phases") {
   const WatchdogOptions options;
   const std::vector<double> quick{0.1, 90.0, 0.1}, slow{10.0, 400.0, 9.0, 12.0, 1.0};
   CHECK(still_limit(options, "forward", {}) == 600.0);  // in the first step
@@ -70,7 +72,7 @@ TEST_CASE("a rank may stand still for 20 median steps, a minute at the least, an
   CHECK(still_limit({.seconds = 2.0}, "start", {}) == 3600.0);
 }
 
-TEST_CASE("a thread rank that hangs: every rank says where it is, and the job ends with 75") {
+TEST_CASE("watchdog: a thread rank that hangs: every rank says where it is, and the job ends with 75") {
   Lines lines;
   std::atomic<bool> over = false;
   const int code = code_of(3, [&](Communicator& ranks, Context& context) {
@@ -97,7 +99,7 @@ TEST_CASE("a thread rank that hangs: every rank says where it is, and the job en
   }
 }
 
-TEST_CASE("the watchdog of a job of one rank, which waits for nobody, ends the process itself") {
+TEST_CASE("watchdog: the watchdog of a job of one rank, which waits for nobody, ends the process itself") {
   SelfCommunicator alone;
   std::atomic<int> code = 0;
   Watchdog watchdog(alone, {.end = [&](const Error& hang) { code = static_cast<int>(hang.code()); }});
@@ -107,7 +109,7 @@ TEST_CASE("the watchdog of a job of one rank, which waits for nobody, ends the p
   CHECK(code == 75);
 }
 
-TEST_CASE("thread ranks that only begin phases, steps or collectives move") {
+TEST_CASE("watchdog: thread ranks that only begin phases, steps or collectives move") {
   Lines lines;
   const int code = code_of(2, [&](Communicator& ranks, Context& context) {
     const Watchdog watchdog(ranks, {.seconds = 0.5, .say = [&](std::string_view line) { lines.add(line); }});
@@ -127,7 +129,7 @@ TEST_CASE("thread ranks that only begin phases, steps or collectives move") {
   CHECK(lines.of("").empty());
 }
 
-TEST_CASE("a thread rank that moves again before the job was ended goes on") {
+TEST_CASE("watchdog: a thread rank that moves again before the job was ended goes on") {
   Lines lines;
   const int code = code_of(1, [&](Communicator& ranks, Context&) {
     const Watchdog watchdog(ranks, {.seconds = 0.1, .grace_seconds = 60.0, .say = [&](std::string_view line) {
@@ -141,7 +143,8 @@ TEST_CASE("a thread rank that moves again before the job was ended goes on") {
   CHECK(code == 0);
 }
 
-TEST_CASE("a hang under mpirun ends with 75, whatever the rank does, and the others say where they are") {
+TEST_CASE(
+    "watchdog: a hang under mpirun ends with 75, whatever the rank does, and the others say where they are") {
   for (const std::string how : {"stop", "sleep", "loop", "finalise"}) {
     const auto start = std::chrono::steady_clock::now();
     const ProgramResult result =
@@ -159,13 +162,15 @@ TEST_CASE("a hang under mpirun ends with 75, whatever the rank does, and the oth
   }
 }
 
-TEST_CASE("under mpirun every message of a collective is a move: a slow network is no hang") {
+TEST_CASE("watchdog: under mpirun every message of a collective is a move: a slow network is no hang") {
   const ProgramResult result = under_mpirun(2, {GRANULE_RANKS, "moves", "10"});
   INFO(result.err);
   CHECK(result.exit_code == 0);
 }
 
-TEST_CASE("a rank under mpirun that waits for others in MPI_Init or at its end says so, and ends with 75") {
+TEST_CASE(
+    "watchdog: a rank under mpirun that waits for others in MPI_Init or at its end says so, and ends with "
+    "75") {
   // Rank 1 never enters MPI, or it stops when the others have reached the end of MPI.
   for (const bool at_end : {false, true}) {
     const std::string script =
@@ -181,7 +186,7 @@ TEST_CASE("a rank under mpirun that waits for others in MPI_Init or at its end s
   }
 }
 
-TEST_CASE("a job under mpirun that is suspended as a whole goes on afterwards") {
+TEST_CASE("watchdog: a job under mpirun that is suspended as a whole goes on afterwards") {
   RunningRanks job(2, {GRANULE_RANKS, "work"});
   REQUIRE(job.launcher().wait_for_err("works"));
   const std::vector<pid_t> processes{job.process(0), job.process(1)};
@@ -194,7 +199,7 @@ TEST_CASE("a job under mpirun that is suspended as a whole goes on afterwards") 
   CHECK_THAT(result.err, !Contains("has not moved"));
 }
 
-TEST_CASE("work that takes longer than the limit is no hang while it notes that it moves") {
+TEST_CASE("watchdog: work that takes longer than the limit is no hang while it notes that it moves") {
   Lines lines;
   const int code = code_of(1, [&](Communicator& ranks, Context&) {
     const Watchdog watchdog(ranks, {.seconds = 0.4, .say = [&](std::string_view line) { lines.add(line); }});

@@ -154,7 +154,8 @@ Counts random_counts(std::int64_t ranks, std::int64_t experts, std::int64_t most
 
 }  // namespace
 
-TEST_CASE("a plan delivers every row once, to its expert, within the limit, and brings it back") {
+TEST_CASE(
+    "exchange_plan: a plan delivers every row once, to its expert, within the limit, and brings it back") {
   std::uint64_t seed = 0;
   for (const std::int64_t ranks : {1, 2, 3, 4}) {
     for (const std::int64_t local : {1, 2, 3}) {
@@ -168,7 +169,8 @@ TEST_CASE("a plan delivers every row once, to its expert, within the limit, and 
   }
 }
 
-TEST_CASE("a plan has as many rounds as its busiest rank needs, and one where nothing travels") {
+TEST_CASE(
+    "exchange_plan: a plan has as many rounds as its busiest rank needs, and one where nothing travels") {
   const Counts one_hot{{0, 0, 0, 5}, {0, 0, 0, 6}};
   CHECK(check_plan(one_hot, 0) == 1);
   CHECK(check_plan(one_hot, 11) == 1);
@@ -179,7 +181,7 @@ TEST_CASE("a plan has as many rounds as its busiest rank needs, and one where no
   CHECK(check_plan({{2, 2}, {2, 2}}, 4) == 1);
 }
 
-TEST_CASE("what a source gives to a rank in one round is one run of its rows") {
+TEST_CASE("exchange_plan: what a source gives to a rank in one round is one run of its rows") {
   const Counts counts{{3, 0, 2, 4}, {1, 5, 0, 2}};
   for (const int rank : {0, 1}) {
     const ExchangePlan plan = plan_of(counts, rank, 3);
@@ -193,7 +195,9 @@ TEST_CASE("what a source gives to a rank in one round is one run of its rows") {
   }
 }
 
-TEST_CASE("a plan refuses experts that ranks cannot shard evenly, a negative limit and a missing round") {
+TEST_CASE(
+    "exchange_plan: a plan refuses experts that ranks cannot shard evenly, a negative limit and a missing "
+    "round") {
   CHECK_THROWS_AS(plan_of({{1, 1, 1}, {1, 1, 1}}, 0, 0), Error);
   CHECK_THROWS_AS(plan_of({{1, 1}, {1, 1}}, 0, -1), Error);
   const ExchangePlan plan = plan_of({{1, 1}, {1, 1}}, 0, 1);

@@ -23,7 +23,7 @@ std::vector<std::int64_t> offsets_of(const RowOrder& order) {
 
 }  // namespace
 
-TEST_CASE("copies of tokens are sorted by expert and within an expert by token") {
+TEST_CASE("row_order: copies of tokens are sorted by expert and within an expert by token") {
   TestContext context;
   const RowOrder order = sort_by_expert(ids_of(context, {3, 2}, Ids{2, 0, 0, 3, 2, 3}), 5, Sent::all);
   CHECK(order.rows() == 6);
@@ -33,7 +33,7 @@ TEST_CASE("copies of tokens are sorted by expert and within an expert by token")
   CHECK(all<std::int32_t>(order.row_NK) == std::vector<std::int32_t>{2, 0, 1, 4, 3, 5});
 }
 
-TEST_CASE("copies that are sent nowhere have no row") {
+TEST_CASE("row_order: copies that are sent nowhere have no row") {
   TestContext context;
   const RowOrder order = sort_by_expert(ids_of(context, {3, 2}, Ids{1, -1, -1, -1, 0, 1}), 2, Sent::some);
   CHECK(order.rows() == 3);
@@ -45,7 +45,7 @@ TEST_CASE("copies that are sent nowhere have no row") {
   CHECK_THROWS_AS(sort_by_expert(ids_of(context, {1, 1}, Ids{-1}), 2, Sent::all), Error);
 }
 
-TEST_CASE("row order: if all copies are sent, nothing is read from the device to sort them") {
+TEST_CASE("row_order: row order: if all copies are sent, nothing is read from the device to sort them") {
   TestContext context;
   const Tensor ids = ids_of(context, {3, 2}, Ids{2, 0, 0, 3, 2, 3});
   const RowOrder order = sort_by_expert(ids, 5, Sent::all);

@@ -33,18 +33,18 @@ MoeConfig moe_16b() {
 
 }  // namespace
 
-TEST_CASE("DeepSeekMoE 16B has the published number of parameters") {
+TEST_CASE("counts: DeepSeekMoE 16B has the published number of parameters") {
   const ParameterCounts counts = count_parameters(model_16b(), moe_16b());
   CHECK(counts.total() == 16'375'728'128);
   CHECK(counts.activated() == 2'828'650'496);
 }
 
-TEST_CASE("a sequence of 4096 tokens costs DeepSeekMoE 16B 75.9 TFLOP, in the paper's counting") {
+TEST_CASE("counts: a sequence of 4096 tokens costs DeepSeekMoE 16B 75.9 TFLOP, in the paper's counting") {
   const double flops = training_flops(model_16b(), moe_16b(), 4096, 4096);
   CHECK(flops / 1e12 == Approx(75.9).margin(0.05));  // the paper gives three digits
 }
 
-TEST_CASE("the paper's 2B models cost what its table 1 says") {
+TEST_CASE("counts: the paper's 2B models cost what its table 1 says") {
   // 9 layers of 1280, a vocabulary of 8K, and 2048 tokens. Every feed-forward is an MoE layer. The paper says
   // 2.9 T for the dense model and 4.3 T for DeepSeekMoE.
   ModelConfig model;
@@ -62,7 +62,7 @@ TEST_CASE("the paper's 2B models cost what its table 1 says") {
   CHECK(training_flops(model, moe, 2048, 2048) / 1e12 == Approx(4.3).margin(0.05));
 }
 
-TEST_CASE("every kind of parameter is counted by hand in a small model") {
+TEST_CASE("counts: every kind of parameter is counted by hand in a small model") {
   // hidden 8, 3 layers, 4 heads of 2, 2 key-value heads (4 wide), vocabulary 10. Layer 0 is dense with width
   // 6. Layers 1 and 2 have 5 experts top-2 of width 3, and 2 shared ones.
   ModelConfig model;
@@ -98,13 +98,13 @@ TEST_CASE("every kind of parameter is counted by hand in a small model") {
   CHECK(count_parameters(model, moe).dense_ffn == 2 * 3 * 48);
 }
 
-TEST_CASE("a dense model activates all of its parameters") {
+TEST_CASE("counts: a dense model activates all of its parameters") {
   const ParameterCounts counts = count_parameters(model_16b(), MoeConfig{});
   CHECK(counts.activated() == counts.total());
   CHECK(counts.dense_ffn == 28LL * 3 * 2048 * 10944);
 }
 
-TEST_CASE("a model too large to count is the user's error, not an overflow") {
+TEST_CASE("counts: a model too large to count is the user's error, not an overflow") {
   MoeConfig moe = moe_16b();
   moe.n_routed_experts = 65535;
   moe.moe_intermediate_size = 1 << 20;
@@ -113,7 +113,7 @@ TEST_CASE("a model too large to count is the user's error, not an overflow") {
   CHECK_THROWS_WITH(count_parameters(model, moe), Catch::Contains("2^53"));
 }
 
-TEST_CASE("utilisation is work over time over peak") {
+TEST_CASE("counts: utilisation is work over time over peak") {
   CHECK(granule::model_flops_utilisation(3e12, 2.0, 6e12) == 0.25);
   CHECK_THROWS_AS(granule::model_flops_utilisation(1.0, 0.0, 1.0), granule::Error);
 }

@@ -55,7 +55,7 @@ std::int64_t first_other(const Tensor& tensor, std::int64_t count) {
 
 }  // namespace
 
-TEST_CASE("a linear map of equal rows has equal rows, its gradients too") {
+TEST_CASE("equal_rows: a linear map of equal rows has equal rows, its gradients too") {
   for (const DType dtype : kTypes) {
     TestContext context({.threads = 2});
     for (const auto& [d, o] : {std::array<std::int64_t, 2>{8, 3}, {33, 130}, {129, 20}}) {
@@ -79,7 +79,8 @@ TEST_CASE("a linear map of equal rows has equal rows, its gradients too") {
   }
 }
 
-TEST_CASE("equal tokens of equal experts have equal rows, whatever else the experts are asked for") {
+TEST_CASE(
+    "equal_rows: equal tokens of equal experts have equal rows, whatever else the experts are asked for") {
   for (const DType dtype : kTypes) {
     TestContext context({.threads = 2, .step_memory = std::int64_t{1} << 26});
     for (const auto& [d, f] : {std::array<std::int64_t, 2>{8, 5}, {20, 65}, {129, 17}}) {
@@ -105,7 +106,7 @@ TEST_CASE("equal tokens of equal experts have equal rows, whatever else the expe
   }
 }
 
-TEST_CASE("equal sequences have equal attention, with a mask and without, and equal gradients") {
+TEST_CASE("equal_rows: equal sequences have equal attention, with a mask and without, and equal gradients") {
   for (const DType dtype : kTypes) {
     TestContext context({.threads = 2, .step_memory = std::int64_t{1} << 26});
     for (const std::int64_t seq : {1, 3, 16, 63, 65, 130}) {
@@ -131,7 +132,8 @@ TEST_CASE("equal sequences have equal attention, with a mask and without, and eq
   }
 }
 
-TEST_CASE("equal tokens with equal targets have equal losses and gradients, in every chunk of logits") {
+TEST_CASE(
+    "equal_rows: equal tokens with equal targets have equal losses and gradients, in every chunk of logits") {
   for (const DType dtype : kTypes) {
     TestContext context({.threads = 2, .step_memory = std::int64_t{1} << 28});
     // A vocabulary of 8192 has chunks of 512 rows, and the others have chunks of 1024.

@@ -191,7 +191,9 @@ std::vector<Problem> problems(std::int64_t ranks) {
 
 }  // namespace
 
-TEST_CASE("thread ranks that shard experts compute what one rank computes, whatever they may receive") {
+TEST_CASE(
+    "remote_experts: thread ranks that shard experts compute what one rank computes, whatever they may "
+    "receive") {
   for (const std::int64_t ranks : {1, 2, 4}) {
     for (const Problem& problem : problems(ranks)) {
       const Outcome expected = on_one_rank(problem);
@@ -203,7 +205,9 @@ TEST_CASE("thread ranks that shard experts compute what one rank computes, whate
   }
 }
 
-TEST_CASE("thread ranks with remote experts add to gradients that are there, in one round and in several") {
+TEST_CASE(
+    "remote_experts: thread ranks with remote experts add to gradients that are there, in one round and in "
+    "several") {
   const Problem problem = problems(2)[0];
   Outcome expected = on_one_rank(problem);
   const auto add_two = [](Numbers& numbers) {
@@ -218,7 +222,7 @@ TEST_CASE("thread ranks with remote experts add to gradients that are there, in 
   }
 }
 
-TEST_CASE("thread ranks with remote experts make each gradient alone, with the same bits") {
+TEST_CASE("remote_experts: thread ranks with remote experts make each gradient alone, with the same bits") {
   const Problem problem = problems(2)[0];
   for (const std::int64_t limit : {0, 3}) {
     CAPTURE(limit);
@@ -243,7 +247,9 @@ TEST_CASE("thread ranks with remote experts make each gradient alone, with the s
   }
 }
 
-TEST_CASE("thread ranks hold as many received rows as the limit allows and not one more, all to one expert") {
+TEST_CASE(
+    "remote_experts: thread ranks hold as many received rows as the limit allows and not one more, all to "
+    "one expert") {
   const std::int64_t limit = 16, rows = 200;
   const Problem problem{"all to one expert", {{0, 0, 0, rows}, {0, 0, 0, rows}}, 256, 8};
   // As moe/ops/remote_experts.hpp says. The products of the experts also need a tile of 256 rows, whatever

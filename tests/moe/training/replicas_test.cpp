@@ -89,7 +89,7 @@ TEST_CASE("thread ranks: a failure while values are on their way ends every rank
   }
 }
 
-TEST_CASE("every micro-batch is a move for the watchdog, also where ranks do not meet") {
+TEST_CASE("replicas: every micro-batch is a move for the watchdog, also where ranks do not meet") {
   TestContext context({.step_memory = std::int64_t{1} << 28});
   SelfCommunicator alone;
   const ShardedCase of = sharded_case();

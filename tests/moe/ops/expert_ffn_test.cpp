@@ -1,0 +1,71 @@
+#include "moe/ops/expert_ffn.hpp"
+
+#include <cmath>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/op_case.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+struct ExpertCase {
+  std::string name;
+  std::int64_t experts, d, f;
+  std::vector<std::int64_t> offsets;
+  [[nodiscard]] std::int64_t rows() const { return offsets.back(); }
+};
+
+Numbers expert_outputs(const ExpertCase& c, const Numbers& x, const Numbers& w13, const Numbers& w2) {
+  Numbers y(std::size_t(c.rows() * c.d), 0.0);
+  for (std::int64_t e = 0; e < c.experts; ++e) {
+    for (std::int64_t r = c.offsets[std::size_t(e)]; r < c.offsets[std::size_t(e) + 1]; ++r) {
+      for (std::int64_t i = 0; i < c.f; ++i) {
+        double gate = 0.0, up = 0.0;
+        for (std::int64_t j = 0; j < c.d; ++j) {
+          gate += w13[std::size_t((e * 2 * c.f + i) * c.d + j)] * x[std::size_t(r * c.d + j)];
+          up += w13[std::size_t((e * 2 * c.f + c.f + i) * c.d + j)] * x[std::size_t(r * c.d + j)];
+        }
+        const double a = gate / (1.0 + std::exp(-gate)) * up;
+        for (std::int64_t o = 0; o < c.d; ++o)
+          y[std::size_t(r * c.d + o)] += w2[std::size_t((e * c.d + o) * c.f + i)] * a;
+      }
+    }
+  }
+  return y;
+}
+
+}  // namespace
+
+TEST_CASE("expert_ffn: it keeps an operator's promises: uneven, idle and one-hot loads") {
+  const std::vector<ExpertCase> cases{{"uneven with an idle expert", 3, 4, 3, {0, 3, 3, 5}},
+                                      {"all rows to the last", 3, 5, 2, {0, 0, 0, 4}},
+                                      {"all rows to the first", 2, 3, 4, {0, 4, 4}},
+                                      {"no row", 2, 3, 2, {0, 0, 0}},
+                                      {"one of everything", 1, 1, 1, {0, 1}}};
+  for (const ExpertCase& c : cases) {
+    check_op(
+        {"expert_ffn " + c.name}, ExpertFfn{},
+        [&](const std::vector<Numbers>& in) { return expert_outputs(c, in[0], in[1], in[2]); },
+        variable({c.rows(), c.d}), parameter({c.experts, 2 * c.f, c.d}), parameter({c.experts, c.d, c.f}),
+        c.offsets);
+  }
+}
+
+TEST_CASE("expert_ffn: more rows and wider networks than a piece holds give what plain loops give") {
+  const ExpertCase c{"", 2, 300, 7, {0, 520, 525}};
+  TestContext context({.threads = 2, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
+  const Numbers x = normal_values(c.rows() * c.d, 1), w13 = normal_values(c.experts * 2 * c.f * c.d, 2),
+                w2 = normal_values(c.experts * c.d * c.f, 3);
+  const Tensor y = ExpertFfn{}.forward(nullptr, tensor_of(context, {c.rows(), c.d}, DType::f64, x),
+                                       tensor_of(context, {2, 2 * c.f, c.d}, DType::f64, w13),
+                                       tensor_of(context, {2, c.d, c.f}, DType::f64, w2), c.offsets);
+  const Numbers expected = expert_outputs(c, x, w13, w2), actual = values_of(y);
+  double worst = 0.0, largest = 0.0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    worst = std::max(worst, std::abs(expected[i] - actual[i]));
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  CHECK(worst <= 1e-12 * largest);
+}
