@@ -34,8 +34,10 @@ void matmul(std::string_view name, const Tensor& a, Transpose transpose_a, const
                     c.dst.shape() == Shape({rows(a, transpose_a), columns(b, transpose_b)}),
                 "{}: {} times {} into {}", name, text(a, transpose_a), text(b, transpose_b),
                 c.dst.shape().str());
-  GRANULE_CHECK(a.dtype() == b.dtype() && a.dtype() == c.dst.dtype(), "{}: {} times {} into {}", name,
-                name_of(a.dtype()), name_of(b.dtype()), name_of(c.dst.dtype()));
+  const DType sum = c.dst.dtype();
+  const bool fits = sum == a.dtype() || sum == Precision(a.dtype()).gradients;
+  GRANULE_CHECK(a.dtype() == b.dtype() && fits, "{}: {} times {} into {}", name, name_of(a.dtype()),
+                name_of(b.dtype()), name_of(sum));
   matmul_kernel({a, transpose_a, b, transpose_b, c});
 }
 

@@ -7,8 +7,9 @@
 
 namespace granule {
 
-/// c_MN = op(a) op(b) + beta c, where op(x) is x or its transpose. The tensors have rank 2 and one dtype, and
-/// any extent may be 0. `name` is the operator's name in the error message if the shapes do not fit.
+/// c_MN = op(a) op(b) + beta c, where op(x) is x or its transpose. The tensors have rank 2 and one dtype, or
+/// c has that of its gradients (Precision). Any extent may be 0. `name` is the operator's name in the error
+/// message if the shapes do not fit.
 void matmul(std::string_view name, const Tensor& a, Transpose transpose_a, const Tensor& b,
             Transpose transpose_b, const Grad& c);
 

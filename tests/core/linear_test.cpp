@@ -37,3 +37,16 @@ TEST_CASE("linear refuses shapes that do not fit and states both") {
   CHECK_THROWS_WITH(LinearMap{}.forward(nullptr, zeros({2, 2, 3}), zeros({4, 3})),
                     Catch::Contains("x [2, 2, 3]"));
 }
+
+TEST_CASE("linear: what is stored in bf16 has gradients in f32, and no kernel computes with it yet") {
+  test::TestContext context;
+  const auto zeros = [&](const Shape& shape, DType dtype) { return Tensor::zeros(context, shape, dtype); };
+  const Tensor x = zeros({2, 3}, DType::bf16), w = zeros({4, 3}, DType::bf16),
+               dy = zeros({2, 4}, DType::bf16);
+  const std::string refused = "computing in bf16";
+  CHECK_THROWS_WITH(LinearMap{}.forward(nullptr, x, w), Catch::Contains(refused));
+  CHECK_THROWS_WITH(LinearMap{}.backward({x}, w, dy, {}, {zeros({4, 3}, DType::f32), 0.0}),
+                    Catch::Contains(refused));
+  CHECK_THROWS_WITH(LinearMap{}.backward({x}, w, dy, {}, {zeros({4, 3}, DType::f64), 0.0}),
+                    Catch::Contains("bf16 times bf16 into f64"));
+}
