@@ -3,6 +3,7 @@
 #include <hwy/targets.h>
 
 #include "core/address_space.hpp"
+#include "core/meta_device.hpp"
 
 namespace granule {
 namespace {
@@ -13,14 +14,19 @@ bool choose_instruction_set() {
   return true;
 }
 
+std::int64_t step_memory_of(const ContextOptions& options) {
+  if (options.step_memory > 0) return options.step_memory;
+  return options.device.type == DeviceType::meta ? kMetaStepMemory : default_step_memory();
+}
+
 }  // namespace
 
 Context::Context(const ContextOptions& options)
-    : pool_(options.threads),
-      device_(options.device),
+    : device_(options.device),
       runtime_(device_.type == DeviceType::cpu ? nullptr : make_device_runtime(device_)),
-      step_memory_(options.step_memory > 0 ? options.step_memory : default_step_memory(), options.poison,
-                   runtime_.get()) {
+      threads_(options.threads),
+      pool_(keeps_bytes() ? options.threads : 1),
+      step_memory_(step_memory_of(options), options.poison, runtime_.get()) {
   [[maybe_unused]] static const bool chosen = choose_instruction_set();
 }
 

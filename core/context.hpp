@@ -13,10 +13,10 @@
 namespace granule {
 
 struct ContextOptions {
-  int threads = 1;
+  int threads = 1;               ///< on a device without bytes they are declared, and none is started
   Device device{};               ///< a plug-in must have brought it, unless it is the CPU
   Poison poison = Poison::no;    ///< step memory starts as NaN
-  std::int64_t step_memory = 0;  ///< bytes of addresses for a step; 0: all physical memory
+  std::int64_t step_memory = 0;  ///< bytes of addresses for a step; 0: all physical memory, or all of meta's
 };
 
 class Context {
@@ -26,7 +26,10 @@ class Context {
   [[nodiscard]] Device device() const { return device_; }
   /// The device's memory and copies, or nullptr on the CPU.
   [[nodiscard]] DeviceRuntime* runtime() { return runtime_.get(); }
+  /// Whether tensors on the device have bytes. If not, no kernel runs (core/meta_device.hpp).
+  [[nodiscard]] bool keeps_bytes() const { return runtime_ == nullptr || runtime_->keeps_bytes(); }
   [[nodiscard]] ThreadPool& pool() { return pool_; }
+  [[nodiscard]] int threads() const { return threads_; }  ///< for which kernels state their workspaces
   /// Counts the device's memory. Memory of the host beside a device has a table of its own.
   [[nodiscard]] MemoryTable& memory(Place place = Place::device) {
     return place == Place::host && runtime_ != nullptr ? host_memory_ : memory_;
@@ -41,9 +44,10 @@ class Context {
   [[nodiscard]] Allocator& allocator(MemoryCategory category, Place place = Place::device);
 
  private:
-  ThreadPool pool_;
   Device device_;
   std::unique_ptr<DeviceRuntime> runtime_;
+  int threads_;
+  ThreadPool pool_;
   MemoryTable memory_, host_memory_;
   Profile profile_;
   HostHeap heap_;

@@ -5,8 +5,9 @@
 
 namespace granule {
 
-enum class DeviceType : std::uint8_t { cpu, cuda };
-inline constexpr int kDeviceTypes = 2;
+/// Tensors of `meta` have shapes and no bytes (core/meta_device.hpp).
+enum class DeviceType : std::uint8_t { cpu, cuda, meta };
+inline constexpr int kDeviceTypes = 3;
 
 struct Device {
   DeviceType type = DeviceType::cpu;

@@ -3,12 +3,13 @@
 #include <array>
 
 #include "core/error.hpp"
+#include "core/meta_device.hpp"
 
 namespace granule {
 namespace {
 
 /// Plug-ins set it while they are loaded, before anyone reads it.
-constinit std::array<MakeDeviceRuntime, kDeviceTypes> makers{};
+constinit std::array<MakeDeviceRuntime, kDeviceTypes> makers{nullptr, nullptr, make_meta_device};
 
 }  // namespace
 

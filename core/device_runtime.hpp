@@ -23,6 +23,9 @@ class DeviceRuntime : public Allocator {
 
   /// Whose kernels in the slots compute on this memory.
   [[nodiscard]] virtual DeviceType kernels() const = 0;
+  /// If false, memory has addresses and no bytes. Then kernels state and get their workspaces, and do not
+  /// run.
+  [[nodiscard]] virtual bool keeps_bytes() const { return true; }
   /// Are called around each kernel, with all memory that it may read or write.
   virtual void begin_kernel(std::span<const std::span<std::byte>> memory) = 0;
   virtual void end_kernel() noexcept = 0;

@@ -1,6 +1,6 @@
 // The only device switch. Every function that computes on tensors is behind a slot, which has its CPU kernel
 // from the start. A plug-in adds its own kernel when it is loaded. A device without a kernel is an error, and
-// nothing falls back.
+// nothing falls back. On the meta device a call only allocates its workspace.
 #pragma once
 #include <array>
 #include <span>
@@ -98,7 +98,8 @@ class KernelSlot {
     const Kernel& here = kernel(detail::kernels_for(tensors.first()));
     if (!here.there()) detail::no_kernel(name_);
     const Place place = tensors.first().on_host() ? Place::host : Place::device;
-    Workspace workspace(context, here.workspace(args, context.pool().size()), place);
+    Workspace workspace(context, here.workspace(args, context.threads()), place);
+    if (place == Place::device && !context.keeps_bytes()) return;
     tensors.add(name_, workspace.bytes());
     const detail::KernelScope scope(place == Place::host ? nullptr : context.runtime(), tensors);
     here(args, workspace);

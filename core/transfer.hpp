@@ -3,6 +3,8 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <utility>
+#include <vector>
 
 #include "core/tensor.hpp"
 
@@ -52,17 +54,28 @@ template <class T>
 class HostCopy {
  public:
   HostCopy() = default;  ///< of nothing
-  explicit HostCopy(const Tensor& tensor) : bytes_(tensor) {}
+  explicit HostCopy(const Tensor& tensor) : bytes_(tensor), size_(tensor.numel()) {}
+  /// Of values that the host knows without reading the tensor. Nothing is copied or waited for.
+  HostCopy(Tensor tensor, std::vector<T> values)
+      : known_(std::make_shared<const Known>(Known{std::move(tensor), std::move(values)})),
+        size_(std::ssize(known_->values)) {}
   /// All elements, row-major, for as long as this or a copy of it lives. Waits as HostBytes::get() does.
   [[nodiscard]] std::span<const T> get() const {
+    if (known_ != nullptr) return known_->values;
     const std::span<const std::byte> bytes = bytes_.get();
     return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
   }
-  [[nodiscard]] bool defined() const { return bytes_.defined(); }
-  [[nodiscard]] const Shape& shape() const { return bytes_.tensor().shape(); }
+  [[nodiscard]] bool defined() const { return known_ != nullptr || bytes_.defined(); }
+  [[nodiscard]] std::int64_t size() const { return size_; }
 
  private:
+  struct Known {
+    Tensor tensor;  // it lives as long as that of a copy
+    std::vector<T> values;
+  };
   HostBytes bytes_;
+  std::shared_ptr<const Known> known_;
+  std::int64_t size_ = 0;
 };
 
 /// Starts to copy a tensor to the host. `T` must be its dtype.

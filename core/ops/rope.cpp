@@ -87,6 +87,7 @@ RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, doubl
     rates.push_back(std::pow(theta, -2.0 * static_cast<double>(j) / static_cast<double>(head_dim)));
   cos_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
   sin_PH = Tensor::empty(context, {positions, H}, dtype, MemoryCategory::weights);
+  if (!context.keeps_bytes()) return;
   dispatch_float(dtype, [&]<class T>() {
     const auto write_angles = [&](const Tensor& table, double (*function)(double)) {
       write_in_pieces<T>(table, [&](std::int64_t i, std::span<T> piece) {

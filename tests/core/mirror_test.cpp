@@ -1,35 +1,18 @@
-#include <csetjmp>
-#include <csignal>
-
 #include "core/kernels/accumulate.hpp"
 #include "core/kernels/fill.hpp"
 #include "core/transfer.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/faults.hpp"
 #include "tests/support/mirror_device.hpp"
 
 using namespace granule;
+using granule::test::faults;
 
 namespace {
 
 ContextOptions on_mirror() {
   offer_device(DeviceType::cuda, test::make_mirror_device);
   return {.device = {DeviceType::cuda}, .step_memory = std::int64_t{1} << 24};
-}
-
-// A sanitizer has its own handler of this signal.
-sigjmp_buf touched;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
-
-/// Whether this access ends with SIGSEGV.
-template <class Access>
-bool faults(const Access& access) {
-  struct sigaction before {};
-  struct sigaction handler {};
-  handler.sa_handler = [](int) { siglongjmp(touched, 1); };
-  sigaction(SIGSEGV, &handler, &before);
-  const bool faulted = sigsetjmp(touched, 1) != 0;
-  if (!faulted) access();
-  sigaction(SIGSEGV, &before, nullptr);
-  return faulted;
 }
 
 Tensor tensor_of(Context& context, const std::vector<double>& values,
