@@ -1,5 +1,6 @@
 #include "distributed/communicators/collective.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 namespace granule {
@@ -33,6 +34,13 @@ std::int64_t traffic_of(const Collective& collective, int rank, int size) {
       return 0;
   }
   return 0;
+}
+
+std::int64_t staged_bytes_of_rank(const Collective& collective, int size, std::int64_t piece) {
+  const bool whole = collective.kind == CollectiveKind::all_reduce;
+  if (!whole && collective.kind != CollectiveKind::reduce_scatter) return 0;
+  const std::int64_t part = whole ? (collective.count + size - 1) / size : collective.count;
+  return collective.bytes(std::min(piece, part));
 }
 
 bool same_collective(const Ticket& a, const Ticket& b) {

@@ -71,6 +71,13 @@ struct Collective {
 ///   all_to_all      bytes of the rows for others    barrier      0
 [[nodiscard]] std::int64_t traffic_of(const Collective& collective, int rank, int size);
 
+/// Elements of a part that a sum over messages adds at a time: large enough for bandwidth, and small enough
+/// for the cache.
+inline constexpr std::int64_t kSumPiece = std::int64_t{1} << 18;
+/// Bytes of each other rank that such a sum over `size` ranks keeps while it runs. 0 if it is no sum.
+[[nodiscard]] std::int64_t staged_bytes_of_rank(const Collective& collective, int size,
+                                                std::int64_t piece = kSumPiece);
+
 /// What ranks compare when they enter a collective. It is plain data and is sent as it is.
 struct Ticket {
   std::int64_t sequence = 0;  ///< how many collectives the group has run before

@@ -224,26 +224,18 @@ Pending Communicator::barrier(Phase phase) {
   return run({.kind = CollectiveKind::barrier, .phase = phase});
 }
 
-std::unique_ptr<Communicator> Communicator::split(int color, int key, std::string_view name) {
-  GRANULE_CHECK(color >= 0, "split into '{}': color {}", name, color);
-  const std::array<std::int64_t, 2> mine{color, key};
-  std::vector<std::int64_t> all(2 * static_cast<std::size_t>(size()));
-  all_gather(mine, all, "split").wait();
-  std::vector<std::pair<std::int64_t, int>> order;  // key, rank
-  for (int rank = 0; rank < size(); ++rank) {
-    const std::int64_t* const choice = all.data() + 2 * rank;
-    if (choice[0] == color) order.emplace_back(choice[1], rank);
+std::unique_ptr<Communicator> Communicator::split(const SeatOf& seat_of, std::string_view name) {
+  const Seat mine = seat_of(rank());
+  GRANULE_CHECK(mine.color >= 0, "split into '{}': color {}", name, mine.color);
+  const std::pair my_place(mine.key, rank());
+  GroupPosition place{.group = std::string(name), .rank = 0, .size = 0, .world_rank = world_rank()};
+  for (int other = 0; other < size(); ++other) {
+    const Seat seat = seat_of(other);
+    if (seat.color != mine.color) continue;
+    ++place.size;
+    if (std::pair(seat.key, other) < my_place) ++place.rank;
   }
-  std::sort(order.begin(), order.end());
-  Group group{.place = {.group = std::string(name),
-                        .size = static_cast<int>(order.size()),
-                        .world_rank = place_.world_rank},
-              .color = color};
-  for (const auto& [unused_key, rank] : order) {
-    if (rank == place_.rank) group.place.rank = static_cast<int>(group.members.size());
-    group.members.push_back(rank);
-  }
-  return form(group);
+  return form({std::move(place), mine.color, seat_of});
 }
 
 void run_or_abort(Communicator& ranks, const std::function<void(Communicator&)>& body) {

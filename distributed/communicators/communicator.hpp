@@ -37,9 +37,14 @@ class Communicator {
   /// that wait, or call again, throw it. Under MPI the message is printed and the processes end.
   [[noreturn]] virtual void abort(ExitCode code, std::string_view message) = 0;
 
-  /// Groups of the ranks that give the same color (≥ 0), ordered by key and then by rank. Waits for all
-  /// ranks.
-  [[nodiscard]] std::unique_ptr<Communicator> split(int color, int key, std::string_view name);
+  /// Which group a rank of this communicator goes to, and its place there.
+  struct Seat {
+    int color = 0, key = 0;
+  };
+  using SeatOf = std::function<Seat(int rank)>;
+  /// Groups of the ranks of the same color (≥ 0), ordered by key and then by rank. Every rank knows the seats
+  /// of all, and must give the same ones, so no message is needed to tell them.
+  [[nodiscard]] std::unique_ptr<Communicator> split(const SeatOf& seat_of, std::string_view name);
 
   /// In place: every element becomes the sum over the ranks.
   [[nodiscard]] Pending all_reduce(const Tensor& data, Phase phase);
@@ -76,17 +81,19 @@ class Communicator {
     int rank = 0, size = 1;
     int world_rank = 0;
   };
-  /// A group to be made: its name and color, this rank's place in it, and the ranks of its members.
+  /// A group to be made: its name and color, this rank's place in it, and the seats that it comes from.
   struct Group {
     GroupPosition place;
     int color = 0;
-    std::vector<int> members;
+    SeatOf seat_of;
   };
   Communicator(GroupPosition place, std::shared_ptr<Ledger> ledger)
       : place_(std::move(place)), ledger_(std::move(ledger)) {}
 
   /// Starts a checked collective between host buffers. Returns what is left to do, or null.
   [[nodiscard]] virtual std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) = 0;
+  /// Starts a checked collective wherever its tensors are: those on a device go through the host.
+  [[nodiscard]] virtual std::unique_ptr<Operation> carry(Collective collective, const Ticket& ticket);
   /// All ranks of this communicator call it together, each for its own group.
   [[nodiscard]] virtual std::unique_ptr<Communicator> form(const Group& group) = 0;
 
@@ -95,8 +102,6 @@ class Communicator {
 
  private:
   [[nodiscard]] Pending run(Collective collective);
-  /// Starts a collective wherever its tensors are.
-  [[nodiscard]] std::unique_ptr<Operation> carry(Collective collective, const Ticket& ticket);
   [[nodiscard]] Pending reduce_values(std::byte* values, std::int64_t count, DType dtype, ReduceOp reduce,
                                       Phase phase);
   [[nodiscard]] Collective of_tensors(CollectiveKind kind, const Tensor& input, const Tensor& output,

@@ -24,10 +24,14 @@ void check_layout(const ParallelLayout& layout, std::int64_t experts, std::int64
 
 Mesh make_mesh(Communicator& world, const ParallelLayout& layout, std::int64_t experts) {
   check_layout(layout, experts, world.size());
-  const MeshPosition at{world.size(), layout.ep, world.rank()};
-  const auto row = static_cast<int>(at.row()), column = static_cast<int>(at.column());
-  std::unique_ptr<Communicator> data = world.split(column, row, "data");
-  std::unique_ptr<Communicator> expert = world.split(row, column, "expert");
+  const auto place_of = [&](int rank) { return MeshPosition{world.size(), layout.ep, rank}; };
+  const auto seat = [](std::int64_t color, std::int64_t key) {
+    return Communicator::Seat{static_cast<int>(color), static_cast<int>(key)};
+  };
+  std::unique_ptr<Communicator> data =
+      world.split([&](int rank) { return seat(place_of(rank).column(), place_of(rank).row()); }, "data");
+  std::unique_ptr<Communicator> expert =
+      world.split([&](int rank) { return seat(place_of(rank).row(), place_of(rank).column()); }, "expert");
   return {world, std::move(data), std::move(expert)};
 }
 

@@ -128,15 +128,11 @@ class MpiReduction final : public MpiOperation {
   std::byte* staged_ = nullptr;
 };
 
-/// Elements of a part that are summed at a time: large enough for bandwidth, and small enough for the cache.
-constexpr std::int64_t kPiece = std::int64_t{1} << 18;
-
 MpiReduction::MpiReduction(const MpiLink& mpi, Collective call, const Ticket& ticket)
     : MpiOperation(mpi, std::move(call), ticket), elements_(collective().count) {
-  const std::int64_t piece = std::min(kPiece, link().largest_message);
+  const std::int64_t piece = std::min(kSumPiece, link().largest_message);
   chunk_ = whole() ? piece * link().size : piece;
-  const std::int64_t most = whole() ? (elements_ + link().size - 1) / link().size : elements_;
-  slot_ = collective().bytes(std::min(piece, most));
+  slot_ = staged_bytes_of_rank(collective(), link().size, piece);
   const std::int64_t bytes = slot_ * (link().size - 1);
   if (collective().held_input.defined()) {
     staging_ = Tensor::empty(collective().held_input.context(), {bytes}, DType::u8,

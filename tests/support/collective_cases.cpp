@@ -15,6 +15,7 @@ namespace granule::test {
 namespace {
 
 using Rows = std::vector<std::int64_t>;
+using Seat = Communicator::Seat;
 
 /// Whole numbers that differ by rank and place. Sums over ranks are exact in every type.
 std::int64_t number(int rank, std::int64_t i) {
@@ -188,7 +189,7 @@ void host_values(Communicator& ranks, Context&) {
 
 /// The collectives are waited for in another order, and run in groups of both axes.
 void several_in_flight(Communicator& ranks, Context& context) {
-  const auto group = ranks.split(ranks.rank() % 2, -ranks.rank(), "odd or even");
+  const auto group = ranks.split([](int rank) { return Seat{rank % 2, -rank}; }, "odd or even");
   const Tensor a = numbers<float>(context, ranks.rank(), {300});
   const Tensor b = numbers<float>(context, ranks.rank(), {7});
   const Tensor c = numbers<double>(context, ranks.rank(), {50});
@@ -219,8 +220,9 @@ void several_in_flight(Communicator& ranks, Context& context) {
 
 void groups(Communicator& ranks, Context&) {
   // The colors are the two halves, and the keys reverse the order.
-  const int half = ranks.rank() < (ranks.size() + 1) / 2 ? 0 : 1;
-  const auto group = ranks.split(half, -ranks.rank(), "half");
+  const auto half_of = [&](int rank) { return rank < (ranks.size() + 1) / 2 ? 0 : 1; };
+  const int half = half_of(ranks.rank());
+  const auto group = ranks.split([&](int rank) { return Seat{half_of(rank), -rank}; }, "half");
   const int first = half == 0 ? 0 : (ranks.size() + 1) / 2;
   const int size = half == 0 ? (ranks.size() + 1) / 2 : ranks.size() / 2;
   expect(group->size() == size && group->rank() == size - 1 - (ranks.rank() - first), "place in the group");
@@ -229,7 +231,7 @@ void groups(Communicator& ranks, Context&) {
   for (int i = 0; i < size; ++i) wanted.push_back(first + size - 1 - i);
   group->all_gather(Rows{ranks.rank()}, all, "who").wait();
   expect(all == wanted, "members of the group");
-  const auto alone = group->split(group->rank(), 0, "alone");
+  const auto alone = group->split([](int rank) { return Seat{rank, 0}; }, "alone");
   expect(alone->size() == 1 && alone->rank() == 0, "a group of one");
 }
 
@@ -261,7 +263,7 @@ void rank_order(Communicator& ranks, Context& context) {
 }
 
 void traffic(Communicator& world, Context& context) {
-  const auto ranks = world.split(0, world.rank(), "counted");
+  const auto ranks = world.split([](int rank) { return Seat{0, rank}; }, "counted");
   const std::int64_t n = ranks->size(), me = ranks->rank(), part = 9;
   const Tensor whole = Tensor::zeros(context, {part * n}, DType::f32);
   const Tensor mine = Tensor::zeros(context, {part}, DType::f32);

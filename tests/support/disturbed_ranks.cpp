@@ -94,7 +94,7 @@ std::unique_ptr<Operation> DisturbedRanks::start(Collective collective, const Ti
 }
 
 std::unique_ptr<Communicator> DisturbedRanks::form(const Group& group) {
-  return std::make_unique<DisturbedRanks>(ranks_.split(group.color, group.place.rank, group.place.group),
+  return std::make_unique<DisturbedRanks>(ranks_.split(group.seat_of, group.place.group),
                                           disturbance_);
 }
 

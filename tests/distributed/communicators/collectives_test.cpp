@@ -59,7 +59,8 @@ TEST_CASE("buffers that do not fit a collective are refused before anything is s
   CHECK_THROWS_WITH(alone.all_to_all(four, rows, apart.view({2, 2}), rows, "p"),
                     Catch::Contains("rows of 2"));
   CHECK_THROWS_WITH(alone.gather(four, four, rows, 0, "p"), Catch::Contains("overlap"));
-  CHECK_THROWS_WITH(alone.split(-1, 0, "p"), Catch::Contains("color -1"));
+  CHECK_THROWS_WITH(alone.split([](int) { return Communicator::Seat{.color = -1}; }, "p"),
+                    Catch::Contains("color -1"));
 }
 
 TEST_CASE("a part that overlaps the whole has to be the rank's own slice of it") {

@@ -97,7 +97,7 @@ void long_fewer(Communicator& ranks, Context& context) {
   ranks.all_to_all(Tensor::zeros(context, {2 * rows, 2}, DType::f32), send, to, receive, "dispatch").wait();
 }
 void leave(Communicator& ranks, Context& context) {
-  const auto group = ranks.split(0, ranks.rank(), "group");
+  const auto group = ranks.split([](int rank) { return Communicator::Seat{0, rank}; }, "group");
   if (ranks.rank() != 1) sum(*group, context, "waiting");
 }
 void abort(Communicator& ranks, Context& context) {

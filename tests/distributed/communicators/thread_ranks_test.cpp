@@ -59,7 +59,7 @@ TEST_CASE("abort throws in every thread rank that waits, and in those that call 
 
 TEST_CASE("an exception of one thread rank ends the others, in groups too, and keeps its exit code") {
   const Outcome user = outcome_of(3, [](Communicator& ranks, Context& context) {
-    const auto group = ranks.split(0, 0, "group");
+    const auto group = ranks.split([](int) { return Communicator::Seat{}; }, "group");
     if (ranks.rank() == 1) user_error("no such file", "data.path", "name one");
     sum(*group, context, "waiting");
   });
