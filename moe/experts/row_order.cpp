@@ -47,16 +47,38 @@ constinit KernelSlot<ExpertOffsetsArgs> expert_offsets_kernel{"expert_offsets", 
 constinit KernelSlot<PlaceCopiesArgs> place_copies_kernel{"place_copies", place_copies_cpu,
                                                           place_copies_workspace};
 
-RowOrder sort_by_expert(const Tensor& id_NK, std::int64_t experts, Sent sent) {
-  Context& context = id_NK.context();
-  const std::int64_t n = id_NK.shape()[0], k = id_NK.shape()[1];
-  const Tensor offset_E1 = Tensor::empty(context, {experts + 1}, DType::i64);
+namespace {
+
+Tensor count_offsets(const Tensor& id_NK, std::int64_t experts) {
+  const Tensor offset_E1 = Tensor::empty(id_NK.context(), {experts + 1}, DType::i64);
   expert_offsets_kernel({id_NK, offset_E1});
-  RowOrder order{n, k, {}, Tensor::empty(context, {n, k}, DType::i32), read_back<std::int64_t>(offset_E1)};
-  const std::int64_t rows = sent == Sent::all ? n * k : order.offset_E1.get().back();
-  order.token_R = Tensor::empty(context, {rows}, DType::i32);
+  return offset_E1;
+}
+
+RowOrder place_copies(const Tensor& id_NK, const Tensor& offset_E1, HostCopy<std::int64_t> on_host,
+                      std::int64_t rows) {
+  Context& context = id_NK.context();
+  RowOrder order{id_NK.shape()[0], id_NK.shape()[1], Tensor::empty(context, {rows}, DType::i32),
+                 Tensor::empty(context, id_NK.shape(), DType::i32), std::move(on_host)};
   place_copies_kernel({id_NK, offset_E1, order.token_R, order.row_NK});
   return order;
+}
+
+}  // namespace
+
+RowOrder sort_by_expert(const Tensor& id_NK, std::int64_t experts, Sent sent) {
+  const Tensor offset_E1 = count_offsets(id_NK, experts);
+  HostCopy<std::int64_t> on_host = read_back<std::int64_t>(offset_E1);
+  const std::int64_t rows = sent == Sent::all ? id_NK.numel() : on_host.get().back();
+  return place_copies(id_NK, offset_E1, std::move(on_host), rows);
+}
+
+RowOrder sort_by_expert(const Tensor& id_NK, const std::vector<std::int64_t>& count_E) {
+  const Tensor offset_E1 = count_offsets(id_NK, std::ssize(count_E));
+  std::vector<std::int64_t> known(count_E.size() + 1);
+  std::partial_sum(count_E.begin(), count_E.end(), known.begin() + 1);
+  const std::int64_t rows = known.back();
+  return place_copies(id_NK, offset_E1, {offset_E1, std::move(known)}, rows);
 }
 
 }  // namespace granule

@@ -14,7 +14,7 @@ struct RowOrder {
   Tensor row_NK;                     ///< int32: the rows of a token's copies; −1: dropped
   HostCopy<std::int64_t> offset_E1;  ///< expert e owns rows [offset[e], offset[e + 1])
   [[nodiscard]] std::int64_t rows() const { return token_R.numel(); }
-  [[nodiscard]] std::int64_t experts() const { return offset_E1.shape().numel() - 1; }
+  [[nodiscard]] std::int64_t experts() const { return offset_E1.size() - 1; }
 };
 
 /// Whether every copy is sent to an expert. If so, the number of rows is known without asking the device.
@@ -22,6 +22,8 @@ enum class Sent : std::uint8_t { all, some };
 /// Sorts by the experts that tokens are sent to; −1 is nowhere. Throws for other ids, and for −1 if all are
 /// sent.
 [[nodiscard]] RowOrder sort_by_expert(const Tensor& id_NK, std::int64_t experts, Sent sent);
+/// The same if the host knows how many copies each of the E experts gets. Then it asks the device nothing.
+[[nodiscard]] RowOrder sort_by_expert(const Tensor& id_NK, const std::vector<std::int64_t>& count_E);
 
 /// Counts the copies of each expert, and sums the counts up: offset_E1 is int64.
 struct ExpertOffsetsArgs {

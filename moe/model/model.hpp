@@ -2,6 +2,7 @@
 #pragma once
 #include "moe/config.hpp"
 #include "moe/experts/expert_placement.hpp"
+#include "moe/routing/forced_routing.hpp"
 #include "nn/language_model.hpp"
 
 namespace granule {
@@ -26,7 +27,7 @@ class Model {
   /// Declares and materialises. The values are undefined until they are initialised or loaded. Experts of
   /// other ranks are not among the parameters.
   Model(Context& context, const ModelConfig& model, const MoeConfig& moe, Precision precision,
-        Gradients gradients, const ModelSharding& sharding = {});
+        Gradients gradients, const ModelSharding& sharding = {}, Routing routing = Routing::natural);
 
   [[nodiscard]] ParameterStore& parameters() { return parameters_; }
   [[nodiscard]] const ParameterStore& parameters() const { return parameters_; }

@@ -27,10 +27,11 @@ ExpertBlocks expert_blocks(const std::string& prefix, std::int64_t first, std::i
 }  // namespace
 
 MoeLayer::MoeLayer(ParameterStore& store, const std::string& prefix, std::int64_t layer,
-                   const ModelConfig& model, const MoeConfig& moe, const ExpertPlacement& placement)
+                   const ModelConfig& model, const MoeConfig& moe, const ExpertPlacement& placement,
+                   Routing routing)
     : experts_(moe.n_routed_experts),
       placement_(placement),
-      router_(make_router(store, prefix, layer, model, moe)) {
+      router_(make_router(store, prefix, layer, model, moe, routing)) {
   const ExpertBlocks blocks = expert_blocks(prefix, placement.first(experts_), placement.local(experts_),
                                             model.hidden_size, moe.moe_intermediate_size);
   experts_w13_ = store.declare(blocks.w13);

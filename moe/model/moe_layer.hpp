@@ -19,7 +19,7 @@ class MoeLayer {
   /// Declares {prefix}.gate, .experts.{e} of the local experts (two blocks) and .shared_experts. If experts
   /// are on several ranks, every pass is a collective of these ranks.
   MoeLayer(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& model,
-           const MoeConfig& moe, const ExpertPlacement& placement = {});
+           const MoeConfig& moe, const ExpertPlacement& placement = {}, Routing routing = Routing::natural);
   [[nodiscard]] Var operator()(const Pass& pass, const Var& x_ND) const;
 
  private:

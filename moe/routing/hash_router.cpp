@@ -10,8 +10,11 @@ Routes HashRouter::operator()(const Pass& pass, const Var& x_ND) const {
   GRANULE_CHECK(pass.token_N.defined() && pass.token_N.numel() == n,
                 "hash router: {} rows, and not their tokens", n);
   RowOrder order = once_per_pass(pass, [&] {
-    const Tensor ids = hash_experts(pass.token_N, config_.n_routed_experts, k, config_.hash_seed);
-    return order_and_report(pass, config_, layer_, ids, {});
+    const Choice choice =
+        routing_ == Routing::natural
+            ? Choice{hash_experts(pass.token_N, config_.n_routed_experts, k, config_.hash_seed)}
+            : forced_choice(pass.context, config_, n, routing_);
+    return order_and_report(pass, config_, layer_, choice, {});
   });
   Tensor weights = x_ND.value.empty_like({n, k});
   fill(weights, config_.routed_scaling_factor / static_cast<double>(k));

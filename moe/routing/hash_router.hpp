@@ -8,12 +8,14 @@ namespace granule {
 /// has weight routed_scaling_factor / K. There is no gate and no balance loss.
 class HashRouter {
  public:
-  HashRouter(std::int64_t layer, const MoeConfig& moe) : layer_(layer), config_(moe) {}
+  HashRouter(std::int64_t layer, const MoeConfig& moe, Routing routing = Routing::natural)
+      : layer_(layer), config_(moe), routing_(routing) {}
   [[nodiscard]] Routes operator()(const Pass& pass, const Var& x_ND) const;
 
  private:
   std::int64_t layer_;
   MoeConfig config_;
+  Routing routing_;
 };
 
 }  // namespace granule

@@ -24,27 +24,28 @@ void report(RoutingObserver& observer, const Pass& pass, std::int64_t layer, std
 
 }  // namespace
 
-RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t layer, const Tensor& id_NK,
+RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t layer, const Choice& choice,
                           const Tensor& affinity_NE) {
   const RoutingPass routing = routing_of(pass);
   const std::int64_t experts = moe.n_routed_experts;
   const bool limited = routing.capacity == Capacity::limited && moe.capacity_factor > 0.0;
   const Sent sent = limited || pass.valid_N.defined() ? Sent::some : Sent::all;
-  Tensor sent_NK = id_NK;
-  if (sent == Sent::some) {
-    const std::int64_t capacity = limited ? expert_capacity(moe, pass.tokens()) : pass.tokens();
-    sent_NK = within_capacity(id_NK, affinity_NE, experts, capacity, pass.valid_N);
-  }
-  RowOrder order = sort_by_expert(sent_NK, experts, sent);
+  const std::int64_t capacity = limited ? expert_capacity(moe, pass.tokens()) : pass.tokens();
+  Tensor sent_NK = choice.id_NK;
+  if (sent == Sent::some)
+    sent_NK = within_capacity(choice.id_NK, affinity_NE, experts, capacity, pass.valid_N);
+  RowOrder order = choice.count_E.empty()
+                       ? sort_by_expert(sent_NK, experts, sent)
+                       : sort_by_expert(sent_NK, rows_within_capacity(choice.count_E, capacity));
   if (routing.observer != nullptr)
-    report(*routing.observer, pass, layer, experts, id_NK, sent_NK, affinity_NE);
+    report(*routing.observer, pass, layer, experts, choice.id_NK, sent_NK, affinity_NE);
   return order;
 }
 
 Router make_router(ParameterStore& store, const std::string& prefix, std::int64_t layer,
-                   const ModelConfig& model, const MoeConfig& moe) {
-  if (moe.router == RouterKind::hash) return HashRouter(layer, moe);
-  return TopKRouter(store, prefix, layer, model, moe);
+                   const ModelConfig& model, const MoeConfig& moe, Routing routing) {
+  if (moe.router == RouterKind::hash) return HashRouter(layer, moe, routing);
+  return TopKRouter(store, prefix, layer, model, moe, routing);
 }
 
 }  // namespace granule

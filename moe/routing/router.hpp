@@ -5,6 +5,7 @@
 
 #include "moe/config.hpp"
 #include "moe/experts/row_order.hpp"
+#include "moe/routing/forced_routing.hpp"
 #include "moe/routing/routing_pass.hpp"
 #include "nn/config.hpp"
 #include "nn/parameters.hpp"
@@ -20,14 +21,16 @@ struct Routes {
 /// differs in its last bit would send a token to one expert and its gradient to another.
 using Router = std::function<Routes(const Pass&, const Var& x_ND)>;
 
-/// Declares under {prefix}.gate what the router of this configuration learns.
+/// Declares under {prefix}.gate what the router of this configuration learns. If the routing is forced, the
+/// router computes its scores, weights and losses all the same.
 [[nodiscard]] Router make_router(ParameterStore& store, const std::string& prefix, std::int64_t layer,
-                                 const ModelConfig& model, const MoeConfig& moe);
+                                 const ModelConfig& model, const MoeConfig& moe,
+                                 Routing routing = Routing::natural);
 
-/// Applies capacity to the experts id_NK that tokens chose, reports the choice to the pass's observer, and
+/// Applies capacity to the experts that tokens chose, reports the choice to the pass's observer, and
 /// returns the order of the copies that are sent. Padding is not sent. If affinity_NE is undefined, all
 /// tokens have equal rights.
 [[nodiscard]] RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t layer,
-                                        const Tensor& id_NK, const Tensor& affinity_NE);
+                                        const Choice& choice, const Tensor& affinity_NE);
 
 }  // namespace granule

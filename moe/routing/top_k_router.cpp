@@ -6,9 +6,10 @@
 
 namespace granule {
 TopKRouter::TopKRouter(ParameterStore& store, const std::string& prefix, std::int64_t layer,
-                       const ModelConfig& model, const MoeConfig& moe)
+                       const ModelConfig& model, const MoeConfig& moe, Routing routing)
     : layer_(layer),
       config_(moe),
+      routing_(routing),
       rule_(selection_rule(moe)),
       gate_(store.declare(prefix + ".gate.weight", {moe.n_routed_experts, model.hidden_size})) {
   if (moe.has_selection_bias())
@@ -17,6 +18,11 @@ TopKRouter::TopKRouter(ParameterStore& store, const std::string& prefix, std::in
 
 Var TopKRouter::score(const Var& logit_NE) const {
   return config_.scoring_func == ScoringFunction::sigmoid ? sigmoid(logit_NE) : softmax(logit_NE);
+}
+
+Choice TopKRouter::choose(const Tensor& score_NE) const {
+  if (routing_ == Routing::natural) return {select_experts(score_NE, bias(), rule_)};
+  return forced_choice(score_NE.context(), config_, score_NE.shape()[0], routing_);
 }
 
 void TopKRouter::add_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
@@ -50,12 +56,12 @@ Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
   // Equal tokens must choose equally, so no score may depend on how many tokens there are.
   const Var logits = linear(x_ND, gate_, OneRow::like_others);
   const Var scores = score(logits);
-  const Tensor ids = once_per_pass(pass, [&] { return select_experts(scores.value, bias(), rule_); });
-  add_losses(pass, x_ND, logits, scores.value, ids);
+  const Choice choice = once_per_pass(pass, [&] { return choose(scores.value); });
+  add_losses(pass, x_ND, logits, scores.value, choice.id_NK);
   RowOrder order =
-      once_per_pass(pass, [&] { return order_and_report(pass, config_, layer_, ids, scores.value); });
+      once_per_pass(pass, [&] { return order_and_report(pass, config_, layer_, choice, scores.value); });
   const Var weights = gate_weights(
-      scores, ids, {.normalise = config_.norm_topk_prob, .factor = config_.routed_scaling_factor});
+      scores, choice.id_NK, {.normalise = config_.norm_topk_prob, .factor = config_.routed_scaling_factor});
   return {std::move(order), weights};
 }
 

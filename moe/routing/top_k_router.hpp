@@ -14,17 +14,19 @@ class TopKRouter {
   /// Declares {prefix}.gate.weight and, with a selection bias, the state
   /// {prefix}.gate.e_score_correction_bias.
   TopKRouter(ParameterStore& store, const std::string& prefix, std::int64_t layer, const ModelConfig& model,
-             const MoeConfig& moe);
+             const MoeConfig& moe, Routing routing = Routing::natural);
   [[nodiscard]] Routes operator()(const Pass& pass, const Var& x_ND) const;
 
  private:
   [[nodiscard]] Var score(const Var& logit_NE) const;
+  [[nodiscard]] Choice choose(const Tensor& score_NE) const;
   [[nodiscard]] Tensor bias() const { return bias_ != nullptr ? bias_->value : Tensor{}; }
   void add_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
                   const Tensor& id_NK) const;
 
   std::int64_t layer_;
   MoeConfig config_;
+  Routing routing_;
   SelectionRule rule_;
   Param gate_;
   const State* bias_ = nullptr;

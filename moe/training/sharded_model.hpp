@@ -21,7 +21,7 @@ class ShardedModel {
   /// All ranks of `world` call it together. Values are undefined until they are initialised or loaded. Throws
   /// a user error for a layout that does not fit (check_layout).
   ShardedModel(Context& context, Communicator& world, const ModelConfig& config, const MoeConfig& moe,
-               Precision precision, const ParallelLayout& layout);
+               Precision precision, const ParallelLayout& layout, Routing routing = Routing::natural);
 
   [[nodiscard]] Model& model() { return model_; }
   [[nodiscard]] const Model& model() const { return model_; }

@@ -27,6 +27,7 @@ struct BenchArguments {
   std::int64_t steps = 7, repeats = 15;
   int threads = available_cores();
   double seconds = 0.2;
+  Routing routing = Routing::natural;
 };
 
 RunConfig config_of(const BenchArguments& arguments, std::int64_t ranks = 1) {
@@ -133,12 +134,15 @@ void run_step(const BenchArguments& arguments) {
     RunConfig config;
     agree(ranks, [&] { config = config_of(arguments, ranks.size()); });
     const Hosts hosts(ranks);
-    require_same_options(ranks, hosts, {{"--steps", fmt::format("{}", arguments.steps)}});
+    require_same_options(ranks, hosts,
+                         {{"--steps", fmt::format("{}", arguments.steps)},
+                          {"--routing", std::string(name_of(arguments.routing))}});
     require_same_input(ranks, hosts, {.config = config});
     warn_of_split_rows(ranks, hosts, config.parallel.ep);
     watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
     const int threads = thread_count(config, ranks_on_these_cores(ranks));
-    const auto result = bench_step(ranks, config, {.threads = threads, .steps = arguments.steps});
+    const auto result = bench_step(
+        ranks, config, {.threads = threads, .steps = arguments.steps, .routing = arguments.routing});
     if (ranks.rank() == 0) show(arguments, result, print_step, compare_step);
   });
 }
@@ -156,6 +160,23 @@ void run_ceiling(const BenchArguments& arguments) {
   const nlohmann::ordered_json result = bench_ceiling(arguments.threads, arguments.seconds);
   if (arguments.json) return print_json(result);
   print_ceiling(result);
+}
+
+void add_routing(CLI::App& step, const std::shared_ptr<BenchArguments>& arguments) {
+  std::vector<std::string> names;
+  for (const auto& [name, routing] : kRoutingNames) names.emplace_back(name);
+  step.add_option_function<std::string>(
+          "--routing",
+          [arguments](const std::string& given) {
+            for (const auto& [name, routing] : kRoutingNames)
+              if (name == given) arguments->routing = routing;
+          },
+          "Where tokens go. natural: where the router sends them. even: to every expert equally. worst: to "
+          "the "
+          "experts of the first rank.")
+      ->check(CLI::IsMember(names))
+      ->type_name("WHERE")
+      ->default_str("natural");
 }
 
 void add_ceiling(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
@@ -208,6 +229,7 @@ void add_bench_command(CLI::App& program) {
       add_benchmark(*bench, "step", "Measure whole training steps on random tokens.", *arguments);
   step->add_option("--steps", arguments->steps, "How many steps are measured. Their median is reported.")
       ->check(CLI::Range(1, 1000000));
+  add_routing(*step, arguments);
   gemm->callback([arguments] { run_pieces(*arguments, gemm_pieces); });
   ops->callback([arguments] { run_pieces(*arguments, operator_pieces); });
   step->callback([arguments] { run_step(*arguments); });

@@ -45,10 +45,10 @@ TrainStepOptions step_options(const RunConfig& config) {
 /// Steps like those of the trainer, but on random tokens and without files.
 class BenchStep {
  public:
-  BenchStep(Context& context, Communicator& ranks, const RunConfig& config)
+  BenchStep(Context& context, Communicator& ranks, const RunConfig& config, Routing routing)
       : context_(context),
         config_(config),
-        sharded_(context, ranks, config.model, config.moe, config.train.dtype, config.parallel),
+        sharded_(context, ranks, config.model, config.moe, config.train.dtype, config.parallel, routing),
         step_(context, sharded_, step_options(config)) {
     sharded_.parameters().initialise(0, config.model.initializer_range);
   }
@@ -92,7 +92,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
                                  stream_gbps(context.pool())};
   ranks.all_reduce(std::span(ceilings), ReduceOp::sum, "ceilings").wait();
   const auto [gflops, gbps] = ceilings;
-  BenchStep step(context, ranks, config);
+  BenchStep step(context, ranks, config, options.routing);
   step.run(0);
   context.profile().reset();
   std::vector<double> seconds;
@@ -111,6 +111,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
           {"share_of_floor", floor / typical},
           {"threads", options.threads},
           {"ranks", ranks.size()},
+          {"routing", name_of(options.routing)},
           {"peak_bytes", peak},
           {"seconds_by_phase", phases}};
 }
