@@ -62,7 +62,7 @@ void plan(const PlanArguments& arguments) {
   // An accelerator's kernels keep on chip what the CPU's kernels keep once for each thread.
   if (arguments.device == "cpu") {
     request.threads = thread_count(request.config, arguments.ranks);
-    if (arguments.ranks > 1) request.carrier = PlanRequest::Carrier::mpi;
+    if (arguments.ranks > 1) request.carrier = Carrier::messages;
   }
   const Plan plan = make_plan(request, figures(arguments, request.dtype), arguments.reached);
   print_err(to_text(plan));

@@ -65,7 +65,7 @@ void print_dry_run(const PlanRequest& request, const RunSteps& steps) {
       {"tokens", tokens_of(config, steps.total)},
       {"flops_per_step", flops},
       {"flops", flops * static_cast<double>(steps.total)},
-      {"bytes", to_json(plan_memory(request, ExpertLoad::uniform))}};
+      {"bytes", to_json(rehearse(request, Routing::even).memory)}};
   print_json(report, 2);
   say("{:.2f} M parameters, {:.2f} M activated; {} steps of {} tokens, {:.2f} GFLOP each",
       static_cast<double>(counts.total()) / 1e6, static_cast<double>(counts.activated()) / 1e6, steps.total,
@@ -167,7 +167,7 @@ PlanRequest plan_of(const RunConfig& config, std::int64_t ranks, int threads) {
           .ranks = ranks,
           .threads = threads,
           .dtype = config.train.dtype,
-          .carrier = ranks > 1 ? PlanRequest::Carrier::mpi : PlanRequest::Carrier::memory};
+          .carrier = ranks > 1 ? Carrier::messages : Carrier::memory};
 }
 
 /// Throws an error if a decay would never begin. If the run has begun with such a schedule, it only warns.

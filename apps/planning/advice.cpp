@@ -3,46 +3,72 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <tuple>
 
 namespace granule {
 namespace {
 
-using Load = ExpertLoad;
-
-/// Computes the memory of a step once for each form of it. Neither the ZeRO stage nor the number of ranks
-/// matters for it.
-class StepMemory {
+/// What layouts need. Each of them is rehearsed at most once.
+class Needs {
  public:
-  void add_to(RankMemory& memory, const PlanRequest& request, Load load) {
-    const RunConfig& config = request.config;
-    const std::array key{config.train.micro_batch_size, static_cast<std::int64_t>(config.train.recompute),
-                         config.parallel.ep, config.parallel.receive_limit, static_cast<std::int64_t>(load)};
-    auto known = known_.find(key);
-    if (known == known_.end()) {
-      known = known_.emplace(key, RankMemory{}).first;
-      add_step_memory(known->second, request, load);
-    }
-    memory.activations = known->second.activations;
-    memory.scratch = known->second.scratch;
-    memory.step = known->second.step;
+  /// The peak of a rank. Ranks that share memory keep nothing of others while they sum.
+  std::int64_t peak(const PlanRequest& request, Routing routing) {
+    if (request.carrier == Carrier::memory) return least(request, routing);
+    const auto key = std::tuple(request.ranks, request.config.parallel.zero, form_of(request, routing));
+    return once(peaks_, key, [&] { return rehearse(request, routing).memory.peak; });
+  }
+  /// The same for a rank that sums no gradients with others, which is no more and is known sooner.
+  std::int64_t least(const PlanRequest& request, Routing routing) {
+    return resident(request) + of_step(request, routing);
+  }
+  std::int64_t resident(const PlanRequest& request) {
+    const auto& parallel = request.config.parallel;
+    return once(resident_, std::tuple(request.ranks, parallel.zero, parallel.ep),
+                [&] { return resident_memory(request).resident(); });
+  }
+  /// Activations and scratch together. Neither the ZeRO stage nor the number of ranks matters for them.
+  std::int64_t of_step(const PlanRequest& request, Routing routing) {
+    return once(steps_, form_of(request, routing), [&] {
+      PlanRequest least = request;
+      least.carrier = Carrier::memory;
+      least.ranks = least.config.parallel.ep;
+      least.config.parallel.zero = 0;
+      least.config.train.batch_size = least.config.train.micro_batch_size * least.ranks;
+      const RankMemory memory = rehearse(least, routing).memory;
+      return memory.peak - memory.resident();
+    });
   }
 
  private:
-  std::map<std::array<std::int64_t, 5>, RankMemory> known_;
+  using Form = std::tuple<std::int64_t, Recompute, std::int64_t, std::int64_t, Routing>;
+  static Form form_of(const PlanRequest& request, Routing routing) {
+    const RunConfig& config = request.config;
+    return {config.train.micro_batch_size, config.train.recompute, config.parallel.ep,
+            config.parallel.receive_limit, routing};
+  }
+  template <class Key, class Find>
+  static std::int64_t once(std::map<Key, std::int64_t>& known, const Key& key, const Find& find) {
+    const auto found = known.find(key);
+    return found != known.end() ? found->second : known.emplace(key, find()).first->second;
+  }
+
+  std::map<std::tuple<std::int64_t, std::int64_t, Form>, std::int64_t> peaks_;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t>, std::int64_t> resident_;
+  std::map<Form, std::int64_t> steps_;
 };
 
 /// A receive limit with which the worst load fits. It is as large as an even load needs, or half of that, a
 /// quarter, and so on.
-std::optional<Change> limit_that_fits(const PlanRequest& request, StepMemory& steps, RankMemory memory,
-                                      double most) {
+std::optional<Change> limit_that_fits(const PlanRequest& request, Needs& needs, double most) {
   PlanRequest tried = request;
   std::int64_t& limit = tried.config.parallel.receive_limit;
   limit = request.config.train.micro_batch_size * request.config.data.seq_len *
           request.config.moe.num_experts_per_tok;
   for (; limit > 0; limit /= 2) {
-    steps.add_to(memory, tried, Load::worst);
-    if (static_cast<double>(memory.total()) <= most)
-      return Change{{fmt::format("parallel.receive_limit={}", limit)}, memory.total()};
+    if (static_cast<double>(needs.least(tried, Routing::worst)) > most) continue;
+    const std::int64_t peak = needs.peak(tried, Routing::worst);
+    if (static_cast<double>(peak) <= most)
+      return Change{{fmt::format("parallel.receive_limit={}", limit)}, peak};
   }
   return std::nullopt;
 }
@@ -66,9 +92,7 @@ class Search {
     PlanRequest least = request_;
     least.config.train.recompute = Recompute::full;
     least.config.train.micro_batch_size = 1;
-    RankMemory memory;
-    steps_.add_to(memory, least, Load::uniform);
-    return static_cast<double>(memory.step);
+    return static_cast<double>(needs_.of_step(least, Routing::even));
   }
   static constexpr std::int64_t kMostRanks = 1 << 14;
 
@@ -98,14 +122,13 @@ class Search {
     tried.config.train.micro_batch_size = micro;
     std::vector<std::string> keys = changes(tried);
     if (best && best->keys.size() <= keys.size()) return;
-    RankMemory memory = resident(tried);
-    if (static_cast<double>(memory.resident()) > memory_) return;
-    steps_.add_to(memory, tried, Load::uniform);
-    if (static_cast<double>(memory.total()) > memory_) return;
-    steps_.add_to(memory, tried, Load::worst);
-    std::int64_t bytes = memory.total();
-    if (static_cast<double>(bytes) > memory_) {  // if all tokens choose one rank's experts
-      const auto limit = limit_that_fits(tried, steps_, memory, memory_);
+    // What is known soonest is asked first.
+    if (!fits(needs_.resident(tried)) || !fits(needs_.least(tried, Routing::even)) ||
+        !fits(needs_.peak(tried, Routing::even)))
+      return;
+    std::int64_t bytes = needs_.peak(tried, Routing::worst);
+    if (!fits(bytes)) {  // if all tokens choose one rank's experts
+      const auto limit = limit_that_fits(tried, needs_, memory_);
       if (!limit) return;
       keys.push_back(limit->keys[0]);
       bytes = limit->bytes;
@@ -147,17 +170,11 @@ class Search {
     return sizes;
   }
 
-  RankMemory resident(const PlanRequest& tried) {
-    const std::array key{tried.ranks, tried.config.parallel.zero, tried.config.parallel.ep};
-    const auto known = resident_.find(key);
-    if (known != resident_.end()) return known->second;
-    return resident_.emplace(key, resident_memory(tried)).first->second;
-  }
+  [[nodiscard]] bool fits(std::int64_t bytes) const { return static_cast<double>(bytes) <= memory_; }
 
   const PlanRequest& request_;
   double memory_;
-  std::map<std::array<std::int64_t, 3>, RankMemory> resident_;
-  StepMemory steps_;
+  Needs needs_;
 };
 
 std::string largest_category(const RankMemory& memory) {
@@ -174,11 +191,11 @@ std::string largest_category(const RankMemory& memory) {
 }  // namespace
 
 Advice advise(const PlanRequest& request, const RankMemory& even, const RankMemory& worst, double memory) {
-  const bool fits = static_cast<double>(even.total()) <= memory;
-  if (fits && static_cast<double>(worst.total()) <= memory) return {};
+  const bool fits = static_cast<double>(even.peak) <= memory;
+  if (fits && static_cast<double>(worst.peak) <= memory) return {};
   if (fits) {
-    StepMemory steps;
-    return {Fit::unless_skewed, largest_category(worst), limit_that_fits(request, steps, worst, memory)};
+    Needs needs;
+    return {Fit::unless_skewed, largest_category(worst), limit_that_fits(request, needs, memory)};
   }
   return {Fit::no, largest_category(even), Search(request, memory).run()};
 }

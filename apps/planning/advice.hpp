@@ -5,7 +5,7 @@
 #include <string>
 
 #include "apps/planning/device.hpp"
-#include "apps/planning/memory_plan.hpp"
+#include "apps/planning/rehearsal.hpp"
 
 namespace granule {
 

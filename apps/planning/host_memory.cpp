@@ -130,7 +130,7 @@ std::string shown(double bytes) {
 
 /// What would fit, as keys that the user can give.
 std::string advice_text(const PlanRequest& request, const RankMemory& even, double bytes_of_rank) {
-  const Advice advice = advise(request, even, plan_memory(request, ExpertLoad::worst), bytes_of_rank);
+  const Advice advice = advise(request, even, rehearse(request, Routing::worst).memory, bytes_of_rank);
   const std::string others = "use a smaller model, shorter sequences, or more hosts";
   if (!advice.change) return others;
   std::string keys, ranks;
@@ -167,18 +167,21 @@ std::optional<MemoryRoom> memory_room(const fs::path& root) {
 
 void require_memory(const PlanRequest& request, std::int64_t ranks_here, const MemoryRoom& room) {
   GRANULE_CHECK(ranks_here >= 1, "{} ranks on this host", ranks_here);
-  const RankMemory even = plan_memory(request, ExpertLoad::uniform);
   // What MPI keeps for its sums is an upper bound that few runs come near.
-  const auto rank = static_cast<double>(even.total() - even.staging);
+  PlanRequest without_staging = request;
+  without_staging.carrier = Carrier::memory;
+  const RankMemory even = rehearse(without_staging, Routing::even).memory;
+  const auto rank = static_cast<double>(even.peak);
   const double needed = rank * static_cast<double>(ranks_here);
   if (needed <= kMargin * static_cast<double>(room.bytes)) return;
   const std::string ranks =
       ranks_here == 1 ? std::string() : fmt::format(", {} for each of {} ranks", shown(rank), ranks_here);
-  throw Error(ExitCode::out_of_memory,
-              fmt::format("a step takes {} of memory{}, and {} has {} left", shown(needed), ranks, room.of,
-                          shown(static_cast<double>(room.bytes))),
-              "memory",
-              advice_text(request, even, static_cast<double>(room.bytes) / static_cast<double>(ranks_here)));
+  throw Error(
+      ExitCode::out_of_memory,
+      fmt::format("a step takes {} of memory{}, and {} has {} left", shown(needed), ranks, room.of,
+                  shown(static_cast<double>(room.bytes))),
+      "memory",
+      advice_text(without_staging, even, static_cast<double>(room.bytes) / static_cast<double>(ranks_here)));
 }
 
 }  // namespace granule

@@ -31,10 +31,10 @@ Json recompute_choices(const Plan& plan) {
   for (const auto& [name, recompute] : kRecomputeNames) {
     PlanRequest request = plan.request;
     request.config.train.recompute = recompute;
-    RankMemory memory = plan.even;
-    add_step_memory(memory, request, ExpertLoad::uniform);
+    const bool planned = recompute == plan.request.config.train.recompute;
+    const RankMemory memory = planned ? plan.even : rehearse(request, Routing::even).memory;
     choices[std::string(name)] = {
-        {"activations", memory.activations}, {"scratch", memory.scratch}, {"total", memory.total()}};
+        {"activations", memory.activations}, {"scratch", memory.scratch}, {"total", memory.peak}};
   }
   return choices;
 }
@@ -56,7 +56,7 @@ Json device_json(const Plan& plan) {
 
 Json traffic_json(const Plan& plan) {
   Json rows = Json::array();
-  for (const PlannedTraffic& row : plan.traffic) {
+  for (const TrafficRow& row : plan.traffic) {
     rows.push_back({{"group", row.group},
                     {"collective", name_of(row.kind)},
                     {"phase", row.phase},
@@ -122,23 +122,23 @@ std::string memory_text(const Plan& plan) {
   if (plan.even.staging > 0) row("staging", plan.even.staging, plan.worst.staging);
   row("activations", plan.even.activations, plan.worst.activations);
   row("scratch", plan.even.scratch, plan.worst.scratch);
-  row("at the peak", plan.even.total(), plan.worst.total());
+  row("at the peak", plan.even.peak, plan.worst.peak);
   return text;
 }
 
-bool is_report(const PlannedTraffic& row) {
+bool is_report(const TrafficRow& row) {
   return row.group != "expert" && row.phase != "gradients" && row.phase != "values";
 }
 
 std::string traffic_text(const Plan& plan) {
   if (plan.traffic.empty()) return "";
   std::string text = fmt::format("{:<48} {:>8} {:>12}\n", "sent by a rank in a step", "calls", "GB");
-  const auto line = [&](const PlannedTraffic& row, std::string_view phase) {
+  const auto line = [&](const TrafficRow& row, std::string_view phase) {
     text += fmt::format("  {:<7} {:<15} {:<22} {:>8} {:>12.3f}\n", row.group, granule::name_of(row.kind),
                         phase, row.calls, giga(row.bytes));
   };
-  PlannedTraffic reports{"world", CollectiveKind::all_reduce, "", 0, 0};
-  for (const PlannedTraffic& row : plan.traffic) {
+  TrafficRow reports{"world", CollectiveKind::all_reduce, "", 0, 0};
+  for (const TrafficRow& row : plan.traffic) {
     if (!is_report(row)) {
       line(row, row.phase);
       continue;
@@ -167,15 +167,15 @@ std::string advice_text(const Plan& plan) {
   const Advice& advice = plan.advice;
   const double memory = plan.device.memory / 1e9;
   if (advice.fit == Fit::yes)
-    return fmt::format("fits: {:.1f} of {:.1f} GB\n", giga(plan.worst.total()), memory);
+    return fmt::format("fits: {:.1f} of {:.1f} GB\n", giga(plan.worst.peak), memory);
   std::string text =
       advice.fit == Fit::no
           ? fmt::format("does not fit: {:.1f} of {:.1f} GB, and the largest category is {}\n",
-                        giga(plan.even.total()), memory, advice.blame)
+                        giga(plan.even.peak), memory, advice.blame)
           : fmt::format(
                 "fits while tokens spread evenly ({:.1f} of {:.1f} GB), but not when all tokens choose the "
                 "experts of one rank ({:.1f} GB)\n",
-                giga(plan.even.total()), memory, giga(plan.worst.total()));
+                giga(plan.even.peak), memory, giga(plan.worst.peak));
   if (!advice.change) return text + "none of the changes that were tried would fit\n";
   return text + fmt::format("would fit in {:.1f} GB with: {}\n", giga(advice.change->bytes),
                             fmt::join(advice.change->keys, " "));
@@ -186,12 +186,11 @@ std::string advice_text(const Plan& plan) {
 Plan make_plan(const PlanRequest& request, const DeviceFigures& device, const Efficiencies& reached) {
   check_request(request);
   Plan plan{.request = request, .device = device, .reached = reached};
-  plan.even = resident_memory(request);
-  plan.worst = plan.even;
-  add_step_memory(plan.even, request, ExpertLoad::uniform);
-  add_step_memory(plan.worst, request, ExpertLoad::worst);
-  plan.traffic = plan_traffic(request);
-  plan.time = predict_step(request, plan.traffic, device, reached);
+  Rehearsal even = rehearse(request, Routing::even);
+  plan.even = even.memory;
+  plan.worst = rehearse(request, Routing::worst).memory;
+  plan.time = predict_step(request, even, device, reached);
+  plan.traffic = std::move(even.traffic);
   plan.advice = advise(request, plan.even, plan.worst, device.memory);
   return plan;
 }
@@ -205,14 +204,14 @@ Json to_json(const RankMemory& memory) {
           {"staging", memory.staging},
           {"activations", memory.activations},
           {"scratch", memory.scratch},
-          {"total", memory.total()}};
+          {"total", memory.peak}};
 }
 
 Json to_json(const Plan& plan) {
   const RunConfig& config = plan.request.config;
   const ParameterCounts counts = count_parameters(config.model, config.moe);
   std::int64_t sent = 0;
-  for (const PlannedTraffic& row : plan.traffic) sent += row.bytes;
+  for (const TrafficRow& row : plan.traffic) sent += row.bytes;
   return {{"ranks", plan.request.ranks},
           {"ep", config.parallel.ep},
           {"zero", config.parallel.zero},

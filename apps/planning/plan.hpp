@@ -11,8 +11,8 @@ struct Plan {
   PlanRequest request;
   DeviceFigures device;
   Efficiencies reached;
-  RankMemory even, worst;  ///< if tokens spread evenly over experts, or all go to those of one rank
-  std::vector<PlannedTraffic> traffic;
+  RankMemory even, worst;           ///< if tokens spread evenly over experts, or all go to those of one rank
+  std::vector<TrafficRow> traffic;  ///< if tokens spread evenly
   StepTime time;
   Advice advice;
 };

@@ -1,20 +1,16 @@
 // The subject of a plan: a run, its number of ranks, and how its numbers are stored.
 #pragma once
 #include "apps/config/run_config.hpp"
-#include "moe/sketch/model.hpp"
+#include "distributed/communicators/rehearsal_communicator.hpp"
 
 namespace granule {
 
 struct PlanRequest {
-  /// How ranks communicate. They either access each other's memory (threads, NVLink), or send messages.
-  /// Messages are kept in pieces before they are summed.
-  enum class Carrier : std::uint8_t { memory, mpi };
-
   RunConfig config;
   std::int64_t ranks = 1;
-  std::int64_t threads = 1;  ///< of a rank; some scratch has one piece for each thread
-  DType dtype = DType::f32;  ///< names the Precision
-  Carrier carrier = Carrier::memory;
+  std::int64_t threads = 1;           ///< of a rank; some scratch has one piece for each thread
+  DType dtype = DType::f32;           ///< names the Precision
+  Carrier carrier = Carrier::memory;  ///< memory for threads and NVLink, messages for MPI
 
   [[nodiscard]] Precision precision() const { return dtype; }
   [[nodiscard]] std::int64_t micro_batches() const {  ///< of a rank in a step

@@ -30,13 +30,6 @@ TokenWork token_work(const RunConfig& config) {
   return work;
 }
 
-/// The number of elements that a rank's optimizer updates.
-double updated_elements(const PlanRequest& request) {
-  const std::int64_t elements =
-      resident_memory(request).optimizer / AdamW::bytes_per_element(request.precision());
-  return static_cast<double>(elements);
-}
-
 }  // namespace
 
 StepOperations step_operations(const RunConfig& config) {
@@ -57,17 +50,19 @@ double group_rate(const PlanRequest& request, std::string_view group, const Devi
   return one_node ? device.node_rate : device.network_rate;
 }
 
-StepTime predict_step(const PlanRequest& request, std::span<const PlannedTraffic> traffic,
-                      const DeviceFigures& device, const Efficiencies& reached) {
+StepTime predict_step(const PlanRequest& request, const Rehearsal& rehearsal, const DeviceFigures& device,
+                      const Efficiencies& reached) {
   const StepOperations operations = step_operations(request.config);
   const double rate = device.flops * reached.flops * static_cast<double>(request.ranks);
   StepTime time{.compute = operations.needed / rate, .recompute = operations.recomputed / rate};
   // AdamW reads the gradient. It reads and writes the values and what the optimizer keeps.
   const Precision precision = request.precision();
-  const auto touched = static_cast<double>(size_of(precision.gradients) + 2 * size_of(precision.values) +
-                                           2 * AdamW::bytes_per_element(precision));
-  time.optimizer = updated_elements(request) * touched / (device.memory_rate * reached.memory);
-  for (const PlannedTraffic& row : traffic) {
+  const std::int64_t state = AdamW::bytes_per_element(precision);
+  const auto touched =
+      static_cast<double>(size_of(precision.gradients) + 2 * (size_of(precision.values) + state));
+  const auto updated = static_cast<double>(rehearsal.memory.optimizer / state);  // elements
+  time.optimizer = updated * touched / (device.memory_rate * reached.memory);
+  for (const TrafficRow& row : rehearsal.traffic) {
     const double seconds =
         static_cast<double>(row.bytes) / (group_rate(request, row.group, device) * reached.network);
     double& of = row.group == "expert"      ? time.experts

@@ -2,11 +2,8 @@
 // each reach a stated share of stated peaks. The result is good for orders of magnitude and ratios, and it is
 // not a measurement.
 #pragma once
-#include <span>
-
 #include "apps/planning/device.hpp"
-#include "apps/planning/memory_plan.hpp"
-#include "apps/planning/traffic_plan.hpp"
+#include "apps/planning/rehearsal.hpp"
 
 namespace granule {
 
@@ -31,7 +28,7 @@ struct StepTime {
 [[nodiscard]] double group_rate(const PlanRequest& request, std::string_view group,
                                 const DeviceFigures& device);
 
-[[nodiscard]] StepTime predict_step(const PlanRequest& request, std::span<const PlannedTraffic> traffic,
+[[nodiscard]] StepTime predict_step(const PlanRequest& request, const Rehearsal& rehearsal,
                                     const DeviceFigures& device, const Efficiencies& reached);
 
 }  // namespace granule

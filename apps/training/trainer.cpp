@@ -8,6 +8,7 @@
 
 #include "apps/models/model_files.hpp"
 #include "apps/runs/saved_run.hpp"
+#include "apps/training/step_end.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/checkpoints/parameter_files.hpp"
@@ -156,14 +157,9 @@ std::string Trainer::start_text() const {
 }
 
 SignalRequest Trainer::agree_on_request(StopSignals& signals, std::int64_t& peak_bytes) {
-  const SignalRequest mine = signals.take();
-  // Ranks may have received different signals. If the first rank has one, that one counts.
-  constexpr std::int64_t kFirstRank = 1 << 16;
-  const std::int64_t stop = mine.stop == 0 ? 0 : mine.stop + (ranks_.rank() == 0 ? kFirstRank : 0);
-  std::array<std::int64_t, 3> highest{stop, mine.save ? 1 : 0, peak_bytes};
-  ranks_.all_reduce(std::span(highest), ReduceOp::max, "step end").wait();
-  peak_bytes = highest[2];
-  return {.save = highest[1] != 0, .stop = static_cast<int>(highest[0] % kFirstRank)};
+  const StepEnd end = agree_on_step_end(ranks_, {signals.take(), peak_bytes});
+  peak_bytes = end.peak_bytes;
+  return end.request;
 }
 
 void Trainer::open_records() {

@@ -1,8 +1,5 @@
 #include "distributed/zero/shard_plan.hpp"
 
-#include "distributed/zero/transient_slots.hpp"
-#include "optim/adamw.hpp"
-
 namespace granule {
 
 Residence residence_of(ZeroStage stage) {
@@ -21,21 +18,6 @@ ShardPlan make_shard_plan(const ParameterStore& store, const MeshPosition& at) {
     if (bucket.trainable) plan.trainable = {plan.shards.size(), bucket.offset + bucket.size, plan.own};
   }
   return plan;
-}
-
-ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage, Precision precision) {
-  const auto held = [&](ZeroStage sharded_from, const auto& of) {
-    return stage >= sharded_from ? of.own : of.arena;
-  };
-  const std::int64_t value = size_of(precision.values), gradient = size_of(precision.gradients);
-  ShardedBytes bytes{
-      .weights = held(ZeroStage::values, plan) * value,
-      .gradients = held(ZeroStage::gradients, plan.trainable) * gradient,
-      .optimizer = held(ZeroStage::optimizer, plan.trainable) * AdamW::bytes_per_element(precision)};
-  const auto slots = [&](std::size_t shards) { return make_transient_plan(plan, units, shards).elements(); };
-  if (stage >= ZeroStage::gradients) bytes.communication += slots(plan.trainable.shards) * gradient;
-  if (stage >= ZeroStage::values) bytes.communication += slots(plan.shards.size()) * value;
-  return bytes;
 }
 
 }  // namespace granule

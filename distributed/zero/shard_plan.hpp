@@ -53,13 +53,4 @@ struct ShardPlan {
 /// The plan of a store that was laid out for these ranks.
 [[nodiscard]] ShardPlan make_shard_plan(const ParameterStore& store, const MeshPosition& at);
 
-/// Bytes that a rank holds for the length of a run, as the memory table counts them. States (selection
-/// biases) are not included.
-struct ShardedBytes {
-  std::int64_t weights = 0, gradients = 0, optimizer = 0, communication = 0;
-  friend bool operator==(const ShardedBytes&, const ShardedBytes&) = default;
-};
-[[nodiscard]] ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage,
-                                         Precision precision);
-
 }  // namespace granule

@@ -74,20 +74,6 @@ std::vector<std::size_t> SlotSchedule::enter(std::int64_t unit, Direction direct
   return missing;
 }
 
-std::vector<std::int64_t> gathers_of_step(const TransientPlan& plan, std::int64_t micro_batches) {
-  std::vector<std::int64_t> times(plan.groups.size());
-  SlotSchedule schedule(plan);
-  const std::int64_t units = std::ssize(plan.of_unit);
-  const auto count = [&](std::int64_t unit, Direction direction) {
-    for (const std::size_t group : schedule.enter(unit, direction)) ++times[group];
-  };
-  for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
-    for (std::int64_t unit = 0; unit < units; ++unit) count(unit, Direction::forward);
-    for (std::int64_t unit = units; unit-- > 0;) count(unit, Direction::backward);
-  }
-  return times;
-}
-
 TransientSlots::TransientSlots(Context& context, const ShardPlan& plan, const TransientPlan& transient,
                                DType dtype)
     : plan_(&plan), transient_(&transient) {

@@ -1,5 +1,5 @@
-// Where whole buckets are held temporarily if ranks hold only shards: which slot a bucket has, when it must be
-// gathered again, and the buffers. All but the buffers is arithmetic on the plan of shards.
+// Where whole buckets are held temporarily if ranks hold only shards: which slot a bucket has, when it must
+// be gathered again, and the buffers. All but the buffers is arithmetic on the plan of shards.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -48,10 +48,6 @@ class SlotSchedule {
   const TransientPlan& plan_;
   std::array<std::size_t, TransientPlan::kSlots> holder_{};
 };
-
-/// How often each group is gathered in a step of this many micro-batches, by group.
-[[nodiscard]] std::vector<std::int64_t> gathers_of_step(const TransientPlan& plan,
-                                                        std::int64_t micro_batches);
 
 class TransientSlots {
  public:

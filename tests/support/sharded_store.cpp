@@ -1,5 +1,8 @@
 #include "tests/support/sharded_store.hpp"
 
+#include "distributed/zero/transient_slots.hpp"
+#include "optim/adamw.hpp"
+
 namespace granule::test {
 
 void declare_odd(ParameterStore& store, bool tied) {
@@ -29,6 +32,21 @@ ShardedStore::ShardedStore(Context& context, Communicator& world, ZeroStage stag
   store.lay_out(arena_layout(mesh.position()));
   store.materialise(context, precision, Gradients::yes, residence_of(stage));
   parameters.emplace(context, mesh, store, stage);
+}
+
+ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage stage, Precision precision) {
+  const auto held = [&](ZeroStage sharded_from, const auto& of) {
+    return stage >= sharded_from ? of.own : of.arena;
+  };
+  const std::int64_t value = size_of(precision.values), gradient = size_of(precision.gradients);
+  ShardedBytes bytes{
+      .weights = held(ZeroStage::values, plan) * value,
+      .gradients = held(ZeroStage::gradients, plan.trainable) * gradient,
+      .optimizer = held(ZeroStage::optimizer, plan.trainable) * AdamW::bytes_per_element(precision)};
+  const auto slots = [&](std::size_t shards) { return make_transient_plan(plan, units, shards).elements(); };
+  if (stage >= ZeroStage::gradients) bytes.communication += slots(plan.trainable.shards) * gradient;
+  if (stage >= ZeroStage::values) bytes.communication += slots(plan.shards.size()) * value;
+  return bytes;
 }
 
 }  // namespace granule::test

@@ -1,7 +1,7 @@
 // How much memory a host has for a run, in trees that look like /proc and /sys, and which runs do not fit.
 #include "apps/planning/host_memory.hpp"
 
-#include "apps/planning/memory_plan.hpp"
+#include "apps/planning/rehearsal.hpp"
 #include "core/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/small_run.hpp"
@@ -126,7 +126,7 @@ TEST_CASE("a container's limit is found where its own group is mounted as the ro
 
 TEST_CASE("a run that fits passes, one that does not is refused with keys that help") {
   const PlanRequest request = small_request();
-  const std::int64_t bytes = plan_memory(request, ExpertLoad::uniform).total();
+  const std::int64_t bytes = rehearse(request, Routing::even).memory.peak;
   CHECK_NOTHROW(require_memory(request, 1, {bytes, "this host"}));
   CHECK_NOTHROW(require_memory(request, 1, {bytes - bytes / 50, "this host"}));
   CHECK_NOTHROW(require_memory(request, 2, {2 * bytes, "this host"}));

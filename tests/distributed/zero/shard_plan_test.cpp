@@ -72,20 +72,3 @@ TEST_CASE(
   CHECK(store.find("a.experts").offset == buckets[2].offset);
   CHECK(store.find("a.after").offset == buckets[1].offset + 64);
 }
-
-TEST_CASE("shard_plan: bytes fall as ZeRO shares more out") {
-  ParameterStore store;
-  declare_odd(store, false);
-  store.lay_out({8, 8});
-  const ShardPlan plan = make_shard_plan(store, {8, 1, 0});
-  const auto bytes = [&](ZeroStage stage) { return sharded_bytes(plan, store.units(), stage, DType::f32); };
-  const std::int64_t whole = 4 * plan.arena;
-  CHECK(bytes(ZeroStage::nothing).optimizer == 2 * whole);
-  CHECK(bytes(ZeroStage::optimizer).optimizer == 2 * whole / 8);
-  CHECK(bytes(ZeroStage::optimizer).gradients == whole);
-  CHECK(bytes(ZeroStage::gradients).gradients == whole / 8);
-  CHECK(bytes(ZeroStage::gradients).weights == whole);
-  CHECK(bytes(ZeroStage::values).weights == whole / 8);
-  CHECK(bytes(ZeroStage::values).communication == 2 * bytes(ZeroStage::gradients).communication);
-  CHECK(bytes(ZeroStage::optimizer).communication == 0);
-}

@@ -7,6 +7,25 @@
 using namespace granule;
 using namespace granule::test;
 
+namespace {
+
+/// How often each group is gathered in a step of this many micro-batches, by group.
+std::vector<std::int64_t> gathers_of_step(const TransientPlan& plan, std::int64_t micro_batches) {
+  std::vector<std::int64_t> times(plan.groups.size());
+  SlotSchedule schedule(plan);
+  const std::int64_t units = std::ssize(plan.of_unit);
+  const auto count = [&](std::int64_t unit, Direction direction) {
+    for (const std::size_t group : schedule.enter(unit, direction)) ++times[group];
+  };
+  for (std::int64_t micro = 0; micro < micro_batches; ++micro) {
+    for (std::int64_t unit = 0; unit < units; ++unit) count(unit, Direction::forward);
+    for (std::int64_t unit = units; unit-- > 0;) count(unit, Direction::backward);
+  }
+  return times;
+}
+
+}  // namespace
+
 TEST_CASE("transient_slots: two units in a row are never in one slot, and a shared bucket has its own") {
   for (const bool tied : {false, true}) {
     ParameterStore store;

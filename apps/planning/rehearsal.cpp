@@ -1,0 +1,133 @@
+#include "apps/planning/rehearsal.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "apps/inputs/run_data.hpp"
+#include "apps/training/step_end.hpp"
+#include "distributed/communicators/rehearsal_communicator.hpp"
+#include "moe/training/train_step.hpp"
+
+namespace granule {
+namespace {
+
+/// The first micro-batch, the last one, and one between them. All others are like the one between.
+constexpr std::int64_t kMicroBatches = 3;
+
+/// Everything that a rank of a run has.
+struct Job {
+  Context context;
+  RehearsalCommunicator world;
+  ShardedModel model;
+  TrainStep step;
+
+  Job(const PlanRequest& request, Routing routing, const StepTotals& totals)
+      : context({.threads = static_cast<int>(request.threads), .device = {DeviceType::meta}}),
+        world(static_cast<int>(request.ranks), request.carrier),
+        model(context, world, request.config.model, request.config.moe, request.dtype,
+              request.config.parallel, routing),
+        step(context, model, {.totals = totals, .recompute = request.config.train.recompute}) {}
+};
+
+StepTotals totals_of(const PlanRequest& request, std::int64_t micro_batches) {
+  const std::int64_t all = micro_batches * request.ranks;
+  const std::int64_t sequences = all * request.config.train.micro_batch_size;
+  return {sequences * request.config.data.seq_len, sequences, all};
+}
+
+MicroBatch micro_batch_of(Context& context, const RunConfig& config) {
+  Batch batch{.batch = config.train.micro_batch_size, .seq = config.data.seq_len};
+  batch.inputs.resize(static_cast<std::size_t>(batch.batch * batch.seq));
+  batch.targets = batch.inputs;
+  if (config.data.document_mask) batch.first_keys = batch.inputs;
+  return to_micro_batch(context, batch);
+}
+
+RankMemory held_by(const MemoryTable& table) {
+  return {.weights = table.current(MemoryCategory::weights),
+          .gradients = table.current(MemoryCategory::gradients),
+          .optimizer = table.current(MemoryCategory::optimizer),
+          .communication = table.current(MemoryCategory::communication),
+          .statistics = table.current(MemoryCategory::statistics),
+          .peak = table.current_total()};
+}
+
+/// How often the ranks exchange rows in a pass of an MoE layer.
+std::int64_t rounds_of(const PlanRequest& request, Routing routing) {
+  const RunConfig& config = request.config;
+  const std::int64_t ep = config.parallel.ep, limit = config.parallel.receive_limit;
+  if (ep == 1 || limit == 0) return 1;
+  const auto rows = forced_rows(config.moe, config.train.micro_batch_size * config.data.seq_len, routing);
+  const std::int64_t own = config.moe.n_routed_experts / ep;  // the first rank's experts get the most rows
+  const std::int64_t received = ep * std::accumulate(rows.begin(), rows.begin() + own, std::int64_t{0});
+  return std::max<std::int64_t>(1, (received + limit - 1) / limit);
+}
+
+/// Adds, or takes away, what another ledger counted, `times` times.
+void add(std::vector<TrafficRow>& rows, const std::vector<TrafficRow>& others, std::int64_t times) {
+  // A ledger keeps its rows in the order of their first calls, so the rows of an earlier moment come first.
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    rows[i].calls += times * others[i].calls;
+    rows[i].bytes += times * others[i].bytes;
+  }
+}
+
+/// The traffic of `micro_batches`, if `at` has that before each of the micro-batches that were taken.
+std::vector<TrafficRow> traffic_of(std::vector<TrafficRow> rows,
+                                   const std::vector<std::vector<TrafficRow>>& at,
+                                   std::int64_t micro_batches) {
+  const std::int64_t others = micro_batches - std::ssize(at);
+  if (others <= 0) return rows;
+  add(rows, at[2], others);
+  add(rows, at[1], -others);
+  return rows;
+}
+
+std::int64_t ranks_of(const PlanRequest& request, std::string_view group) {
+  const std::int64_t ep = request.config.parallel.ep;
+  return group == "world" ? request.ranks : group == "data" ? request.ranks / ep : ep;
+}
+
+}  // namespace
+
+void check_request(const PlanRequest& request) {
+  check_layout(request.config.parallel, request.config.moe.n_routed_experts, request.ranks);
+}
+
+Rehearsal rehearse(const PlanRequest& request, Routing routing) {
+  PlanRequest taken = request;
+  const std::int64_t rounds = rounds_of(request, routing);
+  std::int64_t& limit = taken.config.parallel.receive_limit;
+  if (rounds > kMostRounds) limit = (rounds * limit + kMostRounds - 1) / kMostRounds;
+
+  const std::int64_t micro_batches = std::min(kMicroBatches, request.micro_batches());
+  Job job(taken, routing, totals_of(request, micro_batches));
+  Rehearsal rehearsal{.memory = held_by(job.context.memory())};
+  std::vector<std::vector<TrafficRow>> at;  // what was sent before each micro-batch
+  static_cast<void>(job.step.run(1, 0.0, [&] {
+    at.push_back(job.world.ledger().traffic());
+    return micro_batch_of(job.context, request.config);
+  }));
+  static_cast<void>(agree_on_step_end(job.world, {}));
+
+  RankMemory& memory = rehearsal.memory;
+  const MemoryTable& table = job.context.memory();
+  memory.staging = table.peak(MemoryCategory::communication) - memory.communication;
+  memory.activations = table.peak(MemoryCategory::activations);
+  memory.scratch = table.peak(MemoryCategory::scratch);
+  memory.peak = table.peak_total();
+  rehearsal.traffic = traffic_of(job.world.ledger().traffic(), at, request.micro_batches());
+  std::erase_if(rehearsal.traffic, [&](const TrafficRow& row) { return ranks_of(request, row.group) == 1; });
+  const std::int64_t taken_rounds = rounds_of(taken, routing);
+  for (TrafficRow& row : rehearsal.traffic) {
+    if (row.kind == CollectiveKind::all_to_all) row.calls = row.calls / taken_rounds * rounds;
+  }
+  return rehearsal;
+}
+
+RankMemory resident_memory(const PlanRequest& request) {
+  Job job(request, Routing::even, totals_of(request, 1));
+  return held_by(job.context.memory());
+}
+
+}  // namespace granule
