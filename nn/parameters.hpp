@@ -77,7 +77,8 @@ class ParameterStore {
   void lay_out(const ArenaLayout& layout);
   /// Allocates the arenas that are held as a whole, with padding zeroed. If nothing was laid out yet, it lays
   /// out for one rank. Values are undefined until initialise() or a load.
-  void materialise(Context& context, Precision precision, Gradients gradients, Residence residence = Residence::whole);
+  void materialise(Context& context, Precision precision, Gradients gradients,
+                   Residence residence = Residence::whole);
   /// Sets initial values, which must be held as a whole. Number i of a logical tensor is a function of (seed,
   /// its name, i) and does not depend on the layout.
   void initialise(std::uint64_t seed, double initializer_range);

@@ -60,8 +60,8 @@ StepTime predict_step(const PlanRequest& request, const Rehearsal& rehearsal, co
   const std::int64_t state = AdamW::bytes_per_element(precision);
   const auto touched =
       static_cast<double>(size_of(precision.gradients) + 2 * (size_of(precision.values) + state));
-  const auto updated = static_cast<double>(rehearsal.memory.optimizer / state);  // elements
-  time.optimizer = updated * touched / (device.memory_rate * reached.memory);
+  const std::int64_t updated = rehearsal.memory.optimizer / state;  // elements
+  time.optimizer = static_cast<double>(updated) * touched / (device.memory_rate * reached.memory);
   for (const TrafficRow& row : rehearsal.traffic) {
     const double seconds =
         static_cast<double>(row.bytes) / (group_rate(request, row.group, device) * reached.network);

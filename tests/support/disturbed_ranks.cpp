@@ -94,8 +94,7 @@ std::unique_ptr<Operation> DisturbedRanks::start(Collective collective, const Ti
 }
 
 std::unique_ptr<Communicator> DisturbedRanks::form(const Group& group) {
-  return std::make_unique<DisturbedRanks>(ranks_.split(group.seat_of, group.place.group),
-                                          disturbance_);
+  return std::make_unique<DisturbedRanks>(ranks_.split(group.seat_of, group.place.group), disturbance_);
 }
 
 Disturbance random_pauses(std::uint64_t seed, int rank) {
