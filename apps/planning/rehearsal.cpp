@@ -90,10 +90,6 @@ std::int64_t ranks_of(const PlanRequest& request, std::string_view group) {
 
 }  // namespace
 
-void check_request(const PlanRequest& request) {
-  check_layout(request.config.parallel, request.config.moe.n_routed_experts, request.ranks);
-}
-
 Rehearsal rehearse(const PlanRequest& request, Routing routing) {
   PlanRequest taken = request;
   const std::int64_t rounds = rounds_of(request, routing);
