@@ -72,7 +72,7 @@ TEST_CASE("eval_command: eval prints one object: losses of the whole split and t
   CHECK(report["perplexity"].get<double>() == Approx(std::exp(report["ce"].get<double>())).epsilon(1e-14));
   CHECK(report["aux"].get<double>() >= 1.0);
   REQUIRE(report["layers"].size() == 2);
-  for (int i = 0; i < 2; ++i) {
+  for (std::size_t i = 0; i < 2; ++i) {
     const auto& layer = report["layers"][i];
     CHECK(layer["layer"] == i + 1);
     CHECK(layer["counts"].size() == 8);

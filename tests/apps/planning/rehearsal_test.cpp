@@ -245,7 +245,7 @@ TEST_CASE("a receive limit that makes very many exchanges is rehearsed as quickl
   constexpr std::int64_t kReceived = 256 * 12 * 2;  // a rank receives as many rows as it sends
   const Rehearsal some = rehearsed(kReceived / kMostRounds), many = rehearsed(1);
   for (const auto& [name, row] : calls(many)) {
-    const auto& [calls_of_some, bytes] = calls(some).at(name);
+    const auto [calls_of_some, bytes] = calls(some).at(name);
     CHECK(row[0] * kMostRounds == calls_of_some * kReceived);
     CHECK(row[1] == bytes);
   }

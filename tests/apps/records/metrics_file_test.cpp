@@ -22,7 +22,7 @@ std::string rows(int count) {
   for (int step = 1; step <= count; ++step) {
     const std::string evaluation = step % 3 == 0 ? fmt::format(",\"val_ce\":{}.5", step) : "";
     text += fmt::format("{{\"step\":{},\"ce\":{}.25{},\"more\":\"{}\"}}\n", step, step, evaluation,
-                        std::string(step % 5 == 0 ? 70'000 : step, 'x'));
+                        std::string(static_cast<std::size_t>(step % 5 == 0 ? 70'000 : step), 'x'));
   }
   return text;
 }

@@ -173,7 +173,7 @@ TEST_CASE("sampler: the keyed order looks like a plain shuffle: neighbours have 
   const auto plain = epoch_permutation(n, 8, 0, 0);
   for (const auto& order : {keyed_order(n, 8, 0, 0), keyed_order(n, 8, 0, 1),
                             std::vector<std::int64_t>(plain.begin(), plain.end())}) {
-    for (const std::size_t distance : {1, 2, 3, 7, 16, 141, 256, 10005}) {
+    for (const std::size_t distance : std::initializer_list<std::size_t>{1, 2, 3, 7, 16, 141, 256, 10005}) {
       const auto [chi, correlation] = chi_and_correlation(order, distance);
       CHECK(std::abs(chi - 255) < 5 * std::sqrt(2.0 * 255));  // five standard deviations
       CHECK(std::abs(correlation) < 5 / std::sqrt(static_cast<double>(n)));
