@@ -1,11 +1,12 @@
 #include "apps/planning/rehearsal.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include "apps/inputs/run_data.hpp"
 #include "apps/training/step_end.hpp"
 #include "distributed/communicators/rehearsal_communicator.hpp"
+#include "moe/experts/exchange_plan.hpp"
 #include "moe/training/train_step.hpp"
 
 namespace granule {
@@ -21,19 +22,14 @@ struct Job {
   ShardedModel model;
   TrainStep step;
 
-  Job(const PlanRequest& request, Routing routing, const StepTotals& totals)
+  Job(const PlanRequest& request, Routing routing)
       : context({.threads = static_cast<int>(request.threads), .device = {DeviceType::meta}}),
         world(static_cast<int>(request.ranks), request.carrier),
         model(context, world, request.config.model, request.config.moe, request.dtype,
               request.config.parallel, routing),
-        step(context, model, {.totals = totals, .recompute = request.config.train.recompute}) {}
+        step(context, model,
+             {.totals = totals_of(request.config), .recompute = request.config.train.recompute}) {}
 };
-
-StepTotals totals_of(const PlanRequest& request, std::int64_t micro_batches) {
-  const std::int64_t all = micro_batches * request.ranks;
-  const std::int64_t sequences = all * request.config.train.micro_batch_size;
-  return {sequences * request.config.data.seq_len, sequences, all};
-}
 
 MicroBatch micro_batch_of(Context& context, const RunConfig& config) {
   Batch batch{.batch = config.train.micro_batch_size, .seq = config.data.seq_len};
@@ -58,9 +54,9 @@ std::int64_t rounds_of(const PlanRequest& request, Routing routing) {
   const std::int64_t ep = config.parallel.ep, limit = config.parallel.receive_limit;
   if (ep == 1 || limit == 0) return 1;
   const auto rows = forced_rows(config.moe, config.train.micro_batch_size * config.data.seq_len, routing);
-  const std::int64_t own = config.moe.n_routed_experts / ep;  // the first rank's experts get the most rows
-  const std::int64_t received = ep * std::accumulate(rows.begin(), rows.begin() + own, std::int64_t{0});
-  return std::max<std::int64_t>(1, (received + limit - 1) / limit);
+  std::vector<std::int64_t> count_SE;
+  for (std::int64_t rank = 0; rank < ep; ++rank) count_SE.insert(count_SE.end(), rows.begin(), rows.end());
+  return ExchangePlan(std::move(count_SE), static_cast<int>(ep), 0, limit).rounds();
 }
 
 /// Adds, or takes away, what another ledger counted, `times` times.
@@ -84,8 +80,8 @@ std::vector<TrafficRow> traffic_of(std::vector<TrafficRow> rows,
 }
 
 std::int64_t ranks_of(const PlanRequest& request, std::string_view group) {
-  const std::int64_t ep = request.config.parallel.ep;
-  return group == "world" ? request.ranks : group == "data" ? request.ranks / ep : ep;
+  const MeshPosition first{request.ranks, request.config.parallel.ep, 0};
+  return group == "world" ? first.ranks : group == "data" ? first.rows() : first.ep;
 }
 
 }  // namespace
@@ -97,7 +93,8 @@ Rehearsal rehearse(const PlanRequest& request, Routing routing) {
   if (rounds > kMostRounds) limit = (rounds * limit + kMostRounds - 1) / kMostRounds;
 
   const std::int64_t micro_batches = std::min(kMicroBatches, request.micro_batches());
-  Job job(taken, routing, totals_of(request, micro_batches));
+  taken.config.train.batch_size = micro_batches * request.config.train.micro_batch_size * request.ranks;
+  Job job(taken, routing);
   Rehearsal rehearsal{.memory = held_by(job.context.memory())};
   std::vector<std::vector<TrafficRow>> at;  // what was sent before each micro-batch
   static_cast<void>(job.step.run(1, 0.0, [&] {
@@ -122,7 +119,7 @@ Rehearsal rehearse(const PlanRequest& request, Routing routing) {
 }
 
 RankMemory resident_memory(const PlanRequest& request) {
-  Job job(request, Routing::even, totals_of(request, 1));
+  Job job(request, Routing::even);
   return held_by(job.context.memory());
 }
 
