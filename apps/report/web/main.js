@@ -52,5 +52,6 @@
     'This page holds all its data and asks for nothing from the network. Its curves are drawn by uPlot (MIT licence).'));
   followPrinter();
   returnTo();
+  performance.mark('ready');
   document.documentElement.dataset.ready = 'yes';
 }

@@ -3,7 +3,7 @@
 
 {
   const figures = new Set();
-  const PRINT_WIDTH = 660;
+  const PRINT_WIDTH = 690;
 
   let printing = false;
 
@@ -12,6 +12,7 @@
     if (width < 10) return;
     figure.drawn = width;
     figure.draw(figure.box, Math.floor(width));
+    figure.box.style.minHeight = '';
   };
 
   const near = new IntersectionObserver((entries) => {

@@ -14,7 +14,7 @@
     ticks: { stroke: palette.ink('grid'), width: 1, size: 4 },
     splits: (plot, index, low, high) => ticks(low, high, { count: count(plot), log, base }),
     filter: (plot, splits) => splits,
-    values: (plot, splits) => splits.map(show),
+    values: (plot, splits) => granule.tickTexts(splits, show),
     size,
   });
 
@@ -37,7 +37,7 @@
       series.push({ of: line.name, colour, stroke: colour, width: 2, dash: style.dash, scale: 'y',
         points: { show: known <= 30, size: 5, fill: colour } });
       if (!low) return;
-      bands.push({ series: [series.length + 1, series.length], fill: `${colour}2e` });
+      bands.push({ series: [series.length + 1, series.length], fill: `${colour}1c` });
       for (const edge of [low, high]) {
         data.push(usable(edge));
         series.push({ stroke: 'transparent', width: 0, scale: 'y', points: { show: false }, edge: true });

@@ -3,8 +3,8 @@
 {
   const { svg, palette, ticks, range } = granule;
 
-  const LINE = 'var(--grid)';
-  const text = (x, y, content, more = {}) => svg('text', { x, y, fill: 'var(--ink-soft)', 'font-size': 12, ...more }, content);
+  const GRID = 'stroke:var(--grid)';
+  const text = (x, y, content, more = {}) => svg('text', { x, y, class: 'text', ...more }, content);
 
   // Only one point is reached with Tab. Arrow keys go from one to the next, and each says what it is.
   const reachable = (groups, say) => {
@@ -50,18 +50,18 @@
     const root = picture(box, width, height, label);
     const bottom = 10 + rows.length * tall;
     for (const tick of ticks(low, high, { count: Math.max(2, Math.floor((width - left - right) / 90)) })) {
-      root.append(svg('line', { x1: place(tick), x2: place(tick), y1: 6, y2: bottom, stroke: LINE }),
+      root.append(svg('line', { x1: place(tick), x2: place(tick), y1: 6, y2: bottom, style: GRID }),
         text(place(tick), bottom + 16, granule.format.number(tick), { 'text-anchor': 'middle' }));
     }
-    root.append(svg('line', { x1: place(0), x2: place(0), y1: 6, y2: bottom, stroke: 'var(--ink)', 'stroke-width': 1.5 }),
+    root.append(svg('line', { x1: place(0), x2: place(0), y1: 6, y2: bottom, style: 'stroke:var(--ink);stroke-width:1.5' }),
       text((left + width - right) / 2, bottom + 34, axis, { 'text-anchor': 'middle' }));
     const groups = rows.map((row, index) => {
       const y = 10 + index * tall + (narrow ? 32 : tall / 2);
       const colour = palette.style(row.style).colour;
       const name = cut(row.name, narrow ? width * 0.55 : left - 16);
       const node = svg('g', { class: 'point' }, svg('rect', { x: 0, y: 10 + index * tall, width, height: tall, fill: 'transparent' }),
-        text(narrow ? left : left - 10, narrow ? y - 17 : y + 4, name, { 'text-anchor': narrow ? 'start' : 'end', fill: 'var(--ink)' }),
-        text(width - 4, narrow ? y - 17 : y + 4, row.figures, { 'text-anchor': 'end', 'font-variant-numeric': 'tabular-nums' }));
+        text(narrow ? left : left - 10, narrow ? y - 17 : y + 4, name, { 'text-anchor': narrow ? 'start' : 'end', class: 'text strong' }),
+        text(width - 4, narrow ? y - 17 : y + 4, row.figures, { 'text-anchor': 'end' }));
       if (row.interval) node.append(...whisker(place(row.interval[0]), y, place(row.interval[1]), y, colour));
       if (row.mean !== null) node.append(palette.marker(row.style, place(row.mean), y, 5, !row.interval));
       root.append(node);
@@ -89,37 +89,57 @@
     return null;
   };
 
+  // Points with nearly the same x stand side by side.
+  const sideBySide = (places) => {
+    const order = places.map((_, index) => index).sort((left, right) => places[left] - places[right]);
+    const moved = [...places];
+    for (let first = 0; first < order.length;) {
+      let next = first + 1;
+      while (next < order.length && places[order[next]] - places[order[next - 1]] < 8) next += 1;
+      const middle = (places[order[first]] + places[order[next - 1]]) / 2;
+      const room = Math.min(13, 60 / (next - first));
+      for (let at = first; next - first > 1 && at < next; at += 1) moved[order[at]] = middle + (at - first - (next - first - 1) / 2) * room;
+      first = next;
+    }
+    return moved;
+  };
+
   // points: [{name, style, x, y, interval, sentence}]. x, y: {name, show, log}.
   granule.scatter = (box, width, { points, x, y, height, label: name, say }) => {
     const [lowX, highX] = range(points.map((point) => point.x), { log: x.log, room: 0.12 });
     const [lowY, highY] = range(points.flatMap((point) => [point.y, ...(point.interval ?? [])]), { room: 0.08 });
     const marksY = ticks(lowY, highY, { count: 5 });
-    const left = 30 + 7 * Math.max(...marksY.map((tick) => y.show(tick).length));
+    const textsY = granule.tickTexts(marksY, y.show);
+    const left = 30 + 7 * Math.max(...textsY.map((tick) => tick.length));
     const [top, bottom, right] = [10, height - 44, width - 10];
     const to = x.log ? Math.log : (value) => value;
     const placeX = (value) => left + ((to(value) - to(lowX)) / (to(highX) - to(lowX))) * (right - left);
     const placeY = (value) => bottom - ((value - lowY) / (highY - lowY)) * (bottom - top);
     const root = picture(box, width, height, name);
-    for (const tick of ticks(lowX, highX, { count: Math.max(2, Math.floor((right - left) / 100)), log: x.log })) {
-      root.append(svg('line', { x1: placeX(tick), x2: placeX(tick), y1: top, y2: bottom, stroke: LINE }),
-        text(placeX(tick), bottom + 18, x.show(tick), { 'text-anchor': 'middle' }));
-    }
-    for (const tick of marksY) {
-      root.append(svg('line', { x1: left, x2: right, y1: placeY(tick), y2: placeY(tick), stroke: LINE }),
-        text(left - 8, placeY(tick) + 4, y.show(tick), { 'text-anchor': 'end' }));
-    }
+    const marksX = ticks(lowX, highX, { count: Math.max(2, Math.floor((right - left) / 100)), log: x.log });
+    granule.tickTexts(marksX, x.show).forEach((tick, index) => root.append(
+      svg('line', { x1: placeX(marksX[index]), x2: placeX(marksX[index]), y1: top, y2: bottom, style: GRID }),
+      text(placeX(marksX[index]), bottom + 18, tick, { 'text-anchor': 'middle' })));
+    textsY.forEach((tick, index) => root.append(
+      svg('line', { x1: left, x2: right, y1: placeY(marksY[index]), y2: placeY(marksY[index]), style: GRID }),
+      text(left - 8, placeY(marksY[index]) + 4, tick, { 'text-anchor': 'end' })));
     root.append(text((left + right) / 2, height - 6, x.name, { 'text-anchor': 'middle' }),
       text(0, 0, y.name, { 'text-anchor': 'middle', transform: `translate(12,${(top + bottom) / 2}) rotate(-90)` }));
-    const taken = points.map((point) => [placeX(point.x) - 6, placeY(point.y) - 6, placeX(point.x) + 6, placeY(point.y) + 6]);
-    const groups = points.map((point) => {
-      const [px, py] = [placeX(point.x), placeY(point.y)];
+    const columns = sideBySide(points.map((point) => placeX(point.x)));
+    const taken = [];
+    const groups = points.map((point, index) => {
+      const [px, py] = [columns[index], placeY(point.y)];
       const node = svg('g', { class: 'point' }, svg('circle', { cx: px, cy: py, r: 12, fill: 'transparent' }));
-      if (point.interval) node.append(...whisker(px, placeY(point.interval[0]), px, placeY(point.interval[1]), palette.style(point.style).colour));
+      const [from, end] = point.interval ? point.interval.map(placeY) : [py, py];
+      if (point.interval) node.append(...whisker(px, from, px, end, palette.style(point.style).colour));
       node.append(palette.marker(point.style, px, py, 5, !point.interval));
+      taken.push([px - 6, Math.min(end, py - 6), px + 6, Math.max(from, py + 6)]);
       root.append(node);
       return { node, sentence: point.sentence };
     });
-    root.append(...points.map((point) => label(taken, placeX(point.x), placeY(point.y), point.name, width, top)).filter((node) => node));
+    // Labels are shown if all of them have room. The list above the pictures names the marks in any case.
+    const labels = points.map((point, index) => label(taken, columns[index], placeY(point.y), point.name, width, top));
+    if (labels.every((node) => node)) root.append(...labels);
     reachable(groups, say);
   };
 }

@@ -40,7 +40,8 @@
             lines.forEach((inside) => inside.toggleAttribute('hidden', !shown));
           },
         });
-        line.firstChild.prepend(button);
+        const [name] = line.children;
+        name.replaceChildren(granule.el('div', { class: 'cell' }, button, ...name.childNodes));
       }
       return { row, lines: [line, ...lines] };
     };

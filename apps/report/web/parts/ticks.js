@@ -34,6 +34,17 @@
     return log && low > 0 ? logarithmic(low, high, count, base) : linear(low, high, count, base);
   };
 
+  const short = (text) => text.replace(/(\.\d*?)0+(?=\D*$)/, '$1').replace(/\.(?=\D*$)/, '');
+
+  // The texts of ticks, with as many digits as it takes to tell them apart.
+  granule.tickTexts = (values, show) => {
+    for (let digits = 3; digits < 10; digits += 1) {
+      const texts = values.map((value) => short(show(value, { digits })));
+      if (new Set(texts).size === values.length) return texts;
+    }
+    return values.map((value) => show(value));
+  };
+
   // The range of an axis with some room at both ends. A single value lies in the middle.
   granule.range = (values, { log = false, room = 0.05 } = {}) => {
     let low = Infinity;
@@ -44,7 +55,8 @@
       high = Math.max(high, value);
     }
     if (low === Infinity) return log ? [1, 10] : [0, 1];
-    if (low === high) return log ? [low / 1.2, high * 1.2] : [low - (Math.abs(low) * 0.1 || 1), high + (Math.abs(high) * 0.1 || 1)];
+    if (low === high && low === 0) return [0, 1];
+    if (low === high) return log ? [low / 1.2, high * 1.2] : [low - Math.abs(low) * 0.1, high + Math.abs(high) * 0.1];
     if (log) {
       const factor = (high / low) ** room;
       return [low / factor, high * factor];

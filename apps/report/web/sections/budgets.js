@@ -20,11 +20,14 @@
     title: budget.name, height: 320, printWidth: 320,
     draw: (box, width, self) => granule.scatter(box, width, { points, height: 320, say: self.say,
       x: { name: budget.name, show: budget.show, log: Math.max(...points.map(({ x }) => x)) > 3 * Math.min(...points.map(({ x }) => x)) },
-      y: { name: metrics.named(metric), show: (value) => format.number(value) },
+      y: { name: metrics.named(metric), show: format.number },
       label: `${metric.name} against ${budget.name.toLowerCase()}. Arrow keys go from one point to the next.` }),
     table: () => ({ head: ['Variant', budget.name, metrics.named(metric), 'From', 'To'],
       rows: points.map((point) => [point.name, budget.show(point.x), metric.show(point.y), metric.show(point.interval?.[0]), metric.show(point.interval?.[1])]) }),
   });
+
+  const legend = (variants) => el('ul', { class: 'class-legend', 'aria-label': 'Marks of the variants' }, variants.map((variant, style) => el('li', {},
+    granule.svg('svg', { width: 18, height: 14, 'aria-hidden': 'true' }, granule.palette.marker(style, 9, 7, 5)), variant.label)));
 
   granule.budgets = (document_) => {
     if (document_.variants.length < 2) return null;
@@ -41,6 +44,6 @@
     if (figures.length === 0) return null;
     return granule.section('budgets', 'Loss against size and cost',
       el('p', { class: 'note' }, 'Every mark is the mean of a variant. Its bar is the 95 % interval over seeds, and a hollow mark has none.'),
-      same.map((sentence) => el('p', { class: 'note' }, sentence)), el('div', { class: 'grid three' }, figures));
+      same.map((sentence) => el('p', { class: 'note' }, sentence)), legend(document_.variants), el('div', { class: 'grid three' }, figures));
   };
 }

@@ -106,7 +106,7 @@
           return;
         }
         plot = granule.plot(box, width, { height: width < 500 ? 300 : 380, lines: seen(), read,
-          x: { name: axis.name, show: axis.show, log: options.logX }, y: { show: metric.show, log: options.logY, base: metric.binary ? 1024 : 10 },
+          x: { name: axis.name, show: axis.show, log: options.logX }, y: { show: metrics.tick(metric), log: options.logY, base: metric.binary ? 1024 : 10 },
           keyboard: { label: `Reading line over ${axis.name.toLowerCase()}`, describe } });
       },
       table: () => tableOf(seen(), chosen().metric, chosen().axis) });
@@ -144,8 +144,10 @@
       grouped ? granule.choice({ id: 'joined', label: 'Lines', value: options.joined ? 'variants' : 'runs',
         options: [['variants', 'Mean of the seeds'], ['runs', 'Every run']], change: (value) => update({ joined: value === 'variants', hidden: [] }) }) : null,
       el('label', { class: 'control', for: 'smooth' }, el('span', {}, 'Smoothing: ', smoothText), slider),
-      granule.check({ id: 'log-x', label: 'Logarithmic across', value: options.logX, change: (logX) => update({ logX }) }),
-      granule.check({ id: 'log-y', label: 'Logarithmic upwards', value: options.logY, change: (logY) => update({ logY }) }));
+      el('div', { class: 'control', role: 'group', 'aria-label': 'Logarithmic axes' }, el('span', { 'aria-hidden': 'true' }, 'Logarithmic'),
+        el('div', { class: 'checks' },
+          granule.check({ id: 'log-x', label: 'x axis', value: options.logX, change: (logX) => update({ logX }) }),
+          granule.check({ id: 'log-y', label: 'y axis', value: options.logY, change: (logY) => update({ logY }) }))));
     figure.box.before(el('p', { class: 'note' }, grouped
       ? 'A line is the mean of the seeds that have reached a point. Its band goes from the lowest to the highest seed. Drag across to zoom in, and click twice to zoom out.'
       : 'Drag across to zoom in, and click twice to zoom out.'));

@@ -52,7 +52,7 @@
     }));
     const names = layer.experts.map((expert) => expert.expert);
     const height = Math.min(520, Math.max(160, names.length * 14));
-    const figure = granule.figure({ title: `Experts of layer ${layer.layer} that serve the same tokens`, height: height + 60,
+    const figure = granule.figure({ title: `Experts of layer ${layer.layer} that serve the same tokens`, height: height + 40,
       draw: (box, width, self) => granule.heatMap(box, Math.min(width, height + 140), { values: times, rows: names, columns: names, brightest: TOGETHER,
         rowAxis: 'expert', columnAxis: 'expert', height, say: self.say, label: `How often two experts of layer ${layer.layer} serve the same token.`,
         describe: (row, column) => (row === column ? `Expert ${names[row]} with itself.`

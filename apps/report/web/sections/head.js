@@ -31,12 +31,16 @@
       } });
   };
 
+  // Runs that ended with an error, and what the report says about the files of a run.
   const warnings = (runs) => {
     const failed = runs.filter((run) => run.state === 'failed' || run.error);
-    if (failed.length === 0) return null;
+    const remarks = [...failed.map((run) => [run.name, run.error || 'It left no message.']),
+      ...runs.flatMap((run) => (run.notes ?? []).map((note) => [run.name, note]))];
+    if (remarks.length === 0) return null;
+    const heading = failed.length === 0 ? 'What to know about these runs' : `${format.plural(failed.length, 'run has', 'runs have')} failed`;
     return el('section', { id: 'warnings', class: 'warnings', 'aria-labelledby': 'warnings-heading' },
-      el('h2', { id: 'warnings-heading' }, failed.length === 1 ? '1 run has failed' : `${format.whole(failed.length)} runs have failed`),
-      el('ul', {}, failed.map((run) => el('li', {}, el('strong', {}, run.name), `: ${run.error || 'It left no message.'}`))));
+      el('h2', { id: 'warnings-heading' }, heading),
+      el('ul', {}, remarks.map(([name, text]) => el('li', {}, el('strong', {}, name), `: ${text}`))));
   };
 
   granule.head = (document_, place, reloading) => {

@@ -16,7 +16,7 @@
     const first = (bin) => (bin === 0 ? 1 : load.steps[bin - 1] + 1);
     const stepsOf = (bin) => (first(bin) >= load.steps[bin] ? `step ${format.whole(load.steps[bin])}` : `steps ${format.whole(first(bin))} to ${format.whole(load.steps[bin])}`);
     const height = Math.min(360, Math.max(120, load.experts * 6));
-    return granule.figure({ title: `Layer ${load.layers[layer]}`, height: height + 60, printWidth: 320,
+    return granule.figure({ title: `Layer ${load.layers[layer]}`, height: height + 40, printWidth: 320,
       draw: (box, width, self) => granule.heatMap(box, width, { values, rows: count(0, load.experts), columns: load.steps.map(format.count), brightest: BRIGHTEST,
         rowAxis: 'expert', columnAxis: 'step', height, say: self.say,
         label: `Load of the experts of layer ${load.layers[layer]} over the steps.`,
@@ -28,7 +28,7 @@
   const lastMap = (load) => {
     const values = load.layers.map((_, layer) => load.share[layer][load.share[layer].length - 1]);
     const height = Math.max(60, load.layers.length * 22);
-    return granule.figure({ title: `All layers at step ${format.whole(load.steps[load.steps.length - 1])}`, height: height + 60, wide: true,
+    return granule.figure({ title: `All layers at step ${format.whole(load.steps[load.steps.length - 1])}`, height: height + 40, wide: true,
       draw: (box, width, self) => granule.heatMap(box, width, { values, rows: load.layers, columns: count(0, load.experts), brightest: BRIGHTEST,
         rowAxis: 'layer', columnAxis: 'expert', height, say: self.say, label: 'Load of the experts of all layers in the last steps.',
         describe: (row, column) => `Layer ${load.layers[row]}, expert ${column}: ${times(values[row][column])}.` }),
@@ -41,7 +41,7 @@
     return granule.figure({ title: metric.name, height: 150, printWidth: 210,
       draw: (box, width, self) => {
         let said = '';
-        granule.plot(box, width, { height: 150, small: true, lines: [line], x: { show: format.count }, y: { show: metric.show, base: metric.binary ? 1024 : 10 },
+        granule.plot(box, width, { height: 150, small: true, lines: [line], x: { show: format.count }, y: { show: metrics.tick(metric), base: metric.binary ? 1024 : 10 },
           read: (x, points) => {
             said = points?.[0] ? `Step ${format.whole(points[0].x)}: ${metric.show(points[0].y)}` : '';
             self.say(said);

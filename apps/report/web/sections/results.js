@@ -10,15 +10,15 @@
 
   // What the table can show of a run. A variant shows the mean of its runs.
   const numbersOf = (document_) => [
+    ...metrics.all.filter(({ key }) => key !== 'lr' && key !== 'grad_norm').map((metric) => ({
+      key: `final ${metric.key}`, name: metric.short, title: `${metrics.named(metric)}, at the end`,
+      of: (run) => run.final?.[metric.key], show: metric.show, metric,
+    })),
     { key: 'total', name: 'parameters', title: 'Parameters in all', of: (run) => run.parameters?.total, show: format.count },
     { key: 'activated', name: 'activated', title: 'Parameters that a token activates', of: (run) => run.parameters?.activated, show: format.count },
     { key: 'tokens', name: 'tokens', title: 'Tokens trained on so far', of: (run) => run.tokens, show: format.count },
     { key: 'flops', name: 'FLOPs', title: 'Floating-point operations of the training so far', of: (run) => run.flops, show: format.flops },
     { key: 'hours', name: 'time', title: 'Time of the steps so far', of: (run) => run.hours, show: format.hours },
-    ...metrics.all.filter(({ key }) => key !== 'lr' && key !== 'grad_norm').map((metric) => ({
-      key: `final ${metric.key}`, name: metric.short, title: `${metrics.named(metric)}, at the end`,
-      of: (run) => run.final?.[metric.key], show: metric.show, metric,
-    })),
   ].filter((column) => document_.runs.some((run) => metrics.isKnown(column.of(run))))
     .filter((column) => !['final dropped', 'final skips'].includes(column.key) || document_.runs.some((run) => column.of(run) > 0));
 
@@ -38,7 +38,10 @@
       show: (row) => (isMain && row.variant ? interval(row.variant, column.metric) : column.show(value(row))) };
   };
 
-  const columnsOf = (document_, byRun) => [
+  // The figure that the report compares stands beside the keys that differ, where it is seen first.
+  const columnsOf = (document_, byRun) => {
+    const numbers = numbersOf(document_).map((column) => numberColumn(document_, column));
+    return [
     { key: 'name', name: byRun ? 'Run' : 'Variant', title: 'Name', value: (row) => row.run?.name ?? row.variant.label,
       show: (row) => el('span', { class: 'name', title: row.run?.path }, row.run?.name ?? row.variant.label) },
     ...document_.keys.map((key) => ({ key, name: keyName(key, document_.keys), title: `Config key ${key}`,
@@ -51,11 +54,13 @@
         const values = [...new Set(runsOf(row).map((run) => format.value(run.config?.[key])))];
         return values.length > 1 ? 'several' : values[0] ?? format.NONE;
       } })),
+    ...numbers.filter((column) => column.metric?.key === document_.metric.key),
     { key: 'seeds', name: byRun ? 'seed' : 'seeds', title: byRun ? 'Seed of the run' : 'Seeds that count', numeric: true,
       value: (row) => (row.run ? row.run.seed : row.variant.n), show: (row) => format.whole(row.run ? row.run.seed : row.variant.n) },
     { key: 'state', name: 'state', title: 'State, and the steps that are done', value: (row) => stateText(runsOf(row)), show: (row) => stateText(runsOf(row)) },
-    ...numbersOf(document_).map((column) => numberColumn(document_, column)),
+    ...numbers.filter((column) => column.metric?.key !== document_.metric.key),
   ];
+  };
 
   const stateText = (runs) => {
     const unfinished = runs.filter((run) => run.state !== 'complete');
