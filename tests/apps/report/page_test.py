@@ -15,6 +15,7 @@ import made_report  # noqa: E402
 try:
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -259,6 +260,23 @@ class Page(unittest.TestCase):
         self.one("#curves summary").click()
         rows = self.texts("#curves tbody tr:last-child > *")
         self.assertEqual(rows[1:], [loss(run["series"]["ce"][-1]) for run in document["runs"]])
+
+    def test_the_pointer_reads_curves_and_heat_maps(self):
+        document = self.open(made_report.document(variants=2, seeds=1))
+        self.run_all_pictures()
+        step = document["runs"][0]["validation"]["step"][5]
+        at = self.run("return document.querySelector('#curves .u-over').clientWidth")
+        over = self.one("#curves .u-over")
+        self.run("arguments[0].scrollIntoView({block: 'center'})", over)
+        left = at * (step - 4) / 36 - at / 2  # the steps go from 4 to 40
+        ActionChains(self.browser).move_to_element_with_offset(over, int(left), 0).perform()
+        self.assertEqual(self.texts("#curves .where"), [f"Step {step}"])
+        self.assertEqual(self.texts("#curves .legend .value"),
+                         [loss(run["validation"]["val_ce"][5]) for run in document["runs"]])
+        canvas = self.one("#load canvas")
+        self.run("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        ActionChains(self.browser).move_to_element(canvas).perform()
+        self.assertIn("times the even share.", self.texts("#load .readout")[0])
 
     def test_lines_are_hidden_with_the_pointer_and_with_the_keyboard(self):
         self.open(made_report.document())

@@ -17,15 +17,18 @@
     context.putImageData(image, 0, 0);
   };
 
-  const axis = (names, count, side) => {
+  // marks: [[part of the length, text]…]
+  const axis = (marks, side) => granule.el('div', { class: `axis ${side}`, 'aria-hidden': 'true' }, marks.map(([part, text]) => granule.el('span',
+    { style: `${side === 'bottom' ? 'left' : 'top'}:${part * 100}%` }, text)));
+
+  // The names of rows or columns that have room.
+  const named = (names, count) => {
     const stride = Math.max(1, Math.ceil(names.length / count));
-    const shown = names.map((name, index) => ({ name, index })).filter(({ index }) => index % stride === 0);
-    return granule.el('div', { class: `axis ${side}`, 'aria-hidden': 'true' }, shown.map(({ name, index }) => granule.el('span',
-      { style: `${side === 'bottom' ? 'left' : 'top'}:${((index + 0.5) / names.length) * 100}%` }, name)));
+    return names.map((name, index) => [(index + 0.5) / names.length, name]).filter((_, index) => index % stride === 0);
   };
 
-  // values[row][column] with the names of both. describe(row, column) is a sentence, and say(sentence) shows it.
-  granule.heatMap = (box, width, { values, rows, columns, rowAxis, columnAxis, brightest, height, label, describe, say }) => {
+  // values[row][column] with the names of both. columnMarks(most) gives [[part of the width, text]…] instead of names. describe(row, column) is a sentence, and say(sentence) shows it.
+  granule.heatMap = (box, width, { values, rows, columns, columnMarks, rowAxis, columnAxis, brightest, height, label, describe, say }) => {
     const canvas = granule.el('canvas', { width: columns.length, height: rows.length, role: 'application', tabindex: 0,
       'aria-roledescription': 'heat map', 'aria-label': `${label} Arrow keys read the values.` });
     paint(canvas.getContext('2d'), values, brightest);
@@ -60,8 +63,8 @@
     });
     box.append(granule.el('div', { class: 'heat' },
       granule.el('div', { class: 'axis-name left', 'aria-hidden': 'true' }, rowAxis),
-      axis(rows, Math.max(2, Math.floor(height / 18)), 'left'), frame,
-      axis(columns, Math.max(2, Math.floor((width - 70) / 46)), 'bottom'),
+      axis(named(rows, Math.max(2, Math.floor(height / 18))), 'left'), frame,
+      axis(columnMarks ? columnMarks((width - 70) / 60) : named(columns, Math.max(2, Math.floor((width - 70) / 30))), 'bottom'),
       granule.el('div', { class: 'axis-name bottom', 'aria-hidden': 'true' }, columnAxis)));
   };
 

@@ -30,7 +30,6 @@
     granule.svg('svg', { width: 18, height: 14, 'aria-hidden': 'true' }, granule.palette.marker(style, 9, 7, 5)), variant.label)));
 
   granule.budgets = (document_) => {
-    if (document_.variants.length < 2) return null;
     const metric = metrics.of(document_.metric.key);
     const figures = [];
     const same = [];

@@ -3,6 +3,8 @@
 {
   const { el, format, metrics, memory } = granule;
 
+  const MANY = 15;  // more rows scroll in their place
+
   const figuresOf = (difference) => {
     if (!metrics.isKnown(difference.mean)) return 'no seed in both';
     if (!difference.interval) return `${format.signed(difference.mean)} (n = ${difference.n})`;
@@ -21,7 +23,7 @@
     const start = variants.findIndex((variant) => variant.name === memory.get('baseline'));
     let baseline = Math.max(0, start);
     let rows = rowsOf(document_, baseline);
-    const sentences = el('ul', { id: 'difference-sentences', class: 'sentences', 'aria-live': 'polite' });
+    const sentences = el('ul', { id: 'difference-sentences', class: 'sentences', 'aria-live': 'polite', tabindex: rows.length > MANY ? 0 : null });
 
     const figure = granule.figure({
       title: `Difference of the ${metric.name}`, wide: true, height: 60 + 30 * rows.length,
@@ -44,6 +46,7 @@
         figure.again();
       } });
     tell();
-    return granule.section('differences', 'Differences from a baseline', el('div', { class: 'controls' }, choice), figure.node, sentences);
+    return granule.section('differences', 'Differences from a baseline', el('div', { class: 'controls' }, choice),
+      el('div', { class: rows.length > MANY ? 'tall' : null }, figure.node, sentences));
   };
 }

@@ -10,6 +10,17 @@
   const count = (from, size) => Array.from({ length: size }, (_, index) => from + index);
   const times = (value) => (metrics.isKnown(value) ? `${format.ratio(value)} times the even share` : 'no value');
 
+  // Round steps and where they are. A column is a bin that ends at its step, and bins may differ in length.
+  const stepMarks = (steps) => (most) => {
+    const ticks = granule.ticks(0, steps[steps.length - 1], { count: Math.max(2, most) });
+    const texts = granule.tickTexts(ticks, format.count);
+    return ticks.map((tick, index) => {
+      const bin = Math.max(0, steps.findIndex((step) => step >= tick));
+      const before = bin === 0 ? 0 : steps[bin - 1];
+      return [(bin + (tick - before) / (steps[bin] - before)) / steps.length, texts[index]];
+    });
+  };
+
   const layerMap = (load, layer) => {
     const bins = load.share[layer];
     const values = count(0, load.experts).map((expert) => bins.map((bin) => bin[expert]));
@@ -17,7 +28,7 @@
     const stepsOf = (bin) => (first(bin) >= load.steps[bin] ? `step ${format.whole(load.steps[bin])}` : `steps ${format.whole(first(bin))} to ${format.whole(load.steps[bin])}`);
     const height = Math.min(360, Math.max(120, load.experts * 6));
     return granule.figure({ title: `Layer ${load.layers[layer]}`, height: height + 40, printWidth: 320,
-      draw: (box, width, self) => granule.heatMap(box, width, { values, rows: count(0, load.experts), columns: load.steps.map(format.count), brightest: BRIGHTEST,
+      draw: (box, width, self) => granule.heatMap(box, width, { values, rows: count(0, load.experts), columns: load.steps, columnMarks: stepMarks(load.steps), brightest: BRIGHTEST,
         rowAxis: 'expert', columnAxis: 'step', height, say: self.say,
         label: `Load of the experts of layer ${load.layers[layer]} over the steps.`,
         describe: (row, column) => `Expert ${row}, ${stepsOf(column)}: ${times(values[row][column])}.` }),
@@ -57,6 +68,7 @@
       load ? granule.heatLegend(BRIGHTEST, MARKS, 'Load / mean load') : null,
       load ? el('div', { class: 'grid two' }, load.layers.map((_, layer) => layerMap(load, layer).node)) : null,
       load && load.layers.length > 1 ? lastMap(load).node : null,
+      curves.length ? el('p', { class: 'note over' }, 'These figures of the run are over its steps.') : null,
       el('div', { class: 'grid three small' }, curves.map((metric) => smallCurve(run, metric).node)),
     ];
   };

@@ -57,7 +57,7 @@
     ...numbers.filter((column) => column.metric?.key === document_.metric.key),
     { key: 'seeds', name: byRun ? 'seed' : 'seeds', title: byRun ? 'Seed of the run' : 'Seeds that count', numeric: true,
       value: (row) => (row.run ? row.run.seed : row.variant.n), show: (row) => format.whole(row.run ? row.run.seed : row.variant.n) },
-    { key: 'state', name: 'state', title: 'State, and the steps that are done', value: (row) => stateText(runsOf(row)), show: (row) => stateText(runsOf(row)) },
+    ...(document_.runs.every((run) => run.state === 'complete') ? [] : [{ key: 'state', name: 'state', title: 'State, and the steps that are done', value: (row) => stateText(runsOf(row)), show: (row) => stateText(runsOf(row)) }]),
     ...numbers.filter((column) => column.metric?.key !== document_.metric.key),
   ];
   };
