@@ -139,14 +139,17 @@ class Page(unittest.TestCase):
         first, second = document["runs"]
         for key in ("series", "validation", "final"):
             first[key] = {name: [] for name in first[key]} if key != "final" else {}
+        second["notes"] = ["A line of metrics.jsonl is damaged."]
         first.update(state="failed", error="no such data (data.path): give another path", load=None, by_expert=None, step=0)
         second.update(state="running", step=8, load=None)
         document["variants"][0].update(n=0, mean=None, interval=None)
         self.open(document)
         self.run_all_pictures()
         self.assertIn("2 runs: 1 running, 1 failed", self.texts("header .note")[0])
-        self.assertEqual(self.texts("#warnings li"), ["variant-0,seed-0: no such data (data.path): give another path"])
-        self.assertEqual(sorted(self.column("state")), ["failed, step 0 of 40", "running, step 8 of 40"])
+        self.assertEqual(self.texts("#warnings li"), ["variant-0,seed-0: no such data (data.path): give another path",
+                                                      "variant-1,seed-0: A line of metrics.jsonl is damaged."])
+        self.assertEqual(self.texts("#warnings h2"), ["1 run has failed", "What to know about these runs"])
+        self.assertEqual(sorted(self.column("state")), ["failed", "running, step 8 of 40"])
 
     def test_no_run_at_all_is_said(self):
         self.open({**made_report.document(), "runs": [], "variants": [], "comparisons": [], "keys": []})
@@ -197,7 +200,8 @@ class Page(unittest.TestCase):
         opener.click()
         self.assertEqual(opener.get_attribute("aria-expanded"), "true")
         first = next(one for one in document["variants"] if one["label"] == self.column("Variant")[0])
-        self.assertEqual(self.column("Variant")[1:4], [document["runs"][run]["name"] for run in first["runs"]])
+        self.assertEqual(self.column("Variant")[1:4], ["seed 0", "seed 1", "seed 2"])
+        self.assertEqual(self.column("CE")[1:4], [loss(document["runs"][run]["final"]["ce"]) for run in first["runs"]])
 
     def test_headings_sort_by_click_and_by_keyboard(self):
         document = self.open(made_report.document())

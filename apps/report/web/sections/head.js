@@ -33,14 +33,13 @@
 
   // Runs that ended with an error, and what the report says about the files of a run.
   const warnings = (runs) => {
-    const failed = runs.filter((run) => run.state === 'failed' || run.error);
-    const remarks = [...failed.map((run) => [run.name, run.error || 'It left no message.']),
-      ...runs.flatMap((run) => (run.notes ?? []).map((note) => [run.name, note]))];
-    if (remarks.length === 0) return null;
-    const heading = failed.length === 0 ? 'What to know about these runs' : `${format.plural(failed.length, 'run has', 'runs have')} failed`;
-    return el('section', { id: 'warnings', class: 'warnings', 'aria-labelledby': 'warnings-heading' },
-      el('h2', { id: 'warnings-heading' }, heading),
-      el('ul', {}, remarks.map(([name, text]) => el('li', {}, el('strong', {}, name), `: ${text}`))));
+    const failed = runs.filter((run) => run.state === 'failed' || run.error).map((run) => [run.name, run.error || 'It left no message.']);
+    const notes = runs.flatMap((run) => (run.notes ?? []).map((note) => [run.name, note]));
+    const list = (heading, lines) => (lines.length === 0 ? [] : [el('h2', {}, heading),
+      el('ul', {}, lines.map(([name, text]) => el('li', {}, el('strong', {}, name), `: ${text}`)))]);
+    if (failed.length + notes.length === 0) return null;
+    return el('section', { id: 'warnings', class: 'warnings', 'aria-label': 'Warnings' },
+      list(`${format.plural(failed.length, 'run has', 'runs have')} failed`, failed), list('What to know about these runs', notes));
   };
 
   granule.head = (document_, place, reloading) => {

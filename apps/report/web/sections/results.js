@@ -22,8 +22,13 @@
   ].filter((column) => document_.runs.some((run) => metrics.isKnown(column.of(run))))
     .filter((column) => !['final dropped', 'final skips'].includes(column.key) || document_.runs.some((run) => column.of(run) > 0));
 
-  // Rows are {run} or {variant, runs}. Both give the same columns.
+  // Rows are {run} or {variant, runs}. Both give the same columns. Inside of its variant, a run is named by its seed.
   const runsOf = (row) => (row.run ? [row.run] : row.runs);
+
+  const nameOf = (row) => {
+    if (!row.run) return row.variant.label;
+    return row.inside && metrics.isKnown(row.run.seed) ? `seed ${row.run.seed}` : row.run.name;
+  };
 
   const interval = (variant, metric) => {
     if (!metrics.isKnown(variant.mean)) return format.NONE;
@@ -42,8 +47,8 @@
   const columnsOf = (document_, byRun) => {
     const numbers = numbersOf(document_).map((column) => numberColumn(document_, column));
     return [
-    { key: 'name', name: byRun ? 'Run' : 'Variant', title: 'Name', value: (row) => row.run?.name ?? row.variant.label,
-      show: (row) => el('span', { class: 'name', title: row.run?.path }, row.run?.name ?? row.variant.label) },
+    { key: 'name', name: byRun ? 'Run' : 'Variant', title: 'Name', value: nameOf,
+      show: (row) => el('span', { class: 'name', title: row.run?.path }, nameOf(row)) },
     ...document_.keys.map((key) => ({ key, name: keyName(key, document_.keys), title: `Config key ${key}`,
       numeric: document_.runs.every((run) => typeof (run.config?.[key] ?? 0) === 'number'),
       value: (row) => {
@@ -67,7 +72,7 @@
     if (unfinished.length === 0) return 'complete';
     if (runs.length > 1) return `${runs.length - unfinished.length} of ${runs.length} complete`;
     const [run] = unfinished;
-    return run.steps && metrics.isKnown(run.step) ? `${run.state}, step ${format.whole(run.step)} of ${format.whole(run.steps)}` : run.state;
+    return run.steps && run.step > 0 ? `${run.state}, step ${format.whole(run.step)} of ${format.whole(run.steps)}` : run.state;
   };
 
   const table = (document_, byRun) => {
@@ -78,7 +83,7 @@
     return granule.sortableTable({
       id: 'results-table', caption: byRun ? 'Runs and their figures' : 'Variants and their figures', columns,
       rows: byRun ? runs.map((run) => ({ run })) : variantRows,
-      children: (row) => (row.variant && row.runs.length > 1 ? row.runs.map((run) => ({ run })) : []),
+      children: (row) => (row.variant && row.runs.length > 1 ? row.runs.map((run) => ({ run, inside: true })) : []),
       rowKey: (row) => row.run?.name ?? row.variant.label,
       sort: { key: columns.some(({ key }) => key === main) ? main : 'name', down: false },
     });
