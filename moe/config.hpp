@@ -42,6 +42,8 @@ struct MoeConfig {
     for (std::int64_t layer = 0; layer < layers; ++layer) count += is_moe_layer(layer) ? 1 : 0;
     return count;
   }
+  /// How many experts a token chooses from: those of its best groups.
+  [[nodiscard]] std::int64_t experts_in_reach() const { return n_routed_experts / n_group * topk_group; }
   /// Whether the selection adds a bias without gradient to the scores. DeepSeek-V3's router does, even if its
   /// update speed is 0.
   [[nodiscard]] bool has_selection_bias() const {

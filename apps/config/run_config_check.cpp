@@ -87,7 +87,7 @@ void check_group_limit(const MoeConfig& moe, const PlaceOf& place) {
                place_of_one(place, {"moe.n_group", "moe.topk_group"}),
                "a token can use at most all groups: lower it");
   }
-  const std::int64_t left = moe.n_routed_experts / moe.n_group * moe.topk_group;
+  const std::int64_t left = moe.experts_in_reach();
   if (moe.num_experts_per_tok > left) {
     user_error(fmt::format("moe.num_experts_per_tok = {}, but moe.topk_group = {} of moe.n_group = {} groups "
                            "leave {} experts to choose from",

@@ -10,11 +10,12 @@ namespace granule {
 namespace {
 
 /// Reads the samples at positions [first, first + count).
-MicroBatch read_samples(Context& context, const DataMix& data, MixSampler& sampler, std::int64_t first,
-                        std::int64_t count, const EvaluationOptions& options) {
+Batch read_samples(const DataMix& data, MixSampler& sampler, std::int64_t first, std::int64_t count,
+                   const EvaluationOptions& options) {
   Batch batch{.batch = count, .seq = options.seq_len};
-  for (std::int64_t i = 0; i < count; ++i) append_sample(batch, data, sampler(first + i), options.mask);
-  return to_micro_batch(context, batch);
+  for (std::int64_t i = 0; i < count; ++i)
+    append_sample(batch, data, batch.samples.emplace_back(sampler(first + i)), options.mask);
+  return batch;
 }
 
 /// What the records say of all ranks' samples. `target_bytes` is the length of their text, if it is known.
@@ -53,12 +54,12 @@ Evaluation evaluate(Context& context, const Model& model, const DataMix& data,
     // A rank without samples still takes part in the computation, because it may hold experts that the others
     // need.
     const std::int64_t first = std::min(round + rank * size, samples);
-    const MicroBatch batch =
-        read_samples(context, data, sampler, first, std::min(size, samples - first), options);
+    const Batch batch = read_samples(data, sampler, first, std::min(size, samples - first), options);
     evaluate_micro_batch(
-        model, context, batch, totals,
+        model, context, to_micro_batch(context, batch), totals,
         {.losses = batch.batch > 0 ? &loss_record : nullptr, .routing = &record, .units = options.units},
-        options.capacity);
+        {.capacity = options.capacity, .ablation = options.ablation, .choices = options.follower});
+    if (options.follower != nullptr) options.follower->on_batch(batch);
     if (options.on_progress) options.on_progress(std::min(round + ranks * size, samples), samples);
   }
   record.start_reading();

@@ -4,10 +4,18 @@
 #include <optional>
 
 #include "data/sampling/data_mix.hpp"
+#include "data/sampling/loader.hpp"
 #include "moe/training/objective.hpp"
 #include "moe/training/router_record.hpp"
 
 namespace granule {
+
+/// Follows an evaluation token by token.
+class TokenFollower : public ChoiceObserver {
+ public:
+  /// Called after every micro-batch, and after its choices were told.
+  virtual void on_batch(const Batch& batch) = 0;
+};
 
 struct EvaluationOptions {
   std::int64_t seq_len;
@@ -17,6 +25,8 @@ struct EvaluationOptions {
   std::int64_t samples = 0;
   DocumentMask mask = DocumentMask::no;
   Capacity capacity = Capacity::unlimited;
+  Ablation ablation{};
+  TokenFollower* follower = nullptr;  ///< on one rank
   /// Called after every micro-batch on each rank. If all ranks throw an exception from it, the evaluation
   /// ends.
   std::function<void(std::int64_t done, std::int64_t samples)> on_progress{};

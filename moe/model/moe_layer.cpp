@@ -63,7 +63,7 @@ Var MoeLayer::run_routed_experts(const Pass& pass, const Var& x_ND, const Routes
 Var MoeLayer::operator()(const Pass& pass, const Var& x_ND) const {
   const Routes routes = router_(pass, x_ND);
   const Var y = run_routed_experts(pass, x_ND, routes);
-  if (!shared_) return y;
+  if (!shared_ || routing_of(pass).ablation.shared == SharedExperts::left_out) return y;
   const Var shared = (*shared_)(x_ND);
   return add(y, shared);
 }

@@ -13,7 +13,8 @@
 
 namespace granule {
 
-/// y_t = Σ_k w_tk FFN_id(t,k)(x_t) + FFN_shared(x_t), where the router gives id and w.
+/// y_t = Σ_k w_tk FFN_id(t,k)(x_t) + FFN_shared(x_t), where the router gives id and w. A pass may leave out
+/// experts (moe/routing/routing_pass.hpp).
 class MoeLayer {
  public:
   /// Declares {prefix}.gate, .experts.{e} of the local experts (two blocks) and .shared_experts. If experts

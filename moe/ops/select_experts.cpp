@@ -21,17 +21,27 @@ void sort_largest(std::int32_t* order, std::int64_t count, const T* key, std::in
 /// Chooses for one row after the other. A thread has its own.
 template <class T>
 struct Chooser {
+  /// Below every score that can be chosen.
+  static constexpr T kExcluded = -std::numeric_limits<T>::infinity();
   const SelectExpertsArgs& args;
   std::int64_t experts;
   T *key, *group_score;
   std::int32_t *order, *group_order;
 
   void choose(const T* score, const float* bias, std::int32_t* ids) const {
+    if (args.rule.masked > 0) find_masked(score);
     for (std::int64_t e = 0; e < experts; ++e)
       key[e] = comparable(bias == nullptr ? score[e] : score[e] + static_cast<T>(bias[e]));
+    for (std::int64_t i = 0; i < args.rule.masked; ++i) key[order[i]] = kExcluded;
     if (args.rule.kept_groups < args.rule.groups) limit_groups();
     sort_largest(order, args.rule.k, key, experts);
     std::copy_n(order, args.rule.k, ids);
+  }
+
+  /// Puts the experts that are masked first in `order`.
+  void find_masked(const T* score) const {
+    std::transform(score, score + experts, key, comparable<T>);
+    sort_largest(order, args.rule.masked, key, experts);
   }
 
   /// Excludes the experts of all groups but the best.
@@ -40,16 +50,17 @@ struct Chooser {
     for (std::int64_t g = 0; g < groups; ++g) group_score[g] = score_of(key + g * size, size);
     sort_largest(group_order, args.rule.kept_groups, group_score, groups);
     for (std::int64_t i = args.rule.kept_groups; i < groups; ++i)
-      std::fill_n(key + group_order[i] * size, size, -std::numeric_limits<T>::infinity());
+      std::fill_n(key + group_order[i] * size, size, kExcluded);
   }
 
   [[nodiscard]] T score_of(const T* group, std::int64_t size) const {
-    T first = -std::numeric_limits<T>::infinity(), second = first;
+    T first = kExcluded, second = first;
     for (std::int64_t e = 0; e < size; ++e) {
       second = std::max(second, std::min(first, group[e]));
       first = std::max(first, group[e]);
     }
-    const bool pair = args.rule.group_score == SelectionRule::GroupScore::sum_of_two && size > 1;
+    const bool alone = args.rule.masked > 0 ? second == kExcluded : size == 1;
+    const bool pair = args.rule.group_score == SelectionRule::GroupScore::sum_of_two && !alone;
     return pair ? first + second : first;
   }
 };
@@ -95,6 +106,9 @@ void check_rule(const SelectionRule& rule, std::int64_t experts) {
   GRANULE_CHECK(rule.kept_groups >= 1 && rule.kept_groups <= rule.groups &&
                     rule.k <= experts / rule.groups * rule.kept_groups,
                 "selection: {} experts from {} of {} groups", rule.k, rule.kept_groups, rule.groups);
+  GRANULE_CHECK(rule.masked >= 0 && rule.masked <= experts / rule.groups * rule.kept_groups - rule.k,
+                "selection: {} experts from {} of {} groups, of which {} are masked", rule.k,
+                rule.kept_groups, rule.groups, rule.masked);
 }
 
 }  // namespace

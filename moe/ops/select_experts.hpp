@@ -12,17 +12,23 @@ namespace granule {
 /// 2412.19437). The experts form `groups` groups of consecutive experts, and only the best `kept_groups` take
 /// part. The value of a group is its largest score or the sum of its two largest. Experts of other groups are
 /// never chosen, whatever the sign of a score.
+///
+/// Before that, the `masked` experts with a token's largest scores are taken out, as in Figure 4 of the
+/// DeepSeekMoE paper (arXiv 2401.06066). They are never chosen and count in no group. The bias has no part in
+/// this. If a group has one expert left, the sum of its two largest is that one.
 struct SelectionRule {
   enum class GroupScore : std::uint8_t { maximum, sum_of_two };
   std::int64_t k;
   std::int64_t groups = 1;
   std::int64_t kept_groups = 1;
   GroupScore group_score = GroupScore::maximum;
+  std::int64_t masked = 0;
 };
 
 /// The ids of the k largest score_NE + bias_E of each row under the rule, largest first. Of equal ones the
-/// lower id comes first, and of equal groups the lower group. NaN counts as the lowest score. id_NK is int32.
-/// bias_E is float32; undefined means none.
+/// lower id comes first, and of equal groups the lower group. Of equal scores the lower id is masked first.
+/// NaN counts as the lowest score. id_NK is int32. bias_E is float32; undefined means none. The kept groups
+/// must have k experts even if all masked ones are among theirs.
 [[nodiscard]] Tensor select_experts(const Tensor& score_NE, const Tensor& bias_E, const SelectionRule& rule);
 
 /// The rule is checked before it is called.

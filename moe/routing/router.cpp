@@ -42,6 +42,11 @@ RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t l
   return order;
 }
 
+void report_choice(const Pass& pass, const ChoiceNote& note) {
+  ChoiceObserver* const observer = routing_of(pass).choices;
+  if (observer != nullptr) observer->on_choice(note);
+}
+
 Router make_router(ParameterStore& store, const std::string& prefix, std::int64_t layer,
                    const ModelConfig& model, const MoeConfig& moe, Routing routing) {
   if (moe.router == RouterKind::hash) return HashRouter(layer, moe, routing);

@@ -33,4 +33,7 @@ using Router = std::function<Routes(const Pass&, const Var& x_ND)>;
 [[nodiscard]] RowOrder order_and_report(const Pass& pass, const MoeConfig& moe, std::int64_t layer,
                                         const Choice& choice, const Tensor& affinity_NE);
 
+/// Tells the pass's observer of choices, if there is one.
+void report_choice(const Pass& pass, const ChoiceNote& note);
+
 }  // namespace granule

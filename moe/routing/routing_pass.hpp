@@ -29,10 +29,37 @@ class RoutingObserver {
   virtual void on_routing(const RoutingNote& note) = 0;
 };
 
+/// Which experts the tokens of a forward pass chose in an MoE layer, and the weights of these experts'
+/// outputs.
+struct ChoiceNote {
+  std::int64_t layer;
+  Tensor id_NK;      ///< int32, before any choice was dropped
+  Tensor weight_NK;  ///< of the compute dtype
+};
+
+/// Is told token by token what an evaluation's routers chose.
+class ChoiceObserver {
+ public:
+  virtual ~ChoiceObserver() = default;
+  virtual void on_choice(const ChoiceNote& note) = 0;
+};
+
+/// Whether the shared experts of an MoE layer take part.
+enum class SharedExperts : std::uint8_t { used, left_out };
+
+/// The experts that an evaluation does without, to see what they do for the model. Training leaves out none.
+struct Ablation {
+  /// How many routed experts each token cannot choose. They are those of its highest scores in the layer.
+  std::int64_t masked_experts = 0;
+  SharedExperts shared = SharedExperts::used;
+};
+
 /// The extension of a Pass through MoE layers.
 struct RoutingPass {
   Capacity capacity = Capacity::unlimited;
+  Ablation ablation{};
   RoutingObserver* observer = nullptr;
+  ChoiceObserver* choices = nullptr;
   /// By the number of the layer. The part of the gradient of its router's weight that comes from the balance
   /// losses is added to its tensor. Empty if nobody wants it.
   std::span<const Tensor> balance_gradients{};

@@ -20,8 +20,15 @@ Var TopKRouter::score(const Var& logit_NE) const {
   return config_.scoring_func == ScoringFunction::sigmoid ? sigmoid(logit_NE) : softmax(logit_NE);
 }
 
-Choice TopKRouter::choose(const Tensor& score_NE) const {
-  if (routing_ == Routing::natural) return {select_experts(score_NE, bias(), rule_)};
+SelectionRule TopKRouter::rule_of(const Pass& pass) const {
+  SelectionRule rule = rule_;
+  rule.masked = routing_of(pass).ablation.masked_experts;
+  return rule;
+}
+
+Choice TopKRouter::choose(const Tensor& score_NE, const SelectionRule& rule) const {
+  if (routing_ == Routing::natural) return {select_experts(score_NE, bias(), rule)};
+  GRANULE_CHECK(rule.masked == 0, "router: no expert can be masked if routing is forced");
   return forced_choice(score_NE.context(), config_, score_NE.shape()[0], routing_);
 }
 
@@ -34,7 +41,7 @@ void TopKRouter::add_losses(const Pass& pass, const Var& x_ND, const Var& logit_
   const std::int64_t experts = config_.n_routed_experts, k = config_.num_experts_per_tok;
   // The losses balance what the scores want. So they count a choice without the bias and without capacity.
   const Tensor count_BE = once_per_pass(pass, [&] {
-    const Tensor ids = bias_ != nullptr ? select_experts(score_NE, {}, rule_) : id_NK;
+    const Tensor ids = bias_ != nullptr ? select_experts(score_NE, {}, rule_of(pass)) : id_NK;
     return count_choices(ids, experts, pass.batch, pass.valid_N);
   });
   const Var branch = balance_branch(logit_NE, x_ND.value, routing_of(pass).balance_gradient(layer_));
@@ -56,12 +63,13 @@ Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
   // Equal tokens must choose equally, so no score may depend on how many tokens there are.
   const Var logits = linear(x_ND, gate_, OneRow::like_others);
   const Var scores = score(logits);
-  const Choice choice = once_per_pass(pass, [&] { return choose(scores.value); });
+  const Choice choice = once_per_pass(pass, [&] { return choose(scores.value, rule_of(pass)); });
   add_losses(pass, x_ND, logits, scores.value, choice.id_NK);
   RowOrder order =
       once_per_pass(pass, [&] { return order_and_report(pass, config_, layer_, choice, scores.value); });
   const Var weights = gate_weights(
       scores, choice.id_NK, {.normalise = config_.norm_topk_prob, .factor = config_.routed_scaling_factor});
+  report_choice(pass, {layer_, choice.id_NK, weights.value});
   return {std::move(order), weights};
 }
 

@@ -19,8 +19,10 @@ class TopKRouter {
 
  private:
   [[nodiscard]] Var score(const Var& logit_NE) const;
-  [[nodiscard]] Choice choose(const Tensor& score_NE) const;
+  [[nodiscard]] Choice choose(const Tensor& score_NE, const SelectionRule& rule) const;
   [[nodiscard]] Tensor bias() const { return bias_ != nullptr ? bias_->value : Tensor{}; }
+  /// The rule without the experts that the pass masks.
+  [[nodiscard]] SelectionRule rule_of(const Pass& pass) const;
   void add_losses(const Pass& pass, const Var& x_ND, const Var& logit_NE, const Tensor& score_NE,
                   const Tensor& id_NK) const;
 

@@ -38,7 +38,7 @@ void record_losses(LossRecord& record, const MoeConfig& moe, const StepTotals& t
 }
 
 Pass make_pass(Context& context, const MicroBatch& batch, std::vector<SideOutput>& side_outputs,
-               const StepObservers& observers, Capacity capacity) {
+               const StepObservers& observers, const EvaluationRouting& routing) {
   return {.context = context,
           .batch = batch.batch,
           .seq = batch.seq,
@@ -48,8 +48,10 @@ Pass make_pass(Context& context, const MicroBatch& batch, std::vector<SideOutput
           .valid_N = batch.valid_N,
           .padding = batch.padding,
           .side_outputs = &side_outputs,
-          .extension = RoutingPass{.capacity = capacity,
+          .extension = RoutingPass{.capacity = routing.capacity,
+                                   .ablation = routing.ablation,
                                    .observer = observers.routing,
+                                   .choices = routing.choices,
                                    .balance_gradients = observers.balance_gradients},
           .units = observers.units};
 }
@@ -78,7 +80,7 @@ void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& 
                        const StepObservers& observers) {
   Context& context = batch.token_N.context();
   std::vector<SideOutput> side_outputs;
-  Pass pass = make_pass(context, batch, side_outputs, observers, Capacity::limited);
+  Pass pass = make_pass(context, batch, side_outputs, observers, {.capacity = Capacity::limited});
   pass.recompute = recompute;
   Tape tape;
   std::vector<Var> outputs;
@@ -102,9 +104,10 @@ void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& 
 }
 
 void evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
-                          const StepTotals& totals, const StepObservers& observers, Capacity capacity) {
+                          const StepTotals& totals, const StepObservers& observers,
+                          const EvaluationRouting& routing) {
   std::vector<SideOutput> side_outputs;
-  const Pass pass = make_pass(context, batch, side_outputs, observers, capacity);
+  const Pass pass = make_pass(context, batch, side_outputs, observers, routing);
   const Var ce = model.network().loss_sum(pass, batch.token_N, batch.target_N);
   if (observers.losses != nullptr) record_losses(*observers.losses, model.moe(), totals, ce, side_outputs);
 }

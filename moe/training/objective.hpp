@@ -42,9 +42,16 @@ struct StepObservers {
 /// tells the observers. The device's results are not read, except for the sizes of each MoE layer's experts.
 void train_micro_batch(Model& model, const MicroBatch& batch, const StepTotals& totals, Recompute recompute,
                        const StepObservers& observers);
-/// Only forward. Experts take every token, unless capacity is limited.
+
+/// What MoE layers do otherwise than in training. By default experts take every token.
+struct EvaluationRouting {
+  Capacity capacity = Capacity::unlimited;
+  Ablation ablation{};
+  ChoiceObserver* choices = nullptr;
+};
+/// Only forward.
 void evaluate_micro_batch(const Model& model, Context& context, const MicroBatch& batch,
                           const StepTotals& totals, const StepObservers& observers,
-                          Capacity capacity = Capacity::unlimited);
+                          const EvaluationRouting& routing = {});
 
 }  // namespace granule

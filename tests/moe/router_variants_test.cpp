@@ -241,7 +241,8 @@ TEST_CASE(
         Numbers moved = values;
         for (std::size_t i = 0; i < values.size(); ++i) moved[i] += h * direction[i];
         write_values(moved, parameters);
-        const LossReport report = evaluated(small.model, small.context, batch, totals, {}, Capacity::limited);
+        const LossReport report =
+            evaluated(small.model, small.context, batch, totals, {}, {.capacity = Capacity::limited});
         double sum = report.ce + small.model.moe().z_loss_alpha * report.z();
         for (const double aux : report.aux_by_layer) sum += small.model.moe().aux_loss_alpha * aux;
         for (const double device : report.device_aux_by_layer)
@@ -485,7 +486,7 @@ TEST_CASE(
                              Tensor::zeros(small.context, {tokens}, DType::i32), tokens, 1};
       RunsOfRows rows;
       evaluate_micro_batch(small.model, small.context, batch, {tokens, tokens, 1}, {.routing = &rows},
-                           Capacity::limited);
+                           {.capacity = Capacity::limited});
       const std::int64_t capacity = expert_capacity(moe, tokens);
       REQUIRE(rows.runs.size() == 2);
       CHECK(rows.runs[0] == 1);

@@ -61,10 +61,10 @@ LossReport trained(Model& model, const MicroBatch& batch, const StepTotals& tota
 }
 
 LossReport evaluated(const Model& model, Context& context, const MicroBatch& batch, const StepTotals& totals,
-                     StepObservers observers, Capacity capacity) {
+                     StepObservers observers, const EvaluationRouting& routing) {
   LossRecord losses(context, model.moe(), model.moe_layers());
   observers.losses = &losses;
-  evaluate_micro_batch(model, context, batch, totals, observers, capacity);
+  evaluate_micro_batch(model, context, batch, totals, observers, routing);
   return losses.report();
 }
 

@@ -33,7 +33,7 @@ LossReport trained(Model& model, const MicroBatch& batch, const StepTotals& tota
                    StepObservers observers = {});
 [[nodiscard]] LossReport evaluated(const Model& model, Context& context, const MicroBatch& batch,
                                    const StepTotals& totals, StepObservers observers = {},
-                                   Capacity capacity = Capacity::unlimited);
+                                   const EvaluationRouting& routing = {});
 
 inline constexpr std::int64_t kSmallSeq = 12;
 

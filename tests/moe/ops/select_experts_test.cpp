@@ -34,13 +34,18 @@ Ids chosen(const Numbers& scores, const SelectionRule& rule, const std::vector<f
       select_experts(tensor_of(context, {1, experts}, DType::f64, scores), bias_E, rule));
 }
 
-/// The rule in another form: sort the groups by their score, then sort the experts that they leave.
+constexpr double kTakenOut = -std::numeric_limits<double>::infinity();
+
+/// The rule in another form: sort the groups by their score, then sort the experts that they leave. An
+/// expert of score kTakenOut is not there.
 Ids by_sorting(const Numbers& scores, const SelectionRule& rule) {
   const auto experts = std::ssize(scores), size = experts / rule.groups;
   const auto group_score = [&](std::int64_t g) {
     Numbers group(scores.begin() + g * size, scores.begin() + (g + 1) * size);
+    std::erase(group, kTakenOut);
+    if (group.empty()) return kTakenOut;
     std::sort(group.rbegin(), group.rend());
-    return rule.group_score == GroupScore::maximum || size == 1 ? group[0] : group[0] + group[1];
+    return rule.group_score == GroupScore::maximum || group.size() == 1 ? group[0] : group[0] + group[1];
   };
   std::vector<std::int64_t> groups;
   for (std::int64_t g = 0; g < rule.groups; ++g) groups.push_back(g);
@@ -122,7 +127,61 @@ TEST_CASE("select_experts: NaN is the lowest score, but above what a group limit
   CHECK(chosen(scores, {.k = 40}) == by_sorting(lowest, {.k = 40}));
 }
 
+TEST_CASE("select_experts: masked experts are those of the largest scores, and of equal ones the lower ids") {
+  CHECK(chosen({0.1, 0.4, 0.2, 0.3}, {.k = 2, .masked = 1}) == Ids{3, 2});
+  CHECK(chosen({0.1, 0.4, 0.2, 0.3}, {.k = 2, .masked = 2}) == Ids{2, 0});
+  CHECK(chosen({0.5, 0.5, 0.5, 0.5}, {.k = 2, .masked = 2}) == Ids{2, 3});
+  CHECK(chosen({0.0, 0.9, 0.9, 1.0}, {.k = 2, .masked = 2}) == Ids{2, 0});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(chosen({nan, 0.2, nan, 0.3}, {.k = 2, .masked = 2}) == Ids{0, 2});
+  CHECK(chosen({nan, nan, nan}, {.k = 2, .masked = 1}) == Ids{1, 2});
+}
+
+TEST_CASE("select_experts: the bias has no part in what is masked, and still decides the choice") {
+  // By score alone the first two are masked. With the bias these would be the last two.
+  const std::vector<float> bias{0, 0, 5, 6};
+  CHECK(chosen({0.9, 0.8, 0.7, 0.6}, {.k = 2, .masked = 2}, bias) == Ids{3, 2});
+  CHECK(chosen({0.9, 0.8, 0.7, 0.6}, {.k = 1, .masked = 1}, bias) == Ids{3});
+  // However large its bias, a masked expert is not chosen.
+  CHECK(chosen({0.9, 0.8, 0.7}, {.k = 2, .masked = 1}, {100, 0, -100}) == Ids{1, 2});
+}
+
+TEST_CASE("select_experts: a masked expert counts in no group, and a group is worth what is left of it") {
+  // Groups (0.9 0.0) (0.6 0.5) (0.4 0.3). Without 0.9 the first is worth 0, by the maximum and by the sum.
+  const Numbers scores{0.9, 0.0, 0.6, 0.5, 0.4, 0.3};
+  CHECK(chosen(scores, {1, 3, 1, GroupScore::maximum, 1}) == Ids{2});
+  CHECK(chosen(scores, {1, 3, 1, GroupScore::sum_of_two, 1}) == Ids{2});
+  // Groups (0.9 0.8) (0.3 0.2) (0.7 0.0). Of the third 0 is left, which is still above nothing.
+  CHECK(chosen({0.9, 0.8, 0.3, 0.2, 0.7, 0.0}, {1, 3, 2, GroupScore::sum_of_two, 3}) == Ids{2});
+  CHECK(chosen({0.9, 0.8, -0.3, -0.2, 0.7, -0.1}, {1, 3, 1, GroupScore::maximum, 1}) == Ids{1});
+}
+
+TEST_CASE("select_experts: masking is sorting without the best, for many random scores and groups") {
+  const std::vector<SelectionRule> rules{{3, 1, 1, GroupScore::maximum},
+                                         {2, 4, 3, GroupScore::maximum},
+                                         {2, 3, 2, GroupScore::sum_of_two},
+                                         {1, 6, 4, GroupScore::sum_of_two}};
+  for (SelectionRule rule : rules) {
+    for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+      const Numbers scores = normal_values(12, seed);
+      for (rule.masked = 1; rule.masked <= 12 / rule.groups * rule.kept_groups - rule.k; ++rule.masked) {
+        Numbers left = scores;
+        for (std::int64_t i = 0; i < rule.masked; ++i)
+          *std::max_element(left.begin(), left.end()) = kTakenOut;
+        CAPTURE(rule.groups, rule.masked, seed);
+        const Ids ids = chosen(scores, rule);
+        CHECK(ids == by_sorting(left, rule));
+        for (const std::int32_t id : ids) CHECK(std::isfinite(left[std::size_t(id)]));
+      }
+    }
+  }
+}
+
 TEST_CASE("select_experts: a rule that cannot be followed is refused") {
+  CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 2, .masked = 3}), Error);
+  CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 2, .masked = -1}), Error);
+  // Both masked experts may be in the one group that is kept.
+  CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 1, .groups = 2, .kept_groups = 1, .masked = 2}), Error);
   CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 1, .groups = 3}), Error);
   CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 1, .groups = 2, .kept_groups = 3}), Error);
   CHECK_THROWS_AS(chosen({1, 2, 3, 4}, {.k = 3, .groups = 2, .kept_groups = 1}), Error);
