@@ -14,6 +14,8 @@
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
 #include "apps/records/step_report.hpp"
+#include "apps/specialisation/ablation_request.hpp"
+#include "apps/specialisation/by_expert_file.hpp"
 #include "core/error.hpp"
 
 namespace granule {
@@ -26,6 +28,15 @@ struct EvalArguments {
   fs::path model, data;
   std::string split = "val";
   std::vector<std::string> overrides;
+  std::optional<std::string> mask_top_experts, by_expert;
+  bool no_shared_experts = false;
+};
+
+/// What is evaluated: the config with the wishes of the command line, and what is left out of the model.
+struct EvaluatedModel {
+  RunConfig config;
+  double masked_share = 0.0;
+  Ablation ablation{};
 };
 
 // For models that do not say on what length they were trained.
@@ -33,7 +44,8 @@ constexpr std::int64_t kLongestByDefault = 4096;
 
 constexpr const char* kExample =
     "Example:\n  granule eval runs/tiny --data DATA\n"
-    "  granule eval runs/tiny --data DATA --split train moe.num_experts_per_tok=2 train.dtype=f64";
+    "  granule eval runs/tiny --data DATA --split train moe.num_experts_per_tok=2 train.dtype=f64\n"
+    "  granule eval runs/tiny --data DATA --mask-top-experts 1/16 --by-expert by-expert.json";
 
 /// The keys that an evaluation reads. Those of the shape are not in this list; they are refused where they
 /// are read.
@@ -78,6 +90,17 @@ RunConfig config_of(const ModelFiles& model, std::span<const std::string> overri
   return override_run_config(overrides, {.base = base});
 }
 
+EvaluatedModel evaluated_model(const EvalArguments& arguments, const ModelFiles& files) {
+  EvaluatedModel model{config_of(files, arguments.overrides)};
+  AblationRequest request{.mask_top_experts = arguments.mask_top_experts};
+  if (arguments.no_shared_experts) request.shared = SharedExperts::left_out;
+  for (const std::string& text : arguments.overrides)
+    request.sets_experts_per_token |= parse_override(text).key == "moe.num_experts_per_tok";
+  model.masked_share = request.masked_share();
+  model.ablation = take_ablation(request, model.config);
+  return model;
+}
+
 std::int64_t sum_of(std::span<const std::int64_t> values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
 }
@@ -102,15 +125,33 @@ Json layers_of(const Model& model, const Evaluation& evaluation) {
   return layers;
 }
 
+Json step_of(const ModelFiles& files) {
+  return files.checkpoint() != nullptr ? Json(files.checkpoint()->step()) : Json();
+}
+
+std::int64_t experts_per_token(const MoeConfig& moe) {
+  return moe.n_routed_experts > 0 ? moe.num_experts_per_tok : 0;
+}
+
+/// How many shared experts an MoE layer has used.
+std::int64_t shared_experts(const EvaluatedModel& evaluated) {
+  const MoeConfig& moe = evaluated.config.moe;
+  const bool used = moe.n_routed_experts > 0 && evaluated.ablation.shared == SharedExperts::used;
+  return used ? moe.n_shared_experts : 0;
+}
+
 Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Model& model,
-               const RunConfig& config, const Evaluation& evaluation) {
-  const Checkpoint* const checkpoint = files.checkpoint();
+               const EvaluatedModel& evaluated, const Evaluation& evaluation) {
   return {{"model", files.path().string()},
-          {"step", checkpoint != nullptr ? Json(checkpoint->step()) : Json()},
+          {"step", step_of(files)},
           {"data", arguments.data.string()},
           {"split", arguments.split},
-          {"seq_len", config.data.seq_len},
-          {"document_mask", config.data.document_mask},
+          {"seq_len", evaluated.config.data.seq_len},
+          {"document_mask", evaluated.config.data.document_mask},
+          {"experts_per_token", experts_per_token(evaluated.config.moe)},
+          {"shared_experts", shared_experts(evaluated)},
+          {"mask_top_experts", evaluated.masked_share},
+          {"masked_experts", evaluated.ablation.masked_experts},
           {"samples", evaluation.samples},
           {"tokens", evaluation.tokens},
           {"ce", evaluation.ce},
@@ -120,8 +161,44 @@ Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Mo
           {"layers", layers_of(model, evaluation)}};
 }
 
+/// Writes what the choices of the evaluation say about its experts.
+void write_choices(const EvalArguments& arguments, const ModelFiles& files, const EvaluatedModel& evaluated,
+                   ChoiceCounts& choices) {
+  choices.finish();
+  const auto& documents = choices.documents();
+  write_by_expert(*arguments.by_expert, {{"format", kByExpertFormat},
+                                         {"model", files.path().string()},
+                                         {"step", step_of(files)},
+                                         {"data", arguments.data.string()},
+                                         {"split", arguments.split},
+                                         {"tokens", choices.tokens()},
+                                         {"documents", documents ? Json(documents->documents()) : Json()},
+                                         {"layers", choices.layer_numbers()},
+                                         {"experts", choices.experts()},
+                                         {"experts_per_token", experts_per_token(evaluated.config.moe)},
+                                         {"shared_experts", shared_experts(evaluated)},
+                                         {"mask_top_experts", evaluated.masked_share},
+                                         {"masked_experts", evaluated.ablation.masked_experts},
+                                         {"by_layer", by_layer_of(choices)}});
+}
+
+/// The counter of --by-expert.
+std::optional<ChoiceCounts> choice_counts(const EvalArguments& arguments, const ModelFiles& files,
+                                          const Model& model, const DataMix& data, std::int64_t seq_len) {
+  std::optional<ChoiceCounts> choices;
+  if (!arguments.by_expert) return choices;
+  choices.emplace(model, data, data.samples_before_a_repeat(seq_len) * seq_len,
+                  token_table_of(files, arguments.data));
+  if (!choices->documents()) {
+    say("granule: warning: {} does not say where documents begin: {} lists none",
+        data.source(0).directory().string(), *arguments.by_expert);
+  }
+  return choices;
+}
+
 Evaluation run_evaluation(Context& context, const Model& model, const DataMix& data,
-                          const RunConfig& config) {
+                          const EvaluatedModel& evaluated, TokenFollower* follower) {
+  const RunConfig& config = evaluated.config;
   Progress progress;
   const auto start = std::chrono::steady_clock::now();
   const auto rate = [&](std::int64_t samples) {
@@ -136,6 +213,8 @@ Evaluation run_evaluation(Context& context, const Model& model, const DataMix& d
                                     .micro_batch_size = config.train.micro_batch_size,
                                     .mask = DocumentMask{config.data.document_mask},
                                     .capacity = Capacity::limited,
+                                    .ablation = evaluated.ablation,
+                                    .follower = follower,
                                     .on_progress = show});
   progress.say(fmt::format("ce {:.4f}  perplexity {:.2f}  over {} tokens, {:.0f} tok/s",
                            without_sign_of_nan(evaluation.ce), without_sign_of_nan(evaluation.perplexity),
@@ -161,9 +240,30 @@ void warn_of_unknown_tokenizer(const DataMix& data, const ModelFiles& files) {
   }
 }
 
+void tell_ablation(const EvaluatedModel& evaluated) {
+  const MoeConfig& moe = evaluated.config.moe;
+  if (evaluated.ablation.masked_experts > 0) {
+    say("each token's {} best of {} routed experts are masked; it activates {} of the others",
+        evaluated.ablation.masked_experts, moe.n_routed_experts, moe.num_experts_per_tok);
+  }
+  if (evaluated.ablation.shared == SharedExperts::left_out)
+    say("without shared experts; a token activates {} routed experts", moe.num_experts_per_tok);
+}
+
+void require_place(const EvalArguments& arguments, const RunConfig& config) {
+  if (!arguments.by_expert) return;
+  if (config.moe.n_routed_experts == 0) {
+    user_error("--by-expert: the model is dense and has no experts", "command line",
+               "leave the option out, or give an MoE model");
+  }
+  require_place_for_file(*arguments.by_expert);
+}
+
 void eval(const EvalArguments& arguments) {
   const ModelFiles files = open_model_to_override(arguments.model);
-  const RunConfig config = config_of(files, arguments.overrides);
+  const EvaluatedModel evaluated = evaluated_model(arguments, files);
+  const RunConfig& config = evaluated.config;
+  require_place(arguments, config);
   const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
   data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256(), VocabularyOf::model);
   warn_of_unknown_tokenizer(data, files);
@@ -173,13 +273,17 @@ void eval(const EvalArguments& arguments) {
   static_cast<void>(data.samples(config.data.seq_len));
   Context context(context_options(config, thread_count(config)));
   const auto model = files.load(context, config, config.train.dtype, Gradients::no);
-  const Evaluation evaluation = run_evaluation(context, *model, data, config);
+  tell_ablation(evaluated);
+  std::optional<ChoiceCounts> choices = choice_counts(arguments, files, *model, data, config.data.seq_len);
+  const Evaluation evaluation =
+      run_evaluation(context, *model, data, evaluated, choices ? &*choices : nullptr);
   if (!std::isfinite(evaluation.ce)) {
     user_error(fmt::format("the cross-entropy is {}", without_sign_of_nan(evaluation.ce)),
                files.path().string(),
                "the weights hold numbers that are not finite, or lead to them: use another checkpoint");
   }
-  const Json report = report_of(arguments, files, *model, config, evaluation);
+  if (choices) write_choices(arguments, files, evaluated, *choices);
+  const Json report = report_of(arguments, files, *model, evaluated, evaluation);
   print_load(report);
   print_json(report);
 }
@@ -200,6 +304,16 @@ void add_eval_command(CLI::App& program) {
   command.add_option("--split", arguments->split, "The split to measure.")
       ->check(CLI::IsMember({"train", "val"}))
       ->capture_default_str();
+  command
+      .add_option("--mask-top-experts", arguments->mask_top_experts,
+                  "Mask this share of the routed experts for each token: those it likes best.")
+      ->type_name("R");
+  command.add_flag("--no-shared-experts", arguments->no_shared_experts,
+                   "Leave out the shared experts, and activate one routed expert more.");
+  command
+      .add_option("--by-expert", arguments->by_expert,
+                  "Write which tokens and documents each expert serves to this JSON file.")
+      ->type_name("FILE");
   command.footer(kExample);
   command.callback([arguments] { eval(*arguments); });
 }

@@ -74,6 +74,13 @@ TEST_CASE("mirror: evaluation and generation say what they say on the CPU") {
   const SmallRun& small = small_run();
   const Words eval{"eval", small.run.string(), "--data", small.data.string()};
   CHECK(on_mirror(eval).out == run_program(eval).out);
+  // The same without some experts, and told by expert.
+  const TempDir files;
+  const Words ablated = eval + Words{"--mask-top-experts", "1/8", "--no-shared-experts", "--by-expert"};
+  const Words here = ablated + Words{(files / "mirror.json").string()},
+              there = ablated + Words{(files / "cpu.json").string()};
+  CHECK(on_mirror(here).out == run_program(there).out);
+  CHECK(text_of(files / "mirror.json") == text_of(files / "cpu.json"));
   // Generation takes its device from the run.
   const TempDir folder;
   const std::string run = (folder / "run").string();
