@@ -28,10 +28,15 @@
     return ticks.filter((tick) => tick >= low * 0.999999 && tick <= high * 1.000001);
   };
 
-  // At most about `count` round numbers between low and high. The base is 1024 for bytes.
+  // About `count` round numbers between low and high, and at least two. The base is 1024 for bytes.
   granule.ticks = (low, high, { count = 5, log = false, base = 10 } = {}) => {
     if (!(high > low)) return [low];
-    return log && low > 0 ? logarithmic(low, high, count, base) : linear(low, high, count, base);
+    const between = log && low > 0 ? logarithmic : linear;
+    for (let more = count; more < 64 * count; more *= 2) {
+      const ticks = between(low, high, more, base);
+      if (ticks.length > 1) return ticks;
+    }
+    return [low, high];
   };
 
   const short = (text) => text.replace(/(\.\d*?)0+(?=\D*$)/, '$1').replace(/\.(?=\D*$)/, '');

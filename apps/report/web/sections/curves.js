@@ -11,7 +11,7 @@
     const first = drawable.includes(main) && enough ? main.key : drawable.find(({ key }) => key === 'ce')?.key ?? drawable[0].key;
     const kept = memory.get('curves', {});
     return { metric: drawable.some(({ key }) => key === kept.metric) ? kept.metric : first, x: kept.x ?? 'step',
-      joined: kept.joined ?? true, smooth: kept.smooth ?? 0, logX: kept.logX ?? false, logY: kept.logY ?? false, hidden: kept.hidden ?? [] };
+      lines: kept.lines ?? 'band', smooth: kept.smooth ?? 0, logX: kept.logX ?? false, logY: kept.logY ?? false, hidden: kept.hidden ?? [] };
   };
 
   const lineOf = (run, metric, options, longest) => {
@@ -27,10 +27,13 @@
     const longest = Math.max(1, ...runs.map((run) => run.steps ?? run.step ?? 0));
     const made = (run) => lineOf(run, metric, options, longest);
     const drawn = (line) => line.x.length > 0 && line.y.some(metrics.isKnown);
-    if (options.joined) {
+    if (options.lines !== 'runs') {
       return variants.map((variant, index) => {
         const seeds = variant.runs.map((run) => made(runs[run])).filter(drawn);
-        return seeds.length ? { name: variant.name, label: variant.label, style: index, ...arithmetic.join(seeds) } : null;
+        if (seeds.length === 0) return null;
+        const joined = arithmetic.join(seeds);
+        const band = options.lines === 'band' ? {} : { low: null, high: null };
+        return { name: variant.name, label: variant.label, style: index, ...joined, ...band };
       }).filter((line) => line);
     }
     return runs.map((run) => ({ name: run.name, label: run.name, style: variants.length > 1 ? run.variant : runs.indexOf(run), ...made(run) })).filter(drawn);
@@ -141,8 +144,9 @@
     const controls = el('div', { class: 'controls' },
       choose('metric', 'Figure', drawable.map((metric) => [metric.key, metrics.named(metric)]), options.metric, 'metric'),
       choose('x', 'Over', metrics.axes.map((axis) => [axis.key, axis.name]), options.x, 'x'),
-      grouped ? granule.choice({ id: 'joined', label: 'Lines', value: options.joined ? 'variants' : 'runs',
-        options: [['variants', 'Mean of the seeds'], ['runs', 'Every run']], change: (value) => update({ joined: value === 'variants', hidden: [] }) }) : null,
+      grouped ? granule.choice({ id: 'lines', label: 'Lines', value: options.lines,
+        options: [['band', 'Mean of the seeds and band'], ['mean', 'Mean of the seeds'], ['runs', 'Every run']],
+        change: (lines) => update({ lines, hidden: (lines === 'runs') === (options.lines === 'runs') ? options.hidden : [] }) }) : null,
       el('label', { class: 'control', for: 'smooth' }, el('span', {}, 'Smoothing: ', smoothText), slider),
       el('div', { class: 'control', role: 'group', 'aria-label': 'Logarithmic axes' }, el('span', { 'aria-hidden': 'true' }, 'Logarithmic'),
         el('div', { class: 'checks' },
