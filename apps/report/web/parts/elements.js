@@ -20,6 +20,9 @@ const granule = {};
   granule.el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
   granule.svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+  // A long name that may break after its separators.
+  granule.breakable = (text) => String(text).split(/(?<=[,/_=])/).flatMap((part, index) => (index ? [granule.el('wbr'), part] : [part]));
+
   let made = 0;
   granule.newId = () => `part-${++made}`;
 

@@ -45,8 +45,8 @@
     column,
     isKnown,
     of: (key) => METRICS.find((metric) => metric.key === key),
-    // The figures that have at least two points in some run, so that a line can be drawn.
-    drawable: (runs) => METRICS.filter((metric) => metric.in !== 'final' && runs.some((run) => column(run, metric).filter(isKnown).length > 1)),
+    // The figures that some run has. One that was measured once is a point.
+    drawable: (runs) => METRICS.filter((metric) => metric.in !== 'final' && runs.some((run) => column(run, metric).some(isKnown))),
     mean: (values) => {
       const known = values.filter(isKnown);
       return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;

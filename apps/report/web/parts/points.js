@@ -41,7 +41,7 @@
   // rows: [{name, style, mean, interval, figures, sentence}] as a forest: one row each, with a line at zero.
   granule.forest = (box, width, { rows, axis, label, say }) => {
     const narrow = width < 560;
-    const tall = narrow ? 44 : 30;
+    const tall = narrow ? 62 : 30;  // on a narrow screen the name and the numbers stand above the bar
     const left = narrow ? 8 : Math.min(width * 0.36, 20 + 7 * Math.max(...rows.map((row) => row.name.length)));
     const right = narrow ? 8 : 190;
     const height = 16 + rows.length * tall + 42;
@@ -54,14 +54,14 @@
         text(place(tick), bottom + 16, granule.format.number(tick), { 'text-anchor': 'middle' }));
     }
     root.append(svg('line', { x1: place(0), x2: place(0), y1: 6, y2: bottom, style: 'stroke:var(--ink);stroke-width:1.5' }),
-      text((left + width - right) / 2, bottom + 34, axis, { 'text-anchor': 'middle' }));
+      text((left + width - right) / 2, bottom + 34, cut(axis, width - 20), { 'text-anchor': 'middle' }));
     const groups = rows.map((row, index) => {
-      const y = 10 + index * tall + (narrow ? 32 : tall / 2);
+      const y = 10 + index * tall + (narrow ? 46 : tall / 2);
       const colour = palette.style(row.style).colour;
-      const name = cut(row.name, narrow ? width * 0.55 : left - 16);
+      const name = cut(row.name, narrow ? width - 16 : left - 16);
       const node = svg('g', { class: 'point' }, svg('rect', { x: 0, y: 10 + index * tall, width, height: tall, fill: 'transparent' }),
-        text(narrow ? left : left - 10, narrow ? y - 17 : y + 4, name, { 'text-anchor': narrow ? 'start' : 'end', class: 'text strong' }),
-        text(width - 4, narrow ? y - 17 : y + 4, row.figures, { 'text-anchor': 'end' }));
+        text(narrow ? left : left - 10, narrow ? y - 30 : y + 4, name, { 'text-anchor': narrow ? 'start' : 'end', class: 'text strong' }),
+        text(narrow ? left : width - 4, narrow ? y - 14 : y + 4, row.figures, { 'text-anchor': narrow ? 'start' : 'end' }));
       if (row.interval) node.append(...whisker(place(row.interval[0]), y, place(row.interval[1]), y, colour));
       if (row.mean !== null) node.append(palette.marker(row.style, place(row.mean), y, 5, !row.interval));
       root.append(node);

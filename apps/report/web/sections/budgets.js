@@ -27,7 +27,7 @@
   });
 
   const legend = (variants) => el('ul', { class: 'class-legend', 'aria-label': 'Marks of the variants' }, variants.map((variant, style) => el('li', {},
-    granule.svg('svg', { width: 18, height: 14, 'aria-hidden': 'true' }, granule.palette.marker(style, 9, 7, 5)), variant.label)));
+    granule.svg('svg', { width: 18, height: 14, 'aria-hidden': 'true' }, granule.palette.marker(style, 9, 7, 5)), granule.breakable(variant.label))));
 
   granule.budgets = (document_) => {
     const metric = metrics.of(document_.metric.key);

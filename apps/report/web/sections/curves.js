@@ -49,7 +49,7 @@
       },
       onpointerenter: () => highlight(line.name), onpointerleave: () => highlight(null),
       onfocus: () => highlight(line.name), onblur: () => highlight(null) },
-    palette.swatch(line.style), el('span', { class: 'name' }, line.label), values[index]));
+    palette.swatch(line.style), el('span', { class: 'name' }, granule.breakable(line.label)), values[index]));
     const all = (label, names) => el('button', { type: 'button', class: 'plain', onclick: () => changed(names) }, label);
     const node = el('div', { class: 'legend' },
       el('ul', { role: 'list', 'aria-label': 'Lines. Press one to hide or show it.', tabindex: lines.length > 12 ? 0 : null }, items.map((item) => el('li', {}, item))),

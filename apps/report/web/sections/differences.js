@@ -35,7 +35,7 @@
           format.signed(difference.interval?.[0]), format.signed(difference.interval?.[1]), format.ratio(difference.p), difference.test ?? format.NONE]) }),
     });
 
-    const tell = () => sentences.replaceChildren(...rows.map((row) => el('li', {}, el('strong', {}, row.name), `: ${row.sentence}`)));
+    const tell = () => sentences.replaceChildren(...rows.map((row) => el('li', {}, el('strong', {}, granule.breakable(row.name)), `: ${row.sentence}`)));
     const choice = granule.choice({ id: 'baseline', label: 'Baseline', value: baseline,
       options: variants.map((variant, index) => [index, variant.label]),
       change: (value) => {

@@ -36,7 +36,7 @@
     const failed = runs.filter((run) => run.state === 'failed' || run.error).map((run) => [run.name, run.error || 'It left no message.']);
     const notes = runs.flatMap((run) => (run.notes ?? []).map((note) => [run.name, note]));
     const list = (heading, lines) => (lines.length === 0 ? [] : [el('h2', {}, heading),
-      el('ul', {}, lines.map(([name, text]) => el('li', {}, el('strong', {}, name), `: ${text}`)))]);
+      el('ul', {}, lines.map(([name, text]) => el('li', {}, el('strong', {}, granule.breakable(name)), `: ${text}`)))]);
     if (failed.length + notes.length === 0) return null;
     return el('section', { id: 'warnings', class: 'warnings', 'aria-label': 'Warnings' },
       list(`${format.plural(failed.length, 'run has', 'runs have')} failed`, failed), list('What to know about these runs', notes));

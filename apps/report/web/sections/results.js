@@ -48,7 +48,7 @@
     const numbers = numbersOf(document_).map((column) => numberColumn(document_, column));
     return [
     { key: 'name', name: byRun ? 'Run' : 'Variant', title: 'Name', value: nameOf,
-      show: (row) => el('span', { class: 'name', title: row.run?.path }, nameOf(row)) },
+      show: (row) => el('span', { class: 'name', title: row.run?.path }, granule.breakable(nameOf(row))) },
     ...document_.keys.map((key) => ({ key, name: keyName(key, document_.keys), title: `Config key ${key}`,
       numeric: document_.runs.every((run) => typeof (run.config?.[key] ?? 0) === 'number'),
       value: (row) => {
