@@ -41,6 +41,7 @@ void add_commands(CLI::App& program) {
   add_export_command(program);
   add_inspect_command(program);
   add_status_command(program);
+  add_report_command(program);
   add_verify_command(program);
   add_plan_command(program);
   add_bench_command(program);

@@ -18,6 +18,7 @@ void add_generate_command(CLI::App& program);
 void add_export_command(CLI::App& program);
 void add_inspect_command(CLI::App& program);
 void add_status_command(CLI::App& program);
+void add_report_command(CLI::App& program);
 void add_verify_command(CLI::App& program);
 void add_plan_command(CLI::App& program);
 void add_bench_command(CLI::App& program);  // bench ceiling | gemm | ops | step

@@ -45,17 +45,6 @@ std::optional<std::int64_t> noted(const nlohmann::json& record, const char* key)
   return count.is_number_integer() ? std::optional(count.get<std::int64_t>()) : std::nullopt;
 }
 
-/// The steps of the whole run. The newest session recorded them, or else they come from the config if that
-/// needs no data.
-std::optional<std::int64_t> steps_of(const fs::path& run, const nlohmann::json& record) {
-  if (const auto steps = noted(record, "steps")) return steps;
-  try {
-    return resolve_steps(load_run_config(config_file_of(run), {}), 0).total;
-  } catch (const Error&) {  // there are epochs, or no config any more
-    return std::nullopt;
-  }
-}
-
 std::int64_t newest_step(const std::optional<StepDirectory>& checkpoint,
                          const std::optional<nlohmann::json>& row, const nlohmann::json& record) {
   std::int64_t step = noted(record, "from_step").value_or(0);  // a fork does not begin at step 0
@@ -79,6 +68,15 @@ std::string number_text(const Json& value, const char* form, const char* before)
 
 }  // namespace
 
+std::optional<std::int64_t> steps_of_run(const fs::path& run, const nlohmann::json& record) {
+  if (const auto steps = noted(record, "steps")) return steps;
+  try {
+    return resolve_steps(load_run_config(config_file_of(run), {}), 0).total;
+  } catch (const Error&) {  // there are epochs, or no config any more
+    return std::nullopt;
+  }
+}
+
 Json run_status(const fs::path& run) {
   require_run(run);
   const auto row = RowsFromEnd(metrics_of(run)).next();
@@ -86,7 +84,7 @@ Json run_status(const fs::path& run) {
   const nlohmann::json record = provenance_of(run, nlohmann::json::object());
   const std::optional<StepDirectory> checkpoint = newest_whole(run);
   const std::int64_t step = newest_step(checkpoint, row, record);
-  const std::optional<std::int64_t> steps = steps_of(run, record);
+  const std::optional<std::int64_t> steps = steps_of_run(run, record);
   const LockState lock = lock_state(run);
   Json status{{"run", as_utf8(run.string())},
               {"step", step},

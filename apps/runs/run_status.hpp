@@ -1,6 +1,7 @@
 // How far a run is, from its directory alone. `granule status` prints it, and `granule train` uses it in its
 // last line.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -14,6 +15,11 @@ namespace granule {
 /// What is not known is null. It changes nothing and waits for nothing. Throws a user error for a directory
 /// that is not a run's.
 [[nodiscard]] nlohmann::ordered_json run_status(const std::filesystem::path& run);
+
+/// The steps of the whole run, for a run.json that says `record`, which may be null. Without it they come
+/// from the config. Absent if only the data would tell.
+[[nodiscard]] std::optional<std::int64_t> steps_of_run(const std::filesystem::path& run,
+                                                       const nlohmann::json& record);
 
 /// For example: "step 120 of 200, 0.013 s a step, 80867 tok/s, 1 s left; ce 5.78, val ce 5.86; held by host
 /// h, process 12".

@@ -51,6 +51,8 @@ std::string doing_text(StopSignals::Activity activity, std::int64_t step) {
       return "ending before a step is taken";
     case StopSignals::Activity::evaluation:
       return fmt::format("ending the evaluation after step {}, then saving", step);
+    case StopSignals::Activity::watching:
+      return "ending; the newest report stays as it is";
     case StopSignals::Activity::step:
       break;
   }

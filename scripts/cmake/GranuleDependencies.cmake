@@ -35,6 +35,8 @@ endif()
 if(NOT GRANULE_LIBRARIES_ONLY)
   find_package(tomlplusplus 3.3 REQUIRED)
   find_package(CLI11 2.1 REQUIRED)
+  find_package(Boost 1.74 REQUIRED)  # its headers: Boost.Math
+  pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
   if(GRANULE_BUILD_TESTS)
     find_package(Catch2 3 QUIET)
     if(NOT Catch2_FOUND)  # tests/support/catch.hpp supports version 2 too

@@ -1,0 +1,157 @@
+#include "apps/report/run_finder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "apps/runs/provenance.hpp"
+#include "apps/runs/saved_run.hpp"
+#include "core/error.hpp"
+#include "data/files/json_field.hpp"
+#include "data/files/strict_json.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr int kDeepest = 3;
+constexpr const char* kTable = "sweep.json";
+constexpr const char* kAdvice = "name a run, a sweep, or a directory of runs";
+
+bool is_run(const fs::path& directory) {
+  std::error_code failure;
+  return std::ranges::any_of(std::array{"metrics.jsonl", "run.json", "config.toml"}, [&](const char* name) {
+    return fs::is_regular_file(directory / name, failure);
+  });
+}
+
+bool is_sweep(const fs::path& directory) {
+  std::error_code failure;
+  return fs::is_regular_file(directory / kTable, failure);
+}
+
+/// The path without "." and "..", links and a slash at its end. It need not exist.
+fs::path place_of(const fs::path& path) {
+  std::error_code failure;
+  fs::path place = fs::weakly_canonical(path, failure);
+  if (failure) place = fs::absolute(path).lexically_normal();
+  return place.has_filename() ? place : place.parent_path();
+}
+
+std::string name_of(const fs::path& path) {
+  return as_utf8(place_of(path).filename().string());
+}
+
+std::string text_or_empty(const nlohmann::json& cell, const char* key) {
+  const auto found = cell.find(key);
+  return found != cell.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+class Finder {
+ public:
+  void search(const fs::path& argument) {
+    std::error_code failure;
+    if (!fs::exists(argument, failure))
+      user_error("there is no such run or directory", argument.string(), kAdvice);
+    if (!fs::is_directory(argument, failure)) user_error("this is a file", argument.string(), kAdvice);
+    const std::size_t before = seen_;
+    visit(argument, is_run(argument) && !is_sweep(argument) ? name_of(argument) : "", 0);
+    if (seen_ == before)
+      user_error("there is no run in this directory", argument.string(), advice_for_no_run(argument));
+  }
+
+  FoundRuns take(std::span<const fs::path> arguments) {
+    name_apart();
+    found_.title =
+        arguments.size() == 1 ? name_of(arguments.front()) : fmt::format("{} runs", found_.runs.size());
+    return std::move(found_);
+  }
+
+ private:
+  void visit(const fs::path& directory, const std::string& name, int depth) {
+    if (is_sweep(directory)) return add_sweep(directory, name);
+    if (is_run(directory)) return add({directory, name.empty() ? name_of(directory) : name});
+    if (depth == kDeepest) return;
+    std::vector<fs::path> inside;
+    std::error_code failure;
+    for (const auto& entry : fs::directory_iterator(directory, failure)) {
+      std::error_code unknown;
+      const bool hidden = entry.path().filename().string().starts_with(".");
+      if (!hidden && entry.is_directory(unknown)) inside.push_back(entry.path());
+    }
+    if (failure)
+      user_error("cannot read the directory: " + failure.message(), directory.string(), "check permissions");
+    std::ranges::sort(inside);
+    for (const fs::path& path : inside) {
+      const std::string own = as_utf8(path.filename().string());
+      visit(path, name.empty() ? own : name + "/" + own, depth + 1);
+    }
+  }
+
+  void add_sweep(const fs::path& directory, const std::string& name) {
+    const fs::path file = directory / kTable;
+    const nlohmann::json table = load_json_object(file);
+    const JsonField root(table, file.string(), "it is no table of granule sweep");
+    if (root.at("format").text() != "granule-sweep/1") root.at("format").refuse("is not granule-sweep/1");
+    for (std::size_t i = 0; i < root.at("keys").list_size(); ++i) add_key(root.at("keys").element(i).text());
+    const JsonField cells = root.at("cells");
+    for (std::size_t i = 0; i < cells.list_size(); ++i) add_cell(directory, name, cells.element(i));
+  }
+
+  void add_cell(const fs::path& directory, const std::string& name, const JsonField& field) {
+    const std::string own = field.at("name").text();
+    const nlohmann::json& cell = field.json();
+    SweepCell known{.sweep = name_of(directory),
+                    .directory = place_of(directory).string(),
+                    .variant = field.at("variant").text(),
+                    .label = text_or_empty(cell, "label"),
+                    .state = field.at("state").text(),
+                    .error = text_or_empty(cell, "error")};
+    if (field.has("values")) known.values = Json(field.at("values").json());
+    if (field.has("seed")) known.seed = field.at("seed").count();
+    add({directory / field.at("run").text(), name.empty() ? own : name + "/" + own, known});
+  }
+
+  void add_key(const std::string& key) {
+    if (std::ranges::find(found_.sweep_keys, key) == found_.sweep_keys.end())
+      found_.sweep_keys.push_back(key);
+  }
+
+  /// What a sweep says about a run is more than the run says itself.
+  void add(FoundRun run) {
+    ++seen_;
+    const auto [known, is_new] = places_.try_emplace(place_of(run.path), found_.runs.size());
+    if (is_new) {
+      found_.runs.push_back(std::move(run));
+    } else if (run.cell && !found_.runs[known->second].cell) {
+      found_.runs[known->second] = std::move(run);
+    }
+  }
+
+  /// Runs of the same name get their paths as names, which differ.
+  void name_apart() {
+    std::map<std::string, int> count;
+    for (const FoundRun& run : found_.runs) ++count[run.name];
+    for (FoundRun& run : found_.runs) {
+      if (count[run.name] > 1) run.name = as_utf8(place_of(run.path).string());
+    }
+  }
+
+  FoundRuns found_;
+  std::map<fs::path, std::size_t> places_;
+  std::size_t seen_ = 0;  ///< runs that were met, also again
+};
+
+}  // namespace
+
+FoundRuns find_runs(std::span<const fs::path> arguments) {
+  Finder finder;
+  for (const fs::path& argument : arguments) finder.search(argument);
+  return finder.take(arguments);
+}
+
+}  // namespace granule
