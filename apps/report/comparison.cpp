@@ -66,6 +66,7 @@ Comparison compare(std::span<const RunReading> runs, const Grouping& grouping) {
     comparison.incomplete.push_back(std::ranges::count_if(
         variant.runs, [&](std::size_t run) { return runs[run].facts.state != "complete"; }));
   }
+  if (values.size() > kMostCompared) return comparison;
   for (const BySeed& baseline : values) {
     auto& row = comparison.differences.emplace_back();
     for (const BySeed& variant : values) row.push_back(difference_of(baseline, variant));

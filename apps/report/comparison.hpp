@@ -1,5 +1,6 @@
 // What the seeds of the variants say: the mean of each variant, and its paired difference from each other.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,11 +16,15 @@ struct Metric {
   std::string key, name, unit;
 };
 
+/// With more variants than this there are no differences of pairs.
+inline constexpr std::size_t kMostCompared = 250;
+
 struct Comparison {
   Metric metric;
-  std::vector<Estimate> means;                             ///< for each variant
-  std::vector<std::int64_t> incomplete;                    ///< runs of each variant that do not count
-  std::vector<std::vector<PairedDifference>> differences;  ///< [baseline][variant]
+  std::vector<Estimate> means;           ///< for each variant
+  std::vector<std::int64_t> incomplete;  ///< runs of each variant that do not count
+  /// [baseline][variant]. Empty if there are so many variants that nobody could read all pairs.
+  std::vector<std::vector<PairedDifference>> differences;
 };
 
 /// The validation cross-entropy, unless a run has none. Then the cross-entropy of the last row.

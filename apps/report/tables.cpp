@@ -128,7 +128,7 @@ std::string comparisons_table(const ReportData& data) {
   std::string table = std::string(kComparisonsHead) + "metric,sentence\n";
   const auto& variants = data.grouping.variants;
   const Metric& metric = data.comparison.metric;
-  for (std::size_t baseline = 0; baseline < variants.size(); ++baseline) {
+  for (std::size_t baseline = 0; baseline < data.comparison.differences.size(); ++baseline) {
     for (std::size_t variant = 0; variant < variants.size(); ++variant) {
       if (variant == baseline) continue;
       const PairedDifference& paired = data.comparison.differences[baseline][variant];

@@ -40,7 +40,8 @@ Json value_or_null(const std::optional<nlohmann::json>& row, const char* key) {
 
 /// A count that the newest session recorded. Absent if there is none.
 std::optional<std::int64_t> noted(const nlohmann::json& record, const char* key) {
-  if (record.is_null() || record["sessions"].empty()) return std::nullopt;
+  if (record.is_null() || record["sessions"].empty() || !record["sessions"].back().is_object())
+    return std::nullopt;
   const auto count = record["sessions"].back().value(key, nlohmann::json());
   return count.is_number_integer() ? std::optional(count.get<std::int64_t>()) : std::nullopt;
 }

@@ -1,4 +1,5 @@
-// Compares docs/commands.md with the program's own help and exit codes.
+// Compares docs/commands.md, and the pages of commands that have their own, with the program's own help and
+// exit codes.
 #include <map>
 #include <regex>
 #include <set>
@@ -31,7 +32,10 @@ std::map<std::string, Names> documented() {
   std::map<std::string, Names> sections;
   std::string section;
   const std::regex option(R"(\| `(--[a-z-]+)[^`]*` \|.*)"), code(R"(\| ([0-9]+) \|.*)");
-  for (const std::string& line : lines_of(text_of(source_dir() + "/docs/commands.md"))) {
+  std::string pages;
+  for (const char* const page : {"commands", "report"})
+    pages += text_of(fmt::format("{}/docs/{}.md", source_dir(), page));
+  for (const std::string& line : lines_of(pages)) {
     std::smatch found;
     if (line.starts_with("## ")) {
       section = line.substr(3);
@@ -83,7 +87,8 @@ std::map<std::string, Names> built(const std::string& command) {
 
 }  // namespace
 
-TEST_CASE("commands_docs: every command and every option stands in docs/commands.md, and no other") {
+TEST_CASE(
+    "commands_docs: every command and every option stands in docs/commands.md or on its page, and no other") {
   const auto sections = documented();
   const auto commands = built("granule");
   CHECK(commands.size() >= 10);
