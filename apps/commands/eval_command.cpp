@@ -79,6 +79,16 @@ void refuse_keys_without_effect(std::span<const std::string> overrides) {
   }
 }
 
+/// A dense model has no experts that a key of [moe] could change.
+void refuse_experts_of_dense_model(const RunConfig& config, std::span<const std::string> overrides) {
+  if (config.moe.n_routed_experts > 0) return;
+  for (const std::string& text : overrides) {
+    const ConfigEntry entry = parse_override(text);
+    if (!entry.key.starts_with("moe.")) continue;
+    user_error(fmt::format("{} has no effect on a dense model", entry.key), entry.where, "leave it out");
+  }
+}
+
 RunConfig config_of(const ModelFiles& model, std::span<const std::string> overrides) {
   refuse_keys_without_effect(overrides);
   ConfigBase base = model.config_base();
@@ -87,7 +97,9 @@ RunConfig config_of(const ModelFiles& model, std::span<const std::string> overri
   base.config.train.threads = 0;          // the machine that it was trained on may have had others
   if (base.config.data.seq_len == 0)
     base.config.data.seq_len = std::min(base.config.model.max_position_embeddings, kLongestByDefault);
-  return override_run_config(overrides, {.base = base});
+  RunConfig config = override_run_config(overrides, {.base = base});
+  refuse_experts_of_dense_model(config, overrides);
+  return config;
 }
 
 EvaluatedModel evaluated_model(const EvalArguments& arguments, const ModelFiles& files) {

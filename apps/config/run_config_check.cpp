@@ -12,7 +12,7 @@ namespace {
 void require(std::int64_t value, std::string_view key, std::string_view reason, const PlaceOf& place) {
   if (value > 0) return;
   const auto dot = key.find('.');
-  user_error(fmt::format("{} is missing", key), place(key),
+  user_error(fmt::format("{} is missing or 0", key), place(key),
              fmt::format("set {} in [{}]{}", key.substr(dot + 1), key.substr(0, dot), reason));
 }
 

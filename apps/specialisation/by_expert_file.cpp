@@ -29,9 +29,10 @@ struct Served {
 };
 
 /// The share of an expert's choices, over the share of all choices in its layer. Every token makes equally
-/// many choices, so the latter is its share of the tokens.
+/// many choices, so the latter is its share of the tokens. With a single division, equal ratios are equal
+/// numbers.
 double lift_of(const Served& served, const ChoiceCounts& choices, std::int64_t load) {
-  return ratio(served.count, load) / ratio(served.tokens, choices.tokens());
+  return ratio(served.count * choices.tokens(), load * served.tokens);
 }
 
 std::vector<Served> tokens_of(const ChoiceCounts& choices, std::size_t layer, std::int64_t expert) {

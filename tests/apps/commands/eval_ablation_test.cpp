@@ -74,6 +74,7 @@ TEST_CASE("eval_ablation: every number of activated experts is evaluated that th
       CHECK(report["shared_experts"] == 1);
       CHECK(report["masked_experts"] == 0);
     }
+    CHECK_THAT(model.refusal({"moe.num_experts_per_tok=0"}), Contains("num_experts_per_tok is missing or 0"));
     const std::string message = model.refusal({fmt::format("moe.num_experts_per_tok={}", most + 1)});
     if (most == 4)
       CHECK_THAT(message, Contains("leave 4 experts to choose from"));
@@ -164,6 +165,8 @@ TEST_CASE("eval_ablation: what cannot be masked or left out is refused with the 
        {Words{"--mask-top-experts", "1/8"}, {"--no-shared-experts"}, {"--by-expert", "x"}})
     CHECK_THAT(dense.refusal(option), Contains(option[0] + ": the model is dense"));
   CHECK(dense.eval({})["experts_per_token"] == 0);
+  for (const char* const key : {"moe.num_experts_per_tok=2", "moe.norm_topk_prob=true"})
+    CHECK_THAT(dense.refusal({key}), Contains("has no effect on a dense model"));
 
   const Trained full({"moe.num_experts_per_tok=8"});
   CHECK_THAT(full.refusal({"--no-shared-experts"}),

@@ -91,6 +91,32 @@ TEST_CASE("eval_command: eval prints one object: losses of the whole split and t
   }
 }
 
+TEST_CASE("eval_command: the choices of each expert have pieces and classes of the model's tokenizer") {
+  const TempDir temp;
+  const auto report = eval(small_run().run, {"--by-expert", temp / "by-expert.json", "--split", "train"});
+  const auto choices = nlohmann::json::parse(text_of(temp / "by-expert.json"));
+  CHECK(choices["split"] == "train");
+  CHECK(choices["documents"].get<int>() > 0);
+  std::size_t tokens = 0;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto& layer = choices["by_layer"][i];
+    for (const auto& expert : layer["experts"]) {
+      CHECK(expert["load"] == report["layers"][i]["counts"][expert["expert"].get<std::size_t>()]);
+      double shares = 0.0, last = 1e300;
+      for (const auto& [name, share] : expert["classes"].items()) shares += share.get<double>();
+      CHECK(shares == Approx(expert["load"] == 0 ? 0.0 : 1.0).epsilon(1e-12));
+      for (const auto& token : expert["tokens"]) {
+        CHECK(token["piece"].is_string());
+        CHECK(token["lift"].get<double>() > 1.0);
+        CHECK(token["lift"].get<double>() <= last);
+        last = token["lift"];
+        ++tokens;
+      }
+    }
+  }
+  CHECK(tokens > 8);
+}
+
 TEST_CASE("eval_command: bits per byte is the cross-entropy of the split over its bytes") {
   const auto report = eval(small_run().run);
   const auto inspected = run_program({"data", "inspect", small_run().data});
