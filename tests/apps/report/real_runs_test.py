@@ -76,6 +76,7 @@ class RealRuns(browser.PageTest):
         means = [sum(last[:3]) / 3, sum(last[3:]) / 3]
         self.assertEqual([text.split(" ± ")[0] for text in self.texts("#results-table tbody tr:not([hidden]) td:nth-child(3)")],
                          [loss(mean) for mean in means])
+        self.choose("metric", "val_ce")
         self.assertEqual(self.read_at_end(), [loss(mean) for mean in means])
         first, = self.texts("#difference-sentences li")
         self.choose("baseline", 1)
