@@ -62,6 +62,7 @@ class Page(browser.PageTest):
         self.assertEqual(self.texts("#warnings li"), ["variant-0,seed-0: no such data (data.path): give another path",
                                                       "variant-1,seed-0: A line of metrics.jsonl is damaged."])
         self.assertEqual(self.texts("#warnings h2"), ["1 run has failed", "What to know about these runs"])
+        self.assertEqual(self.column("val CE"), [loss(second["final"]["val_ce"]), "–"])
         self.assertEqual(sorted(self.column("state")), ["failed", "running, step 8 of 40"])
 
     def test_no_run_at_all_is_said(self):
@@ -115,6 +116,22 @@ class Page(browser.PageTest):
         first = next(one for one in document["variants"] if one["label"] == self.column("Variant")[0])
         self.assertEqual(self.column("Variant")[1:4], ["seed 0", "seed 1", "seed 2"])
         self.assertEqual(self.column("CE")[1:4], [loss(document["runs"][run]["final"]["ce"]) for run in first["runs"]])
+
+    def test_an_unfinished_run_does_not_count_beside_complete_ones(self):
+        document = made_report.document(variants=2, seeds=2)
+        document["runs"][0]["state"] = "running"
+        self.open(document)
+        ce = dict(zip(self.column("Variant"), self.column("CE")))
+        self.assertEqual(ce["Variant 0"], loss(document["runs"][1]["final"]["ce"]))
+
+    def test_every_picture_has_a_table_of_its_numbers(self):
+        document = self.open(made_report.document())
+        self.run_all_pictures()
+        self.run("document.querySelectorAll('summary').forEach((summary) => summary.click())")
+        self.wait(lambda: self.run("return [...document.querySelectorAll('details.numbers')].every((one) => one.querySelector('tbody tr'))"))
+        self.assertEqual(self.run("return document.querySelectorAll('figure').length"), len(self.every("details.numbers table")))
+        entropy = self.run("return [...document.querySelectorAll('#load figure')].find((one) => one.textContent.startsWith('Router entropy')).querySelector('tbody tr').textContent")
+        self.assertEqual(entropy, f"4{document['runs'][0]['series']['router_entropy'][0]:.2f}")
 
     def test_headings_sort_by_click_and_by_keyboard(self):
         document = self.open(made_report.document())

@@ -61,7 +61,7 @@
     count: known(scaled(1000, '')),
     flops: known(scaled(1000, 'FLOP')),
     bytes: known(scaled(1024, 'B')),
-    percent: known((value, digits = 3) => `${(value * 100).toFixed(digits - 2)} %`),
+    percent: known((value, digits = 3) => (value === 0 ? '0 %' : `${(value * 100).toFixed(digits - 2)} %`)),
     hours: known(duration),
     // The value of a config key, which may be text, a number, a list or a truth value.
     value: (value) => {

@@ -100,5 +100,13 @@
     return isKnown(ys[best]) ? { x: xs[best], y: ys[best] } : null;
   };
 
-  granule.lines = { smooth, join, align, nearest };
+  // Twenty rows at most, which are spread evenly over the points of the line with the most points.
+  const table = (lines, first, show, showX) => {
+    const longest = lines.reduce((best, line) => (line.x.length > best.length ? line.x : best), []);
+    const count = Math.min(20, longest.length);
+    const at = Array.from({ length: count }, (_, index) => longest[Math.round((index * (longest.length - 1)) / Math.max(1, count - 1))]);
+    return { head: [first, ...lines.map((line) => line.label)], rows: at.map((x) => [showX(x), ...lines.map((line) => show(nearest(line, x)?.y))]) };
+  };
+
+  granule.lines = { smooth, join, align, nearest, table };
 }

@@ -57,15 +57,6 @@
     return { node, items, values };
   };
 
-  // At most twenty rows that are spread evenly over the points of the line with the most points.
-  const tableOf = (lines, metric, axis) => {
-    const longest = lines.reduce((best, line) => (line.x.length > best.length ? line.x : best), []);
-    const count = Math.min(20, longest.length);
-    const at = Array.from({ length: count }, (_, index) => longest[Math.round((index * (longest.length - 1)) / Math.max(1, count - 1))]);
-    return { head: [axis.name, ...lines.map((line) => line.label)],
-      rows: at.map((x) => [axis.show(x), ...lines.map((line) => metric.show(arithmetic.nearest(line, x)?.y))]) };
-  };
-
   granule.curves = (document_) => {
     const drawable = metrics.drawable(document_.runs);
     if (drawable.length === 0) return null;
@@ -112,7 +103,7 @@
           x: { name: axis.name, show: axis.show, log: options.logX }, y: { show: metrics.tick(metric), log: options.logY, base: metric.binary ? 1024 : 10 },
           keyboard: { label: `Reading line over ${axis.name.toLowerCase()}`, describe } });
       },
-      table: () => tableOf(seen(), chosen().metric, chosen().axis) });
+      table: () => arithmetic.table(seen(), chosen().axis.name, chosen().metric.show, chosen().axis.show) });
     figure.where = el('p', { class: 'where' });
 
     const update = (change) => {

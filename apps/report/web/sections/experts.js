@@ -8,7 +8,13 @@
   const visible = (piece) => String(piece).replace(/\u2581| /g, '␣').replace(/\n/g, '⏎').replace(/\t/g, '⇥');
   const share = (value) => format.percent(value);
 
-  const classesOf = (layer) => [...new Set(layer.experts.flatMap((expert) => Object.keys(expert.classes ?? {})))];
+  // The classes that occur, in an order that does not depend on the file.
+  const CLASSES = ['word start', 'word part', 'number', 'punctuation', 'whitespace', 'other'];
+  const classesOf = (found) => {
+    const occurring = new Set(found.by_layer.flatMap((layer) => layer.experts.flatMap((expert) => Object.entries(expert.classes ?? {})
+      .filter(([, part]) => part > 0).map(([name]) => name))));
+    return [...CLASSES.filter((name) => occurring.delete(name)), ...[...occurring].sort()];
+  };
 
   const stacked = (expert, names) => {
     const parts = names.map((name, index) => ({ name, index, part: expert.classes?.[name] ?? 0 })).filter(({ part }) => part > 0);
@@ -24,8 +30,8 @@
 
   const documents = (expert) => (expert.documents ?? []).map((one) => `${one.name ?? `document ${one.document}`} ×${format.ratio(one.lift)}`).join(', ');
 
-  const expertTable = (layer) => {
-    const names = classesOf(layer);
+  const expertTable = (layer, found) => {
+    const names = classesOf(found);
     const all = layer.experts.reduce((sum, expert) => sum + expert.load, 0) || 1;
     const columns = [
       { key: 'expert', name: 'Expert', numeric: true, value: (row) => row.expert, show: (row) => String(row.expert) },
@@ -55,8 +61,11 @@
     const figure = granule.figure({ title: `Experts of layer ${layer.layer} that serve the same tokens`, height: height + 40,
       draw: (box, width, self) => granule.heatMap(box, Math.min(width, height + 140), { values: times, rows: names, columns: names, brightest: TOGETHER,
         rowAxis: 'expert', columnAxis: 'expert', height, say: self.say, label: `How often two experts of layer ${layer.layer} serve the same token.`,
-        describe: (row, column) => (row === column ? `Expert ${names[row]} with itself.`
-          : `Experts ${names[row]} and ${names[column]} share ${format.whole(layer.together[row][column])} tokens, ${format.ratio(times[row][column])} times what chance would give.`) }),
+        describe: (row, column) => {
+          if (row === column) return `Expert ${names[row]} with itself.`;
+          if (times[row][column] === null) return `Experts ${names[row]} and ${names[column]}: one of them serves no token.`;
+          return `Experts ${names[row]} and ${names[column]} share ${format.whole(layer.together[row][column])} tokens, ${format.ratio(times[row][column])} times what chance would give.`;
+        } }),
       table: () => ({ head: ['Expert', ...names.map((name) => `Expert ${name}`)], rows: layer.together.map((line, row) => [String(names[row]), ...line.map(format.whole)]) }) });
     return [granule.heatLegend(TOGETHER, [[0, 'never'], [1, '1 (chance)'], [2, '2'], [3, '3 or more']], 'Shared tokens / chance'), figure.node];
   };
@@ -69,7 +78,7 @@
     const show = (found, number) => {
       const layer = found.by_layer.find((one) => String(one.layer) === String(number)) ?? found.by_layer[0];
       memory.set('expert-layer', layer.layer);
-      place.replaceChildren(...[expertTable(layer), together(layer, found)].flat().filter((part) => part));
+      place.replaceChildren(...[expertTable(layer, found), together(layer, found)].flat().filter((part) => part));
       return layer;
     };
     const change = (run) => {

@@ -58,7 +58,8 @@
             self.say(said);
           },
           keyboard: { label: `Reading line of ${metric.name}`, describe: () => said } });
-      } });
+      },
+      table: () => granule.lines.table([line], 'Step', metric.show, format.whole) });
   };
 
   const picturesOf = (run) => {

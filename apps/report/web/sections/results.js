@@ -24,6 +24,11 @@
 
   // Rows are {run} or {variant, runs}. Both give the same columns. Inside of its variant, a run is named by its seed.
   const runsOf = (row) => (row.run ? [row.run] : row.runs);
+  // An unfinished run does not count beside complete ones.
+  const counted = (row) => {
+    const complete = runsOf(row).filter((run) => run.state === 'complete');
+    return complete.length > 0 ? complete : runsOf(row);
+  };
 
   const nameOf = (row) => {
     if (!row.run) return row.variant.label;
@@ -31,16 +36,15 @@
   };
 
   const interval = (variant, metric) => {
-    if (!metrics.isKnown(variant.mean)) return format.NONE;
     const half = variant.interval ? (variant.interval[1] - variant.interval[0]) / 2 : null;
     return half === null ? metric.show(variant.mean) : `${metric.show(variant.mean)} ± ${metric.show(half)}`;
   };
 
   const numberColumn = (document_, column) => {
     const isMain = column.metric?.key === document_.metric.key;
-    const value = (row) => (isMain && row.variant && metrics.isKnown(row.variant.mean) ? row.variant.mean : metrics.mean(runsOf(row).map(column.of)));
+    const value = (row) => (isMain && row.variant && metrics.isKnown(row.variant.mean) ? row.variant.mean : metrics.mean(counted(row).map(column.of)));
     return { ...column, numeric: true, value,
-      show: (row) => (isMain && row.variant ? interval(row.variant, column.metric) : column.show(value(row))) };
+      show: (row) => (isMain && row.variant && metrics.isKnown(row.variant.mean) ? interval(row.variant, column.metric) : column.show(value(row))) };
   };
 
   // The figure that the report compares stands beside the keys that differ, where it is seen first.
@@ -113,7 +117,7 @@
     const name = metrics.of(document_.metric.key)?.short ?? document_.metric.name;
     return granule.section('results', 'Comparison',
       el('p', { class: 'note' }, grouped
-        ? `A variant shows the mean of its seeds. The ± after ${name} is the 95 % interval of that mean. A click on a heading sorts the rows.`
+        ? `A variant shows the mean of its seeds, of which only complete runs count once there is one. The ± after ${name} is the 95 % interval of that mean. A click on a heading sorts the rows.`
         : 'A click on a heading sorts the rows.'),
       choice ? el('div', { class: 'controls' }, choice) : null, place);
   };
