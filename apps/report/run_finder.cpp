@@ -1,7 +1,6 @@
 #include "apps/report/run_finder.hpp"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include <fmt/format.h>
@@ -22,16 +21,20 @@ constexpr int kDeepest = 3;
 constexpr const char* kTable = "sweep.json";
 constexpr const char* kAdvice = "name a run, a sweep, or a directory of runs";
 
-bool is_run(const fs::path& directory) {
+bool has(const fs::path& directory, const char* name) {
   std::error_code failure;
-  return std::ranges::any_of(std::array{"metrics.jsonl", "run.json", "config.toml"}, [&](const char* name) {
-    return fs::is_regular_file(directory / name, failure);
-  });
+  return fs::is_regular_file(directory / name, failure);
+}
+
+/// A run has its config before its first row. Other programs have files of that name too, but no log beside
+/// it.
+bool is_run(const fs::path& directory) {
+  return has(directory, "metrics.jsonl") || has(directory, "run.json") ||
+         (has(directory, "config.toml") && has(directory, "log.txt"));
 }
 
 bool is_sweep(const fs::path& directory) {
-  std::error_code failure;
-  return fs::is_regular_file(directory / kTable, failure);
+  return has(directory, kTable);
 }
 
 /// The path without "." and "..", links and a slash at its end. It need not exist.

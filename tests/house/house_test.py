@@ -202,7 +202,8 @@ class InstallDeps(unittest.TestCase):
     def test_building_needs_no_test_library_and_no_checker(self):
         needed, all_of_them = self.installed("--build-only"), self.installed()
         self.assertEqual(all_of_them - needed,
-                         {"catch2", "clang-format", "clang-tidy", "python3", "python3-h5py", "python3-numpy"})
+                         {"catch2", "clang-format", "clang-tidy", "python3", "python3-h5py", "python3-numpy", "python3-scipy",
+                          "chromium", "chromium-driver", "python3-selenium"})
         self.assertEqual(self.installed("--with-clang") - all_of_them, {"clang"})
 
     def test_what_sentencepiece_needs_is_asked_for_only_where_it_is_missing(self):

@@ -55,6 +55,15 @@ TEST_CASE("run_finder: a run, a directory of runs, and runs deeper in it are fou
   CHECK(found_in({directory / "b", directory / "a"}) == Names{"b", "a"});
 }
 
+TEST_CASE("run_finder: a config is a run's if a log is beside it") {
+  const TempDir directory;
+  fs::create_directories(directory / "site");
+  write_text(directory / "site/config.toml", "title = 'a site'\n");
+  CHECK_THAT(error_of_search(directory.path()), Contains("there is no run in this directory"));
+  write_text(directory / "site/log.txt", "1 rank of 2 threads: from the beginning\n");
+  CHECK(found_in({directory.path()}) == Names{"site"});
+}
+
 TEST_CASE("run_finder: a run that is named twice is taken once") {
   const TempDir directory;
   make_run(directory / "a", {});

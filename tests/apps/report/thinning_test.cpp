@@ -1,6 +1,7 @@
 #include "apps/report/thinning.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -42,7 +43,7 @@ TEST_CASE("thinning: a long record keeps the extremes of every column, and its e
   auto columns = random_columns(10'000, 5);
   columns[2][4'321] = 99.0;
   columns[3][777] = -99.0;
-  for (const std::size_t most : {100, 500, 2'000}) {
+  for (const std::size_t most : std::array<std::size_t, 3>{100, 500, 2'000}) {
     const auto rows = thinned(columns, most);
     CHECK(rows.size() <= most);
     CHECK(rows.size() >= most / 3);
