@@ -32,7 +32,8 @@ struct Served {
 /// many choices, so the latter is its share of the tokens. With a single division, equal ratios are equal
 /// numbers.
 double lift_of(const Served& served, const ChoiceCounts& choices, std::int64_t load) {
-  return ratio(served.count * choices.tokens(), load * served.tokens);
+  return static_cast<double>(served.count) * static_cast<double>(choices.tokens()) /
+         (static_cast<double>(load) * static_cast<double>(served.tokens));
 }
 
 std::vector<Served> tokens_of(const ChoiceCounts& choices, std::size_t layer, std::int64_t expert) {
