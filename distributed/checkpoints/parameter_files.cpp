@@ -95,7 +95,7 @@ void load_part(const ParameterStore& store, const ShardPlan& plan, const ArenaPa
   for (const LogicalTensor& logical : store.logical()) {
     if (!part.has(logical)) continue;
     const std::int64_t begin = logical.offset, end = begin + logical.shape.numel();
-    for (const ArenaRange& range : ranges_held(plan, part.extent, begin, end)) {
+    for (const ArenaPart::Range& range : ranges_held(plan, part.extent, begin, end)) {
       load(tensors, prefix + logical.name, logical.shape, range.begin - begin,
            part.data.slice(range.at, {range.size}));
     }

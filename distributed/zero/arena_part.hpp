@@ -12,6 +12,11 @@ enum class Extent : std::uint8_t { whole, parts };
 enum class Covers : std::uint8_t { everything, trainable };
 
 struct ArenaPart {
+  /// Elements [begin, begin + size) of the arena. In the part they begin at `at`.
+  struct Range {
+    std::int64_t begin, size, at;
+  };
+
   Tensor data;
   Extent extent = Extent::whole;
   Covers covers = Covers::everything;
@@ -20,16 +25,11 @@ struct ArenaPart {
   }
 };
 
-/// Elements [begin, begin + size) of the arena. In the part they begin at `at`.
-struct ArenaRange {
-  std::int64_t begin, size, at;
-};
-
 /// What this rank has of elements [begin, end) of the arena, in their order.
-[[nodiscard]] std::vector<ArenaRange> ranges_held(const ShardPlan& plan, Extent extent, std::int64_t begin,
-                                                  std::int64_t end);
+[[nodiscard]] std::vector<ArenaPart::Range> ranges_held(const ShardPlan& plan, Extent extent,
+                                                        std::int64_t begin, std::int64_t end);
 /// What another rank of the same job has in its parts.
-[[nodiscard]] std::vector<ArenaRange> ranges_of_rank(const ShardPlan& plan, std::int64_t rank,
-                                                     std::int64_t begin, std::int64_t end);
+[[nodiscard]] std::vector<ArenaPart::Range> ranges_of_rank(const ShardPlan& plan, std::int64_t rank,
+                                                           std::int64_t begin, std::int64_t end);
 
 }  // namespace granule

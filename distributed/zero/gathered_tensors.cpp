@@ -24,7 +24,7 @@ class GatheredTensor {
     const std::int64_t end = begin + std::ssize(out) / element;
     std::vector<std::int64_t> rows;
     for (int rank = 0; rank < world.size(); ++rank) rows.push_back(contribution(rank, begin, end).size);
-    const ArenaRange mine = contribution(world.rank(), begin, end);
+    const ArenaPart::Range mine = contribution(world.rank(), begin, end);
     // Ranks exchange what is on the host, because that is where the file is written.
     const HostBytes reading(part_.data.slice(mine.at, {mine.size, 1}));
     const Tensor& given = reading.arrived();
@@ -44,14 +44,14 @@ class GatheredTensor {
  private:
   /// What a rank contributes to elements [begin, end) of the tensor's arena. It is at most one range, because
   /// a tensor is in one bucket.
-  [[nodiscard]] ArenaRange contribution(std::int64_t rank, std::int64_t begin, std::int64_t end) const {
-    const ArenaRange nothing{begin, 0, 0};
+  [[nodiscard]] ArenaPart::Range contribution(std::int64_t rank, std::int64_t begin, std::int64_t end) const {
+    const ArenaPart::Range nothing{begin, 0, 0};
     const MeshPosition at = parameters_->plan().position.of_rank(rank);
     const bool dense = tensor_.group == ParameterGroup::dense;
     if (!dense && at.column() != column_) return nothing;
     if (part_.extent == Extent::whole) {
       // If several ranks have all of it, the first of them gives it.
-      return part_of(at, tensor_.group) == 0 ? ArenaRange{begin, end - begin, begin} : nothing;
+      return part_of(at, tensor_.group) == 0 ? ArenaPart::Range{begin, end - begin, begin} : nothing;
     }
     const auto ranges = ranges_of_rank(parameters_->plan(), rank, begin, end);
     GRANULE_ASSERT(ranges.size() <= 1, "{} is in {} places of a rank", tensor_.name, ranges.size());

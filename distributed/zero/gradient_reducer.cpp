@@ -9,13 +9,13 @@ GradientReducer::GradientReducer(Context& context, const Mesh& mesh, ParameterSt
     : mesh_(mesh),
       store_(store),
       plan_(plan),
-      transient_(make_transient_plan(plan, store.units(), plan.trainable.shards)),
-      stage_(stage) {
+      stage_(stage),
+      slots_(plan, store.units(), plan.trainable.shards) {
   if (stage < ZeroStage::gradients) return;
   betas_.resize(plan.trainable.shards);
   const DType dtype = store.precision().gradients;
   parts_ = Tensor::zeros(context, {plan.trainable.own}, dtype, MemoryCategory::gradients);
-  slots_ = TransientSlots(context, plan, transient_, dtype);
+  slots_.allocate(context, dtype);
 }
 
 void GradientReducer::begin_step() {
@@ -28,18 +28,18 @@ void GradientReducer::begin_micro_batch(std::int64_t index, std::int64_t of) {
 }
 
 Tensor GradientReducer::part(std::size_t shard) const {
-  const BucketShard& own = plan_.shards[shard];
+  const ShardPlan::Shard& own = plan_.shards[shard];
   if (stage_ >= ZeroStage::gradients) return parts_.slice(own.offset, {own.size()});
   return store_.gradients().slice(own.begin(), {own.size()});
 }
 
-Tensor GradientReducer::part(const ArenaRange& range) const {
+Tensor GradientReducer::part(const ArenaPart::Range& range) const {
   if (stage_ >= ZeroStage::gradients) return parts_.slice(range.at, {range.size});
   return store_.gradients().slice(range.begin, {range.size});
 }
 
 void GradientReducer::open(std::size_t shard) {
-  settle(sums_[transient_.slot[shard]]);
+  settle(sums_[slots_.slot_of(shard)]);
   store_.bind_gradients(plan_.shards[shard].bucket, slots_.place_of(shard));
 }
 
@@ -65,7 +65,7 @@ void GradientReducer::leave(std::int64_t unit) {
 }
 
 void GradientReducer::sum_whole(std::size_t shard) {
-  const BucketShard& own = plan_.shards[shard];
+  const ShardPlan::Shard& own = plan_.shards[shard];
   Communicator& ranks = ranks_of(mesh_, own.bucket.group);
   const Tensor whole = store_.gradients().slice(own.bucket.offset, {own.bucket.size});
   Pending pending = stage_ == ZeroStage::nothing ? ranks.all_reduce(whole, "gradients")
@@ -74,9 +74,9 @@ void GradientReducer::sum_whole(std::size_t shard) {
 }
 
 void GradientReducer::sum_transient(std::size_t shard) {
-  const BucketShard& own = plan_.shards[shard];
+  const ShardPlan::Shard& own = plan_.shards[shard];
   const Tensor whole = slots_.place_of(shard), mine = whole.slice(own.begin_in_bucket(), {own.size()});
-  sums_[transient_.slot[shard]].push_back(
+  sums_[slots_.slot_of(shard)].push_back(
       {ranks_of(mesh_, own.bucket.group).reduce_scatter(whole, mine, "gradients"), shard, mine});
   store_.bind_gradients(own.bucket, Tensor());
 }

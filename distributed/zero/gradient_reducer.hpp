@@ -31,7 +31,7 @@ class GradientReducer {
   /// After finish(): this rank's part of a bucket, summed over the ranks.
   [[nodiscard]] Tensor part(std::size_t shard) const;
   /// The same for a range of this rank's parts.
-  [[nodiscard]] Tensor part(const ArenaRange& range) const;
+  [[nodiscard]] Tensor part(const ArenaPart::Range& range) const;
 
  private:
   struct Sum {
@@ -47,14 +47,13 @@ class GradientReducer {
   const Mesh& mesh_;
   ParameterStore& store_;
   const ShardPlan& plan_;
-  TransientPlan transient_;
   ZeroStage stage_;
   bool last_ = false;
   Tensor parts_;               // from stage 2 on: this rank's parts, one after the other
   std::vector<double> betas_;  // of each part: 0 until its first sum of the step has arrived
-  TransientSlots slots_;       // from stage 2 on
+  TransientSlots slots_;       // with buffers from stage 2 on
   // The sums of each slot. Below stage 2 the first slot has all.
-  std::array<std::vector<Sum>, TransientPlan::kSlots> sums_;
+  std::array<std::vector<Sum>, TransientSlots::kSlots> sums_;
 };
 
 }  // namespace granule

@@ -28,22 +28,22 @@ namespace granule {
   return {parts_of(at, ParameterGroup::dense), parts_of(at, ParameterGroup::expert)};
 }
 
-/// One bucket and a rank's part of it: elements [begin, begin + size) of the arena are its own.
-struct BucketShard {
-  Bucket bucket;
-  std::int64_t parts = 1, part = 0;
-  /// Where this rank's part of the bucket begins, if its parts are one after the other.
-  std::int64_t offset = 0;
-  [[nodiscard]] std::int64_t size() const { return bucket.size / parts; }
-  [[nodiscard]] std::int64_t begin() const { return bucket.offset + part * size(); }
-  [[nodiscard]] std::int64_t begin_in_bucket() const { return part * size(); }
-};
-
 struct ShardPlan {
+  /// One bucket and a rank's part of it: elements [begin, begin + size) of the arena are its own.
+  struct Shard {
+    Bucket bucket;
+    std::int64_t parts = 1, part = 0;
+    /// Where this rank's part of the bucket begins, if its parts are one after the other.
+    std::int64_t offset = 0;
+    [[nodiscard]] std::int64_t size() const { return bucket.size / parts; }
+    [[nodiscard]] std::int64_t begin() const { return bucket.offset + part * size(); }
+    [[nodiscard]] std::int64_t begin_in_bucket() const { return part * size(); }
+  };
+
   MeshPosition position;
-  std::vector<BucketShard> shards;  ///< one for each bucket, in their order
-  std::int64_t arena = 0;           ///< elements of the whole arena
-  std::int64_t own = 0;             ///< elements of this rank's parts
+  std::vector<Shard> shards;  ///< one for each bucket, in their order
+  std::int64_t arena = 0;     ///< elements of the whole arena
+  std::int64_t own = 0;       ///< elements of this rank's parts
   /// The same of what is trainable. It is the beginning of each, because frozen buckets come last.
   struct Trainable {
     std::size_t shards = 0;

@@ -36,7 +36,7 @@ std::vector<DecayRange> decay_of_arena(const ParameterStore& store, DecayOf deca
 std::vector<DecayRange> decay_ranges(const ShardedParameters& parameters, Extent extent, DecayOf decay) {
   std::vector<DecayRange> ranges;
   for (const DecayRange& range : decay_of_arena(parameters.store(), decay)) {
-    for (const ArenaRange& held : ranges_held(parameters.plan(), extent, range.begin, range.end)) {
+    for (const ArenaPart::Range& held : ranges_held(parameters.plan(), extent, range.begin, range.end)) {
       if (!ranges.empty() && ranges.back().decay == range.decay) {
         ranges.back().end = held.at + held.size;
       } else {

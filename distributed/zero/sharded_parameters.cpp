@@ -21,7 +21,7 @@ void add_to(Xxh3& hash, const Tensor& values) {
 /// The hash of all buckets of a group.
 std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
   Xxh3 hash;
-  for (const BucketShard& shard : plan.shards) {
+  for (const ShardPlan::Shard& shard : plan.shards) {
     if (shard.bucket.group == group) add_to(hash, values.slice(shard.bucket.offset, {shard.bucket.size}));
   }
   return as_integer(hash);
@@ -44,7 +44,7 @@ void ShardedParameters::initialise(std::uint64_t seed, double initializer_range)
   const ArenaPart held = values();
   for (const LogicalTensor& tensor : store_.logical()) {
     const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
-    for (const ArenaRange& range : ranges_held(plan_, held.extent, begin, end)) {
+    for (const ArenaPart::Range& range : ranges_held(plan_, held.extent, begin, end)) {
       fill_initial(tensor, range.begin - begin, held.data.slice(range.at, {range.size}), seed,
                    initializer_range);
     }
@@ -65,7 +65,7 @@ void ShardedParameters::leave(std::int64_t unit, Direction direction) {
 }
 
 Tensor ShardedParameters::own_values(std::size_t shard) const {
-  const BucketShard& own = plan_.shards[shard];
+  const ShardPlan::Shard& own = plan_.shards[shard];
   if (gatherer_) return gatherer_->parts().slice(own.offset, {own.size()});
   return store_.values().slice(own.begin(), {own.size()});
 }

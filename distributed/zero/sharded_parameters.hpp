@@ -35,7 +35,7 @@ class ShardedParameters final : public UnitObserver {
   [[nodiscard]] Tensor own_values(std::size_t shard) const;
   [[nodiscard]] Tensor own_gradients(std::size_t shard) const { return reducer_.part(shard); }
   /// The range must be one of ranges_held(plan(), Extent::parts, …).
-  [[nodiscard]] Tensor own_gradients(const ArenaRange& range) const { return reducer_.part(range); }
+  [[nodiscard]] Tensor own_gradients(const ArenaPart::Range& range) const { return reducer_.part(range); }
   [[nodiscard]] ArenaPart values() const;
 
   /// Throws exit code 76 if ranks that should hold equal values do not.

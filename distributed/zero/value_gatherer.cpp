@@ -14,41 +14,52 @@ ValueGatherer::ValueGatherer(Context& context, const Mesh& mesh, ParameterStore&
     : mesh_(mesh),
       store_(store),
       plan_(plan),
-      transient_(make_transient_plan(plan, store.units(), plan.shards.size())),
-      schedule_(transient_),
-      parts_(Tensor::zeros(context, {plan.own}, store.precision().values, MemoryCategory::weights)),
-      slots_(context, plan, transient_, store.precision().values) {}
+      slots_(plan, store.units(), plan.shards.size()),
+      parts_(Tensor::zeros(context, {plan.own}, store.precision().values, MemoryCategory::weights)) {
+  slots_.allocate(context, store.precision().values);
+  holder_.fill(kNobody);
+}
 
 void ValueGatherer::start(std::size_t group) {
-  const TransientPlan::Group& wanted = transient_.groups[group];
+  const TransientSlots::Group& wanted = slots_.groups()[group];
   std::vector<Pending>& pending = pending_[wanted.slot];
   wait_all(pending);  // of a pass that was given up
   for (const std::size_t i : wanted.shards) {
-    const BucketShard& shard = plan_.shards[i];
+    const ShardPlan::Shard& shard = plan_.shards[i];
     const Tensor part = parts_.slice(shard.offset, {shard.size()});
     pending.push_back(ranks_of(mesh_, shard.bucket.group).all_gather(part, slots_.place_of(i), "values"));
   }
 }
 
+void ValueGatherer::want(std::int64_t unit) {
+  for (const std::size_t group : slots_.groups_of(unit)) {
+    std::size_t& holder = holder_[slots_.groups()[group].slot];
+    if (holder == group) continue;
+    holder = group;
+    start(group);
+  }
+}
+
 void ValueGatherer::enter(std::int64_t unit, Direction direction) {
-  for (const std::size_t group : schedule_.enter(unit, direction)) start(group);
-  for (const std::size_t group : transient_.of_unit[static_cast<std::size_t>(unit)]) {
-    wait_all(pending_[transient_.groups[group].slot]);
-    for (const std::size_t i : transient_.groups[group].shards)
+  want(unit);
+  want(direction == Direction::forward ? unit + 1 : unit - 1);
+  for (const std::size_t group : slots_.groups_of(unit)) {
+    wait_all(pending_[slots_.groups()[group].slot]);
+    for (const std::size_t i : slots_.groups()[group].shards)
       store_.bind_values(plan_.shards[i].bucket, slots_.place_of(i));
   }
 }
 
 void ValueGatherer::leave(std::int64_t unit) {
-  for (const std::size_t group : transient_.of_unit[static_cast<std::size_t>(unit)]) {
-    for (const std::size_t i : transient_.groups[group].shards)
+  for (const std::size_t group : slots_.groups_of(unit)) {
+    for (const std::size_t i : slots_.groups()[group].shards)
       store_.bind_values(plan_.shards[i].bucket, Tensor());
   }
 }
 
 void ValueGatherer::values_changed() {
   for (auto& pending : pending_) wait_all(pending);
-  schedule_.forget();
+  holder_.fill(kNobody);
 }
 
 /// It runs when a unit ends, even by an exception. The wait that follows reports a failure.

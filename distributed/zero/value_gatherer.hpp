@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "distributed/zero/transient_slots.hpp"
+#include "nn/pass.hpp"
 
 namespace granule {
 
@@ -14,7 +15,8 @@ class ValueGatherer {
   /// slots.
   ValueGatherer(Context& context, const Mesh& mesh, ParameterStore& store, const ShardPlan& plan);
 
-  /// Binds the unit's values, gathered now or early, and starts to gather those of the next unit.
+  /// Binds the unit's values, gathered now or early, and starts to gather those of the next unit. What is in
+  /// its slot already is not gathered again.
   void enter(std::int64_t unit, Direction direction);
   /// Frees the unit's values.
   void leave(std::int64_t unit);
@@ -27,16 +29,18 @@ class ValueGatherer {
   [[nodiscard]] const Tensor& parts() const { return parts_; }
 
  private:
+  static constexpr std::size_t kNobody = SIZE_MAX;
+  /// Starts to gather the groups of a unit that are not in their slots.
+  void want(std::int64_t unit);
   void start(std::size_t group);
 
   const Mesh& mesh_;
   ParameterStore& store_;
   const ShardPlan& plan_;
-  TransientPlan transient_;
-  SlotSchedule schedule_;
-  Tensor parts_;
   TransientSlots slots_;
-  std::array<std::vector<Pending>, TransientPlan::kSlots> pending_;
+  Tensor parts_;
+  std::array<std::size_t, TransientSlots::kSlots> holder_{};  // the group in each slot, or on its way there
+  std::array<std::vector<Pending>, TransientSlots::kSlots> pending_;
 };
 
 }  // namespace granule

@@ -85,7 +85,7 @@ void ShardedModel::measure_shares(RouterRecord& record) const {
     const LogicalTensor& tensor = parameters_.store().find(gate);
     if (!tensor.trainable) continue;
     const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
-    for (const ArenaRange& range : ranges_held(parameters_.plan(), Extent::parts, begin, end))
+    for (const ArenaPart::Range& range : ranges_held(parameters_.plan(), Extent::parts, begin, end))
       record.measure_shares(i, range.begin - begin, parameters_.own_gradients(range));
   }
 }

@@ -43,7 +43,7 @@ ShardedBytes sharded_bytes(const ShardPlan& plan, std::int64_t units, ZeroStage 
       .weights = held(ZeroStage::values, plan) * value,
       .gradients = held(ZeroStage::gradients, plan.trainable) * gradient,
       .optimizer = held(ZeroStage::optimizer, plan.trainable) * AdamW::bytes_per_element(precision)};
-  const auto slots = [&](std::size_t shards) { return make_transient_plan(plan, units, shards).elements(); };
+  const auto slots = [&](std::size_t shards) { return TransientSlots(plan, units, shards).elements(); };
   if (stage >= ZeroStage::gradients) bytes.communication += slots(plan.trainable.shards) * gradient;
   if (stage >= ZeroStage::values) bytes.communication += slots(plan.shards.size()) * value;
   return bytes;

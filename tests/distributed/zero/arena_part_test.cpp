@@ -18,7 +18,7 @@ TEST_CASE("arena_part: ranges of all ranks put a tensor together in the order of
       std::int64_t at = begin;
       for (std::int64_t rank = 0; rank < 4; ++rank) {
         if (tensor.group == ParameterGroup::expert && first.of_rank(rank).column() != column) continue;
-        for (const ArenaRange& range : ranges_of_rank(plan, rank, begin, end)) {
+        for (const ArenaPart::Range& range : ranges_of_rank(plan, rank, begin, end)) {
           CHECK(range.begin == at);
           at += range.size;
         }

@@ -36,7 +36,7 @@ TEST_CASE("shard_plan: every element of every bucket belongs to one rank of thos
       const ShardPlan plan = make_shard_plan(store, one.at);
       CHECK(plan.arena == store.arena_size());
       std::int64_t end = 0;
-      for (const BucketShard& shard : plan.shards) {
+      for (const ShardPlan::Shard& shard : plan.shards) {
         CHECK(shard.offset == end);
         end += shard.size();
         for (std::int64_t i = 0; i < shard.size(); ++i) ++owners[static_cast<std::size_t>(shard.begin() + i)];
