@@ -23,8 +23,12 @@
       memory.set('return', { top: scrollY, focus: document.activeElement?.id || null });
       location.reload();
     }, seconds * 1000);
-    return granule.check({ id: 'reload', label: `Reload every ${granule.format.plural(seconds, 'second')}`, value: memory.get('reload', true),
-      change: (value) => memory.set('reload', value) });
+    return granule.check({
+      id: 'reload',
+      label: `Reload every ${granule.format.plural(seconds, 'second')}`,
+      value: memory.get('reload', true),
+      change: (value) => memory.set('reload', value),
+    });
   };
 
   // Paper is light, whatever the theme of the screen is.
@@ -48,8 +52,15 @@
   main.append(...SECTIONS.map((name) => granule[name](document_)).filter((section) => section));
   granule.fillContents(main);
   granule.followWidth(main);
-  document.getElementById('foot').append(el('p', { class: 'note' },
-    'This page holds all its data and asks for nothing from the network. Its curves are drawn by uPlot (MIT licence).'));
+  document
+    .getElementById('foot')
+    .append(
+      el(
+        'p',
+        { class: 'note' },
+        'This page holds all its data and asks for nothing from the network. Its curves are drawn by uPlot (MIT licence).',
+      ),
+    );
   followPrinter();
   returnTo();
   performance.mark('ready');

@@ -221,6 +221,7 @@ class Page(browser.PageTest):
         self.assertEqual([line.get_attribute("aria-pressed") for line in lines()], ["false", "false", "true"])
         self.assertEqual(self.run("return document.activeElement.textContent"), "Variant 0")
         self.every("#curves .legend-all button")[1].click()
+        self.assertIsNone(self.one("#curves .box").get_attribute("role"))  # there is nothing to read
         self.assertEqual(self.texts("#curves .empty"), ["All lines are hidden. Press a line in the list to show it."])
 
     def test_smoothing_logarithms_and_gaps_keep_the_curves_in_place(self):

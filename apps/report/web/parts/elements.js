@@ -21,20 +21,29 @@ const granule = {};
   granule.svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
   // A long name that may break after its separators.
-  granule.breakable = (text) => String(text).split(/(?<=[,/_=])/).flatMap((part, index) => (index ? [granule.el('wbr'), part] : [part]));
+  granule.breakable = (text) =>
+    String(text)
+      .split(/(?<=[,/_=])/)
+      .flatMap((part, index) => (index ? [granule.el('wbr'), part] : [part]));
 
   let made = 0;
   granule.newId = () => `part-${++made}`;
 
   // A section of the page with a heading, which the navigation lists.
-  granule.section = (id, name, ...children) => granule.el('section', { id, 'aria-labelledby': `${id}-heading` },
-    granule.el('h2', { id: `${id}-heading` }, name), ...children);
+  granule.section = (id, name, ...children) =>
+    granule.el(
+      'section',
+      { id, 'aria-labelledby': `${id}-heading` },
+      granule.el('h2', { id: `${id}-heading` }, name),
+      ...children,
+    );
 
   // A labelled choice. options: [[value, text]…], or [[group, [[value, text]…]]…] when grouped.
   granule.choice = ({ id, label, options, value, change }) => {
-    const option = ([key, text]) => (Array.isArray(text)
-      ? granule.el('optgroup', { label: key }, text.map(option))
-      : granule.el('option', { value: key, selected: String(key) === String(value) }, text));
+    const option = ([key, text]) =>
+      Array.isArray(text)
+        ? granule.el('optgroup', { label: key }, text.map(option))
+        : granule.el('option', { value: key, selected: String(key) === String(value) }, text);
     const select = granule.el('select', { id, onchange: () => change(select.value) }, options.map(option));
     return granule.el('label', { class: 'control', for: id }, granule.el('span', {}, label), select);
   };

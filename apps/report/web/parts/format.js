@@ -3,7 +3,10 @@
 {
   const NONE = '–';
   // A caller may ask for another number of significant digits. It is a member, because map() gives a number to what it calls.
-  const known = (show) => (value, { digits } = {}) => (value === null || value === undefined || !Number.isFinite(value) ? NONE : show(value, digits));
+  const known =
+    (show) =>
+    (value, { digits } = {}) =>
+      value === null || value === undefined || !Number.isFinite(value) ? NONE : show(value, digits);
 
   const SUPERSCRIPT = { '-': '⁻', 0: '⁰', 1: '¹', 2: '²', 3: '³', 4: '⁴', 5: '⁵', 6: '⁶', 7: '⁷', 8: '⁸', 9: '⁹' };
   const minus = (text) => text.replace(/^-/, '−');
@@ -26,18 +29,20 @@
 
   const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'];
   // The size in front of a unit with a prefix, as in 1.40 M. Below the first prefix it is as short as it can be.
-  const scaled = (base, unit) => (value, digits = 3) => {
-    let level = 0;
-    let rest = value;
-    while (Math.abs(rest) >= base * 0.9995 && level < PREFIXES.length - 1) {
-      rest /= base;
-      level += 1;
-    }
-    const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.max(1, Math.abs(rest)))));
-    const text = minus(level === 0 ? trimmed(rest.toFixed(places)) : rest.toFixed(places));
-    const suffix = `${PREFIXES[level]}${base === 1024 && level > 0 ? 'i' : ''}${unit}`;
-    return suffix ? `${text}\u00a0${suffix}` : text;
-  };
+  const scaled =
+    (base, unit) =>
+    (value, digits = 3) => {
+      let level = 0;
+      let rest = value;
+      while (Math.abs(rest) >= base * 0.9995 && level < PREFIXES.length - 1) {
+        rest /= base;
+        level += 1;
+      }
+      const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.max(1, Math.abs(rest)))));
+      const text = minus(level === 0 ? trimmed(rest.toFixed(places)) : rest.toFixed(places));
+      const suffix = `${PREFIXES[level]}${base === 1024 && level > 0 ? 'i' : ''}${unit}`;
+      return suffix ? `${text}\u00a0${suffix}` : text;
+    };
 
   const duration = (hours, digits = 2) => {
     const seconds = hours * 3600;
@@ -57,7 +62,13 @@
     loss: known((value) => minus(value.toFixed(4))),
     signed: known((value) => `${value > 0 ? '+' : ''}${minus(value.toFixed(4))}`),
     ratio: known((value, digits = 3) => significant(value, digits)),
-    whole: known((value) => minus(Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, '\u2009'))),
+    whole: known((value) =>
+      minus(
+        Math.round(value)
+          .toString()
+          .replace(/\B(?=(\d{3})+$)/g, '\u2009'),
+      ),
+    ),
     count: known(scaled(1000, '')),
     flops: known(scaled(1000, 'FLOP')),
     bytes: known(scaled(1024, 'B')),

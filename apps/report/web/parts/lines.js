@@ -14,7 +14,7 @@
       if (!isKnown(value)) return null;
       const gap = last === null ? 0 : steps[index] - last;
       const kept = 0.5 ** (gap / halfLife);
-      const fresh = last === null ? 1 : 1 - kept;  // a point after a long gap stands for more steps
+      const fresh = last === null ? 1 : 1 - kept; // a point after a long gap stands for more steps
       sum = sum * kept + value * fresh;
       weights = weights * kept + fresh;
       last = steps[index];
@@ -80,7 +80,10 @@
       }
       return cells;
     };
-    return { x: grid.x, columns: lines.map((line) => [line.y, line.low, line.high].map((ys) => (ys ? column(line.x, ys) : null))) };
+    return {
+      x: grid.x,
+      columns: lines.map((line) => [line.y, line.low, line.high].map((ys) => (ys ? column(line.x, ys) : null))),
+    };
   };
 
   // The point of a line that is nearest to x and has a value; null outside of the line.
@@ -104,8 +107,14 @@
   const table = (lines, first, show, showX) => {
     const longest = lines.reduce((best, line) => (line.x.length > best.length ? line.x : best), []);
     const count = Math.min(20, longest.length);
-    const at = Array.from({ length: count }, (_, index) => longest[Math.round((index * (longest.length - 1)) / Math.max(1, count - 1))]);
-    return { head: [first, ...lines.map((line) => line.label)], rows: at.map((x) => [showX(x), ...lines.map((line) => show(nearest(line, x)?.y))]) };
+    const at = Array.from(
+      { length: count },
+      (_, index) => longest[Math.round((index * (longest.length - 1)) / Math.max(1, count - 1))],
+    );
+    return {
+      head: [first, ...lines.map((line) => line.label)],
+      rows: at.map((x) => [showX(x), ...lines.map((line) => show(nearest(line, x)?.y))]),
+    };
   };
 
   granule.lines = { smooth, join, align, nearest, table };

@@ -8,7 +8,9 @@
     try {
       const text = sessionStorage.getItem(KEY);
       if (text) return JSON.parse(text);
-    } catch { /* it is refused, or not ours */ }
+    } catch {
+      /* it is refused, or not ours */
+    }
     try {
       return history.state?.granule ?? {};
     } catch {
@@ -22,10 +24,14 @@
     try {
       sessionStorage.setItem(KEY, JSON.stringify(kept));
       return;
-    } catch { /* it is refused or full */ }
+    } catch {
+      /* it is refused or full */
+    }
     try {
       history.replaceState({ granule: kept }, '');
-    } catch { /* the page then begins anew after it has reloaded */ }
+    } catch {
+      /* the page then begins anew after it has reloaded */
+    }
   };
 
   granule.memory = {

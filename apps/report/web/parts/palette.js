@@ -3,11 +3,20 @@
 {
   const { svg } = granule;
 
-  const COLOURS = 7;  // --line-0 … --line-6 in report.css
+  const COLOURS = 7; // --line-0 … --line-6 in report.css
   const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
   // Viridis at nine points. Equal steps look equal, also in grey and to readers who confuse red and green.
-  const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129],
-    [92, 200, 99], [170, 220, 50], [253, 231, 37]];
+  const VIRIDIS = [
+    [68, 1, 84],
+    [71, 44, 122],
+    [59, 81, 139],
+    [44, 113, 142],
+    [33, 144, 141],
+    [39, 173, 129],
+    [92, 200, 99],
+    [170, 220, 50],
+    [253, 231, 37],
+  ];
   // Paths around 0, about as large as a circle of radius 1.
   const SHAPES = [
     'M-1,0a1,1 0 1 0 2,0a1,1 0 1 0 -2,0z',
@@ -36,15 +45,30 @@
     // A hollow marker stands for a value without an interval.
     marker: (index, x, y, size, hollow = false) => {
       const style = granule.palette.style(index);
-      return svg('path', { d: style.shape, transform: `translate(${x},${y}) scale(${size})`, 'stroke-width': 2,
-        'vector-effect': 'non-scaling-stroke', style: `stroke:${style.colour};fill:${hollow ? 'var(--paper)' : style.colour}` });
+      return svg('path', {
+        d: style.shape,
+        transform: `translate(${x},${y}) scale(${size})`,
+        'stroke-width': 2,
+        'vector-effect': 'non-scaling-stroke',
+        style: `stroke:${style.colour};fill:${hollow ? 'var(--paper)' : style.colour}`,
+      });
     },
     // A short piece of the line, for legends.
     swatch: (index) => {
       const style = granule.palette.style(index);
-      return svg('svg', { width: 28, height: 12, 'aria-hidden': 'true', class: 'swatch' },
-        svg('line', { x1: 1, x2: 27, y1: 6, y2: 6, style: `stroke:${style.colour}`, 'stroke-width': 3,
-          'stroke-dasharray': style.dash.join(' ') || null }));
+      return svg(
+        'svg',
+        { width: 28, height: 12, 'aria-hidden': 'true', class: 'swatch' },
+        svg('line', {
+          x1: 1,
+          x2: 27,
+          y1: 6,
+          y2: 6,
+          style: `stroke:${style.colour}`,
+          'stroke-width': 3,
+          'stroke-dasharray': style.dash.join(' ') || null,
+        }),
+      );
     },
     // part: 0 is the darkest colour and 1 the brightest.
     heat: (part) => {

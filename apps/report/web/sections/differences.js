@@ -3,7 +3,7 @@
 {
   const { el, format, metrics, memory } = granule;
 
-  const MANY = 15;  // more rows scroll in their place
+  const MANY = 15; // more rows scroll in their place
 
   const figuresOf = (difference) => {
     if (!metrics.isKnown(difference.mean)) return 'no seed in both';
@@ -11,42 +11,89 @@
     return `${format.signed(difference.mean)} [${difference.interval.map(format.signed).join(', ')}]`;
   };
 
-  const rowsOf = (document_, baseline) => document_.comparisons[baseline]
-    .map((difference, index) => difference && { difference, style: index, name: document_.variants[index].label,
-      mean: difference.mean ?? null, interval: difference.interval, figures: figuresOf(difference), sentence: difference.sentence })
-    .filter((row) => row)
-    .sort((left, right) => (left.mean ?? Infinity) - (right.mean ?? Infinity));
+  // The variants but the baseline, those with the lowest values first.
+  const rowsOf = (document_, baseline) => {
+    const rows = document_.comparisons[baseline]
+      .map((difference, style) => ({ difference, style }))
+      .filter((row) => row.difference);
+    const by = ({ difference }) => difference.mean ?? Infinity;
+    return rows
+      .sort((left, right) => by(left) - by(right))
+      .map(({ difference, style }) => ({
+        ...difference,
+        style,
+        mean: difference.mean ?? null,
+        name: document_.variants[style].label,
+        figures: figuresOf(difference),
+      }));
+  };
+
+  const tableOf = (rows) => ({
+    head: ['Variant', 'Seeds', 'Difference', 'From', 'To', 'p', 'Test'],
+    rows: rows.map(({ name, n, mean, interval, p, test }) => {
+      const bounds = [0, 1].map((end) => format.signed(interval?.[end]));
+      return [name, format.whole(n), format.signed(mean), ...bounds, format.ratio(p), test ?? format.NONE];
+    }),
+  });
+
+  const noteOf = (metric) =>
+    `Each mark is a variant minus the baseline, in ${metric.unit || 'its unit'}. Left of the line at zero, the variant has the ` +
+    'lower value. The bar is the 95 % interval. A hollow mark has none.';
+
+  class Differences {
+    constructor(document_) {
+      this.document = document_;
+      const many = document_.variants.length > MANY;
+      this.sentences = el('ul', {
+        id: 'difference-sentences',
+        class: 'sentences',
+        'aria-live': 'polite',
+        tabindex: many ? 0 : null,
+      });
+      this.figure = granule.figure({
+        title: `Difference of the ${document_.metric.name}`,
+        note: noteOf(document_.metric),
+        height: 60 + 30 * document_.variants.length,
+        draw: (box, width, { say }) => this.draw(box, width, say),
+        table: () => tableOf(this.rows),
+      });
+      this.node = el('div', { class: many ? 'tall' : null }, this.figure.node, this.sentences);
+      this.choose(
+        Math.max(
+          0,
+          document_.variants.findIndex((variant) => variant.name === memory.get('baseline')),
+        ),
+      );
+    }
+
+    draw(box, width, say) {
+      const { label } = this.document.variants[this.baseline];
+      const text = { axis: `difference from ${label}`, label: `Differences from ${label}. Arrow keys go from one to the next.` };
+      granule.forest(box, width, { rows: this.rows, say, ...text });
+    }
+
+    choose(baseline) {
+      this.baseline = baseline;
+      memory.set('baseline', this.document.variants[baseline].name);
+      this.rows = rowsOf(this.document, baseline);
+      const sentence = (row) => el('li', {}, el('strong', {}, granule.breakable(row.name)), `: ${row.sentence}`);
+      this.sentences.replaceChildren(...this.rows.map(sentence));
+      this.figure.again();
+    }
+  }
 
   granule.differences = (document_) => {
-    if (document_.variants.length < 2 || !document_.comparisons?.length) return null;
-    const { variants, metric } = document_;
-    const start = variants.findIndex((variant) => variant.name === memory.get('baseline'));
-    let baseline = Math.max(0, start);
-    let rows = rowsOf(document_, baseline);
-    const sentences = el('ul', { id: 'difference-sentences', class: 'sentences', 'aria-live': 'polite', tabindex: rows.length > MANY ? 0 : null });
-
-    const figure = granule.figure({
-      title: `Difference of the ${metric.name}`, wide: true, height: 60 + 30 * rows.length,
-      note: `Each mark is a variant minus the baseline, in ${metric.unit || 'its unit'}. Left of the line at zero, the variant has the lower value. The bar is the 95 % interval. A hollow mark has none.`,
-      draw: (box, width, self) => granule.forest(box, width, { rows, axis: `difference from ${variants[baseline].label}`,
-        label: `Differences from ${variants[baseline].label}. Arrow keys go from one to the next.`, say: self.say }),
-      table: () => ({ head: ['Variant', 'Seeds', 'Difference', 'From', 'To', 'p', 'Test'],
-        rows: rows.map(({ name, difference }) => [name, format.whole(difference.n), format.signed(difference.mean),
-          format.signed(difference.interval?.[0]), format.signed(difference.interval?.[1]), format.ratio(difference.p), difference.test ?? format.NONE]) }),
-    });
-
-    const tell = () => sentences.replaceChildren(...rows.map((row) => el('li', {}, el('strong', {}, granule.breakable(row.name)), `: ${row.sentence}`)));
-    const choice = granule.choice({ id: 'baseline', label: 'Baseline', value: baseline,
+    const { variants, comparisons } = document_;
+    if (variants.length < 2 || !comparisons?.length) return null;
+    const differences = new Differences(document_);
+    const choice = granule.choice({
+      id: 'baseline',
+      label: 'Baseline',
+      value: differences.baseline,
       options: variants.map((variant, index) => [index, variant.label]),
-      change: (value) => {
-        baseline = Number(value);
-        memory.set('baseline', variants[baseline].name);
-        rows = rowsOf(document_, baseline);
-        tell();
-        figure.again();
-      } });
-    tell();
-    return granule.section('differences', 'Differences from a baseline', el('div', { class: 'controls' }, choice),
-      el('div', { class: rows.length > MANY ? 'tall' : null }, figure.node, sentences));
+      change: (value) => differences.choose(Number(value)),
+    });
+    const controls = el('div', { class: 'controls' }, choice);
+    return granule.section('differences', 'Differences from a baseline', controls, differences.node);
   };
 }
