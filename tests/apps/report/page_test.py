@@ -291,6 +291,18 @@ class Page(browser.PageTest):
         self.assertEqual(self.texts("#experts .readout"),
                          ["Experts 0 and 1 share 51 tokens, 2.55 times what chance would give."])
 
+    def test_experts_without_a_tokenizer_or_a_token_are_shown(self):
+        document = made_report.document()
+        experts = document["runs"][0]["by_expert"]["by_layer"][0]["experts"]
+        for expert in experts:
+            expert.update(classes=None, documents=[])
+            expert["tokens"][0]["piece"] = None
+        experts[0].update(load=0, weight=None, tokens=[])
+        self.open(document)
+        self.run_all_pictures()
+        self.assertEqual(self.texts("#experts tbody tr:first-child .chips li"), ["token 7 ×2.50"])
+        self.assertEqual(self.texts("#experts tbody tr:last-child > *"), ["0", "0 %", "–", "", ""])
+
     # Screens, paper and readers
 
     def test_narrow_and_dark_screens_have_room_for_the_page(self):

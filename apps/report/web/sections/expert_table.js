@@ -35,13 +35,13 @@
     return el('ul', { class: 'class-legend', 'aria-label': 'Colours of the classes' }, items);
   };
 
-  const token = ({ piece, count, lift, share_of_token: part }) => {
+  const token = ({ id, piece, count, lift, share_of_token: part }) => {
     const times = `${format.ratio(lift)} times chance`;
     const sentence = `${format.whole(count)} choices, ${times}, ${share(part)} of the choices of this token`;
     return el(
       'li',
       { title: sentence },
-      el('code', {}, visible(piece)),
+      el('code', {}, piece === null ? `token ${id}` : visible(piece)),
       el('span', { class: 'lift' }, ` ×${format.ratio(lift)}`),
     );
   };
