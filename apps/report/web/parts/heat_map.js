@@ -51,10 +51,11 @@
     const mark = granule.el('div', { class: 'mark', hidden: true });
     const frame = granule.el('div', { class: 'frame', style: `height:${height}px` }, canvas, mark);
     let at = null;
+    const [across, down] = [100 / columns.length, 100 / rows.length];
     const show = (row, column) => {
       at = [row, column];
       mark.hidden = false;
-      mark.style.cssText = `left:${(column / columns.length) * 100}%;top:${(row / rows.length) * 100}%;width:${100 / columns.length}%;height:${100 / rows.length}%`;
+      mark.style.cssText = `left:${column * across}%;top:${row * down}%;width:${across}%;height:${down}%`;
       say(describe(row, column));
     };
     const leave = () => {
@@ -84,8 +85,8 @@
       if (!(event.key in moves)) return;
       event.preventDefault();
       const [row, column] = at ?? [0, 0];
-      const [down, right] = at ? moves[event.key] : [0, 0];
-      show(Math.min(rows.length - 1, Math.max(0, row + down)), Math.min(columns.length - 1, Math.max(0, column + right)));
+      const [rowStep, columnStep] = at ? moves[event.key] : [0, 0];
+      show(Math.min(rows.length - 1, Math.max(0, row + rowStep)), Math.min(columns.length - 1, Math.max(0, column + columnStep)));
     });
     box.append(
       granule.el(

@@ -26,6 +26,11 @@
 
   // A line is drawn as itself. One that was joined over seeds has its band beneath.
   const seriesOf = (lines, aligned, logY) => {
+    // Bands lie on each other, so the more there are, the lighter each one is.
+    const strength = Math.max(0.04, Math.min(0.16, 0.32 / lines.length));
+    const shade = Math.round(strength * 255)
+      .toString(16)
+      .padStart(2, '0');
     const data = [aligned.x];
     const series = [{}];
     const bands = [];
@@ -46,7 +51,7 @@
         points: { show: known <= 30, size: 5, fill: colour },
       });
       if (!low) return;
-      bands.push({ series: [series.length + 1, series.length], fill: `${colour}1c` });
+      bands.push({ series: [series.length + 1, series.length], fill: colour + shade });
       for (const edge of [low, high]) {
         data.push(usable(edge));
         series.push({ stroke: 'transparent', width: 0, scale: 'y', points: { show: false }, edge: true });
