@@ -90,16 +90,27 @@ void put_own_state(RunFacts& facts, const fs::path& run, std::int64_t last_step)
   }
 }
 
-/// What the sweep knows better than the run is the end of a cell that failed, and that one waits.
-void put_cell_state(RunFacts& facts, const SweepCell& cell, bool begun) {
-  if (cell.state == "failed" && facts.state != "complete" && facts.state != "running") {
+/// What the sweep knows better than the run is the end of a cell that failed, and that one waits. A cell
+/// without a row waits, even if a sweep that was killed has made its directory.
+void put_cell_state(RunFacts& facts, const SweepCell& cell, std::int64_t last_step) {
+  const bool going = facts.state == "complete" || facts.state == "running";
+  if (cell.state == "failed" && !going) {
     facts.state = "failed";
     if (!cell.error.empty()) facts.error = cell.error;
-  } else if (!begun && cell.state == "running") {
-    facts.state = "waiting";  // it has not made its directory yet, or the sweep was killed
-  } else if (!begun) {
-    facts.state = cell.state;
+  } else if (facts.state == "stopped" && last_step == 0) {
+    facts.state = "waiting";
   }
+}
+
+/// For a cell that waits, the table of the sweep is all there is.
+void put_cell(RunFacts& facts, const SweepCell& cell) {
+  for (const auto& [key, value] : cell.values.items()) {
+    if (!facts.config.contains(key)) facts.config[key] = value;
+  }
+  if (!facts.steps) facts.steps = cell.steps;
+  if (facts.total_parameters) return;
+  facts.total_parameters = cell.total_parameters;
+  facts.activated_parameters = cell.activated_parameters;
 }
 
 }  // namespace
@@ -121,18 +132,15 @@ RunFacts facts_of(const FoundRun& run) {
       facts.notes.push_back(as_utf8(error.what()));
     }
   }
-  if (!run.cell) return facts;
-  for (const auto& [key, value] : run.cell->values.items()) {
-    if (!facts.config.contains(key)) facts.config[key] = value;
-  }
+  if (run.cell) put_cell(facts, *run.cell);
+  if (!run.note.empty()) facts.notes.push_back(run.note);
   return facts;
 }
 
 void put_state(RunFacts& facts, const FoundRun& run, std::int64_t last_step) {
   std::error_code failure;
-  const bool begun = fs::is_directory(run.path, failure);
-  if (begun) put_own_state(facts, run.path, last_step);
-  if (run.cell) put_cell_state(facts, *run.cell, begun);
+  if (fs::is_directory(run.path, failure)) put_own_state(facts, run.path, last_step);
+  if (run.cell) put_cell_state(facts, *run.cell, last_step);
 }
 
 bool is_held(const FoundRun& run) {

@@ -49,9 +49,18 @@ std::string name_of(const fs::path& path) {
   return as_utf8(place_of(path).filename().string());
 }
 
+/// The name of a run in a directory, which may have none itself.
+std::string below(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : fmt::format("{}/{}", directory, name);
+}
+
 std::string text_or_empty(const nlohmann::json& cell, const char* key) {
   const auto found = cell.find(key);
   return found != cell.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::optional<std::int64_t> count_in(const JsonField& object, const char* key) {
+  return object.has(key) ? std::optional(object.at(key).count()) : std::nullopt;
 }
 
 class Finder {
@@ -91,7 +100,7 @@ class Finder {
     std::ranges::sort(inside);
     for (const fs::path& path : inside) {
       const std::string own = as_utf8(path.filename().string());
-      visit(path, name.empty() ? own : name + "/" + own, depth + 1);
+      visit(path, below(name, own), depth + 1);
     }
   }
 
@@ -115,8 +124,20 @@ class Finder {
                     .state = field.at("state").text(),
                     .error = text_or_empty(cell, "error")};
     if (field.has("values")) known.values = Json(field.at("values").json());
-    if (field.has("seed")) known.seed = field.at("seed").count();
-    add({directory / field.at("run").text(), name.empty() ? own : name + "/" + own, known});
+    known.seed = count_in(field, "seed");
+    known.steps = count_in(field, "steps");
+    if (field.has("parameters")) {
+      known.total_parameters = count_in(field.at("parameters"), "total");
+      known.activated_parameters = count_in(field.at("parameters"), "activated");
+    }
+    FoundRun run{directory / field.at("run").text(), below(name, own)};
+    const std::string changed = text_or_empty(cell, "changed");
+    if (changed.empty()) {
+      run.cell = std::move(known);
+    } else {
+      run.note = fmt::format("the sweep has another config for this cell now: {}", changed);
+    }
+    add(std::move(run));
   }
 
   void add_key(const std::string& key) {

@@ -19,12 +19,15 @@ struct SweepCell {
   nlohmann::ordered_json values = nlohmann::ordered_json::object();
   std::optional<std::int64_t> seed{};
   std::string state, error;
+  std::optional<std::int64_t> steps{}, total_parameters{}, activated_parameters{};
 };
 
 struct FoundRun {
   std::filesystem::path path;  ///< of a cell that waits, it need not exist
   std::string name;            ///< no two runs have the same
   std::optional<SweepCell> cell{};
+  /// What the table of a sweep says against the run: it was made with another config, so it is no cell now.
+  std::string note{};
 };
 
 struct FoundRuns {

@@ -87,7 +87,8 @@ std::string sign_of(const FoundRun& run) {
   std::vector<fs::path> files = by_expert_files(run.path);
   for (const char* const name : {"metrics.jsonl", "router.bin", "run.json", "config.toml"})
     files.push_back(run.path / name);
-  std::string sign = fmt::format("{} {}", is_held(run), run.cell ? run.cell->state + run.cell->error : "");
+  std::string sign =
+      fmt::format("{} {}", is_held(run), run.cell ? run.cell->state + run.cell->error : run.note);
   for (const fs::path& file : files) {
     std::error_code absent;
     const auto size = fs::file_size(file, absent);

@@ -114,46 +114,77 @@ TEST_CASE("report document: a run says whether it is complete, stopped, failed o
   CHECK_THAT(report["variants"][0]["sentence"].get<std::string>(), Contains("4 runs are not complete"));
 }
 
+namespace {
+
+/// A cell of a sweep as its table has it. It makes the run directory too, unless the cell waits.
+Json made_cell(const TempDir& sweep, const std::string& variant, int seed, const std::string& state,
+               double ce = 9.0) {
+  const std::string name = fmt::format("{},seed-{}", variant, seed);
+  const double alpha = variant == "one" ? 0.1 : 0.2;
+  if (state != "waiting") {
+    make_run(sweep / ("cells/" + name),
+             {.overrides = {fmt::format("moe.aux_loss_alpha={}", alpha), fmt::format("train.seed={}", seed),
+                            fmt::format("data.seed={}", seed)},
+              .done = state == "complete" ? 4 : 1,
+              .ce = ce});
+  }
+  return {{"name", name},
+          {"run", "cells/" + name},
+          {"variant", variant},
+          {"values", {{"moe.aux_loss_alpha", alpha}}},
+          {"seed", seed},
+          {"steps", 4},
+          {"parameters", {{"total", 10416}, {"activated", 5808}}},
+          {"state", state},
+          {"error", state == "failed" ? Json("exit code 77") : Json()}};
+}
+
+void write_table(const TempDir& sweep, const std::vector<Json>& cells) {
+  const Json table{{"format", "granule-sweep/1"}, {"keys", {"moe.aux_loss_alpha"}}, {"cells", cells}};
+  write_text(sweep / "sweep.json", table.dump());
+}
+
+}  // namespace
+
 TEST_CASE("report document: cells of a sweep that wait or have failed are in it, and pair by their seeds") {
-  const TempDir directory;
-  const auto cell = [&](const char* variant, int seed, const char* state, double ce) {
-    const std::string name = fmt::format("{},seed-{}", variant, seed);
-    const double alpha = std::string(variant) == "one" ? 0.1 : 0.2;
-    if (std::string(state) != "waiting") {
-      make_run(directory / ("cells/" + name),
-               {.overrides = {fmt::format("moe.aux_loss_alpha={}", alpha), fmt::format("train.seed={}", seed),
-                              fmt::format("data.seed={}", seed)},
-                .done = std::string(state) == "complete" ? 4 : 1,
-                .ce = ce});
-    }
-    return Json{{"name", name},
-                {"run", "cells/" + name},
-                {"variant", variant},
-                {"values", {{"moe.aux_loss_alpha", alpha}}},
-                {"seed", seed},
-                {"state", state},
-                {"error", std::string(state) == "failed" ? Json("exit code 77") : Json()}};
-  };
-  const Json table{
-      {"format", "granule-sweep/1"},
-      {"keys", {"moe.aux_loss_alpha"}},
-      {"cells",
-       {cell("one", 0, "complete", 3.0), cell("one", 1, "complete", 3.1), cell("two", 0, "complete", 3.2),
-        cell("two", 1, "failed", 9.0), cell("two", 2, "waiting", 0.0)}}};
-  write_text(directory / "sweep.json", table.dump());
-  const Json report = report_of(directory);
+  const TempDir sweep;
+  write_table(sweep,
+              {made_cell(sweep, "one", 0, "complete", 3.0), made_cell(sweep, "one", 1, "complete", 3.1),
+               made_cell(sweep, "two", 0, "complete", 3.2), made_cell(sweep, "two", 1, "failed"),
+               made_cell(sweep, "two", 2, "waiting")});
+  const Json report = report_of(sweep);
   CHECK(report["keys"].get<Keys>() == Keys{"moe.aux_loss_alpha"});
   REQUIRE(report["runs"].size() == 5);
   CHECK(report["runs"][3]["state"] == "failed");
   CHECK(report["runs"][3]["error"] == "exit code 77");
   CHECK(report["runs"][4]["state"] == "waiting");
   CHECK(report["runs"][4]["config"]["moe.aux_loss_alpha"] == 0.2);
-  CHECK(report["runs"][4]["parameters"]["total"].is_null());
+  CHECK(report["runs"][4]["parameters"] == report["runs"][3]["parameters"]);
+  CHECK(report["runs"][4]["steps"] == 4);
   CHECK(report["variants"][1]["name"] == "two");
   CHECK(report["variants"][1]["n"] == 1);
   CHECK(report["comparisons"][0][1]["n"] == 1);
   CHECK(report["comparisons"][0][1]["mean"].get<double>() == Approx(0.2));
   CHECK(report["metric"]["key"] == "val_ce");
+}
+
+TEST_CASE("report document: a cell without a row waits, even if a killed sweep has made its directory") {
+  const TempDir sweep;
+  write_table(sweep, {made_cell(sweep, "one", 0, "running"), made_cell(sweep, "two", 0, "running")});
+  write_text(sweep / "cells/one,seed-0/metrics.jsonl", "");
+  const Json report = report_of(sweep);
+  CHECK(report["runs"][0]["state"] == "waiting");
+  CHECK(report["runs"][1]["state"] == "stopped");
+}
+
+TEST_CASE("report document: a run that the sweep would make with another config now is no cell of it") {
+  const TempDir sweep;
+  Json changed = made_cell(sweep, "one", 0, "complete", 3.0);
+  changed["changed"] = "optim.lr = 0.1 now, and 0.0003 then";
+  write_table(sweep, {changed, made_cell(sweep, "one", 1, "complete", 3.1)});
+  const Json report = report_of(sweep);
+  CHECK(report["variants"].size() == 2);
+  CHECK_THAT(report["runs"][0]["notes"].dump(), Contains("another config") && Contains("optim.lr"));
 }
 
 TEST_CASE("report document: if a run has no evaluation, variants are compared by the training loss") {
