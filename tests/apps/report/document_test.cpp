@@ -95,7 +95,8 @@ TEST_CASE("report document: runs with equal seeds are one chance, and pairs are 
 TEST_CASE("report document: a run says whether it is complete, stopped, failed or running") {
   const TempDir directory;
   make_run(directory / "complete", {});
-  make_run(directory / "failed", {.done = 2, .stopped_by = "the disk is full (metrics.jsonl): make room"});
+  make_run(directory / "failed",
+           {.done = 2, .ce = 9.0, .stopped_by = "the disk is full (metrics.jsonl): make room"});
   make_run(directory / "running", {.done = 3});
   make_run(directory / "stopped", {.done = 2, .stopped_by = "SIGTERM"});
   make_run(directory / "without-rows", {.done = 0});
@@ -110,7 +111,7 @@ TEST_CASE("report document: a run says whether it is complete, stopped, failed o
   CHECK(report["runs"][4]["step"] == 0);
   CHECK(report["runs"][4]["series"]["step"].empty());
   CHECK(report["runs"][4]["final"]["ce"].is_null());
-  CHECK(report["variants"][0]["n"] == 1);  // only a complete run counts
+  CHECK(report["variants"][0]["mean"] == 3.5);  // only the complete run counts
   CHECK_THAT(report["variants"][0]["sentence"].get<std::string>(), Contains("4 runs are not complete"));
 }
 
