@@ -36,6 +36,7 @@ void add_commands(CLI::App& program) {
   add_tokenizer_command(program);
   add_data_command(program);
   add_train_command(program);
+  add_sweep_command(program);
   add_eval_command(program);
   add_generate_command(program);
   add_export_command(program);
@@ -73,7 +74,7 @@ bool speaks() {
 void check_ranks(std::span<char*> words) {
   const std::string_view command = words[1], subcommand = words.size() > 2 ? words[2] : "";
   const bool of_several =
-      command == "train" || command == "verify" || (command == "bench" && subcommand == "step");
+      command == "train" || command == "sweep" || command == "verify" || (command == "bench" && subcommand == "step");
   const bool asks =
       std::ranges::any_of(words, [](std::string_view word) { return word == "--help" || word == "-h"; });
   if (of_several || asks || command.starts_with("-") || !under_mpi_launcher()) return;

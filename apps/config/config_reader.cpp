@@ -92,31 +92,56 @@ json to_json(const toml::node& node, const std::string& where) {
 
 class FileEntries {
  public:
-  explicit FileEntries(const std::filesystem::path& path)
-      : path_(path), base_(std::filesystem::absolute(path).parent_path()) {}
+  FileEntries(const std::filesystem::path& path, std::string_view listing)
+      : path_(path), base_(std::filesystem::absolute(path).parent_path()), listing_(listing) {}
 
   std::vector<ConfigEntry> read(const toml::table& document) {
     for (const auto& [name, node] : document) {
       const auto* table = node.as_table();
       if (table == nullptr || table->empty()) {
         add(name.str(), node);
-        continue;
+      } else if (name.str() == listing_) {
+        add_all(name.str(), *table);
+      } else {
+        for (const auto& [key, value] : *table) add(fmt::format("{}.{}", name.str(), key.str()), value);
       }
-      for (const auto& [key, value] : *table) add(fmt::format("{}.{}", name.str(), key.str()), value);
     }
-    return std::move(entries_);
+    std::ranges::stable_sort(entries_, {}, &Placed::line);
+    std::vector<ConfigEntry> entries;
+    for (Placed& placed : entries_) entries.push_back(std::move(placed.entry));
+    return entries;
   }
 
  private:
+  struct Placed {
+    ConfigEntry entry;
+    std::pair<toml::source_index, toml::source_index> line;  // and the column
+  };
+
   void add(std::string_view key, const toml::node& node) {
-    std::string where = fmt::format("{}:{}", path_.string(), node.source().begin.line);
+    const toml::source_position begin = node.source().begin;
+    std::string where = fmt::format("{}:{}", path_.string(), begin.line);
     json value = to_json(node, where);
-    entries_.push_back({shown(key), std::move(value), std::move(where), {}, base_});
+    entries_.push_back(
+        {{shown(key), std::move(value), std::move(where), {}, base_}, {begin.line, begin.column}});
+  }
+
+  void add_all(std::string_view name, const toml::table& table) {
+    for (const auto& [key, value] : table) {
+      const std::string dotted = fmt::format("{}.{}", name, key.str());
+      const auto* inner = value.as_table();
+      if (inner != nullptr) {
+        add_all(dotted, *inner);
+      } else {
+        add(dotted, value);
+      }
+    }
   }
 
   std::filesystem::path path_;
   std::filesystem::path base_;
-  std::vector<ConfigEntry> entries_;
+  std::string_view listing_;
+  std::vector<Placed> entries_;
 };
 
 std::string_view trimmed(std::string_view text) {
@@ -192,12 +217,12 @@ T in_range(const ConfigEntry& entry, T value, ValueRange<T> range) {
 
 }  // namespace
 
-std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path) {
+std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path, std::string_view listing) {
   const std::string text = text_of_file(path);
   refuse_deep_nesting(text, path.string());
   try {
     const toml::table document = toml::parse(text);
-    return FileEntries(path).read(document);
+    return FileEntries(path, listing).read(document);
   } catch (const toml::parse_error& error) {
     user_error(error.description(), fmt::format("{}:{}", path.string(), error.source().begin.line),
                "correct the TOML there");
@@ -233,6 +258,18 @@ ConfigEntry parse_override(std::string_view text) {
   refuse_deep_nesting(text, where);
   entry.value = override_value(entry.written, where);
   return entry;
+}
+
+std::vector<ConfigEntry> parse_overrides(std::span<const std::string> texts) {
+  std::vector<ConfigEntry> entries;
+  for (const std::string& text : texts) {
+    ConfigEntry entry = parse_override(text);
+    const bool again =
+        std::ranges::any_of(entries, [&](const ConfigEntry& other) { return other.key == entry.key; });
+    if (again) user_error(fmt::format("{} is given twice", entry.key), entry.where, "give each key once");
+    entries.push_back(std::move(entry));
+  }
+  return entries;
 }
 
 void wrong_type(const ConfigEntry& entry, std::string_view expected, std::string_view advice) {

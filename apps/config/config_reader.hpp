@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,12 +25,16 @@ struct ConfigEntry {
   std::filesystem::path base;
 };
 
-/// Throws a user error with file and line if the text is not TOML. The file must be a regular one of at most
-/// 1 MiB.
-[[nodiscard]] std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path);
+/// The entries in the order of the file. Names of the table `listing` may be dotted, as in `moe.seq_aux = …`;
+/// its entries are `listing.moe.seq_aux`. Throws a user error with file and line if the text is not TOML. The
+/// file must be a regular one of at most 1 MiB.
+[[nodiscard]] std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path,
+                                                        std::string_view listing = {});
 
 /// "optim.lr=1e-3": a dotted key and a TOML value. A text that is not a TOML value is taken as a string.
 [[nodiscard]] ConfigEntry parse_override(std::string_view text);
+/// All of them. Throws a user error for a key that is given twice.
+[[nodiscard]] std::vector<ConfigEntry> parse_overrides(std::span<const std::string> texts);
 
 template <class T>
 struct ValueRange {

@@ -1,7 +1,6 @@
 #include "apps/config/run_config.hpp"
 
 #include <algorithm>
-#include <set>
 
 #include "apps/config/run_config_check.hpp"
 #include "apps/config/run_config_keys.hpp"
@@ -36,14 +35,7 @@ struct Layers {
 };
 
 void add_overrides(Layers& layers, std::span<const std::string> overrides) {
-  std::set<std::string> seen;
-  for (const std::string& text : overrides) {
-    ConfigEntry entry = parse_override(text);
-    if (!seen.insert(entry.key).second) {
-      user_error(fmt::format("{} is given twice", entry.key), entry.where, "give each key once");
-    }
-    layers.entries.push_back(std::move(entry));
-  }
+  for (ConfigEntry& entry : parse_overrides(overrides)) layers.entries.push_back(std::move(entry));
 }
 
 void fill_in_decay_points(RunConfig& config, const Layers& layers) {
@@ -147,6 +139,11 @@ RunConfig override_run_config(std::span<const std::string> overrides, const Conf
   Layers layers{{}, options.base ? options.base->name : std::string("command line"), nullptr};
   add_overrides(layers, overrides);
   return assemble(layers, options);
+}
+
+RunConfig run_config_of(std::vector<ConfigEntry> entries, const std::string& source,
+                        const ConfigOptions& options) {
+  return assemble({std::move(entries), source, options.base ? &*options.base : nullptr}, options);
 }
 
 RunConfig run_config_from_json(const json& document, std::string_view where) {

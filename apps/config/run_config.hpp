@@ -25,6 +25,8 @@
 
 namespace granule {
 
+struct ConfigEntry;  // apps/config/config_reader.hpp
+
 struct RunConfig {
   struct Data {
     std::filesystem::path path{};  ///< absolute; empty if none is given
@@ -139,6 +141,11 @@ struct ConfigOptions {
 /// The same without a file, on top of options.base.
 [[nodiscard]] RunConfig override_run_config(std::span<const std::string> overrides,
                                             const ConfigOptions& options);
+
+/// The same of entries that are already read. A later entry replaces an earlier one of the same key. `source`
+/// is the place that errors name if no entry sets a key.
+[[nodiscard]] RunConfig run_config_of(std::vector<ConfigEntry> entries, const std::string& source,
+                                      const ConfigOptions& options = {});
 
 /// The number of threads of this rank. It is train.threads, or else this rank's share of the cores that it
 /// may use together with `sharers` ranks.

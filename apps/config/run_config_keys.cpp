@@ -275,6 +275,10 @@ const std::vector<ConfigKey>& config_keys() {
 }
 
 void apply_entry(RunConfig& config, const ConfigEntry& entry) {
+  if (entry.key == "sweep" || entry.key.starts_with("sweep.")) {
+    user_error("the config describes a sweep of many runs", entry.where,
+               "run it with granule sweep, or leave its [sweep] table out");
+  }
   refuse_pending(entry.key, entry.value, entry.where);
   if (is_pending_only(entry.key)) return;
   for (const ConfigKey& key : config_keys()) {

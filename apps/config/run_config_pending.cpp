@@ -11,8 +11,6 @@ using nlohmann::json;
 constexpr auto kOnly = PendingKey::Rule::only;
 constexpr auto kNever = PendingKey::Rule::never;
 
-constexpr std::string_view kNoSweep = "run granule train once per value, with key=value";
-
 bool has_gpu() {
   static_cast<void>(load_cuda_plugin());
   return is_offered(DeviceType::cuda);
@@ -34,17 +32,12 @@ const std::vector<PendingKey>& pending_keys() {
       {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\"", has_gpu},
       {"parallel.offload", kOnly, false, ""},
       {"checkpoint.async", kOnly, false, ""},
-      {"sweep.mode", kOnly, json(), kNoSweep},
-      {"sweep.solve", kOnly, json(), kNoSweep},
-      {"sweep.solve_key", kOnly, json(), kNoSweep},
-      {"sweep.seeds", kOnly, json(), kNoSweep},
   };
   return rows;
 }
 
 void refuse_pending(std::string_view key, const json& value, std::string_view where) {
-  // A sweep lists other keys by their names, so every key in its table belongs to it.
-  const PendingKey* row = row_of(key.starts_with("sweep.") ? "sweep.mode" : key);
+  const PendingKey* row = row_of(key);
   if (row == nullptr || (value == row->value) == (row->rule == kOnly)) return;
   if (row->there != nullptr && row->there()) return;
   const std::string leave_out = fmt::format("leave it out, or set it to {}", row->value.dump());

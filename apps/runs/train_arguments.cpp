@@ -136,6 +136,10 @@ void add_train_options(CLI::App& command, TrainArguments& arguments) {
       ->type_name("RUN[:STEP]");
   command.add_flag("--dry-run", arguments.dry_run,
                    "Print the resolved config, the parameters, the FLOPs and the bytes, and train nothing.");
+  command.add_flag(
+      "--digests", arguments.digests,
+      "Write RUN/digests.json, the digests of the initial values and of the batches. Equal digests "
+      "show that two runs can be compared.");
   command.footer(kExample);
 }
 

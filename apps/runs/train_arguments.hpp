@@ -17,6 +17,7 @@ struct TrainArguments {
   std::vector<std::string> overrides;
   std::string resume_word;  ///< what CLI11 makes of --resume, or of --resume=RUN
   bool resume = false, dry_run = false;
+  bool digests = false;  ///< record what the run starts with (apps/jobs/start_digests.hpp)
 };
 
 void add_train_options(CLI::App& command, TrainArguments& arguments);

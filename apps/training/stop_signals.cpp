@@ -53,6 +53,8 @@ std::string doing_text(StopSignals::Activity activity, std::int64_t step) {
       return fmt::format("ending the evaluation after step {}, then saving", step);
     case StopSignals::Activity::watching:
       return "ending; the newest report stays as it is";
+    case StopSignals::Activity::sweep:
+      return "the cells that run finish their step and save, then the sweep stops";
     case StopSignals::Activity::step:
       break;
   }

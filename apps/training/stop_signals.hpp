@@ -42,7 +42,7 @@ struct StoppedBySignal {
 class StopSignals {
  public:
   /// What is being done when a signal stops the run. The message says it.
-  enum class Activity { set_up, step, evaluation, watching };
+  enum class Activity { set_up, step, evaluation, sweep, watching };
 
   StopSignals();
   ~StopSignals();

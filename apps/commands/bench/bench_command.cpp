@@ -10,7 +10,7 @@
 #include "apps/inputs/same_input.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/usage.hpp"
-#include "apps/training/split_rows.hpp"
+#include "apps/jobs/split_rows.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "data/files/strict_json.hpp"

@@ -1,4 +1,4 @@
-#include "apps/training/split_rows.hpp"
+#include "apps/jobs/split_rows.hpp"
 
 #include "apps/program/console.hpp"
 

@@ -11,6 +11,7 @@
 
 #include "apps/runs/provenance.hpp"
 #include "apps/runs/run_start.hpp"
+#include "apps/runs/run_status.hpp"
 #include "apps/training/trainer.hpp"
 #include "distributed/hosts.hpp"
 
@@ -32,10 +33,8 @@ class JobRecord {
   /// that stopped the run, or 0.
   int run(const Trainer& trainer, const std::function<int()>& train);
 
-  /// Prints one line on stdout. It does not matter if nobody reads it, because the run is already on the
-  /// disk. Returns the error of a stdout that cannot be written.
-  [[nodiscard]] std::optional<Error> print_end(const std::filesystem::path& run,
-                                               const Trainer& trainer) const;
+  /// How the job ended.
+  [[nodiscard]] RunEnd end_of(const std::filesystem::path& run, const Trainer& trainer) const;
 
  private:
   void log_error(const Error& error) const;
@@ -49,7 +48,11 @@ class JobRecord {
   std::string stopped_by_;
 };
 
-/// The same line for a job that a signal stopped before its first step.
-[[nodiscard]] std::optional<Error> print_end_before_a_step(const std::filesystem::path& run, int signal);
+/// Prints one line on stdout. It does not matter if nobody reads it, because the run is already on the disk.
+/// Returns the error of a stdout that cannot be written.
+[[nodiscard]] std::optional<Error> print_end(const RunEnd& end);
+
+/// How a job ended that a signal stopped before its first step.
+[[nodiscard]] RunEnd end_before_a_step(const std::filesystem::path& run, int signal);
 
 }  // namespace granule

@@ -1,4 +1,4 @@
-#include "apps/training/job_record.hpp"
+#include "apps/jobs/job_record.hpp"
 
 #include <cstring>
 #include <fstream>
@@ -19,22 +19,6 @@ namespace {
 
 std::string name_of(int signal) {
   return std::string("SIG") + sigabbrev_np(signal);
-}
-
-/// A job that has saved ends even if nobody reads the line.
-std::optional<Error> print_line(const RunEnd& end) {
-  if (!somebody_reads_out()) {
-    say("granule: warning: nobody reads stdout: its line is left out");
-    return std::nullopt;
-  }
-  try {
-    print_json(end_of_run(end));
-  } catch (const ReaderGone&) {
-    return std::nullopt;
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -89,25 +73,39 @@ int JobRecord::run(const Trainer& trainer, const std::function<int()>& train) {
   }
 }
 
-std::optional<Error> JobRecord::print_end(const std::filesystem::path& run, const Trainer& trainer) const {
+RunEnd JobRecord::end_of(const std::filesystem::path& run, const Trainer& trainer) const {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start_;
-  return print_line({.run = run,
-                     .step = trainer.done(),
-                     .steps = trainer.total(),
-                     .stopped_by = stopped_by_,
-                     .ce = trainer.last_ce(),
-                     .seconds = seconds.count(),
-                     .checkpoint = trainer.saved() < 0
-                                       ? std::filesystem::path()
-                                       : checkpoints_of(run) / checkpoint_name(trainer.saved())});
+  return {.run = run,
+          .step = trainer.done(),
+          .steps = trainer.total(),
+          .stopped_by = stopped_by_,
+          .ce = trainer.last_ce(),
+          .seconds = seconds.count(),
+          .checkpoint = trainer.saved() < 0 ? std::filesystem::path()
+                                            : checkpoints_of(run) / checkpoint_name(trainer.saved())};
 }
 
-std::optional<Error> print_end_before_a_step(const std::filesystem::path& run, int signal) {
+std::optional<Error> print_end(const RunEnd& end) {
+  if (!somebody_reads_out()) {
+    say("granule: warning: nobody reads stdout: its line is left out");
+    return std::nullopt;
+  }
+  try {
+    print_json(end_of_run(end));
+  } catch (const ReaderGone&) {
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+RunEnd end_before_a_step(const std::filesystem::path& run, int signal) {
   const std::optional<StepDirectory> checkpoint = newest_whole(run);
-  return print_line({.run = run,
-                     .step = checkpoint ? checkpoint->step : 0,
-                     .stopped_by = name_of(signal),
-                     .checkpoint = checkpoint ? checkpoint->path : std::filesystem::path()});
+  return {.run = run,
+          .step = checkpoint ? checkpoint->step : 0,
+          .stopped_by = name_of(signal),
+          .checkpoint = checkpoint ? checkpoint->path : std::filesystem::path()};
 }
 
 }  // namespace granule

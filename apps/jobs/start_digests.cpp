@@ -1,0 +1,69 @@
+#include "apps/jobs/start_digests.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include <nlohmann/json.hpp>
+
+#include "data/files/atomic_file.hpp"
+#include "data/files/digest.hpp"
+#include "distributed/zero/gathered_tensors.hpp"
+
+namespace granule {
+namespace {
+
+using nlohmann::json;
+
+/// Of an endless run, the first positions must do.
+constexpr std::int64_t kMostPositions = std::int64_t{1} << 26;
+
+/// Samples tell the tokens, because the identity has the SHA-256 of every source.
+std::string digest_of_batches(const RunConfig& config, const RunData& data) {
+  MixSampler sampler = sampler_of(config, data.train, sample_order_of(config));
+  const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
+  const std::int64_t batch = config.train.batch_size;
+  const std::int64_t positions = std::min(steps.total, kMostPositions / batch) * batch;
+  Xxh3 samples;
+  for (std::int64_t position = 0; position < positions; ++position) {
+    const SampleId id = sampler(position);
+    const std::array numbers{id.source, id.sample};
+    samples.add(std::as_bytes(std::span(numbers)));
+  }
+  const json all{{"data", data.identity},
+                 {"seq_len", config.data.seq_len},
+                 {"batch_size", batch},
+                 {"samples", samples.finish()}};
+  const std::string text = all.dump();
+  return sha256_of(std::as_bytes(std::span<const char>(text)));
+}
+
+json digest_of_values(ShardedModel& sharded, const RunConfig& config) {
+  const ShardedParameters& parameters = sharded.parameters();
+  const auto tensors = global_tensors(config.model, config.moe, parameters.plan().position);
+  json all = json::object();
+  for (const TensorToSave& tensor : gathered(parameters, parameters.values(), tensors, "")) {
+    Xxh3 digest;
+    for_each_piece(tensor, [&](std::span<const std::byte> piece) { digest.add(piece); });
+    all[tensor.spec.name] = {{"shape", tensor.spec.shape}, {"xxh3", digest.finish()}};
+  }
+  return all;
+}
+
+}  // namespace
+
+json start_digests(ShardedModel& sharded, const RunConfig& config, const RunData& data) {
+  return {{"format", "granule-digests/1"},
+          {"batches", digest_of_batches(config, data)},
+          {"values", digest_of_values(sharded, config)}};
+}
+
+std::filesystem::path start_digests_of(const std::filesystem::path& run) {
+  return run / "digests.json";
+}
+
+void write_start_digests(const std::filesystem::path& run, const json& digests) {
+  static_cast<void>(write_file(start_digests_of(run), digests.dump(1) + "\n"));
+}
+
+}  // namespace granule

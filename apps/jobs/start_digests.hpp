@@ -1,0 +1,24 @@
+// What a run starts with, as digests. Runs that are compared with each other must start with the same values
+// and read the same batches, and their digests show whether they do.
+#pragma once
+#include <filesystem>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "apps/config/run_config.hpp"
+#include "apps/inputs/run_data.hpp"
+#include "moe/training/sharded_model.hpp"
+
+namespace granule {
+
+///   {"format": "granule-digests/1", "batches": SHA-256, "values": {NAME: {"shape": […], "xxh3": …}}}
+/// `batches` is of the data's identity and of the samples of every step in their order. `values` has every
+/// trainable tensor by its Hugging Face name, as it is now. This is a collective, and only rank 0 gets all.
+[[nodiscard]] nlohmann::json start_digests(ShardedModel& sharded, const RunConfig& config,
+                                           const RunData& data);
+
+/// RUN/digests.json.
+[[nodiscard]] std::filesystem::path start_digests_of(const std::filesystem::path& run);
+void write_start_digests(const std::filesystem::path& run, const nlohmann::json& digests);
+
+}  // namespace granule

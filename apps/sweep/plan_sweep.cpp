@@ -1,0 +1,97 @@
+#include "apps/sweep/plan_sweep.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/inputs/run_data.hpp"
+#include "apps/planning/step_time.hpp"
+#include "apps/records/metrics_file.hpp"
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The facts of data, read once for each set of sources.
+class DataReader {
+ public:
+  DataFacts operator()(const RunConfig& config) {
+    if (config.data.path.empty() && config.data.mix.empty()) return {};
+    const std::string key = to_json(config).at("data").dump() + (config.eval.every.amount > 0 ? "e" : "");
+    const auto known = facts_.find(key);
+    if (known != facts_.end()) return known->second;
+    const RunData data = open_run_data(config, DigestCheck::skip);  // each run checks the digests
+    RunConfig settled = config;
+    settle_vocabulary(settled, data, std::string());
+    return facts_[key] = {settled.model.vocab_size, data.train.samples(config.data.seq_len)};
+  }
+
+ private:
+  std::map<std::string, DataFacts> facts_;
+};
+
+/// Predicts a run's time on all cores of this machine from a rehearsal of its step.
+class Clock {
+ public:
+  explicit Clock(std::int64_t ranks) : ranks_(ranks) {}
+
+  double seconds(const Cell& cell, std::int64_t steps) {
+    const DType dtype = cell.config.train.dtype;
+    if (!device_ || dtype != dtype_) device_ = device_figures("cpu", dtype_ = dtype, ranks_);
+    const PlanRequest request{.config = cell.config,
+                              .ranks = ranks_,
+                              .threads = thread_count(cell.config, ranks_),
+                              .dtype = dtype,
+                              .carrier = ranks_ > 1 ? Carrier::messages : Carrier::memory};
+    const StepTime step = predict_step(request, rehearse(request, Routing::even), *device_, {});
+    return step.total() * static_cast<double>(steps);
+  }
+
+ private:
+  std::int64_t ranks_;
+  DType dtype_ = DType::f32;
+  std::optional<DeviceFigures> device_;
+};
+
+std::int64_t steps_left(const fs::path& run, const Cell& cell, const CellStatus& found) {
+  if (found.complete()) return 0;
+  if (found.state == CellState::waiting) return cell.steps;
+  const auto row = RowsFromEnd(run / "metrics.jsonl").next();
+  const std::int64_t done = row ? row->value("step", std::int64_t{0}) : 0;
+  return std::max<std::int64_t>(cell.steps - done, 0);
+}
+
+}  // namespace
+
+SweepPlan plan_sweep(const SweepRequest& request) {
+  SweepPlan plan{.table = read_sweep(request.config, request.overrides)};
+  DataReader facts;
+  plan.cells = cells_of(plan.table, request.ranks, std::ref(facts));
+  Clock clock(request.ranks);
+  for (const Cell& cell : plan.cells.all) {
+    plan.found.push_back(request.out.empty() ? CellStatus{} : status_on_disk(request.out, cell));
+    const fs::path run = run_of(request.out, cell);
+    plan.seconds.push_back(clock.seconds(cell, steps_left(run, cell, plan.found.back())));
+  }
+  if (!request.out.empty()) plan.obsolete = obsolete_cells(request.out, plan.cells);
+  return plan;
+}
+
+void refuse_changed_cells(const SweepPlan& plan, const fs::path& sweep) {
+  std::string names, reason;
+  int count = 0;
+  for (std::size_t i = 0; i < plan.found.size(); ++i) {
+    if (plan.found[i].changed.empty()) continue;
+    if (++count <= 3) names += fmt::format("{}{}", names.empty() ? "" : ", ", plan.cells.all[i].name);
+    if (reason.empty()) reason = plan.found[i].changed;
+  }
+  if (count == 0) return;
+  user_error(fmt::format("{} of the sweep's cells have runs of another config here: {}{}; {}", count, names,
+                         count > 3 ? ", …" : "", reason),
+             sweep.string(), "name another --out, or remove the directories of these cells");
+}
+
+}  // namespace granule
