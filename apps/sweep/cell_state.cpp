@@ -69,6 +69,13 @@ CellStatus status_on_disk(const fs::path& sweep, const Cell& cell) {
   return status;
 }
 
+CellStatus status_after_success(const fs::path& sweep, const Cell& cell) {
+  CellStatus status = status_on_disk(sweep, cell);
+  const auto saved = newest_whole(run_of(sweep, cell));
+  if (status.changed.empty() && saved && saved->step >= cell.steps) status.state = CellState::complete;
+  return status;
+}
+
 std::string last_error_in(const fs::path& log) {
   constexpr std::string_view kMark = "granule: error: ";
   std::ifstream file(log, std::ios::binary);

@@ -27,6 +27,9 @@ struct CellStatus {
 /// complete.
 [[nodiscard]] CellStatus status_on_disk(const std::filesystem::path& sweep, const Cell& cell);
 
+/// The same after a job on the run has ended with exit code 0: if nothing was left to do, it is complete.
+[[nodiscard]] CellStatus status_after_success(const std::filesystem::path& sweep, const Cell& cell);
+
 /// The last "granule: error: …" that a file has, without these words. Empty if there is none.
 [[nodiscard]] std::string last_error_in(const std::filesystem::path& log);
 

@@ -9,6 +9,7 @@
 #include "apps/planning/step_time.hpp"
 #include "apps/records/metrics_file.hpp"
 #include "core/error.hpp"
+#include "data/files/files.hpp"
 
 namespace granule {
 namespace {
@@ -64,6 +65,31 @@ std::int64_t steps_left(const fs::path& run, const Cell& cell, const CellStatus&
   return std::max<std::int64_t>(cell.steps - done, 0);
 }
 
+/// Whether sweep.json says that a cell of this name has done as many steps.
+bool is_recorded_complete(const nlohmann::json& record, const Cell& cell) {
+  for (const auto& one : record.value("cells", nlohmann::json::array())) {
+    if (one.value("name", "") == cell.name)
+      return one.value("state", "") == name_of(CellState::complete) &&
+             one.value("steps", std::int64_t{0}) >= cell.steps;
+  }
+  return false;
+}
+
+nlohmann::json record_in(const fs::path& sweep) {
+  std::error_code failure;
+  if (sweep.empty() || !fs::exists(record_of(sweep), failure)) return nlohmann::json::object();
+  nlohmann::json record = nlohmann::json::parse(read_file(record_of(sweep)), nullptr, false);
+  return record.is_object() ? record : nlohmann::json::object();
+}
+
+CellStatus found_status(const fs::path& sweep, const nlohmann::json& record, const Cell& cell) {
+  if (sweep.empty()) return {};
+  CellStatus status = status_on_disk(sweep, cell);
+  if (status.state == CellState::stopped && is_recorded_complete(record, cell))
+    status.state = CellState::complete;
+  return status;
+}
+
 }  // namespace
 
 SweepPlan plan_sweep(const SweepRequest& request) {
@@ -71,8 +97,9 @@ SweepPlan plan_sweep(const SweepRequest& request) {
   DataReader facts;
   plan.cells = cells_of(plan.table, request.ranks, std::ref(facts));
   Clock clock(request.ranks);
+  const nlohmann::json record = record_in(request.out);
   for (const Cell& cell : plan.cells.all) {
-    plan.found.push_back(request.out.empty() ? CellStatus{} : status_on_disk(request.out, cell));
+    plan.found.push_back(found_status(request.out, record, cell));
     const fs::path run = run_of(request.out, cell);
     plan.seconds.push_back(clock.seconds(cell, steps_left(run, cell, plan.found.back())));
   }

@@ -42,7 +42,8 @@ class Groups {
     const int mine = world_.rank() / size;
     const auto group = world_.split([&](int rank) { return Communicator::Seat{rank / size, rank}; }, "cell");
     std::vector<std::int64_t> ends(now_.size(), static_cast<std::int64_t>(End::not_run));
-    for (const std::size_t index : shares_of(plan_, groups_)[static_cast<std::size_t>(mine)]) {
+    const auto shares = shares_of(plan_, groups_);
+    for (const std::size_t index : shares[static_cast<std::size_t>(mine)]) {
       if (stopped_ != 0) break;
       ends[index] = static_cast<std::int64_t>(run_one(*group, index));
     }
@@ -75,7 +76,7 @@ class Groups {
       const auto end = static_cast<End>(ends[i]);
       if (end == End::not_run) continue;
       const Cell& cell = plan_.cells.all[i];
-      all.cells[i] = status_on_disk(sweep_, cell);
+      all.cells[i] = end == End::ran ? status_after_success(sweep_, cell) : status_on_disk(sweep_, cell);
       if (end != End::failed) continue;
       all.cells[i].state = CellState::failed;
       all.cells[i].exit_code = static_cast<int>(ExitCode::failure);

@@ -93,7 +93,7 @@ class Processes {
 
   void end(std::size_t index, int code) {
     const Cell& cell = plan_.cells.all[index];
-    CellStatus status = status_on_disk(sweep_, cell);
+    CellStatus status = code == 0 ? status_after_success(sweep_, cell) : status_on_disk(sweep_, cell);
     if (!status.complete()) {
       status.exit_code = code;
       status.state = code == 0 || stopped_ != 0 ? CellState::stopped : CellState::failed;

@@ -108,7 +108,8 @@ TEST_CASE("cells: segmentation makes the paper's ladder of equal parameters") {
 TEST_CASE("cells: solve gives every cell the budget of the config") {
   const Cells all = cells(
       "[sweep]\nmoe.n_routed_experts = [8, 16, 32]\nsolve = \"total_params\"\nsolve_key = "
-      "\"moe.moe_intermediate_size\"\n");
+      "\"moe.moe_intermediate_size\"\n",
+      {"moe.moe_intermediate_size=480"});
   CHECK(all.target ==
         static_cast<double>(count_parameters(all.all[0].config.model, all.all[0].config.moe).total()));
   for (const Cell& cell : all.all) {
@@ -118,20 +119,20 @@ TEST_CASE("cells: solve gives every cell the budget of the config") {
     CHECK(std::abs(total / all.target - 1.0) <= granule::kClosest);
     CHECK(cell.config.moe.moe_intermediate_size == cell.solution->width);
   }
-  CHECK(all.all[0].solution->width == 48);
-  CHECK(all.all[1].solution->width < 48);
+  CHECK(all.all[0].solution->width == 480);
+  CHECK(all.all[1].solution->width < 480);
 }
 
 TEST_CASE("cells: what is wrong with a sweep is said with its place") {
   const auto has = [](const std::string& text) { return Contains(text); };
   CHECK_THAT(message(""), has("has no [sweep] table"));
-  CHECK_THAT(message("[sweep]\n"), has("[sweep] is empty") && has("sweep.toml:12"));
+  CHECK_THAT(message("[sweep]\n"), has("[sweep] is empty") && has("sweep.toml:13"));
   CHECK_THAT(message("[sweep]\nmoe.top_k = [1]\n"),
              has("unknown key 'moe.top_k'") && has("num_experts_per_tok"));
   CHECK_THAT(message("[sweep]\nmoe.aux_loss_alpha = 0.1\n"), has("is not a list of values"));
   CHECK_THAT(message("[sweep]\nmoe.aux_loss_alpha = []\n"), has("is not a list of values"));
   CHECK_THAT(message("[sweep]\nmoe.aux_loss_alpha = [0, \"x\"]\n"),
-             has("is not a number") && has("sweep.toml:13"));
+             has("is not a number") && has("sweep.toml:14"));
   CHECK_THAT(message("[sweep]\nmoe.aux_loss_alpha = [0.1, 0.1]\n"), has("lists 0.1 twice"));
   CHECK_THAT(message("[sweep]\nseeds = [1, 1]\n"), has("without repeats"));
   CHECK_THAT(message("[sweep]\nseeds = [-1]\n"), has("out of range"));

@@ -52,11 +52,14 @@ json record(const fs::path& out) {
   return json::parse(read_file(out / "sweep.json"));
 }
 
+json cells_in(const fs::path& out) {
+  return record(out).at("cells");
+}
+
 /// The bytes of every cell's last weights, and the losses that its rows tell.
 std::map<std::string, std::string> results(const fs::path& out) {
   std::map<std::string, std::string> all;
-  const json sweep = record(out);
-  for (const json& cell : sweep["cells"]) {
+  for (const json& cell : cells_in(out)) {
     const fs::path run = out / cell["run"].get<std::string>();
     std::string text =
         granule::xxh3_of_file(run / "checkpoints/step-00000020/model-00001-of-00001.safetensors");
@@ -95,7 +98,7 @@ TEST_CASE("sweep: all cells are trained, and one line says so") {
   CHECK(line["failed"].empty());
   CHECK(line["stopped_by"].is_null());
   CHECK_THAT(result.err, Contains("cell 4 of 4: aux_loss_alpha-0.1,n_routed_experts-8 is complete: ce "));
-  for (const json& cell : record(directory / "out")["cells"]) {
+  for (const json& cell : cells_in(directory / "out")) {
     CHECK(cell["state"] == "complete");
     CHECK(fs::exists(directory / "out" / cell["run"].get<std::string>() / "run.json"));
   }
@@ -106,7 +109,7 @@ TEST_CASE("sweep: cells read the same batches and start from the same values") {
   const fs::path out = directory / "out";
   REQUIRE(run_program(sweep_words(write_sweep(directory), out)).exit_code == 0);
   std::vector<json> digests;
-  for (const json& cell : record(out)["cells"])
+  for (const json& cell : cells_in(out))
     digests.push_back(json::parse(read_file(out / cell["run"].get<std::string>() / "digests.json")));
   const char* const expert = "model.layers.1.mlp.experts.3.up_proj.weight";
   const char* const router = "model.layers.1.mlp.gate.weight";
@@ -118,12 +121,12 @@ TEST_CASE("sweep: cells read the same batches and start from the same values") {
   CHECK(digests[1]["values"][router] == digests[3]["values"][router]);
 
   // The check of the program itself finds a run that began otherwise.
-  const fs::path file = out / record(out)["cells"][2]["run"].get<std::string>() / "digests.json";
+  const fs::path file = out / cells_in(out)[2]["run"].get<std::string>() / "digests.json";
   granule::test::replace_in(file, digests[2]["values"][expert]["xxh3"], "0123456789abcdef");
   const ProgramResult again = run_program(sweep_words(directory / "sweep.toml", out));
   CHECK(again.exit_code == 1);
   CHECK_THAT(again.err, Contains(expert) && Contains("did not start from the values of"));
-  CHECK(json::parse(again.out)["failed"][0]["cell"] == record(out)["cells"][2]["name"]);
+  CHECK(json::parse(again.out)["failed"][0]["cell"] == cells_in(out)[2]["name"]);
 }
 
 TEST_CASE("sweep: two cells at once have the same bits as one after another") {
@@ -166,7 +169,7 @@ TEST_CASE("sweep: Ctrl-C stops it after saving, with the signal's exit code, and
   const json line = json::parse(result.out);
   CHECK(line["stopped_by"] == "SIGINT");
   CHECK(line["complete"] == 0);
-  const json cells = record(directory / "out")["cells"];
+  const json cells = cells_in(directory / "out");
   CHECK(cells[0]["state"] == "stopped");
   CHECK(cells[1]["state"] == "waiting");
   CHECK(fs::exists(directory / "out/cells/aux_loss_alpha-0,n_routed_experts-4/checkpoints/latest"));
@@ -175,16 +178,19 @@ TEST_CASE("sweep: Ctrl-C stops it after saving, with the signal's exit code, and
 
 TEST_CASE("sweep: a cell that fails is reported, and the others go on") {
   const TempDir directory;
-  const fs::path config = write_sweep(directory, "[sweep]\noptim.lr = [1e-2, 1e30]\n");
-  const ProgramResult result = run_program(sweep_words(config, directory / "out", {"optim.grad_clip=0"}));
+  const fs::path config = write_sweep(directory,
+                                      "[sweep]\nmode = \"zip\"\nmoe.n_routed_experts = [8, 60000]\n"
+                                      "moe.moe_intermediate_size = [12, 100000]\n");
+  const ProgramResult result = run_program(sweep_words(config, directory / "out"));
   INFO(result.err);
   CHECK(result.exit_code == 1);
   const json line = json::parse(result.out);
   CHECK(line["complete"] == 1);
   REQUIRE(line["failed"].size() == 1);
-  CHECK(line["failed"][0]["exit_code"] == 77);
-  CHECK_THAT(line["failed"][0]["error"].get<std::string>(), Contains("steps in a row were skipped"));
-  CHECK(record(directory / "out")["cells"][1]["state"] == "failed");
+  // A petabyte is more than the disk or the memory of any machine that runs tests.
+  CHECK(line["failed"][0]["exit_code"] != 0);
+  CHECK_THAT(line["failed"][0]["error"].get<std::string>(), Contains("MiB") || Contains("memory"));
+  CHECK(cells_in(directory / "out")[1]["state"] == "failed");
   CHECK_THAT(result.err, Contains("1 of 2 cells failed"));
 }
 
@@ -193,7 +199,8 @@ TEST_CASE("sweep: a dry run prints the cells and trains nothing") {
   const fs::path config =
       write_sweep(directory, std::string(kTable) +
                                  "solve = \"activated_params\"\nsolve_key = \"moe.moe_intermediate_size\"\n");
-  std::vector<std::string> words{"sweep", config, "--dry-run", "data.path=" + small_run().data.string()};
+  std::vector<std::string> words{"sweep", config, "--dry-run", "data.path=" + small_run().data.string(),
+                                 "moe.moe_intermediate_size=200"};
   const ProgramResult result = run_program(words);
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
@@ -258,7 +265,7 @@ TEST_CASE("sweep: under mpirun groups of ranks train the cells") {
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   CHECK(json::parse(result.out)["complete"] == 4);
-  for (const json& cell : record(directory / "out")["cells"]) {
+  for (const json& cell : cells_in(directory / "out")) {
     const json run = json::parse(read_file(directory / "out" / cell["run"].get<std::string>() / "run.json"));
     CHECK(run["sessions"][0]["ranks"] == 2);
   }
