@@ -5,13 +5,19 @@
 
   const SECTIONS = ['results', 'differences', 'curves', 'budgets', 'load', 'experts'];
 
-  // Where the reader was before the page reloaded itself.
-  const returnTo = () => {
-    const kept = memory.get('return');
-    memory.set('return', null);
+  // Where the reader is: the section at the upper edge of the window, and the element with the focus. The height of the page
+  // is no measure, because pictures that are not drawn yet have another one.
+  const here = () => {
+    const sections = [...document.querySelectorAll('main > section')];
+    const section = sections.find((one) => one.getBoundingClientRect().bottom > 0);
+    return { section: section?.id, top: section?.getBoundingClientRect().top, focus: document.activeElement?.id };
+  };
+
+  const returnTo = (kept) => {
     if (!kept) return;
     document.getElementById(kept.focus)?.focus({ preventScroll: true });
-    scrollTo({ left: 0, top: kept.top, behavior: 'instant' });
+    const section = document.getElementById(kept.section);
+    if (section) scrollBy({ top: section.getBoundingClientRect().top - kept.top, behavior: 'instant' });
   };
 
   const reloadControl = (document_) => {
@@ -20,7 +26,7 @@
     history.scrollRestoration = 'manual';
     setInterval(() => {
       if (!memory.get('reload', true)) return;
-      memory.set('return', { top: scrollY, focus: document.activeElement?.id || null });
+      memory.set('return', here());
       location.reload();
     }, seconds * 1000);
     return granule.check({
@@ -62,7 +68,8 @@
       ),
     );
   followPrinter();
-  returnTo();
+  returnTo(memory.get('return'));
+  memory.set('return', null);
   performance.mark('ready');
   document.documentElement.dataset.ready = 'yes';
 }

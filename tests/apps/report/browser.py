@@ -12,6 +12,7 @@ import made_report  # noqa: E402
 
 try:
     from selenium import webdriver
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -40,6 +41,8 @@ class PageTest(unittest.TestCase):
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         cls.browser = webdriver.Chrome(options=options, service=Service(DRIVER))
         cls.addClassCleanup(cls.browser.quit)
+        cls.browser.set_page_load_timeout(60)
+        cls.browser.set_script_timeout(60)
         cls.folder = tempfile.mkdtemp()
         cls.addClassCleanup(shutil.rmtree, cls.folder)
 
@@ -82,7 +85,8 @@ class PageTest(unittest.TestCase):
         self.wait(lambda: not self.run("return [...document.querySelectorAll('.box')].filter((box) => !box.firstChild).length"))
 
     def wait(self, condition, seconds=20):
-        WebDriverWait(self.browser, seconds, poll_frequency=0.02).until(lambda _: condition())
+        # While a page loads, there may be nobody to answer.
+        WebDriverWait(self.browser, seconds, 0.02, [WebDriverException]).until(lambda _: condition())
 
     def run(self, script=None, *arguments):
         # unittest calls run(result) too.

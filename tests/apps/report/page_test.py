@@ -3,7 +3,6 @@ import base64
 import os
 import re
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import browser  # noqa: E402
@@ -366,26 +365,40 @@ class Page(browser.PageTest):
 
     def test_a_watched_report_returns_to_where_the_reader_was(self):
         document = made_report.document()
-        document.update(watching=True, refresh_seconds=1)
+        document.update(watching=True, refresh_seconds=7)
+        # The test turns the clock of the page itself.
+        clock = "window.setInterval = (work, time) => { window.clock = { work, time }; };"
+        script = self.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": clock})
+        self.addCleanup(self.browser.execute_cdp_cmd, "Page.removeScriptToEvaluateOnNewDocument", script)
         self.open(document)
+        self.assertEqual(self.run("return window.clock.time"), 7000)
         self.choose("baseline", 1)
         self.choose("metric", "load_cv")
         self.heading("parameters").click()
-        self.run("scrollTo({top: 321, behavior: 'instant'}); window.before = true")
+        self.run_all_pictures()
+        self.run("scrollTo({top: 1700, behavior: 'instant'}); document.getElementById('baseline').focus({preventScroll: true})")
+        place = "return document.getElementById('budgets').getBoundingClientRect().top"
+        before = self.run(place)
+        self.run("window.before = true; setTimeout(window.clock.work)")
         self.wait(lambda: self.run("return !window.before && document.documentElement.dataset.ready === 'yes'"))
-        self.assertEqual(self.run("return scrollY"), 321)
+        self.assertAlmostEqual(self.run(place), before, delta=1.5)
+        self.assertEqual(self.run("return document.activeElement.id"), "baseline")
         values = self.run("return ['baseline', 'metric'].map((id) => document.getElementById(id).value)")
         self.assertEqual(values, ["1", "load_cv"])
         self.assertEqual(self.column("Variant"), ["Variant 0", "Variant 1", "Variant 2"])
         self.one("#reload").click()
-        self.run("window.before = true")
-        time.sleep(1.3)
+        self.run("window.before = true; window.clock.work()")
         self.assertTrue(self.run("return window.before"))
 
     def test_two_hundred_runs_open_in_three_seconds(self):
+        self.browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+        self.addCleanup(self.browser.execute_cdp_cmd, "Performance.disable", {})
         self.open(made_report.document(variants=67, seeds=3, steps=10_000, every=25, layers=2, experts=16))
-        ready = self.run("return performance.getEntriesByName('ready')[0].startTime")
-        self.assertLess(ready, 3000)
+        # The time of the page's thread on a core, because other tests may keep the cores busy.
+        figures = self.browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        spent = next(figure["value"] for figure in figures if figure["name"] == "TaskDuration")
+        self.assertLess(spent, 3)
+        self.assertGreater(spent, 0.05)  # it was measured
         self.run_all_pictures()
         self.assertEqual(len(self.reading(Keys.END)[1]), 67)
 
