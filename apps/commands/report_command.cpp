@@ -52,7 +52,7 @@ void say_results(const ReportData& data) {
   const auto& variants = data.grouping.variants;
   for (std::size_t i = 0; i < variants.size() && i < kMost; ++i) {
     say("{}: {}", variants[i].label,
-        mean_sentence(data.comparison.means[i], data.comparison.metric.unit, data.comparison.incomplete[i]));
+        mean_sentence(data.comparison.means[i], data.comparison.metric.unit, data.comparison.left_out[i]));
   }
   if (variants.size() > kMost) say("… and {} more variants", variants.size() - kMost);
   for (const RunReading& run : data.runs) {

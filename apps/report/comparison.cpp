@@ -25,6 +25,18 @@ BySeed values_of(const Variant& variant, std::span<const RunReading> runs, const
   return values;
 }
 
+LeftOut left_out_of(const Variant& variant, std::span<const RunReading> runs, const std::string& key) {
+  LeftOut left_out;
+  for (const std::size_t run : variant.runs) {
+    if (runs[run].facts.state != "complete") {
+      ++left_out.incomplete;
+    } else if (!std::isfinite(runs[run].last_of(key))) {
+      ++left_out.without_value;
+    }
+  }
+  return left_out;
+}
+
 Estimate mean_of(const BySeed& values) {
   std::vector<double> all;
   for (const auto& [seed, value] : values) all.push_back(value);
@@ -63,8 +75,7 @@ Comparison compare(std::span<const RunReading> runs, const Grouping& grouping) {
   for (const Variant& variant : grouping.variants) {
     values.push_back(values_of(variant, runs, grouping, comparison.metric.key));
     comparison.means.push_back(mean_of(values.back()));
-    comparison.incomplete.push_back(std::ranges::count_if(
-        variant.runs, [&](std::size_t run) { return runs[run].facts.state != "complete"; }));
+    comparison.left_out.push_back(left_out_of(variant, runs, comparison.metric.key));
   }
   if (values.size() > kMostCompared) return comparison;
   for (const BySeed& baseline : values) {

@@ -1,11 +1,11 @@
 // What the seeds of the variants say: the mean of each variant, and its paired difference from each other.
 #pragma once
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "apps/report/sentences.hpp"
 #include "apps/report/statistics.hpp"
 #include "apps/report/variants.hpp"
 
@@ -21,8 +21,8 @@ inline constexpr std::size_t kMostCompared = 250;
 
 struct Comparison {
   Metric metric;
-  std::vector<Estimate> means;           ///< for each variant
-  std::vector<std::int64_t> incomplete;  ///< runs of each variant that do not count
+  std::vector<Estimate> means;    ///< for each variant
+  std::vector<LeftOut> left_out;  ///< of each variant
   /// [baseline][variant]. Empty if there are so many variants that nobody could read all pairs.
   std::vector<std::vector<PairedDifference>> differences;
 };
@@ -30,8 +30,8 @@ struct Comparison {
 /// The validation cross-entropy, unless a run has none. Then the cross-entropy of the last row.
 [[nodiscard]] Metric metric_of(std::span<const RunReading> runs);
 
-/// Only complete runs count. Runs of a variant with equal seeds are no two chances, so their mean counts as
-/// one.
+/// Only complete runs with a finite value count. Runs of a variant with equal seeds are no two chances, so
+/// their mean counts as one.
 [[nodiscard]] Comparison compare(std::span<const RunReading> runs, const Grouping& grouping);
 
 }  // namespace granule

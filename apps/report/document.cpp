@@ -112,7 +112,7 @@ Json variant_json(const ReportData& data, std::size_t index) {
           {"mean", value_or_null(mean.mean)},
           {"deviation", value_or_null(mean.deviation)},
           {"interval", interval_json(mean.interval)},
-          {"sentence", mean_sentence(mean, data.comparison.metric.unit, data.comparison.incomplete[index])}};
+          {"sentence", mean_sentence(mean, data.comparison.metric.unit, data.comparison.left_out[index])}};
 }
 
 Json difference_json(const PairedDifference& paired, std::string_view unit) {

@@ -31,10 +31,14 @@ std::string chance_text(double p) {
   return fmt::format("p = {:.{}g}", p, p < 0.1 ? 1 : 2);
 }
 
-std::string incomplete_text(std::int64_t incomplete) {
-  if (incomplete == 0) return "";
-  return incomplete == 1 ? " 1 run is not complete and does not count."
-                         : fmt::format(" {} runs are not complete and do not count.", incomplete);
+std::string left_out_text(const LeftOut& left_out) {
+  std::string text;
+  const auto add = [&](std::int64_t runs, const char* one, const char* many) {
+    if (runs > 0) text += fmt::format(" {} {} and not counted.", runs, runs == 1 ? one : many);
+  };
+  add(left_out.incomplete, "run is not complete", "runs are not complete");
+  add(left_out.without_value, "run is without a finite value", "runs are without a finite value");
+  return text;
 }
 
 }  // namespace
@@ -45,9 +49,10 @@ std::string with_error(double value, double error) {
   return fmt::format("{} ± {}", signed_text(value, decimals), signed_text(error, decimals));
 }
 
-std::string mean_sentence(const Estimate& mean, std::string_view unit, std::int64_t incomplete) {
-  const std::string others = incomplete_text(incomplete);
-  if (mean.n == 0) return incomplete > 0 ? "No run is complete yet." : "No run has a value.";
+std::string mean_sentence(const Estimate& mean, std::string_view unit, LeftOut left_out) {
+  const std::string others = left_out_text(left_out);
+  if (mean.n == 0)
+    return left_out.without_value > 0 ? "No run has a finite value." : "No run is complete yet.";
   if (mean.n == 1) {
     return fmt::format("1 seed: {} {}. One value says nothing about chance; run at least {} seeds.{}",
                        signed_text(*mean.mean, 4), unit, kEnough, others);

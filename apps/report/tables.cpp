@@ -118,7 +118,7 @@ std::string variants_table(const ReportData& data) {
     std::vector<std::string> cells{quoted(variant.name), quoted(variant.label), fmt::format("{}", mean.n),
                                    cell_of(mean.mean), cell_of(mean.deviation)};
     append(cells, interval_cells(mean.interval));
-    append(cells, {metric.key, quoted(mean_sentence(mean, metric.unit, data.comparison.incomplete[i]))});
+    append(cells, {metric.key, quoted(mean_sentence(mean, metric.unit, data.comparison.left_out[i]))});
     end_row(table, cells);
   }
   return table;

@@ -35,7 +35,7 @@ endif()
 if(NOT GRANULE_LIBRARIES_ONLY)
   find_package(tomlplusplus 3.3 REQUIRED)
   find_package(CLI11 2.1 REQUIRED)
-  find_package(Boost 1.74 REQUIRED)  # its headers: Boost.Math
+  find_package(Boost 1.74 REQUIRED CONFIG)  # its headers: Boost.Math
   pkg_check_modules(simdjson REQUIRED IMPORTED_TARGET simdjson)
   if(GRANULE_BUILD_TESTS)
     find_package(Catch2 3 QUIET)

@@ -2,6 +2,7 @@
 #include "apps/report/document.hpp"
 
 #include <algorithm>
+#include <fstream>
 
 #include "data/files/run_lock.hpp"
 #include "tests/apps/report/made_run.hpp"
@@ -186,6 +187,20 @@ TEST_CASE("report document: a run that the sweep would make with another config 
   const Json report = report_of(sweep);
   CHECK(report["variants"].size() == 2);
   CHECK_THAT(report["runs"][0]["notes"].dump(), Contains("another config") && Contains("optim.lr"));
+}
+
+TEST_CASE("report document: a run whose loss is not finite is not counted, and its variant says so") {
+  const TempDir directory;
+  make_run(directory / "a", {});
+  make_run(directory / "b", {.overrides = {"train.seed=1"}, .done = 3});
+  std::ofstream(directory / "b/metrics.jsonl", std::ios::app)
+      << R"({"step":4,"tokens":256,"ce":null,"val_ce":null,"val_perplexity":null})" << '\n';
+  const Json report = report_of(directory);
+  CHECK(report["runs"][1]["state"] == "complete");
+  CHECK(report["runs"][1]["final"]["val_ce"].is_null());
+  CHECK(report["variants"][0]["n"] == 1);
+  CHECK_THAT(report["variants"][0]["sentence"].get<std::string>(),
+             Contains("1 run is without a finite value"));
 }
 
 TEST_CASE("report document: if a run has no evaluation, variants are compared by the training loss") {

@@ -45,10 +45,14 @@ TEST_CASE("sentences: too few seeds are said to be too few") {
   CHECK(difference_text({}, {}) == "No seed has a value of both.");
 }
 
-TEST_CASE("sentences: runs that are not complete are said not to count") {
-  CHECK_THAT(mean_sentence(estimate(Values{3.0, 3.1, 3.2}), "nats", 2),
-             Contains("2 runs are not complete and do not count."));
-  CHECK(mean_sentence(estimate(Values{}), "nats", 3) == "No run is complete yet.");
+TEST_CASE("sentences: runs that do not count are said") {
+  const Estimate three = estimate(Values{3.0, 3.1, 3.2});
+  CHECK_THAT(mean_sentence(three, "nats", {.incomplete = 2}),
+             Catch::EndsWith(" 2 runs are not complete and not counted."));
+  CHECK_THAT(mean_sentence(three, "nats", {.without_value = 1}),
+             Catch::EndsWith(" 1 run is without a finite value and not counted."));
+  CHECK(mean_sentence(estimate(Values{}), "nats", {.incomplete = 3}) == "No run is complete yet.");
+  CHECK(mean_sentence(estimate(Values{}), "nats", {.without_value = 3}) == "No run has a finite value.");
 }
 
 TEST_CASE("sentences: equal values are called the same") {
