@@ -73,8 +73,8 @@ bool speaks() {
 /// If several ranks each did all of the work, they would print and write everything several times.
 void check_ranks(std::span<char*> words) {
   const std::string_view command = words[1], subcommand = words.size() > 2 ? words[2] : "";
-  const bool of_several =
-      command == "train" || command == "sweep" || command == "verify" || (command == "bench" && subcommand == "step");
+  const bool of_several = command == "train" || command == "sweep" || command == "verify" ||
+                          (command == "bench" && subcommand == "step");
   const bool asks =
       std::ranges::any_of(words, [](std::string_view word) { return word == "--help" || word == "-h"; });
   if (of_several || asks || command.starts_with("-") || !under_mpi_launcher()) return;

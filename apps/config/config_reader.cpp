@@ -42,7 +42,10 @@ std::string text_of_file(const std::filesystem::path& path) {
   std::error_code failure;
   const auto status = std::filesystem::status(path, failure);
   if (!std::filesystem::exists(status)) {
-    user_error("there is no such config file", path.string(), "give the path of a TOML file");
+    const std::string word = path.string();
+    const bool is_override = word.find('=') < word.find('/');
+    user_error("there is no such config file", word,
+               is_override ? "give CONFIG before every key=value" : "give the path of a TOML file");
   }
   // This comes before the file is opened, because opening a FIFO would wait for a writer.
   if (!std::filesystem::is_regular_file(status)) {

@@ -18,12 +18,16 @@ using nlohmann::json;
 /// Of an endless run, the first positions must do.
 constexpr std::int64_t kMostPositions = std::int64_t{1} << 26;
 
+std::int64_t steps_of(const RunConfig& config, const RunData& data) {
+  const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
+  return std::min(steps.total, kMostPositions / config.train.batch_size);
+}
+
 /// Samples tell the tokens, because the identity has the SHA-256 of every source.
 std::string digest_of_batches(const RunConfig& config, const RunData& data) {
   MixSampler sampler = sampler_of(config, data.train, sample_order_of(config));
-  const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
   const std::int64_t batch = config.train.batch_size;
-  const std::int64_t positions = std::min(steps.total, kMostPositions / batch) * batch;
+  const std::int64_t positions = steps_of(config, data) * batch;
   Xxh3 samples;
   for (std::int64_t position = 0; position < positions; ++position) {
     const SampleId id = sampler(position);
@@ -54,6 +58,7 @@ json digest_of_values(ShardedModel& sharded, const RunConfig& config) {
 
 json start_digests(ShardedModel& sharded, const RunConfig& config, const RunData& data) {
   return {{"format", "granule-digests/1"},
+          {"steps", steps_of(config, data)},
           {"batches", digest_of_batches(config, data)},
           {"values", digest_of_values(sharded, config)}};
 }

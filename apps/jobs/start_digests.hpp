@@ -11,8 +11,8 @@
 
 namespace granule {
 
-///   {"format": "granule-digests/1", "batches": SHA-256, "values": {NAME: {"shape": […], "xxh3": …}}}
-/// `batches` is of the data's identity and of the samples of every step in their order. `values` has every
+///   {"format": "granule-digests/1", "steps", "batches": SHA-256, "values": {NAME: {"shape": […], "xxh3": …}}}
+/// `batches` is of the data's identity and of the samples of so many steps in their order. `values` has every
 /// trainable tensor by its Hugging Face name, as it is now. This is a collective, and only rank 0 gets all.
 [[nodiscard]] nlohmann::json start_digests(ShardedModel& sharded, const RunConfig& config,
                                            const RunData& data);

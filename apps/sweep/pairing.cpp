@@ -15,11 +15,12 @@ namespace {
 
 using nlohmann::json;
 
-/// What cells must share to read the same batches. Paths may differ, because digests tell the data apart.
-std::string batches_key(const Cell& cell) {
+/// What cells must share to read the same batches. Paths may differ, because digests tell the data apart. A
+/// run that was made longer has recorded the batches of its first length.
+std::string batches_key(const Cell& cell, const json& steps) {
   json data = to_json(cell.config).at("data");
   data.erase("path");
-  return json{data, cell.config.train.batch_size, cell.steps}.dump();
+  return json{data, cell.config.train.batch_size, steps}.dump();
 }
 
 std::string values_key(const Cell& cell) {
@@ -32,7 +33,8 @@ json digests_of(const std::filesystem::path& run) {
   std::error_code failure;
   if (!std::filesystem::exists(file, failure)) return {};
   const json digests = json::parse(read_file(file), nullptr, false);
-  const bool whole = digests.is_object() && digests.contains("batches") && digests.contains("values");
+  const bool whole = digests.is_object() && digests.contains("steps") && digests.contains("batches") &&
+                     digests.contains("values");
   return whole ? digests : json();
 }
 
@@ -57,7 +59,8 @@ std::vector<Unpaired> find_unpaired(const std::filesystem::path& sweep, const st
   for (const Cell& cell : cells) {
     const json digests = digests_of(run_of(sweep, cell));
     if (digests.is_null()) continue;
-    if (const Cell* other = other_of(batches, batches_key(cell), cell, digests["batches"])) {
+    if (const Cell* other =
+            other_of(batches, batches_key(cell, digests["steps"]), cell, digests["batches"])) {
       all.push_back({&cell, fmt::format("it did not read the batches of {}: the data or this program have "
                                         "changed in between",
                                         other->name)});

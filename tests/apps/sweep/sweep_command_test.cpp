@@ -241,7 +241,11 @@ TEST_CASE("sweep: a changed file says which cells are new, changed and obsolete"
              Contains("4 of the sweep's cells have runs of another config") && Contains("optim.lr"));
   CHECK_THAT(run_program(sweep_words(other, out, {"optim.lr=0.5", "--dry-run"})).err, Contains("changed"));
 
-  const ProgramResult longer = run_program(sweep_words(other, out, {"train.steps=22"}));
+  // Longer cells are compared by what they began with, also beside a new one.
+  const fs::path more =
+      write_sweep(directory, "[sweep]\nmoe.aux_loss_alpha = [0, 0.1]\nmoe.n_routed_experts = [4, 16, 32]\n");
+  const ProgramResult longer = run_program(sweep_words(more, out, {"train.steps=22"}));
+  INFO(longer.err);
   CHECK(longer.exit_code == 0);
   CHECK(fs::exists(out / "cells/aux_loss_alpha-0,n_routed_experts-4/checkpoints/step-00000022"));
 }
