@@ -28,6 +28,11 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 using Sections = std::map<std::string, Names>;
 
+/// Other sections may have options of other programs, such as mpirun's, and the same one twice.
+bool is_of_commands(const std::string& section) {
+  return section.starts_with("granule ") || section == "Exit codes";
+}
+
 void add_sections(const std::filesystem::path& page, Sections& sections) {
   std::string section;
   const std::regex option(R"(\| `(--[a-z-]+)[^`]*` \|.*)"), code(R"(\| ([0-9]+) \|.*)");
@@ -36,7 +41,9 @@ void add_sections(const std::filesystem::path& page, Sections& sections) {
     if (line.starts_with("## ")) {
       section = line.substr(3);
       std::erase(section, '`');
-      sections[section];
+      if (is_of_commands(section)) CHECK(sections.emplace(section, Names()).second);
+    } else if (!is_of_commands(section)) {
+      continue;
     } else if (std::regex_match(line, found, option) || std::regex_match(line, found, code)) {
       CHECK(sections[section].insert(found[1]).second);
     }
@@ -48,13 +55,7 @@ void add_sections(const std::filesystem::path& page, Sections& sections) {
 Sections documented() {
   Sections sections;
   for (const auto& page : std::filesystem::directory_iterator(source_dir() + "/docs")) {
-    if (page.path().extension() != ".md") continue;
-    Sections of_page;
-    add_sections(page.path(), of_page);
-    for (const auto& [section, options] : of_page) {
-      const bool of_commands = page.path().filename() == "commands.md";
-      if (of_commands || section.starts_with("granule ")) CHECK(sections.emplace(section, options).second);
-    }
+    if (page.path().extension() == ".md") add_sections(page.path(), sections);
   }
   return sections;
 }
