@@ -108,8 +108,7 @@ void put_seeds(Grouping& grouping, std::span<const RunReading> runs) {
 std::string name_of(const Json& values) {
   std::string name;
   for (const auto& [key, value] : values.items()) {
-    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    if (value.is_number_float()) text = fmt::format("{}", value.get<double>());  // 0, and not 0.0
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
     name += fmt::format("{}{}-{}", name.empty() ? "" : ",", key.substr(key.rfind('.') + 1), text);
   }
   return name;

@@ -46,7 +46,7 @@ TEST_CASE("report document: runs that differ only in seeds, places and threads a
   CHECK(report["keys"].get<Keys>() == Keys{"moe.aux_loss_alpha", "train.threads"});
   CHECK(report["metric"]["key"] == "val_ce");
   REQUIRE(report["variants"].size() == 2);
-  CHECK(report["variants"][0]["name"] == "aux_loss_alpha-0");
+  CHECK(report["variants"][0]["name"] == "aux_loss_alpha-0.0");
   CHECK(report["variants"][0]["runs"] == Json({0, 1, 2}));
   CHECK(report["variants"][0]["n"] == 3);
   CHECK(report["variants"][0]["mean"].get<double>() == Approx(3.6));
