@@ -1,11 +1,15 @@
 """Computes with SciPy what apps/report/statistics.cpp computes. Reads {"baseline": […], "variant": […]} in lines, where
-null is absent, and writes one line of figures for each: of the variant's mean, and of the paired difference."""
+null is absent, and writes one line of figures for each: of the variant's mean, and of the paired difference. Without
+SciPy it ends with 77."""
 import json
 import math
 import sys
 
-import numpy
-from scipy import special, stats
+try:
+    import numpy
+    from scipy import special, stats
+except ImportError:
+    sys.exit(77)
 
 
 def quantile(freedom):

@@ -43,11 +43,7 @@ json list_of(const std::vector<double>& values) {
   return list;
 }
 
-bool has_scipy() {
-  return run_program({"-c", "import scipy.stats"}, {.program = "/usr/bin/python3"}).exit_code == 0;
-}
-
-/// The figures that SciPy has for each case.
+/// The figures that SciPy has for each case. Empty if it is not installed.
 std::vector<json> figures_of_scipy(const std::vector<Case>& cases) {
   std::string input;
   for (const Case& one : cases)
@@ -55,6 +51,7 @@ std::vector<json> figures_of_scipy(const std::vector<Case>& cases) {
   const ProgramResult result = run_program({source_dir() + "/tests/apps/report/check_statistics.py"},
                                            {.input = input, .program = "/usr/bin/python3"});
   INFO(result.err);
+  if (result.exit_code == 77) return {};
   REQUIRE(result.exit_code == 0);
   std::vector<json> figures;
   std::istringstream lines(result.out);
@@ -83,10 +80,6 @@ void check_estimate(const Estimate& estimated, const json& expected) {
 }  // namespace
 
 TEST_CASE("statistics: means, intervals and paired tests are those of SciPy") {
-  if (!has_scipy()) {
-    WARN("python3-scipy is not installed: this check is left out");
-    return;
-  }
   std::mt19937 random(7);
   std::vector<Case> cases{{{}, {}}, {{1.5}, {2.5}}, {{kAbsent, 1.0}, {2.0, kAbsent}}};
   for (int n = 2; n <= 12; ++n) {
@@ -97,7 +90,8 @@ TEST_CASE("statistics: means, intervals and paired tests are those of SciPy") {
     cases.push_back({cases.back().variant, cases.back().variant});
   }
   const std::vector<json> expected = figures_of_scipy(cases);
-  for (std::size_t i = 0; i < cases.size(); ++i) {
+  if (expected.empty()) WARN("python3-scipy is not installed: this check is left out");
+  for (std::size_t i = 0; i < expected.size(); ++i) {
     INFO(fmt::format("{} {}", list_of(cases[i].baseline).dump(), list_of(cases[i].variant).dump()));
     check_estimate(estimate(cases[i].variant), expected[i]["mean"]);
     const PairedDifference paired = paired_difference(cases[i].baseline, cases[i].variant);
