@@ -329,6 +329,12 @@ class Page(browser.PageTest):
         self.assertTrue(paper.startswith(b"%PDF"))
         self.assertEqual(self.run("return window.printed"), ["light", 0])
         self.assertEqual(self.run("return document.documentElement.dataset.theme"), "dark")
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        self.addCleanup(self.browser.execute_cdp_cmd, "Emulation.setEmulatedMedia", {"media": ""})
+        shown = "return [...document.querySelectorAll('#results-table thead th')].filter((cell) => cell.offsetWidth).map((cell) => cell.textContent)"
+        self.assertEqual(self.run(shown), ["Variant", "aux_loss_alpha", "val CE", "seeds", "CE", "load max/mean", "dead experts",
+                                           "tokens/s", "peak memory", "parameters", "activated", "FLOPs"])
+        self.assertFalse(self.one("#baseline").is_displayed())
 
     def test_readers_without_a_pointer_find_everything_named(self):
         self.open(made_report.document())

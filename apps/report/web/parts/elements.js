@@ -20,11 +20,12 @@ const granule = {};
   granule.el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
   granule.svg = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-  // A long name that may break after its separators.
+  // A long name. It breaks between its parts, and inside of a part only if that is too long for a line.
+  const pieces = (part) => part.split(/(?<=_)/).flatMap((piece, index) => (index ? [granule.el('wbr'), piece] : [piece]));
   granule.breakable = (text) =>
     String(text)
-      .split(/(?<=[,/_=])/)
-      .flatMap((part, index) => (index ? [granule.el('wbr'), part] : [part]));
+      .split(/(?<=[,/])/)
+      .map((part) => granule.el('span', { class: 'whole' }, pieces(part)));
 
   let made = 0;
   granule.newId = () => `part-${++made}`;

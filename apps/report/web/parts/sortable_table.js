@@ -12,6 +12,8 @@
     return sign * String(left).localeCompare(String(right), 'en', { numeric: true });
   };
 
+  const classOf = ({ numeric, minor }) => [numeric && 'number', minor && 'minor'].filter(Boolean).join(' ') || null;
+
   class SortableTable {
     constructor({ id, columns, rows, children, rowKey, sort }) {
       Object.assign(this, { id, columns, children, rowKey });
@@ -28,13 +30,13 @@
     heading(column) {
       const arrow = el('span', { class: 'arrow', 'aria-hidden': 'true' });
       const turn = { type: 'button', title: column.title, onclick: () => this.turn(column) };
-      return el('th', { scope: 'col', class: column.numeric ? 'number' : null }, el('button', turn, column.name, arrow));
+      return el('th', { scope: 'col', class: classOf(column) }, el('button', turn, column.name, arrow));
     }
 
     line(row, attributes = {}) {
       const cell = (column, index) => {
         const scope = index === 0 ? 'row' : null;
-        return el(scope ? 'th' : 'td', { scope, class: column.numeric ? 'number' : null }, column.show(row));
+        return el(scope ? 'th' : 'td', { scope, class: classOf(column) }, column.show(row));
       };
       return el('tr', attributes, this.columns.map(cell));
     }
@@ -83,7 +85,8 @@
     }
   }
 
-  // A column is {key, name, title, numeric, value(row), show(row)}: what it sorts by, and the text or element of a cell.
+  // A column is {key, name, title, numeric, minor, value(row), show(row)}: what it sorts by, and the text or element of a cell.
+  // A minor one is not printed.
   // A row is any object. children(row) are the rows into which it opens, and rowKey(row) names it.
   // sort: {key, down}, the order at first.
   granule.sortableTable = ({ id, caption, columns, rows, children = () => [], rowKey, sort }) => {

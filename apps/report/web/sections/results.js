@@ -8,6 +8,8 @@
     return keys.filter((other) => other.split('.').pop() === last).length > 1 ? key : last;
   };
 
+  const PRINTED = ['ce', 'load_max_over_mean', 'dead_experts', 'tokens_per_second', 'peak_bytes'];
+
   // What the table can show of a run. A variant shows the mean of its runs.
   const numbersOf = (document_) =>
     [
@@ -19,6 +21,7 @@
           title: `${metrics.named(metric)}, at the end`,
           of: (run) => run.final?.[metric.key],
           show: metric.show,
+          minor: !PRINTED.includes(metric.key) && metric.key !== document_.metric.key,
           metric,
         })),
       { key: 'total', name: 'parameters', title: 'Parameters in all', of: (run) => run.parameters?.total, show: format.count },
@@ -29,7 +32,14 @@
         of: (run) => run.parameters?.activated,
         show: format.count,
       },
-      { key: 'tokens', name: 'tokens', title: 'Tokens trained on so far', of: (run) => run.tokens, show: format.count },
+      {
+        key: 'tokens',
+        name: 'tokens',
+        title: 'Tokens trained on so far',
+        of: (run) => run.tokens,
+        show: format.count,
+        minor: true,
+      },
       {
         key: 'flops',
         name: 'FLOPs',
@@ -37,7 +47,7 @@
         of: (run) => run.flops,
         show: format.flops,
       },
-      { key: 'hours', name: 'time', title: 'Time of the steps so far', of: (run) => run.hours, show: format.hours },
+      { key: 'hours', name: 'time', title: 'Time of the steps so far', of: (run) => run.hours, show: format.hours, minor: true },
     ]
       .filter((column) => document_.runs.some((run) => metrics.isKnown(column.of(run))))
       .filter(
