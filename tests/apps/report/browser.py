@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -78,11 +77,10 @@ class PageTest(unittest.TestCase):
         self.wait(lambda: self.run("return document.documentElement.dataset.ready") == "yes")
 
     def run_all_pictures(self):
-        """Scrolls through the page, so that every picture is drawn."""
-        for top in range(0, self.run("return document.documentElement.scrollHeight"), 700):
-            self.run("scrollTo(0, arguments[0])", top)
-            time.sleep(0.03)
-        self.wait(lambda: not self.run("return [...document.querySelectorAll('.box')].filter((box) => !box.firstChild).length"))
+        """Scrolls to every picture that is not drawn yet, until it is."""
+        for box in self.every(".box"):
+            self.wait(lambda box=box: self.run(
+                "if (!arguments[0].firstChild) arguments[0].scrollIntoView({block: 'center'}); return arguments[0].firstChild !== null", box))
 
     def wait(self, condition, seconds=20):
         # While a page loads, there may be nobody to answer.
