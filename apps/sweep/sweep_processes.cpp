@@ -59,6 +59,7 @@ class Processes {
   struct Running {
     std::size_t cell;
     std::unique_ptr<CellProcess> process;
+    std::int64_t first_step;
     Clock::time_point start = Clock::now();
   };
 
@@ -72,7 +73,8 @@ class Processes {
       const auto share = static_cast<std::size_t>(available_cores()) / jobs_;
       arguments.push_back(fmt::format("train.threads={}", std::max<std::size_t>(share, 1)));
     }
-    running_.push_back({index, std::make_unique<CellProcess>(arguments, log_of(sweep_, cell))});
+    running_.push_back(
+        {index, std::make_unique<CellProcess>(arguments, log_of(sweep_, cell)), step_of(index)});
     now_[index] = {.state = CellState::running};
     write_record(sweep_, plan_, now_);
   }
@@ -122,27 +124,43 @@ class Processes {
     return static_cast<std::size_t>(std::ranges::count_if(plan_.found, &CellStatus::complete));
   }
 
-  /// What is predicted of the cells that have not ended, at the pace of those that have.
-  [[nodiscard]] double seconds_left() const {
-    double left = 0.0;
+  [[nodiscard]] std::int64_t step_of(std::size_t index) const {
+    const auto row = RowsFromEnd(run_of(sweep_, plan_.cells.all[index]) / "metrics.jsonl").next();
+    return row ? row->value("step", std::int64_t{0}) : 0;
+  }
+
+  /// The share of its steps that a running cell has done since it began here.
+  [[nodiscard]] double share_done(const Running& one, std::int64_t step) const {
+    const std::int64_t steps = plan_.cells.all[one.cell].steps - one.first_step;
+    return steps <= 0 ? 1.0 : static_cast<double>(step - one.first_step) / static_cast<double>(steps);
+  }
+
+  /// What is predicted of the cells that have not ended, at the pace of what is done.
+  [[nodiscard]] double seconds_left(const std::vector<double>& shares) const {
+    double measured = measured_, predicted = predicted_, left = 0.0;
     for (const std::size_t index : waiting_) left += plan_.seconds[index];
-    const double pace = predicted_ > 0.0 ? measured_ / predicted_ : 1.0;
-    left *= pace;
-    for (const Running& one : running_)
-      left += std::max(0.0, plan_.seconds[one.cell] * pace - seconds_since(one.start));
-    return left / static_cast<double>(std::max<std::size_t>(running_.size(), 1));
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+      const double whole = plan_.seconds[running_[i].cell];
+      measured += seconds_since(running_[i].start);
+      predicted += whole * shares[i];
+      left += whole * (1.0 - shares[i]);
+    }
+    const double pace = predicted > 0.0 ? measured / predicted : 1.0;
+    return left * pace / static_cast<double>(std::max<std::size_t>(running_.size(), 1));
   }
 
   void show() {
     if (Clock::now() < look_) return;
     look_ = Clock::now() + kLook;
     std::string text = fmt::format("{} of {} cells have ended", ended_ + before(), now_.size());
+    std::vector<double> shares;
     for (const Running& one : running_) {
       const Cell& cell = plan_.cells.all[one.cell];
-      const auto row = RowsFromEnd(run_of(sweep_, cell) / "metrics.jsonl").next();
-      text += fmt::format("; {}: step {} of {}", cell.name, row ? row->value("step", 0) : 0, cell.steps);
+      const std::int64_t step = step_of(one.cell);
+      shares.push_back(share_done(one, step));
+      text += fmt::format("; {}: step {} of {}", cell.name, step, cell.steps);
     }
-    progress_.show(text + fmt::format("; about {} left", duration_text(seconds_left())));
+    progress_.show(text + fmt::format("; about {} left", duration_text(seconds_left(shares))));
   }
 
   const SweepPlan& plan_;

@@ -347,7 +347,7 @@ TEST_CASE(
   CHECK_THAT(message_for(directory / "run.toml", "train.device=cuda"),
              Contains("the CUDA backend has not landed"));
   CHECK_THAT(message_for(directory / "run.toml", "sweep.moe.aux_loss_alpha=[0, 0.01]"),
-             Contains("not built yet"));
+             Contains("describes a sweep of many runs") && Contains("granule sweep"));
 }
 
 TEST_CASE("bad_config: text that is not TOML is refused with its line") {
