@@ -10,7 +10,7 @@
 #include "apps/program/console.hpp"
 #include "apps/program/usage.hpp"
 #include "apps/report/report_files.hpp"
-#include "apps/report/sentences.hpp"
+#include "apps/report/statistics/sentences.hpp"
 #include "apps/report/tables.hpp"
 #include "apps/runs/provenance.hpp"
 #include "apps/training/stop_signals.hpp"

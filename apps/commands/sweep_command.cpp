@@ -7,7 +7,7 @@
 #include "apps/runs/provenance.hpp"
 #include "apps/sweep/pairing.hpp"
 #include "apps/sweep/plan_sweep.hpp"
-#include "apps/sweep/sweep_groups.hpp"
+#include "apps/sweep/running/sweep_groups.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
 #include "data/files/run_lock.hpp"

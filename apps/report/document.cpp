@@ -6,7 +6,7 @@
 #include <span>
 
 #include "apps/program/version.hpp"
-#include "apps/report/sentences.hpp"
+#include "apps/report/statistics/sentences.hpp"
 #include "apps/runs/provenance.hpp"
 
 namespace granule {

@@ -8,9 +8,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/report/comparison.hpp"
-#include "apps/report/run_reading.hpp"
-#include "apps/report/variants.hpp"
+#include "apps/report/runs/run_reading.hpp"
+#include "apps/report/statistics/comparison.hpp"
+#include "apps/report/statistics/variants.hpp"
 
 namespace granule {
 

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "apps/report/sentences.hpp"
+#include "apps/report/statistics/sentences.hpp"
 #include "apps/runs/provenance.hpp"
 
 namespace granule {

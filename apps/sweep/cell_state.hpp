@@ -6,7 +6,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "apps/sweep/cells.hpp"
+#include "apps/sweep/cells/cells.hpp"
 
 namespace granule {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/sweep/cells.hpp"
+#include "apps/sweep/cells/cells.hpp"
 
 namespace granule {
 

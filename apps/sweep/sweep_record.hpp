@@ -8,7 +8,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/sweep/cell_state.hpp"
-#include "apps/sweep/cells.hpp"
+#include "apps/sweep/cells/cells.hpp"
 
 namespace granule {
 

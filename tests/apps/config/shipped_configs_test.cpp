@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "apps/config/run_config.hpp"
-#include "apps/sweep/cells.hpp"
+#include "apps/sweep/cells/cells.hpp"
 #include "moe/model/counts.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"

@@ -1,4 +1,4 @@
-"""Computes with SciPy what apps/report/statistics.cpp computes. Reads {"baseline": […], "variant": […]} in lines, where
+"""Computes with SciPy what apps/report/statistics/statistics.cpp computes. Reads {"baseline": […], "variant": […]} in lines, where
 null is absent, and writes one line of figures for each: of the variant's mean, and of the paired difference. Without
 SciPy it ends with 77."""
 import json

@@ -1,4 +1,4 @@
-#include "apps/report/expert_load.hpp"
+#include "apps/report/runs/expert_load.hpp"
 
 #include <cmath>
 #include <fstream>

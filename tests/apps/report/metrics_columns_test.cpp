@@ -1,4 +1,4 @@
-#include "apps/report/metrics_columns.hpp"
+#include "apps/report/runs/metrics_columns.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "apps/report/sentences.hpp"
+#include "apps/report/statistics/sentences.hpp"
 
 #include "tests/support/catch.hpp"
 

@@ -1,4 +1,4 @@
-#include "apps/sweep/cells.hpp"
+#include "apps/sweep/cells/cells.hpp"
 
 #include <fstream>
 

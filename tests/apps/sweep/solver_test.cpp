@@ -1,4 +1,4 @@
-#include "apps/sweep/solver.hpp"
+#include "apps/sweep/cells/solver.hpp"
 
 #include <cmath>
 #include <random>

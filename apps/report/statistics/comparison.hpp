@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "apps/report/sentences.hpp"
-#include "apps/report/statistics.hpp"
-#include "apps/report/variants.hpp"
+#include "apps/report/statistics/sentences.hpp"
+#include "apps/report/statistics/statistics.hpp"
+#include "apps/report/statistics/variants.hpp"
 
 namespace granule {
 

@@ -1,11 +1,11 @@
-#include "apps/sweep/sweep_groups.hpp"
+#include "apps/sweep/running/sweep_groups.hpp"
 
 #include <algorithm>
 #include <numeric>
 
 #include "apps/jobs/training_job.hpp"
 #include "apps/program/console.hpp"
-#include "apps/sweep/run_cell.hpp"
+#include "apps/sweep/running/run_cell.hpp"
 #include "core/interruption.hpp"
 #include "distributed/agreement.hpp"
 

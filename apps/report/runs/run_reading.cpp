@@ -1,4 +1,4 @@
-#include "apps/report/run_reading.hpp"
+#include "apps/report/runs/run_reading.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include "apps/report/thinning.hpp"
+#include "apps/report/runs/thinning.hpp"
 #include "apps/runs/provenance.hpp"
 #include "core/error.hpp"
 #include "data/files/strict_json.hpp"

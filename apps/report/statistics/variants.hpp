@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/report/run_reading.hpp"
+#include "apps/report/runs/run_reading.hpp"
 
 namespace granule {
 

@@ -1,4 +1,4 @@
-#include "apps/report/variants.hpp"
+#include "apps/report/statistics/variants.hpp"
 
 #include <algorithm>
 #include <array>

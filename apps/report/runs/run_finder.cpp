@@ -1,4 +1,4 @@
-#include "apps/report/run_finder.hpp"
+#include "apps/report/runs/run_finder.hpp"
 
 #include <algorithm>
 #include <map>

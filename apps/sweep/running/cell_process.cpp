@@ -1,4 +1,4 @@
-#include "apps/sweep/cell_process.hpp"
+#include "apps/sweep/running/cell_process.hpp"
 
 #include <cerrno>
 #include <csignal>

@@ -1,4 +1,4 @@
-#include "apps/sweep/segmentation.hpp"
+#include "apps/sweep/cells/segmentation.hpp"
 
 #include "apps/config/config_reader.hpp"
 #include "core/error.hpp"

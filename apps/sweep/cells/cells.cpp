@@ -1,10 +1,10 @@
-#include "apps/sweep/cells.hpp"
+#include "apps/sweep/cells/cells.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <set>
 
-#include "apps/sweep/segmentation.hpp"
+#include "apps/sweep/cells/segmentation.hpp"
 #include "core/error.hpp"
 
 namespace granule {

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "apps/config/run_config.hpp"
-#include "apps/sweep/sweep_table.hpp"
+#include "apps/sweep/cells/sweep_table.hpp"
 
 namespace granule {
 

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "apps/sweep/solver.hpp"
-#include "apps/sweep/sweep_table.hpp"
+#include "apps/sweep/cells/solver.hpp"
+#include "apps/sweep/cells/sweep_table.hpp"
 
 namespace granule {
 

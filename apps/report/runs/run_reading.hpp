@@ -6,10 +6,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/report/expert_load.hpp"
-#include "apps/report/metrics_columns.hpp"
-#include "apps/report/run_facts.hpp"
-#include "apps/report/run_finder.hpp"
+#include "apps/report/runs/expert_load.hpp"
+#include "apps/report/runs/metrics_columns.hpp"
+#include "apps/report/runs/run_facts.hpp"
+#include "apps/report/runs/run_finder.hpp"
 
 namespace granule {
 

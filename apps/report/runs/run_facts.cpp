@@ -1,4 +1,4 @@
-#include "apps/report/run_facts.hpp"
+#include "apps/report/runs/run_facts.hpp"
 
 #include <limits>
 

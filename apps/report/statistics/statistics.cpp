@@ -1,4 +1,4 @@
-#include "apps/report/statistics.hpp"
+#include "apps/report/statistics/statistics.hpp"
 
 #include <algorithm>
 #include <cmath>

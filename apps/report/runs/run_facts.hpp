@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/report/run_finder.hpp"
+#include "apps/report/runs/run_finder.hpp"
 
 namespace granule {
 

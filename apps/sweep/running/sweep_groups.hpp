@@ -2,7 +2,7 @@
 #pragma once
 #include <filesystem>
 
-#include "apps/sweep/sweep_processes.hpp"
+#include "apps/sweep/running/sweep_processes.hpp"
 #include "distributed/communicators/communicator.hpp"
 
 namespace granule {

@@ -20,7 +20,8 @@ struct SweepAxis {
   std::vector<ConfigEntry> values;
 };
 
-/// `moe.segmentation = m` is no key of a config. It splits every expert in m (apps/sweep/segmentation.hpp).
+/// `moe.segmentation = m` is no key of a config. It splits every expert in m
+/// (apps/sweep/cells/segmentation.hpp).
 inline constexpr std::string_view kSegmentation = "moe.segmentation";
 
 struct SweepTable {

@@ -1,4 +1,4 @@
-#include "apps/sweep/sweep_table.hpp"
+#include "apps/sweep/cells/sweep_table.hpp"
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "apps/report/statistics.hpp"
+#include "apps/report/statistics/statistics.hpp"
 
 namespace granule {
 

@@ -1,4 +1,4 @@
-#include "apps/sweep/sweep_processes.hpp"
+#include "apps/sweep/running/sweep_processes.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -12,8 +12,8 @@
 #include "apps/program/progress.hpp"
 #include "apps/records/metrics_file.hpp"
 #include "apps/records/pace.hpp"
-#include "apps/sweep/cell_process.hpp"
-#include "apps/sweep/run_cell.hpp"
+#include "apps/sweep/running/cell_process.hpp"
+#include "apps/sweep/running/run_cell.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
 

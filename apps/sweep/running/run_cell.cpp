@@ -1,4 +1,4 @@
-#include "apps/sweep/run_cell.hpp"
+#include "apps/sweep/running/run_cell.hpp"
 
 #include <nlohmann/json.hpp>
 

@@ -1,4 +1,4 @@
-#include "apps/report/thinning.hpp"
+#include "apps/report/runs/thinning.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "apps/report/comparison.hpp"
+#include "apps/report/statistics/comparison.hpp"
 
 #include <algorithm>
 #include <cmath>
