@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
+#include "apps/inputs/same_input.hpp"
 #include "apps/program/console.hpp"
 #include "apps/records/pace.hpp"
 #include "apps/runs/provenance.hpp"
@@ -9,6 +10,9 @@
 #include "apps/sweep/plan_sweep.hpp"
 #include "apps/sweep/running/sweep_groups.hpp"
 #include "core/error.hpp"
+#include "core/interruption.hpp"
+#include "data/files/atomic_file.hpp"
+#include "data/files/digest.hpp"
 #include "data/files/paths.hpp"
 #include "data/files/run_lock.hpp"
 #include "distributed/agreement.hpp"
@@ -39,26 +43,42 @@ constexpr const char* kExample =
     "Then look at the result: granule report sweeps/alpha --out report.html\n"
     "docs/sweep.md describes the table [sweep], the directory and the exit codes.";
 
-/// The sweep's directory: new, empty, or a sweep's. It is locked while this lives.
+/// Whether an entry does not show that the directory belongs to something else. A sweep that was killed at
+/// its beginning leaves some of these.
+bool may_be_of_a_sweep(const std::string& name) {
+  return name == ".lock" || name == "sweep.toml" || is_unfinished(name);
+}
+
+/// The sweep's directory: new, empty, or a sweep's. It is locked while this lives. If nothing is written into
+/// a new one, it is removed again.
 class SweepDirectory {
  public:
-  explicit SweepDirectory(const fs::path& out) {
+  explicit SweepDirectory(const fs::path& out) : out_(out) {
     if (out.empty()) user_error("--out is missing", "command line", "name the directory of the sweep");
     std::error_code failure;
-    fs::create_directories(out, failure);
+    is_new_ = fs::create_directories(out, failure);
     if (failure)
       user_error(fmt::format("cannot make the directory: {}", failure.message()), out.string(),
                  "name another --out");
     for (const auto& entry : fs::directory_iterator(out)) {
-      const std::string name = entry.path().filename().string();
-      if (name == ".lock" || fs::exists(record_of(out), failure)) continue;
+      if (may_be_of_a_sweep(entry.path().filename().string()) || fs::exists(record_of(out), failure))
+        continue;
       user_error("--out is neither empty nor the directory of a sweep", out.string(), "name another one");
     }
     lock_.emplace(out);
     if (!lock_->missing().empty()) say("granule: warning: {}", lock_->missing());
   }
+  ~SweepDirectory() {
+    lock_.reset();
+    std::error_code failure;
+    if (is_new_ && !fs::exists(record_of(out_), failure)) fs::remove_all(out_, failure);
+  }
+  SweepDirectory(const SweepDirectory&) = delete;
+  SweepDirectory& operator=(const SweepDirectory&) = delete;
 
  private:
+  fs::path out_;
+  bool is_new_ = false;
   std::optional<RunLock> lock_;
 };
 
@@ -91,7 +111,8 @@ void mark_unpaired(const SweepPlan& plan, const fs::path& out, std::vector<CellS
     status = {.state = CellState::failed,
               .exit_code = static_cast<int>(ExitCode::failure),
               .error = unpaired.reason};
-    say("granule: warning: {} cannot be compared: {}", unpaired.cell->name, unpaired.reason);
+    say("granule: warning: {} cannot be compared: {}; remove its directory to train it again",
+        unpaired.cell->name, unpaired.reason);
   }
 }
 
@@ -102,81 +123,115 @@ void finish(const SweepPlan& plan, const fs::path& out, SweepOutcome outcome) {
   const Json failed = failures_of(plan, outcome.cells);
   const auto complete = std::ranges::count_if(outcome.cells, &CellStatus::complete);
   const auto all = static_cast<std::ptrdiff_t>(outcome.cells.size());
-  print_json(Json{{"sweep", as_utf8(out.string())},
-                  {"cells", all},
-                  {"complete", complete},
-                  {"failed", failed},
-                  {"stopped_by", outcome.stopped == 0 ? Json() : Json(name_of_signal(outcome.stopped))}});
-  if (outcome.stopped != 0 || complete == all) return;
-  const std::string what =
-      failed.empty() ? "some cells were stopped" : fmt::format("{} of {} cells failed", failed.size(), all);
-  throw Error(ExitCode::failure, what, out.string(),
-              "their errors are above and in sweep.json; the same command tries them again");
+  const auto unwritten =
+      print_result({{"sweep", as_utf8(out.string())},
+                    {"cells", all},
+                    {"complete", complete},
+                    {"failed", failed},
+                    {"stopped_by", outcome.stopped == 0 ? Json() : Json(name_of_signal(outcome.stopped))}});
+  if (outcome.stopped != 0) return;
+  if (complete != all) {
+    const std::string what =
+        failed.empty() ? "some cells were stopped" : fmt::format("{} of {} cells failed", failed.size(), all);
+    throw Error(ExitCode::failure, what, out.string(),
+                "the reasons are above and in sweep.json; the same command tries these cells again");
+  }
+  if (unwritten) throw Error(*unwritten);
 }
 
-/// Predictions differ between ranks, and all must decide alike. They take those of rank 0.
+/// Ranks must decide alike. They take what rank 0 predicts and has found.
 void take_plan_of_rank_0(Communicator& world, SweepPlan& plan) {
   std::vector<double> facts;
   for (std::size_t i = 0; i < plan.seconds.size(); ++i) {
     facts.push_back(world.rank() == 0 ? plan.seconds[i] : 0.0);
-    facts.push_back(world.rank() == 0 && plan.found[i].complete() ? 1.0 : 0.0);
+    facts.push_back(world.rank() == 0 ? static_cast<double>(plan.found[i].state) : 0.0);
   }
   world.all_reduce(std::span(facts), ReduceOp::sum, "sweep").wait();
   for (std::size_t i = 0; i < plan.seconds.size(); ++i) {
     plan.seconds[i] = facts[2 * i];
-    plan.found[i].state = facts[2 * i + 1] > 0.0 ? CellState::complete : CellState::waiting;
+    plan.found[i].state = static_cast<CellState>(facts[2 * i + 1]);
   }
 }
 
-SweepRequest request_of(const SweepArguments& arguments, std::int64_t ranks) {
-  return {.config = arguments.config, .out = arguments.out, .overrides = arguments.overrides, .ranks = ranks};
+/// Every rank reads the config for itself, and all must have the same cells.
+void require_same_cells(Communicator& world, const SweepPlan& plan) {
+  std::string text;
+  for (const Cell& cell : plan.cells.all) text += cell.name + '\n' + to_toml(cell.config);
+  const std::string digest = xxh3_of(std::as_bytes(std::span<const char>(text)));
+  require_same_on_all(world, static_cast<std::int64_t>(std::stoull(digest, nullptr, 16)),
+                      "the cells of the sweep", "sweep");
 }
 
-void dry_run(const SweepArguments& arguments, std::int64_t ranks) {
-  const SweepPlan plan = plan_sweep(request_of(arguments, ranks));
-  say_plan(plan);
-  print_json(to_json(plan, plan.found), 2);
+SweepRequest request_of(const SweepArguments& arguments) {
+  return {.config = arguments.config,
+          .out = arguments.out,
+          .overrides = arguments.overrides,
+          .ranks_here = arguments.jobs};
 }
 
 void begin(const SweepPlan& plan, const fs::path& out, const fs::path& config) {
-  refuse_changed_cells(plan, out);
   say_plan(plan);
+  refuse_changed_cells(plan, out);
   static_cast<void>(copy_durably(config, out / "sweep.toml"));
   write_record(out, plan, plan.found);
 }
 
+void show(const SweepPlan& plan) {
+  say_plan(plan);
+  print_json(to_json(plan, plan.found), 2);
+}
+
 /// Returns the signal that stopped the sweep, or 0.
 int sweep_alone(const SweepArguments& arguments, StopSignals& signals) {
+  std::optional<Interruptible> planning(std::in_place, [&signals] { return signals.stop(); });
   if (arguments.dry_run) {
-    dry_run(arguments, 1);
+    show(plan_sweep(request_of(arguments)));
     return signals.stop();
   }
-  const SweepPlan plan = plan_sweep(request_of(arguments, 1));
   const SweepDirectory directory(arguments.out);
+  const SweepPlan plan = plan_sweep(request_of(arguments));
   begin(plan, arguments.out, arguments.config);
+  planning.reset();
   const SweepOutcome outcome = run_as_processes(plan, arguments.out, arguments.jobs, signals);
   finish(plan, arguments.out, outcome);
   return outcome.stopped;
 }
 
+/// Only rank 0 predicts, and only it writes into the sweep's directory.
+SweepPlan plan_together(Communicator& world, const Hosts& hosts, const SweepArguments& arguments) {
+  SweepRequest request = request_of(arguments);
+  request.ranks = world.size() / arguments.jobs;
+  request.ranks_here = hosts.ranks_here();
+  request.predict = world.rank() == 0 ? Predict::yes : Predict::no;
+  SweepPlan plan;
+  agree(world, [&] { plan = plan_sweep(request); });
+  require_same_cells(world, plan);
+  take_plan_of_rank_0(world, plan);
+  return plan;
+}
+
 int sweep_together(Communicator& world, const SweepArguments& arguments, StopSignals& signals) {
+  const Hosts hosts(world);
+  require_same_options(world, hosts,
+                       {{"--out", arguments.out.string()},
+                        {"--jobs", std::to_string(arguments.jobs)},
+                        {"--dry-run", arguments.dry_run ? "it" : ""}});
   if (world.size() % arguments.jobs != 0)
     throw AgreedError(ExitCode::user,
                       fmt::format("--jobs {} does not divide {} ranks", arguments.jobs, world.size()),
                       "command line", "give each cell as many ranks");
-  const std::int64_t ranks = world.size() / arguments.jobs;
+  std::optional<Interruptible> planning(std::in_place, [&signals] { return signals.stop(); });
   std::optional<SweepDirectory> directory;
-  SweepPlan plan;
   agree(world, [&] {
-    if (arguments.dry_run && world.rank() == 0) return dry_run(arguments, ranks);
-    if (arguments.dry_run) return;
-    plan = plan_sweep(request_of(arguments, ranks));
-    if (world.rank() != 0) return;
-    directory.emplace(arguments.out);
-    begin(plan, arguments.out, arguments.config);
+    if (world.rank() == 0 && !arguments.dry_run) directory.emplace(arguments.out);
   });
+  const SweepPlan plan = plan_together(world, hosts, arguments);
+  agree(world, [&] {
+    if (world.rank() == 0 && arguments.dry_run) show(plan);
+    if (world.rank() == 0 && !arguments.dry_run) begin(plan, arguments.out, arguments.config);
+  });
+  planning.reset();
   if (arguments.dry_run) return 0;
-  take_plan_of_rank_0(world, plan);
   const SweepOutcome outcome = run_on_groups(world, plan, arguments.out, arguments.jobs, signals);
   agree(world, [&] {
     if (world.rank() == 0) finish(plan, arguments.out, outcome);
@@ -188,10 +243,19 @@ void sweep(const SweepArguments& arguments) {
   require_path_fits(arguments.out, {.inside = kLongestNameInSweep});
   StopSignals signals;  // it is made before MPI and before every thread
   int stopped = 0;
+  const auto noting_stops = [&](const std::function<int()>& body) {
+    try {
+      stopped = body();
+    } catch (const Interrupted& planning) {  // all ranks throw it, because they agree on it
+      stopped = planning.signal;
+    }
+  };
   if (!under_mpi_launcher()) {
-    stopped = sweep_alone(arguments, signals);
+    noting_stops([&] { return sweep_alone(arguments, signals); });
   } else {
-    run_job_together([&](Communicator& world) { stopped = sweep_together(world, arguments, signals); });
+    run_job_together([&](Communicator& world) {
+      noting_stops([&] { return sweep_together(world, arguments, signals); });
+    });
   }
   if (stopped != 0) throw StoppedBySignal{stopped};
 }

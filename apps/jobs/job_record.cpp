@@ -86,18 +86,7 @@ RunEnd JobRecord::end_of(const std::filesystem::path& run, const Trainer& traine
 }
 
 std::optional<Error> print_end(const RunEnd& end) {
-  if (!somebody_reads_out()) {
-    say("granule: warning: nobody reads stdout: its line is left out");
-    return std::nullopt;
-  }
-  try {
-    print_json(end_of_run(end));
-  } catch (const ReaderGone&) {
-    return std::nullopt;
-  } catch (const Error& error) {
-    return error;
-  }
-  return std::nullopt;
+  return print_result(end_of_run(end));
 }
 
 RunEnd end_before_a_step(const std::filesystem::path& run, int signal) {

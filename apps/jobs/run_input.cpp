@@ -35,7 +35,8 @@ std::vector<Option> options_of(const TrainArguments& arguments) {
           {"--init-from", plain(arguments.init_from)},
           {"--fork", arguments.fork},
           {"--resume", arguments.resume ? "it" : ""},
-          {"--dry-run", arguments.dry_run ? "it" : ""}};
+          {"--dry-run", arguments.dry_run ? "it" : ""},
+          {"--digests", arguments.digests ? "it" : ""}};
 }
 
 }  // namespace

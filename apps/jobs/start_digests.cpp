@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/interruption.hpp"
 #include "data/files/atomic_file.hpp"
 #include "data/files/digest.hpp"
 #include "distributed/zero/gathered_tensors.hpp"
@@ -15,6 +16,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::int64_t kBetweenLooks = 1 << 16;
 /// Of an endless run, the first positions must do.
 constexpr std::int64_t kMostPositions = std::int64_t{1} << 26;
 
@@ -33,6 +35,7 @@ std::string digest_of_batches(const RunConfig& config, const RunData& data) {
     const SampleId id = sampler(position);
     const std::array numbers{id.source, id.sample};
     samples.add(std::as_bytes(std::span(numbers)));
+    if (position % kBetweenLooks == 0) interruption_point();
   }
   const json all{{"data", data.identity},
                  {"seq_len", config.data.seq_len},
@@ -56,18 +59,18 @@ json digest_of_values(ShardedModel& sharded, const RunConfig& config) {
 
 }  // namespace
 
-json start_digests(ShardedModel& sharded, const RunConfig& config, const RunData& data) {
-  return {{"format", "granule-digests/1"},
-          {"steps", steps_of(config, data)},
-          {"batches", digest_of_batches(config, data)},
-          {"values", digest_of_values(sharded, config)}};
-}
-
 std::filesystem::path start_digests_of(const std::filesystem::path& run) {
   return run / "digests.json";
 }
 
-void write_start_digests(const std::filesystem::path& run, const json& digests) {
+void write_start_digests(ShardedModel& sharded, const RunConfig& config, const RunData& data,
+                         const std::filesystem::path& run) {
+  const json values = digest_of_values(sharded, config);
+  if (sharded.ranks().rank() != 0) return;
+  const json digests{{"format", "granule-digests/1"},
+                     {"steps", steps_of(config, data)},
+                     {"batches", digest_of_batches(config, data)},
+                     {"values", values}};
   static_cast<void>(write_file(start_digests_of(run), digests.dump(1) + "\n"));
 }
 

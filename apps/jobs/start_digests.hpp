@@ -3,22 +3,19 @@
 #pragma once
 #include <filesystem>
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "apps/config/run_config.hpp"
 #include "apps/inputs/run_data.hpp"
 #include "moe/training/sharded_model.hpp"
 
 namespace granule {
 
+/// RUN/digests.json:
 ///   {"format": "granule-digests/1", "steps", "batches": SHA-256, "values": {NAME: {"shape": […], "xxh3": …}}}
 /// `batches` is of the data's identity and of the samples of so many steps in their order. `values` has every
-/// trainable tensor by its Hugging Face name, as it is now. This is a collective, and only rank 0 gets all.
-[[nodiscard]] nlohmann::json start_digests(ShardedModel& sharded, const RunConfig& config,
-                                           const RunData& data);
+/// tensor by its Hugging Face name, as it is now. This is a collective, and rank 0 names the run.
+void write_start_digests(ShardedModel& sharded, const RunConfig& config, const RunData& data,
+                         const std::filesystem::path& run);
 
-/// RUN/digests.json.
 [[nodiscard]] std::filesystem::path start_digests_of(const std::filesystem::path& run);
-void write_start_digests(const std::filesystem::path& run, const nlohmann::json& digests);
 
 }  // namespace granule

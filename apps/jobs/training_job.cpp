@@ -176,10 +176,8 @@ JobEnd train_together(Communicator& ranks, StopSignals& signals, const TrainArgu
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
                   peak_flops(ranks, context, config.train.dtype), job);
   agree(ranks, [&] { fill(trainer, sharded, input, checkpoint); });
-  if (arguments.digests && trainer.saved() < 0) {
-    const nlohmann::json digests = start_digests(sharded, config, *input.data);
-    if (directory) write_start_digests(directory->path(), digests);
-  }
+  if (arguments.digests && trainer.saved() < 0)
+    write_start_digests(sharded, config, *input.data, directory ? directory->path() : fs::path());
   if (directory) begin_records(*directory, input, trainer, record);
   trainer.set_provenance(record.provenance());
   // The files of the checkpoint are mapped. If they stayed open, removed checkpoints would keep their space

@@ -39,6 +39,21 @@ void print_json(const nlohmann::ordered_json& json, int indent) {
   print_out(json.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
+std::optional<Error> print_result(const nlohmann::ordered_json& json) {
+  if (!somebody_reads_out()) {
+    say("granule: warning: nobody reads stdout: its line is left out");
+    return std::nullopt;
+  }
+  try {
+    print_json(json);
+  } catch (const ReaderGone&) {
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
 void print_err(std::string_view text) noexcept {
   StderrQueue::of_process().write(text);
 }

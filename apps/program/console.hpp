@@ -2,6 +2,7 @@
 // use fmt::print, because a reader that goes away must not kill a training run or look like a crash.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -24,6 +25,9 @@ void print_out(std::string_view text);
 /// that are not UTF-8 are replaced by U+FFFD.
 void print_json(const nlohmann::json& json, int indent = -1);
 void print_json(const nlohmann::ordered_json& json, int indent = -1);
+/// Prints the one line of a job whose work is already on the disk. It does not matter if nobody reads it, so
+/// it neither waits nor throws. Returns the error of a stdout that cannot be written.
+[[nodiscard]] std::optional<Error> print_result(const nlohmann::ordered_json& json);
 /// Writes to stderr without waiting for its reader. A failure is ignored, because it could not be reported.
 void print_err(std::string_view text) noexcept;
 /// The same for one line of many. If the reader is far behind, the line is left out and counted.

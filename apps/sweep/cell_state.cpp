@@ -27,17 +27,38 @@ bool has_ended(const fs::path& run, std::int64_t steps) {
          last.value("stopped_by", json()).is_null();
 }
 
-/// Checkpoints may be removed from a complete run, because its records are what is compared.
-bool has_last_row(const fs::path& run, std::int64_t steps) {
+/// Whether the last row is that of the last step, with its evaluation if the run evaluates. Checkpoints may
+/// be removed from a complete run, because its records are what is compared.
+bool has_last_row(const fs::path& run, const Cell& cell) {
   const auto row = RowsFromEnd(run / "metrics.jsonl").next();
-  return row && row->value("step", std::int64_t{0}) >= steps;
+  if (!row || row->value("step", std::int64_t{0}) != cell.steps) return false;
+  return cell.config.eval.every.amount == 0.0 || row->contains("val_ce");
+}
+
+bool has_begun(const fs::path& run) {
+  return newest_whole(run) || RowsFromEnd(run / "metrics.jsonl").next();
+}
+
+/// Keys that may differ when a run is resumed, and that change what is compared: a schedule follows the
+/// length, and a validation its batches.
+std::string difference_in_results(const RunConfig& saved, const RunConfig& now) {
+  const auto differs = [](const auto& was, const auto& is, const char* key) {
+    return was == is ? std::string() : fmt::format("{} is not what the run began with", key);
+  };
+  for (const std::string& text : {differs(saved.train.steps, now.train.steps, "train.steps"),
+                                  differs(saved.eval.every, now.eval.every, "eval.every"),
+                                  differs(saved.eval.batches, now.eval.batches, "eval.batches")}) {
+    if (!text.empty()) return text;
+  }
+  return {};
 }
 
 /// Why the saved run is another one. Empty if it is the cell's.
 std::string difference(const fs::path& config_file, const Cell& cell) {
   try {
-    check_resumable(load_run_config(config_file, {}), cell.config, config_file.parent_path().string());
-    return {};
+    const RunConfig saved = load_run_config(config_file, {});
+    check_resumable(saved, cell.config, config_file.parent_path().string());
+    return difference_in_results(saved, cell.config);
   } catch (const Error& error) {
     return error.what();
   }
@@ -58,21 +79,17 @@ fs::path run_of(const fs::path& sweep, const Cell& cell) {
 CellStatus status_on_disk(const fs::path& sweep, const Cell& cell) {
   const fs::path run = run_of(sweep, cell);
   std::error_code failure;
-  if (!fs::exists(run / "config.toml", failure)) return {};
+  if (!fs::exists(run / "config.toml", failure) || !has_begun(run)) return {};
   CellStatus status{.changed = difference(run / "config.toml", cell)};
   if (!status.changed.empty()) return status;
-  if (has_ended(run, cell.steps) && has_last_row(run, cell.steps)) {
-    status.state = CellState::complete;
-  } else if (newest_whole(run)) {
-    status.state = CellState::stopped;
-  }
+  const bool complete = has_ended(run, cell.steps) && has_last_row(run, cell);
+  status.state = complete ? CellState::complete : CellState::stopped;
   return status;
 }
 
 CellStatus status_after_success(const fs::path& sweep, const Cell& cell) {
   CellStatus status = status_on_disk(sweep, cell);
-  const auto saved = newest_whole(run_of(sweep, cell));
-  if (status.changed.empty() && saved && saved->step >= cell.steps) status.state = CellState::complete;
+  if (status.changed.empty() && has_last_row(run_of(sweep, cell), cell)) status.state = CellState::complete;
   return status;
 }
 

@@ -23,8 +23,8 @@ struct CellStatus {
 
 [[nodiscard]] std::filesystem::path run_of(const std::filesystem::path& sweep, const Cell& cell);
 
-/// What the cell's run directory says. Without one, the cell is waiting. A run of fewer steps is not
-/// complete.
+/// What the cell's run directory says. Without one, or before a step was recorded, the cell is waiting. One
+/// whose last job was killed after its last save, before it recorded its end, is stopped.
 [[nodiscard]] CellStatus status_on_disk(const std::filesystem::path& sweep, const Cell& cell);
 
 /// The same after a job on the run has ended with exit code 0: if nothing was left to do, it is complete.

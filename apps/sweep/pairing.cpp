@@ -1,5 +1,6 @@
 #include "apps/sweep/pairing.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -15,11 +16,13 @@ namespace {
 
 using nlohmann::json;
 
-/// What cells must share to read the same batches. Paths may differ, because digests tell the data apart. A
-/// run that was made longer has recorded the batches of its first length.
+/// What cells must share to read the same batches. The data may have moved since a cell ran. If the sweep
+/// lists paths, cells of different paths need not agree.
 std::string batches_key(const Cell& cell, const json& steps) {
   json data = to_json(cell.config).at("data");
-  data.erase("path");
+  const bool swept =
+      std::ranges::any_of(cell.values, [](const auto& value) { return value.first == "data.path"; });
+  if (!swept) data.erase("path");
   return json{data, cell.config.train.batch_size, steps}.dump();
 }
 
@@ -58,7 +61,11 @@ std::vector<Unpaired> find_unpaired(const std::filesystem::path& sweep, const st
   Firsts batches, values;
   for (const Cell& cell : cells) {
     const json digests = digests_of(run_of(sweep, cell));
-    if (digests.is_null()) continue;
+    if (digests.is_null()) {
+      if (status_on_disk(sweep, cell).complete())
+        all.push_back({&cell, "it has no digests.json, so nothing shows what it began with"});
+      continue;
+    }
     if (const Cell* other =
             other_of(batches, batches_key(cell, digests["steps"]), cell, digests["batches"])) {
       all.push_back({&cell, fmt::format("it did not read the batches of {}: the data or this program have "

@@ -6,9 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/inputs/run_data.hpp"
+#include "apps/planning/host_memory.hpp"
 #include "apps/planning/step_time.hpp"
 #include "apps/records/metrics_file.hpp"
 #include "core/error.hpp"
+#include "core/interruption.hpp"
 #include "data/files/files.hpp"
 
 namespace granule {
@@ -39,14 +41,8 @@ class Clock {
  public:
   explicit Clock(std::int64_t ranks) : ranks_(ranks) {}
 
-  double seconds(const Cell& cell, std::int64_t steps) {
-    const DType dtype = cell.config.train.dtype;
-    if (!device_ || dtype != dtype_) device_ = device_figures("cpu", dtype_ = dtype, ranks_);
-    const PlanRequest request{.config = cell.config,
-                              .ranks = ranks_,
-                              .threads = thread_count(cell.config, ranks_),
-                              .dtype = dtype,
-                              .carrier = ranks_ > 1 ? Carrier::messages : Carrier::memory};
+  double seconds(const PlanRequest& request, std::int64_t steps) {
+    if (!device_ || request.dtype != dtype_) device_ = device_figures("cpu", dtype_ = request.dtype, ranks_);
     const StepTime step = predict_step(request, rehearse(request, Routing::even), *device_, {});
     return step.total() * static_cast<double>(steps);
   }
@@ -90,18 +86,36 @@ CellStatus found_status(const fs::path& sweep, const nlohmann::json& record, con
   return status;
 }
 
+PlanRequest plan_of(const Cell& cell, const SweepRequest& request) {
+  return {.config = cell.config,
+          .ranks = request.ranks,
+          .threads = thread_count(cell.config, request.ranks_here),
+          .dtype = cell.config.train.dtype,
+          .carrier = request.ranks > 1 ? Carrier::messages : Carrier::memory};
+}
+
+/// A run checks its own memory. Runs at once must fit together.
+void check_memory(const PlanRequest& cell, const SweepRequest& request) {
+  if (request.ranks_here <= request.ranks) return;
+  if (const auto room = memory_room()) require_memory(cell, request.ranks_here, *room);
+}
+
 }  // namespace
 
 SweepPlan plan_sweep(const SweepRequest& request) {
-  SweepPlan plan{.table = read_sweep(request.config, request.overrides)};
+  SweepPlan plan{.table = read_sweep(request.config, request.overrides), .overrides = request.overrides};
   DataReader facts;
   plan.cells = cells_of(plan.table, request.ranks, std::ref(facts));
   Clock clock(request.ranks);
   const nlohmann::json record = record_in(request.out);
   for (const Cell& cell : plan.cells.all) {
     plan.found.push_back(found_status(request.out, record, cell));
-    const fs::path run = run_of(request.out, cell);
-    plan.seconds.push_back(clock.seconds(cell, steps_left(run, cell, plan.found.back())));
+    const PlanRequest cell_plan = plan_of(cell, request);
+    const std::int64_t left = steps_left(run_of(request.out, cell), cell, plan.found.back());
+    if (left > 0) check_memory(cell_plan, request);
+    const bool predicts = request.predict == Predict::yes && left > 0;
+    plan.seconds.push_back(predicts ? clock.seconds(cell_plan, left) : 0.0);
+    interruption_point();
   }
   if (!request.out.empty()) plan.obsolete = obsolete_cells(request.out, plan.cells);
   return plan;

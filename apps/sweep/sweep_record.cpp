@@ -6,6 +6,7 @@
 
 #include "apps/program/version.hpp"
 #include "apps/records/pace.hpp"
+#include "apps/runs/provenance.hpp"
 #include "core/error.hpp"
 #include "data/files/atomic_file.hpp"
 #include "moe/model/counts.hpp"
@@ -40,7 +41,7 @@ Json to_json(const Cell& cell, const CellStatus& status, double seconds) {
   json["parameters"] = {{"total", counts.total()}, {"activated", counts.activated()}};
   json["steps"] = cell.steps;
   json["flops"] = flops_of(cell);
-  json["seconds_left"] = seconds;
+  json["predicted_seconds"] = seconds;
   json["state"] = name_of(status.state);
   json["exit_code"] = status.exit_code;
   json["error"] = status.error.empty() ? Json() : Json(status.error);
@@ -58,6 +59,8 @@ std::string state_text(const CellStatus& status, bool known) {
 
 Json to_json(const SweepPlan& plan, const std::vector<CellStatus>& now) {
   Json json{{"format", "granule-sweep/1"}, {"version", program_version()}, {"commit", program_commit()}};
+  json["overrides"] = Json::array();
+  for (const std::string& text : plan.overrides) json["overrides"].push_back(as_utf8(text));
   json["keys"] = Json::array();
   for (const SweepAxis& axis : plan.table.axes) json["keys"].push_back(axis.key);
   json["seeds"] = plan.table.seeds;

@@ -19,6 +19,7 @@ constexpr std::size_t kLongestVariant = 120;
 std::string plain(std::string text) {
   std::ranges::replace_if(
       text, [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '-' && c != '_'; }, '_');
+  if (text.starts_with('.')) text.front() = '_';  // `..` is another directory, and `.x` is hidden
   return text;
 }
 
@@ -128,6 +129,27 @@ class CellMaker {
     return free;
   }
 
+  using WithWidth = std::function<std::vector<ConfigEntry>(std::int64_t)>;
+
+  /// The config with its own width, or with the first possible one: other keys may rule the own one out.
+  [[nodiscard]] RunConfig load_with_any_width(const Cell& cell, const WithWidth& with) const {
+    constexpr std::int64_t kTried = 4096;
+    std::optional<Error> own;
+    try {
+      return load(cell.entries);
+    } catch (const Error& error) {
+      own = error;
+    }
+    for (std::int64_t width = 1; width <= kTried; ++width) {
+      try {
+        return load(with(width));
+      } catch (const Error&) {
+        continue;
+      }
+    }
+    throw Error(*own);
+  }
+
   void solve(Cell& cell) const {
     const auto with = [&](std::int64_t width) {
       std::vector<ConfigEntry> entries = cell.entries;
@@ -142,7 +164,7 @@ class CellMaker {
         return false;
       }
     };
-    const RunConfig config = load(cell.entries);
+    const RunConfig config = load_with_any_width(cell, with);
     const std::string where = fmt::format("{}, {}", table_.source, cell.variant);
     const WidthQuestion question{table_.solve, target_, table_.solve_key, steps_of(config)};
     cell.solution = solve_width(question, config, possible, where);

@@ -63,8 +63,14 @@ void take_axis(SweepTable& table, const std::string& key, const ConfigEntry& ent
                advice_for_key(key));
   SweepAxis axis{.key = key, .values = elements_of(entry, "a list of values")};
   for (ConfigEntry& value : axis.values) value.key = key;
-  std::erase_if(table.axes, [&](const SweepAxis& other) { return other.key == key; });  // replaced
-  table.axes.push_back(std::move(axis));
+  const auto there = std::ranges::find(table.axes, key, &SweepAxis::key);
+  if (there == table.axes.end()) {
+    table.axes.push_back(std::move(axis));
+  } else if (entry.written.empty()) {  // `moe.x` and `"moe.x"` in one file
+    user_error(fmt::format("[sweep] lists {} twice", key), entry.where, "list each key once");
+  } else {
+    *there = std::move(axis);  // in its place, because the order of keys is in the names of cells
+  }
 }
 
 /// Takes an entry of the table [sweep].
@@ -114,7 +120,7 @@ void check_budget(const SweepTable& table) {
                fmt::format("set solve_key, for example \"{}\"", kWidths[0]));
   if (!solves && !table.solve_key.empty())
     user_error("sweep.solve_key is given without sweep.solve", table.source,
-               "set solve = \"activated_params\", \"total_params\" or \"flops\"");
+               "set solve too, for example \"activated_params\"");
 }
 
 /// A key has one value at a time: a swept one is not given otherwise.
@@ -168,8 +174,8 @@ SweepTable read_sweep(const std::filesystem::path& file, std::span<const std::st
       table.base.push_back(std::move(entry));
     }
   }
-  check_size(table);
   check_zip(table);
+  check_size(table);
   check_budget(table);
   check_keys(table);
   return table;

@@ -21,11 +21,8 @@ constexpr int kNotStarted = 127;
 /// hold locks.
 [[noreturn]] void become(char* const* words, int log, pid_t parent) {
   setpgid(0, 0);
-  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(kNotStarted);  // it has ended already
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
   const int nothing = open("/dev/null", O_RDWR);
   dup2(nothing, STDIN_FILENO);
   dup2(nothing, STDOUT_FILENO);
@@ -42,8 +39,9 @@ CellProcess::CellProcess(const std::vector<std::string>& arguments, const std::f
   std::vector<char*> words;
   for (std::string& word : copies) words.push_back(word.data());
   words.push_back(nullptr);
-  const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
   if (file < 0) io_error(fmt::format("cannot open the log: {}", std::strerror(errno)), log.string(), "");
+  std::signal(SIGCHLD, SIG_DFL);  // if it is ignored, the system forgets how children ended
   const pid_t parent = getpid();
   pid_ = fork();
   if (pid_ == 0) become(words.data(), file, parent);

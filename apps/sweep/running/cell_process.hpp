@@ -12,9 +12,10 @@ namespace granule {
 
 class CellProcess {
  public:
-  /// Starts this program with these arguments. What it writes to stderr is appended to `log`, and its stdout
-  /// is dropped. It gets SIGTERM when this process ends in any way, and is in a process group of its own, so
-  /// that only this process passes signals on. Throws exit code 71 if the system starts no process.
+  /// Starts this program with these arguments. `log` becomes what it writes to stderr, and its stdout is
+  /// dropped. It is killed when this process ends in any way, so that its run is free at once. It is in a
+  /// process group of its own, so that only this process passes signals on. Signals that this process blocks
+  /// wait until it listens. Throws exit code 71 if the system starts no process.
   CellProcess(const std::vector<std::string>& arguments, const std::filesystem::path& log);
   ~CellProcess();
   CellProcess(const CellProcess&) = delete;

@@ -41,7 +41,8 @@ std::string losses_text(const fs::path& run) {
 std::string end_text(const fs::path& sweep, const Cell& cell, const CellStatus& status) {
   if (status.state == CellState::failed)
     return fmt::format("{} failed with exit code {}: {}", cell.name, status.exit_code, status.error);
-  return fmt::format("{} is {}: {}", cell.name, name_of(status.state), losses_text(run_of(sweep, cell)));
+  const std::string losses = losses_text(run_of(sweep, cell));
+  return fmt::format("{} is {}{}{}", cell.name, name_of(status.state), losses.empty() ? "" : ": ", losses);
 }
 
 }  // namespace granule

@@ -8,7 +8,7 @@
 
 namespace granule {
 
-/// The cell's log of stderr: SWEEP/logs/NAME.txt.
+/// What the last job of the cell wrote to stderr: SWEEP/logs/NAME.txt.
 [[nodiscard]] std::filesystem::path log_of(const std::filesystem::path& sweep, const Cell& cell);
 
 /// Makes the run directory with the cell's config.toml. Throws io_error.

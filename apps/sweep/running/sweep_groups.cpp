@@ -1,6 +1,7 @@
 #include "apps/sweep/running/sweep_groups.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <numeric>
 
 #include "apps/jobs/training_job.hpp"
@@ -8,80 +9,110 @@
 #include "apps/sweep/running/run_cell.hpp"
 #include "core/interruption.hpp"
 #include "distributed/agreement.hpp"
+#include "distributed/mpi/launcher.hpp"
 
 namespace granule {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// How a cell ended, as ranks of other groups learn of it.
-enum class End : std::int64_t { not_run, ran, stopped, failed };
-
-/// Trains a cell on this group. Returns the signal that stopped it, or 0.
-int train_cell(Communicator& group, const Cell& cell, const fs::path& sweep, StopSignals& signals) {
-  agree(group, [&] {
-    if (group.rank() == 0) prepare_cell(sweep, cell);
-  });
-  TrainArguments arguments;
-  arguments.out = run_of(sweep, cell);
-  arguments.resume = arguments.digests = true;
-  try {
-    return train_together(group, signals, arguments).stopped;
-  } catch (const Interrupted& set_up) {
-    return set_up.signal;
-  }
-}
+/// How a cell ended, as ranks of other groups learn of it. A failure is its exit code.
+constexpr std::int64_t kNotRun = 0, kRan = -1, kStopped = -2;
 
 class Groups {
  public:
   Groups(Communicator& world, const SweepPlan& plan, const fs::path& sweep, int groups, StopSignals& signals)
-      : world_(world), plan_(plan), sweep_(sweep), groups_(groups), signals_(signals), now_(plan.found) {}
+      : world_(world),
+        plan_(plan),
+        sweep_(sweep),
+        groups_(groups),
+        signals_(signals),
+        sharers_(ranks_on_these_cores(world)) {}
 
   SweepOutcome run() {
+    signals_.enter(StopSignals::Activity::sweep, 0);
+    stopped_ = signals_.stop();
     const int size = world_.size() / groups_;
     const int mine = world_.rank() / size;
     const auto group = world_.split([&](int rank) { return Communicator::Seat{rank / size, rank}; }, "cell");
-    std::vector<std::int64_t> ends(now_.size(), static_cast<std::int64_t>(End::not_run));
+    std::vector<std::int64_t> ends(plan_.found.size(), kNotRun);
     const auto shares = shares_of(plan_, groups_);
     for (const std::size_t index : shares[static_cast<std::size_t>(mine)]) {
+      // A signal to a job reaches all of its ranks, and each group stops at it.
       if (stopped_ != 0) break;
-      ends[index] = static_cast<std::int64_t>(run_one(*group, index));
+      ends[index] = run_one(*group, plan_.cells.all[index]);
+      if (group->rank() == 0) say_end(index, ends[index]);
+      if (world_.rank() == 0) write_record(sweep_, plan_, states_on_disk());
     }
     return outcome(ends);
   }
 
  private:
-  End run_one(Communicator& group, std::size_t index) {
-    const Cell& cell = plan_.cells.all[index];
+  /// Trains a cell on this group. Returns the signal that stopped it, or 0.
+  int train(Communicator& group, const Cell& cell) {
+    agree(group, [&] {
+      if (group.rank() == 0) prepare_cell(sweep_, cell);
+    });
+    TrainArguments arguments;
+    arguments.out = run_of(sweep_, cell);
+    arguments.resume = arguments.digests = true;
+    // The cores are shared with the ranks of other groups too.
+    if (cell.config.train.threads == 0)
+      arguments.overrides.push_back(fmt::format("train.threads={}", thread_count(cell.config, sharers_)));
     try {
-      stopped_ = train_cell(group, cell, sweep_, signals_);
-      return stopped_ == 0 ? End::ran : End::stopped;
-    } catch (const AgreedError& error) {
-      if (group.rank() == 0) say_error(fmt::format("{}: {}", cell.name, error.what()));
-      return End::failed;
-    } catch (const Error& error) {
-      if (group.size() > 1) throw;  // other ranks of the group do not know of it
-      say_error(fmt::format("{}: {}", cell.name, error.what()));
-      return End::failed;
+      return train_together(group, signals_, arguments).stopped;
+    } catch (const Interrupted& set_up) {
+      return set_up.signal;
     }
   }
 
-  /// Every rank learns how all cells ended.
-  SweepOutcome outcome(std::vector<std::int64_t>& ends) {
-    auto stopped = static_cast<std::int64_t>(stopped_);
-    world_.all_reduce(std::span(ends), ReduceOp::max, "sweep").wait();
-    world_.all_reduce(std::span(&stopped, 1), ReduceOp::max, "sweep").wait();
-    SweepOutcome all{.cells = now_, .stopped = static_cast<int>(stopped)};
-    for (std::size_t i = 0; i < ends.size(); ++i) {
-      const auto end = static_cast<End>(ends[i]);
-      if (end == End::not_run) continue;
-      const Cell& cell = plan_.cells.all[i];
-      all.cells[i] = end == End::ran ? status_after_success(sweep_, cell) : status_on_disk(sweep_, cell);
-      if (end != End::failed) continue;
-      all.cells[i].state = CellState::failed;
-      all.cells[i].exit_code = static_cast<int>(ExitCode::failure);
-      all.cells[i].error = last_error_in(run_of(sweep_, cell) / "log.txt");
+  std::int64_t run_one(Communicator& group, const Cell& cell) {
+    try {
+      stopped_ = train(group, cell);
+      return stopped_ == 0 ? kRan : kStopped;
+    } catch (const AgreedError& error) {
+      return failure_of(group, cell, error);
+    } catch (const Error& error) {
+      if (group.size() > 1) throw;  // other ranks of the group do not know of it
+      return failure_of(group, cell, error);
     }
+  }
+
+  std::int64_t failure_of(const Communicator& group, const Cell& cell, const Error& error) {
+    if (group.rank() == 0) std::ofstream(log_of(sweep_, cell)) << "granule: error: " << error.what() << '\n';
+    return static_cast<std::int64_t>(error.code());
+  }
+
+  [[nodiscard]] CellStatus status_of(std::size_t index, std::int64_t end) const {
+    const Cell& cell = plan_.cells.all[index];
+    if (end == kNotRun) return plan_.found[index];
+    if (end == kRan) return status_after_success(sweep_, cell);
+    CellStatus status = status_on_disk(sweep_, cell);
+    if (end == kStopped) return status;
+    return {.state = CellState::failed,
+            .exit_code = static_cast<int>(end),
+            .error = last_error_in(log_of(sweep_, cell))};
+  }
+
+  void say_end(std::size_t index, std::int64_t end) const {
+    say("{}", end_text(sweep_, plan_.cells.all[index], status_of(index, end)));
+  }
+
+  /// What is known before all groups have told how their cells ended.
+  [[nodiscard]] std::vector<CellStatus> states_on_disk() const {
+    std::vector<CellStatus> states;
+    for (const Cell& cell : plan_.cells.all) states.push_back(status_on_disk(sweep_, cell));
+    return states;
+  }
+
+  /// Every rank learns how all cells ended. Exactly one group has run each.
+  SweepOutcome outcome(std::vector<std::int64_t>& ends) {
+    for (std::int64_t& end : ends) end = world_.rank() % (world_.size() / groups_) == 0 ? end : kNotRun;
+    auto stopped = static_cast<std::int64_t>(stopped_);
+    world_.all_reduce(std::span(ends), ReduceOp::sum, "sweep").wait();
+    world_.all_reduce(std::span(&stopped, 1), ReduceOp::max, "sweep").wait();
+    SweepOutcome all{.cells = {}, .stopped = static_cast<int>(stopped)};
+    for (std::size_t i = 0; i < ends.size(); ++i) all.cells.push_back(status_of(i, ends[i]));
     return all;
   }
 
@@ -90,7 +121,7 @@ class Groups {
   const fs::path& sweep_;
   int groups_;
   StopSignals& signals_;
-  std::vector<CellStatus> now_;
+  std::int64_t sharers_;
   int stopped_ = 0;
 };
 

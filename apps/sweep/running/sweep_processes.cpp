@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPoll{20};
+constexpr int kSignalEnd = 128;           // CellProcess adds the number of the signal to it
 constexpr std::chrono::seconds kLook{1};  // how often the records of running cells are read
 
 double seconds_since(Clock::time_point start) {
@@ -45,6 +46,7 @@ class Processes {
 
   SweepOutcome run() {
     signals_.enter(StopSignals::Activity::sweep, 0);
+    stopped_ = signals_.stop();
     while (!running_.empty() || (!waiting_.empty() && stopped_ == 0)) {
       while (running_.size() < jobs_ && !waiting_.empty() && stopped_ == 0) begin_next();
       std::this_thread::sleep_for(kPoll);
@@ -66,6 +68,18 @@ class Processes {
   void begin_next() {
     const std::size_t index = waiting_.front();
     waiting_.pop_front();
+    try {
+      begin(index);
+      now_[index] = {.state = CellState::running};
+    } catch (const Error& error) {
+      now_[index] = {
+          .state = CellState::failed, .exit_code = static_cast<int>(error.code()), .error = error.what()};
+      say_end(index);
+    }
+    write_record(sweep_, plan_, now_);
+  }
+
+  void begin(std::size_t index) {
     const Cell& cell = plan_.cells.all[index];
     prepare_cell(sweep_, cell);
     std::vector<std::string> arguments{"train", run_of(sweep_, cell).string(), "--resume", "--digests"};
@@ -75,8 +89,6 @@ class Processes {
     }
     running_.push_back(
         {index, std::make_unique<CellProcess>(arguments, log_of(sweep_, cell)), step_of(index)});
-    now_[index] = {.state = CellState::running};
-    write_record(sweep_, plan_, now_);
   }
 
   void end_those_that_ended() {
@@ -95,10 +107,12 @@ class Processes {
 
   void end(std::size_t index, int code) {
     const Cell& cell = plan_.cells.all[index];
-    CellStatus status = code == 0 ? status_after_success(sweep_, cell) : status_on_disk(sweep_, cell);
+    const bool by_itself = code == 0 && stopped_ == 0;
+    CellStatus status = by_itself ? status_after_success(sweep_, cell) : status_on_disk(sweep_, cell);
     if (!status.complete()) {
+      const bool was_stopped = code == 0 || code == kSignalEnd + stopped_;
       status.exit_code = code;
-      status.state = code == 0 || stopped_ != 0 ? CellState::stopped : CellState::failed;
+      status.state = was_stopped ? CellState::stopped : CellState::failed;
     }
     if (status.state == CellState::failed) {
       status.error = last_error_in(log_of(sweep_, cell));
@@ -107,8 +121,12 @@ class Processes {
     }
     now_[index] = status;
     write_record(sweep_, plan_, now_);
-    progress_.say(
-        fmt::format("cell {} of {}: {}", ++ended_ + before(), now_.size(), end_text(sweep_, cell, status)));
+    say_end(index);
+  }
+
+  void say_end(std::size_t index) {
+    progress_.say(fmt::format("cell {} of {}: {}", ++ended_ + before(), now_.size(),
+                              end_text(sweep_, plan_.cells.all[index], now_[index])));
   }
 
   void pass_signals_on() {

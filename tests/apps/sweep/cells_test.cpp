@@ -105,6 +105,21 @@ TEST_CASE("cells: segmentation makes the paper's ladder of equal parameters") {
   CHECK(activated == std::vector<std::int64_t>(4, activated[0]));
 }
 
+TEST_CASE("cells: a name never leaves the directory of the sweep") {
+  const Cells all = cells("[sweep]\nmode = \"zip\"\nnames = [\"..\", \"../x\"]\noptim.lr = [1, 2]\n");
+  CHECK(names(all) == std::vector<std::string>{"_.", "_._x"});
+}
+
+TEST_CASE("cells: solve finds a width where the config's own is not possible") {
+  const Cells all = cells(
+      "[sweep]\nmodel.num_attention_heads = [2, 3]\nsolve = \"total_params\"\nsolve_key = "
+      "\"model.hidden_size\"\n",
+      {"model.hidden_size=2000", "model.vocab_size=2000"});
+  CHECK(all.all[0].solution->width == 2000);
+  CHECK(all.all[1].solution->width % 6 == 0);
+  CHECK(std::abs(all.all[1].solution->residual) <= granule::kClosest);
+}
+
 TEST_CASE("cells: solve gives every cell the budget of the config") {
   const Cells all = cells(
       "[sweep]\nmoe.n_routed_experts = [8, 16, 32]\nsolve = \"total_params\"\nsolve_key = "
@@ -140,6 +155,9 @@ TEST_CASE("cells: what is wrong with a sweep is said with its place") {
   CHECK_THAT(message("[sweep]\nmode = \"both\"\n"), has("one of \"grid\", \"zip\""));
   CHECK_THAT(message("[sweep]\nmode = \"zip\"\noptim.lr = [1, 2]\nmoe.z_loss_alpha = [0]\n"),
              has("optim.lr has 2 values and moe.z_loss_alpha has 1"));
+  CHECK_THAT(message("[sweep]\nmode = \"zip\"\nseeds = [0]\n"), has("nothing to zip"));
+  CHECK_THAT(message("[sweep]\nmoe.seq_aux = [true]\n\"moe.seq_aux\" = [false]\n"),
+             has("lists moe.seq_aux twice"));
   CHECK_THAT(message("[sweep]\nnames = [\"a\"]\noptim.lr = [1]\n"), has("its mode is grid"));
   CHECK_THAT(message("[sweep]\nmode = \"zip\"\nnames = [\"a\"]\noptim.lr = [1, 2]\n"),
              has("1 names for 2 runs"));
@@ -196,6 +214,26 @@ TEST_CASE("cells: the sweeps of configs/ablations are the paper's") {
   CHECK(counts(3).activated() - counts(3).router ==
         counts(5).activated() - counts(5).router);  // GShard, DeepSeekMoE
   CHECK(counts(3).total() - counts(3).router == counts(5).total() - counts(5).router);
-  CHECK(of("shared.toml").all.size() == 9);
-  CHECK(of("table2.toml").all.size() == 6);
+  const Cells shared = of("shared.toml");
+  CHECK(shared.all.size() == 9);
+  for (const Cell& cell : shared.all) {
+    const granule::MoeConfig& moe = cell.config.moe;
+    CHECK(moe.n_shared_experts + moe.n_routed_experts == 64);
+    CHECK(moe.n_shared_experts + moe.num_experts_per_tok == 8);
+    CHECK(moe.moe_intermediate_size == 128);
+  }
+  // GShard, ×1.2, ×1.5, Dense×4, Dense×16, DeepSeekMoE: total and activated networks of width 512 a layer.
+  const Cells table2 = of("table2.toml");
+  const std::vector<std::array<double, 2>> networks{{16, 2}, {19.2, 2.4}, {24, 3}, {4, 4}, {16, 16}, {16, 2}};
+  for (std::size_t i = 0; i < networks.size(); ++i) {
+    const auto of_cell = count_parameters(table2.all[i].config.model, table2.all[i].config.moe);
+    const double network = 3.0 * 192 * 512 * 3;
+    INFO(table2.all[i].name);
+    CHECK(static_cast<double>(of_cell.dense_ffn + of_cell.shared_experts + of_cell.routed_experts) /
+              network ==
+          Approx(networks[i][0]).epsilon(1e-3));  // 614 is 1.2 · 512 but for rounding
+    CHECK(static_cast<double>(of_cell.dense_ffn + of_cell.shared_experts + of_cell.routed_activated) /
+              network ==
+          Approx(networks[i][1]).epsilon(1e-3));
+  }
 }

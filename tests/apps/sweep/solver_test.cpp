@@ -25,6 +25,7 @@ RunConfig some_config(std::mt19937& random) {
   config.model.num_attention_heads = 2;
   config.model.num_key_value_heads = 2;
   config.model.intermediate_size = one_of(1, 300);
+  config.moe.first_k_dense_replace = config.model.num_hidden_layers > 1 ? 1 : 0;
   config.moe.n_routed_experts = one_of(2, 40);
   config.moe.num_experts_per_tok = one_of(1, 2);
   config.moe.n_shared_experts = one_of(0, 2);

@@ -4,6 +4,7 @@
 #include <random>
 #include <thread>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "data/files/digest.hpp"
@@ -14,6 +15,7 @@
 #include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
+#include "tests/support/small_tokenizer.hpp"
 
 using Catch::Contains;
 using granule::read_file;
@@ -139,29 +141,50 @@ TEST_CASE("sweep: two cells at once have the same bits as one after another") {
 }
 
 TEST_CASE("sweep: after kill -9 at any moment, the same command comes to the same table") {
-  std::mt19937 random(std::random_device{}());
   const TempDir directory;
-  const fs::path config = write_sweep(directory);
-  for (int i = 0; i < 3; ++i) {
-    RunningProgram program(sweep_words(config, directory / "out"));
+  const fs::path config = write_sweep(directory), out = directory / "out";
+  const auto seed = std::random_device{}();
+  std::mt19937 random(seed);
+  INFO("random seed " << seed);
+  // The sweep is killed soon after it has written these, and each kill leaves more than the one before.
+  for (const char* const file : {"sweep.toml", "cells/aux_loss_alpha-0,n_routed_experts-4/metrics.jsonl",
+                                 "cells/aux_loss_alpha-0,n_routed_experts-8/checkpoints/latest",
+                                 "cells/aux_loss_alpha-0.1,n_routed_experts-4/run.json"}) {
+    RunningProgram program(sweep_words(config, out));
+    while (program.running() && !fs::exists(out / file))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     std::this_thread::sleep_for(
-        std::chrono::milliseconds(std::uniform_int_distribution<int>(50, 1200)(random)));
+        std::chrono::milliseconds(std::uniform_int_distribution<int>(0, 200)(random)));
     program.send(SIGKILL);
     static_cast<void>(program.wait());
   }
-  const ProgramResult result = run_program(sweep_words(config, directory / "out"));
+  const ProgramResult result = run_program(sweep_words(config, out));
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
-  CHECK(results(directory / "out") == straight_results());
+  CHECK(results(out) == straight_results());
+}
+
+TEST_CASE("sweep: a sweep that was killed while it began is no directory of something else") {
+  const TempDir directory;
+  const fs::path out = directory / "out";
+  fs::create_directory(out);
+  for (const char* const name : {"sweep.toml", "sweep.json.part-00000000"})
+    granule::test::write_text(out / name, "");
+  const ProgramResult result =
+      run_program(sweep_words(write_sweep(directory), out, {"sweep.moe.aux_loss_alpha=[0]"}));
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
 }
 
 TEST_CASE("sweep: Ctrl-C stops it after saving, with the signal's exit code, and the same command goes on") {
   const TempDir directory;
-  const fs::path config = write_sweep(directory);
-  RunningProgram program(sweep_words(config, directory / "out", {"train.steps=100000"}));
-  const fs::path metrics = directory / "out/cells/aux_loss_alpha-0,n_routed_experts-4/metrics.jsonl";
-  while (program.running() && (!fs::exists(metrics) || fs::file_size(metrics) == 0))
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const fs::path out = directory / "out", run = out / "cells/aux_loss_alpha-0,n_routed_experts-4";
+  const auto words = sweep_words(write_sweep(directory), out,
+                                 {"sweep.moe.aux_loss_alpha=[0]", "train.steps=150", "eval.every=0"});
+  RunningProgram program(words);
+  while (program.running() &&
+         (!fs::exists(run / "metrics.jsonl") || fs::file_size(run / "metrics.jsonl") == 0))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   program.send(SIGINT);
   const ProgramResult result = program.wait();
   INFO(result.err);
@@ -169,18 +192,47 @@ TEST_CASE("sweep: Ctrl-C stops it after saving, with the signal's exit code, and
   const json line = json::parse(result.out);
   CHECK(line["stopped_by"] == "SIGINT");
   CHECK(line["complete"] == 0);
-  const json cells = cells_in(directory / "out");
+  const json cells = cells_in(out);
   CHECK(cells[0]["state"] == "stopped");
   CHECK(cells[1]["state"] == "waiting");
-  CHECK(fs::exists(directory / "out/cells/aux_loss_alpha-0,n_routed_experts-4/checkpoints/latest"));
+  CHECK(fs::exists(run / "checkpoints/latest"));
   CHECK_THAT(result.err, Contains("SIGINT: the cells that run finish their step and save"));
+
+  const ProgramResult again = run_program(words);
+  INFO(again.err);
+  CHECK(again.exit_code == 0);
+  CHECK(json::parse(read_file(run / "run.json"))["sessions"][1]["from_step"] > 0);
+}
+
+TEST_CASE("sweep: a signal before the first cell trains nothing") {
+  const TempDir directory;
+  RunningProgram program(sweep_words(write_sweep(directory), directory / "out"));
+  // The directory is locked before times are predicted, which measures the machine for some tenths of a
+  // second.
+  while (program.running() && !fs::exists(directory / "out/.lock"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  program.send(SIGTERM);
+  const ProgramResult result = program.wait();
+  INFO(result.err);
+  CHECK(result.exit_code == 143);
+  CHECK_THAT(result.err, Contains("SIGTERM"));
+  CHECK_FALSE(fs::exists(directory / "out/cells/aux_loss_alpha-0,n_routed_experts-8"));
+}
+
+TEST_CASE("sweep: a reader that goes away loses no exit code") {
+  const TempDir directory;
+  const fs::path config = write_sweep(directory,
+                                      "[sweep]\nmode = \"zip\"\nmoe.n_routed_experts = [60000]\n"
+                                      "moe.moe_intermediate_size = [100000]\n");
+  ProgramResult result = RunningProgram(sweep_words(config, directory / "out"), {.unread = true}).wait();
+  CHECK(result.exit_code == 1);
 }
 
 TEST_CASE("sweep: a cell that fails is reported, and the others go on") {
   const TempDir directory;
   const fs::path config = write_sweep(directory,
-                                      "[sweep]\nmode = \"zip\"\nmoe.n_routed_experts = [8, 60000]\n"
-                                      "moe.moe_intermediate_size = [12, 100000]\n");
+                                      "[sweep]\nmode = \"zip\"\nmoe.n_routed_experts = [60000, 8]\n"
+                                      "moe.moe_intermediate_size = [100000, 12]\n");
   const ProgramResult result = run_program(sweep_words(config, directory / "out"));
   INFO(result.err);
   CHECK(result.exit_code == 1);
@@ -190,7 +242,9 @@ TEST_CASE("sweep: a cell that fails is reported, and the others go on") {
   // A petabyte is more than the disk or the memory of any machine that runs tests.
   CHECK(line["failed"][0]["exit_code"] != 0);
   CHECK_THAT(line["failed"][0]["error"].get<std::string>(), Contains("MiB") || Contains("memory"));
-  CHECK(cells_in(directory / "out")[1]["state"] == "failed");
+  const json cells = cells_in(directory / "out");
+  CHECK(cells[0]["state"] == "failed");
+  CHECK(cells[1]["state"] == "complete");
   CHECK_THAT(result.err, Contains("1 of 2 cells failed"));
 }
 
@@ -209,7 +263,7 @@ TEST_CASE("sweep: a dry run prints the cells and trains nothing") {
   for (const json& cell : plan["cells"]) {
     CHECK(std::abs(cell["residual"].get<double>()) <= 0.005);
     CHECK(cell["parameters"]["activated"] == cell["budget"]);
-    CHECK(cell["seconds_left"].get<double>() > 0);
+    CHECK(cell["predicted_seconds"].get<double>() > 0);
   }
   CHECK_THAT(result.err, Contains("residual") && Contains("4 cells; about"));
   CHECK(std::distance(fs::directory_iterator(directory.path()), {}) == 1);
@@ -241,36 +295,82 @@ TEST_CASE("sweep: a changed file says which cells are new, changed and obsolete"
              Contains("4 of the sweep's cells have runs of another config") && Contains("optim.lr"));
   CHECK_THAT(run_program(sweep_words(other, out, {"optim.lr=0.5", "--dry-run"})).err, Contains("changed"));
 
-  // Longer cells are compared by what they began with, also beside a new one.
-  const fs::path more =
-      write_sweep(directory, "[sweep]\nmoe.aux_loss_alpha = [0, 0.1]\nmoe.n_routed_experts = [4, 16, 32]\n");
-  const ProgramResult longer = run_program(sweep_words(more, out, {"train.steps=22"}));
-  INFO(longer.err);
-  CHECK(longer.exit_code == 0);
-  CHECK(fs::exists(out / "cells/aux_loss_alpha-0,n_routed_experts-4/checkpoints/step-00000022"));
+  // A schedule follows the length of a run, so longer cells would be compared with shorter ones.
+  const ProgramResult longer = run_program(sweep_words(other, out, {"train.steps=22"}));
+  CHECK(longer.exit_code == 2);
+  CHECK_THAT(longer.err, Contains("train.steps is not what the run began with"));
+
+  // An override of a list keeps the names of cells.
+  const ProgramResult override =
+      run_program(sweep_words(other, out, {"sweep.moe.aux_loss_alpha=[0.1]", "--dry-run"}));
+  CHECK(json::parse(override.out)["cells"][0]["state"] == "complete");
 }
 
 TEST_CASE("sweep: a directory of something else is refused, and so is a sweep that runs") {
   const TempDir directory;
-  const fs::path config = write_sweep(directory);
+  const fs::path config = write_sweep(directory), out = directory / "out";
   const ProgramResult other = run_program(sweep_words(config, small_run().run));
   CHECK(other.exit_code == 2);
   CHECK_THAT(other.err, Contains("neither empty nor the directory of a sweep"));
   CHECK(run_program({"sweep", config}).exit_code == 2);
   CHECK(run_program({"train", config, "--out", directory / "run"}).exit_code == 2);
+  CHECK(run_program(sweep_words(config, directory / "new", {"optim.lr=x"})).exit_code == 2);
+  CHECK_FALSE(fs::exists(directory / "new"));
+
+  RunningProgram running(sweep_words(config, out, {"train.steps=100000"}));
+  while (running.running() && !fs::exists(out / "sweep.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const ProgramResult second = run_program(sweep_words(config, out, {"train.steps=100000"}));
+  CHECK(second.exit_code == 73);
+}
+
+TEST_CASE("sweep: cells of different data are compared with those of the same") {
+  const TempDir directory;
+  granule::test::write_text(directory / "other.txt", granule::test::prose(7, 300));
+  REQUIRE(
+      run_program({"data", "build", "--tokenizer", small_run().tokenizer, "--input", directory / "other.txt",
+                   "--out", directory / "other", "--split-lines", "--val-fraction", "0.1"})
+          .exit_code == 0);
+  const fs::path config = write_sweep(
+      directory, fmt::format("[sweep]\ndata.path = [\"{}\", \"{}\"]\nmoe.aux_loss_alpha = [0, 0.1]\n",
+                             small_run().data.string(), (directory / "other").string()));
+  const ProgramResult result = run_program({"sweep", config, "--out", directory / "out"});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
 }
 
 TEST_CASE("sweep: under mpirun groups of ranks train the cells") {
   const TempDir directory;
+  const fs::path out = directory / "out";
   std::vector<std::string> words =
-      sweep_words(write_sweep(directory), directory / "out", {"--jobs", "2", "train.micro_batch_size=2"});
+      sweep_words(write_sweep(directory), out, {"--jobs", "2", "train.micro_batch_size=2"});
   words.insert(words.begin(), granule::test::program_path());
   const ProgramResult result = granule::test::under_mpirun(4, words);
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   CHECK(json::parse(result.out)["complete"] == 4);
-  for (const json& cell : cells_in(directory / "out")) {
-    const json run = json::parse(read_file(directory / "out" / cell["run"].get<std::string>() / "run.json"));
-    CHECK(run["sessions"][0]["ranks"] == 2);
+  for (const json& cell : cells_in(out)) {
+    const fs::path run = out / cell["run"].get<std::string>();
+    CHECK(cell["state"] == "complete");
+    CHECK(json::parse(read_file(run / "run.json"))["sessions"][0]["ranks"] == 2);
   }
+  CHECK(json::parse(granule::test::under_mpirun(4, words).out)["complete"] == 4);
+}
+
+TEST_CASE("sweep: under mpirun a cell that fails is reported with its exit code, and the others go on") {
+  const TempDir directory;
+  std::vector<std::string> words =
+      sweep_words(write_sweep(directory,
+                              "[sweep]\nmode = \"zip\"\nmoe.n_routed_experts = [60000, 8]\n"
+                              "moe.moe_intermediate_size = [100000, 12]\n"),
+                  directory / "out", {"train.micro_batch_size=2"});
+  words.insert(words.begin(), granule::test::program_path());
+  const ProgramResult result = granule::test::under_mpirun(2, words);
+  INFO(result.err);
+  CHECK(result.exit_code == 1);
+  const json line = json::parse(result.out);
+  CHECK(line["complete"] == 1);
+  REQUIRE(line["failed"].size() == 1);
+  CHECK(line["failed"][0]["exit_code"] == 2);
+  CHECK_THAT(line["failed"][0]["error"].get<std::string>(), Contains("MiB"));
 }
