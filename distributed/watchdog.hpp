@@ -42,9 +42,10 @@ struct WatchdogOptions {
 /// the watchdog is progress too. So a slow disk is no hang as long as data arrive, but a single read that
 /// gives nothing for the whole limit is one. A rank that waits for others makes progress as long as one of
 /// them moves. Otherwise every living rank says where it is, and abort() ends the job with exit code 75. Time
-/// in which the process itself was stopped does not count, so a job that is suspended as a whole goes on. The
-/// watchdogs must end before `ranks` does, after all ranks have met. A rank without a watchdog would wait for
-/// ever for one that hangs.
+/// in which the process itself was stopped does not count, so a job that is suspended as a whole goes on. In
+/// a job of one rank, time in which its threads waited for a CPU does not count either. The watchdogs must
+/// end before `ranks` does, after all ranks have met. A rank without a watchdog would wait for ever for one
+/// that hangs.
 class Watchdog {
  public:
   Watchdog(Communicator& ranks, WatchdogOptions options);

@@ -20,6 +20,11 @@ constexpr std::int64_t kBetweenLooks = 1 << 16;
 /// Of an endless run, the first positions must do.
 constexpr std::int64_t kMostPositions = std::int64_t{1} << 26;
 
+std::string digest_of(const json& document) {
+  const std::string text = document.dump();
+  return sha256_of(std::as_bytes(std::span<const char>(text)));
+}
+
 std::int64_t steps_of(const RunConfig& config, const RunData& data) {
   const RunSteps steps = resolve_steps(config, data.train.samples(config.data.seq_len));
   return std::min(steps.total, kMostPositions / config.train.batch_size);
@@ -41,8 +46,7 @@ std::string digest_of_batches(const RunConfig& config, const RunData& data) {
                  {"seq_len", config.data.seq_len},
                  {"batch_size", batch},
                  {"samples", samples.finish()}};
-  const std::string text = all.dump();
-  return sha256_of(std::as_bytes(std::span<const char>(text)));
+  return digest_of(all);
 }
 
 json digest_of_values(ShardedModel& sharded, const RunConfig& config) {
@@ -69,6 +73,7 @@ void write_start_digests(ShardedModel& sharded, const RunConfig& config, const R
   if (sharded.ranks().rank() != 0) return;
   const json digests{{"format", "granule-digests/1"},
                      {"steps", steps_of(config, data)},
+                     {"data", digest_of(data.identity)},
                      {"batches", digest_of_batches(config, data)},
                      {"values", values}};
   static_cast<void>(write_file(start_digests_of(run), digests.dump(1) + "\n"));

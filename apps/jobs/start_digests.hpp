@@ -10,9 +10,11 @@
 namespace granule {
 
 /// RUN/digests.json:
-///   {"format": "granule-digests/1", "steps", "batches": SHA-256, "values": {NAME: {"shape": […], "xxh3": …}}}
-/// `batches` is of the data's identity and of the samples of so many steps in their order. `values` has every
-/// tensor by its Hugging Face name, as it is now. This is a collective, and rank 0 names the run.
+///   {"format": "granule-digests/1", "steps", "data": SHA-256, "batches": SHA-256,
+///    "values": {NAME: {"shape": […], "xxh3": …}}}
+/// `data` is of the data's identity, and `batches` is of the same and of the samples of so many steps in
+/// their order. `values` has every tensor by its Hugging Face name, as it is now. This is a collective, and
+/// rank 0 names the run.
 void write_start_digests(ShardedModel& sharded, const RunConfig& config, const RunData& data,
                          const std::filesystem::path& run);
 

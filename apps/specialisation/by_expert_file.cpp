@@ -1,6 +1,7 @@
 #include "apps/specialisation/by_expert_file.hpp"
 
 #include <algorithm>
+#include <fstream>
 
 #include "apps/program/console.hpp"
 #include "core/error.hpp"
@@ -98,6 +99,17 @@ Json together_json(const ChoiceCounts& choices, const ChoiceCounts::Layer& layer
   return rows;
 }
 
+/// An older answer may be replaced, because it can be made again. Anything else stays.
+void refuse_other_file(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) return;
+  std::string beginning(128, '\0');
+  std::ifstream(path, std::ios::binary).read(beginning.data(), std::ssize(beginning));
+  if (fs::file_size(path, error) == 0 || beginning.find(kByExpertFormat) != std::string::npos) return;
+  user_error("this file was not written by --by-expert, so it is not replaced", path.string(),
+             "name another file");
+}
+
 }  // namespace
 
 void require_place_for_file(const fs::path& path) {
@@ -109,6 +121,7 @@ void require_place_for_file(const fs::path& path) {
   }
   if (fs::exists(path, error) && !fs::is_regular_file(path, error))
     user_error("this is not a regular file", path.string(), "give the name of a file to write");
+  refuse_other_file(path);
   if (!fs::is_directory(parent_of(path), error))
     user_error("no such directory", parent_of(path).string(), "create it, or write the file elsewhere");
   // Only an attempt tells, for root and on every file system.

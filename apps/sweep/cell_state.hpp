@@ -15,6 +15,7 @@ enum class CellState : std::uint8_t { waiting, running, complete, stopped, faile
 
 struct CellStatus {
   CellState state = CellState::waiting;
+  bool is_new = true;     ///< whether sweep.json did not have the cell before
   int exit_code = 0;      ///< of a failed or stopped cell
   std::string error{};    ///< of a failed cell
   std::string changed{};  ///< why the run in the cell's directory cannot become this cell's; empty if it can

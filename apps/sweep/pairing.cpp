@@ -16,14 +16,19 @@ namespace {
 
 using nlohmann::json;
 
-/// What cells must share to read the same batches. The data may have moved since a cell ran. If the sweep
-/// lists paths, cells of different paths need not agree.
-std::string batches_key(const Cell& cell, const json& steps) {
+/// The config of the data, but for the seed. The data may have moved since a cell ran. If the sweep lists
+/// paths, cells of different paths need not agree.
+json data_key(const Cell& cell) {
   json data = to_json(cell.config).at("data");
   const bool swept =
       std::ranges::any_of(cell.values, [](const auto& value) { return value.first == "data.path"; });
   if (!swept) data.erase("path");
-  return json{data, cell.config.train.batch_size, steps}.dump();
+  data.erase("seed");
+  return data;
+}
+
+std::string batches_key(const Cell& cell, const json& steps) {
+  return json{data_key(cell), cell.config.data.seed, cell.config.train.batch_size, steps}.dump();
 }
 
 std::string values_key(const Cell& cell) {
@@ -36,8 +41,8 @@ json digests_of(const std::filesystem::path& run) {
   std::error_code failure;
   if (!std::filesystem::exists(file, failure)) return {};
   const json digests = json::parse(read_file(file), nullptr, false);
-  const bool whole = digests.is_object() && digests.contains("steps") && digests.contains("batches") &&
-                     digests.contains("values");
+  const bool whole = digests.is_object() && digests.contains("steps") && digests.contains("data") &&
+                     digests.contains("batches") && digests.contains("values");
   return whole ? digests : json();
 }
 
@@ -58,7 +63,7 @@ const Cell* other_of(Firsts& firsts, const std::string& key, const Cell& cell, c
 
 std::vector<Unpaired> find_unpaired(const std::filesystem::path& sweep, const std::vector<Cell>& cells) {
   std::vector<Unpaired> all;
-  Firsts batches, values;
+  Firsts data, batches, values;
   for (const Cell& cell : cells) {
     const json digests = digests_of(run_of(sweep, cell));
     if (digests.is_null()) {

@@ -61,14 +61,12 @@ std::int64_t steps_left(const fs::path& run, const Cell& cell, const CellStatus&
   return std::max<std::int64_t>(cell.steps - done, 0);
 }
 
-/// Whether sweep.json says that a cell of this name has done as many steps.
-bool is_recorded_complete(const nlohmann::json& record, const Cell& cell) {
+/// What sweep.json says of a cell. Null if it does not have it.
+nlohmann::json recorded_in(const nlohmann::json& record, const Cell& cell) {
   for (const auto& one : record.value("cells", nlohmann::json::array())) {
-    if (one.value("name", "") == cell.name)
-      return one.value("state", "") == name_of(CellState::complete) &&
-             one.value("steps", std::int64_t{0}) >= cell.steps;
+    if (one.is_object() && one.value("name", "") == cell.name) return one;
   }
-  return false;
+  return {};
 }
 
 nlohmann::json record_in(const fs::path& sweep) {
@@ -78,12 +76,25 @@ nlohmann::json record_in(const fs::path& sweep) {
   return record.is_object() ? record : nlohmann::json::object();
 }
 
-CellStatus found_status(const fs::path& sweep, const nlohmann::json& record, const Cell& cell) {
+CellStatus found_status(const fs::path& sweep, const nlohmann::json& recorded, const Cell& cell) {
   if (sweep.empty()) return {};
   CellStatus status = status_on_disk(sweep, cell);
-  if (status.state == CellState::stopped && is_recorded_complete(record, cell))
-    status.state = CellState::complete;
+  status.is_new = recorded.is_null();
+  const bool has_failed = !status.is_new && recorded.value("state", "") == name_of(CellState::failed);
+  if (status.complete() || !has_failed) return status;
+  status.state = CellState::failed;
+  status.error = recorded.contains("error") && recorded["error"].is_string()
+                     ? recorded["error"].get<std::string>()
+                     : std::string();
   return status;
+}
+
+/// Without a cell in common, the directory is that of another question.
+void refuse_other_sweep(const SweepPlan& plan, const nlohmann::json& record, const fs::path& sweep) {
+  const bool has_cells = !record.value("cells", nlohmann::json::array()).empty();
+  if (has_cells && std::ranges::all_of(plan.found, &CellStatus::is_new))
+    user_error("the directory has another sweep, with no cell in common", sweep.string(),
+               "name another --out");
 }
 
 PlanRequest plan_of(const Cell& cell, const SweepRequest& request) {
@@ -109,7 +120,7 @@ SweepPlan plan_sweep(const SweepRequest& request) {
   Clock clock(request.ranks);
   const nlohmann::json record = record_in(request.out);
   for (const Cell& cell : plan.cells.all) {
-    plan.found.push_back(found_status(request.out, record, cell));
+    plan.found.push_back(found_status(request.out, recorded_in(record, cell), cell));
     const PlanRequest cell_plan = plan_of(cell, request);
     const std::int64_t left = steps_left(run_of(request.out, cell), cell, plan.found.back());
     if (left > 0) check_memory(cell_plan, request);
@@ -117,6 +128,7 @@ SweepPlan plan_sweep(const SweepRequest& request) {
     plan.seconds.push_back(predicts ? clock.seconds(cell_plan, left) : 0.0);
     interruption_point();
   }
+  refuse_other_sweep(plan, record, request.out);
   if (!request.out.empty()) plan.obsolete = obsolete_cells(request.out, plan.cells);
   return plan;
 }

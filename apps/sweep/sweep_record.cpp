@@ -49,9 +49,10 @@ Json to_json(const Cell& cell, const CellStatus& status, double seconds) {
   return json;
 }
 
-std::string state_text(const CellStatus& status, bool known) {
+/// In a directory that has cells already, one that was not among them is new.
+std::string state_text(const CellStatus& status, bool has_cells) {
   if (!status.changed.empty()) return "changed";
-  if (status.state == CellState::waiting) return known ? "new" : "waiting";
+  if (status.state == CellState::waiting && status.is_new && has_cells) return "new";
   return std::string(name_of(status.state));
 }
 
@@ -80,8 +81,7 @@ std::string to_text(const SweepPlan& plan) {
       fmt::format("{:<{}}  {:>11}  {:>11}  {:>9}", "cell", width, "total", "activated", "FLOPs");
   if (solves) text += fmt::format("  {:>9}  {:>8}", "width", "residual");
   text += fmt::format("  {:>9}  state\n", "time");
-  const bool known = std::ranges::any_of(
-      plan.found, [](const CellStatus& status) { return status.state != CellState::waiting; });
+  const bool has_cells = !std::ranges::all_of(plan.found, &CellStatus::is_new);
   for (std::size_t i = 0; i < plan.cells.all.size(); ++i) {
     const Cell& cell = plan.cells.all[i];
     const ParameterCounts counts = count_parameters(cell.config.model, cell.config.moe);
@@ -90,7 +90,8 @@ std::string to_text(const SweepPlan& plan) {
                         static_cast<double>(counts.activated()) / 1e6, flops_of(cell));
     if (solves)
       text += fmt::format("  {:>9}  {:>+7.3f}%", cell.solution->width, 100.0 * cell.solution->residual);
-    text += fmt::format("  {:>9}  {}\n", duration_text(plan.seconds[i]), state_text(plan.found[i], known));
+    text +=
+        fmt::format("  {:>9}  {}\n", duration_text(plan.seconds[i]), state_text(plan.found[i], has_cells));
   }
   if (solves)
     text += fmt::format("{} chooses {} so that each cell has the config's {}: {:.6g}\n", "solve",

@@ -90,11 +90,11 @@ void put_own_state(RunFacts& facts, const fs::path& run, std::int64_t last_step)
   }
 }
 
-/// What the sweep knows better than the run is the end of a cell that failed, and that one waits. A cell
-/// without a row waits, even if a sweep that was killed has made its directory.
+/// What the sweep knows better than the run is that a cell has failed, also one that is complete and cannot
+/// be compared, and that one waits. A cell without a row waits, even if a sweep that was killed has made its
+/// directory.
 void put_cell_state(RunFacts& facts, const SweepCell& cell, std::int64_t last_step) {
-  const bool going = facts.state == "complete" || facts.state == "running";
-  if (cell.state == "failed" && !going) {
+  if (cell.state == "failed" && facts.state != "running") {
     facts.state = "failed";
     if (!cell.error.empty()) facts.error = cell.error;
   } else if (facts.state == "stopped" && last_step == 0) {

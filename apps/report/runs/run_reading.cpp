@@ -147,6 +147,10 @@ RunReading read_run(const FoundRun& run, const ReadingBudget& budget) {
   reading.last = last_row(reading.metrics.series);
   reading.last_validation = last_row(reading.metrics.validation);
   put_state(reading.facts, run, reading.has_rows() ? static_cast<std::int64_t>(reading.last.front()) : 0);
+  // The value of an earlier evaluation is not that of a complete run.
+  const bool evaluated = reading.has_evaluation() && reading.last_validation.front() >= reading.last.front();
+  if (reading.facts.state == "complete" && reading.facts.evaluates && !evaluated)
+    reading.facts.state = "stopped";
   note_damage(reading);
   thin(reading.metrics, budget.rows);
   try_part(reading, [&] { reading.load = read_expert_load(run.path / "router.bin", budget.load); });

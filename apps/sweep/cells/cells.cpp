@@ -18,12 +18,20 @@ constexpr std::size_t kLongestVariant = 120;
 /// The text for names of files.
 std::string plain(std::string text) {
   std::ranges::replace_if(
-      text, [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '-' && c != '_'; }, '_');
-  if (text.starts_with('.')) text.front() = '_';  // `..` is another directory, and `.x` is hidden
+      text,
+      [](unsigned char c) {
+        const bool beyond_ascii = c >= 0x80;  // TOML is UTF-8
+        return !beyond_ascii && std::isalnum(c) == 0 && c != '.' && c != '-' && c != '_';
+      },
+      '_');
+  // `..` is another directory, `.x` is hidden, and `-x` reads as an option.
+  if (text.starts_with('.') || text.starts_with('-')) text.front() = '_';
   return text;
 }
 
 std::string text_of_value(const json& value) {
+  if (const auto whole = value.is_number() ? whole_number_meant(value) : std::nullopt)
+    return std::to_string(*whole);  // 0 and 0.0 are the same value
   return plain(value.is_string() ? value.get<std::string>() : value.dump()).substr(0, kLongestValue);
 }
 

@@ -46,7 +46,8 @@ void take_names(SweepTable& table, const ConfigEntry& entry) {
   for (const ConfigEntry& one : elements_of(entry, "a list of names, one for each value")) {
     table.names.push_back(text_of(one));
     const bool again = std::ranges::count(table.names, table.names.back()) > 1;
-    if (again || table.names.back().empty()) out_of_range(entry, "a list of different names");
+    if (again || table.names.back().empty())
+      out_of_range(entry, "a list of different names, none of which is empty");
   }
 }
 
@@ -56,11 +57,20 @@ void take_budget(SweepTable& table, const ConfigEntry& entry) {
   table.solve = kBudgets[choice_of(entry, words)].second;
 }
 
+/// For a bare name, which may be meant as a key of the table itself.
+std::string advice_for_own_key(const std::string& name) {
+  const std::vector<std::string_view> own{"mode", "seeds", "names", "solve", "solve_key"};
+  const std::string_view near = near_word(name, own, name.size());
+  if (!near.empty()) return fmt::format("did you mean '{}'?", near);
+  const std::string advice = advice_for_name(name);
+  return advice.empty() ? "list keys of a config, or use mode, seeds, names, solve and solve_key" : advice;
+}
+
 void take_axis(SweepTable& table, const std::string& key, const ConfigEntry& entry) {
   const auto known = [&](const ConfigKey& one) { return one.name == key; };
   if (key != kSegmentation && std::ranges::none_of(config_keys(), known))
     user_error(fmt::format("[sweep] lists values of an unknown key '{}'", key), entry.where,
-               advice_for_key(key));
+               key.find('.') == std::string::npos ? advice_for_own_key(key) : advice_for_key(key));
   SweepAxis axis{.key = key, .values = elements_of(entry, "a list of values")};
   for (ConfigEntry& value : axis.values) value.key = key;
   const auto there = std::ranges::find(table.axes, key, &SweepAxis::key);
@@ -109,8 +119,8 @@ void check_zip(const SweepTable& table) {
                axis.values.front().where, "give every key as many values");
   }
   if (!table.names.empty() && table.names.size() != count)
-    user_error(fmt::format("[sweep] has {} names for {} runs", table.names.size(), count), table.source,
-               "give each a name, or leave names out");
+    user_error(fmt::format("[sweep] combines values {} times, and names has {}", count, table.names.size()),
+               table.source, "give each a name, or leave names out");
 }
 
 void check_budget(const SweepTable& table) {
@@ -125,6 +135,12 @@ void check_budget(const SweepTable& table) {
 
 /// A key has one value at a time: a swept one is not given otherwise.
 void check_keys(const SweepTable& table) {
+  for (const ConfigEntry& entry : table.base) {
+    const bool is_seed = entry.key == "train.seed" || entry.key == "data.seed";
+    if (is_seed && !entry.written.empty() && !table.seeds.empty())
+      user_error(fmt::format("{} is given, and [sweep] has seeds", entry.key), entry.where,
+                 "leave it out, or give sweep.seeds=[…]: seeds sets train.seed and data.seed together");
+  }
   for (const SweepAxis& axis : table.axes) {
     const std::string& where = axis.values.front().where;
     if (axis.key == table.solve_key)

@@ -109,6 +109,7 @@ class Groups {
   SweepOutcome outcome(std::vector<std::int64_t>& ends) {
     for (std::int64_t& end : ends) end = world_.rank() % (world_.size() / groups_) == 0 ? end : kNotRun;
     auto stopped = static_cast<std::int64_t>(stopped_);
+    world_.ledger().begin_step(0);  // groups have ended at different steps
     world_.all_reduce(std::span(ends), ReduceOp::sum, "sweep").wait();
     world_.all_reduce(std::span(&stopped, 1), ReduceOp::max, "sweep").wait();
     SweepOutcome all{.cells = {}, .stopped = static_cast<int>(stopped)};

@@ -31,6 +31,12 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+std::string end_without_message(int code, const fs::path& log) {
+  if (code == kSignalEnd + SIGKILL) return "it was killed (SIGKILL), as by a system that is out of memory";
+  if (code > kSignalEnd) return fmt::format("it was killed by signal {}", code - kSignalEnd);
+  return fmt::format("it ended without a message; its log is {}", log.string());
+}
+
 class Processes {
  public:
   Processes(const SweepPlan& plan, const fs::path& sweep, int jobs, StopSignals& signals)
@@ -116,8 +122,7 @@ class Processes {
     }
     if (status.state == CellState::failed) {
       status.error = last_error_in(log_of(sweep_, cell));
-      if (status.error.empty())
-        status.error = "it ended without a message; its log is " + log_of(sweep_, cell).string();
+      if (status.error.empty()) status.error = end_without_message(code, log_of(sweep_, cell));
     }
     now_[index] = status;
     write_record(sweep_, plan_, now_);
@@ -125,8 +130,9 @@ class Processes {
   }
 
   void say_end(std::size_t index) {
-    progress_.say(fmt::format("cell {} of {}: {}", ++ended_ + before(), now_.size(),
-                              end_text(sweep_, plan_.cells.all[index], now_[index])));
+    progress_.say(fmt::format("{} ({} of {} cells have ended)",
+                              end_text(sweep_, plan_.cells.all[index], now_[index]), ++ended_ + before(),
+                              now_.size()));
   }
 
   void pass_signals_on() {

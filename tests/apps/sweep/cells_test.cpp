@@ -150,6 +150,8 @@ TEST_CASE("cells: what is wrong with a sweep is said with its place") {
              has("is not a number") && has("sweep.toml:14"));
   CHECK_THAT(message("[sweep]\nmoe.aux_loss_alpha = [0.1, 0.1]\n"), has("lists 0.1 twice"));
   CHECK_THAT(message("[sweep]\nseeds = [1, 1]\n"), has("without repeats"));
+  CHECK_THAT(message("[sweep]\nsedes = [1]\n"), has("did you mean 'seeds'?"));
+  CHECK_THAT(message("[sweep]\nseeds = [1]\n", {"train.seed=3"}), has("[sweep] has seeds"));
   CHECK_THAT(message("[sweep]\nseeds = [-1]\n"), has("out of range"));
   CHECK_THAT(message("[sweep]\nseeds = [1]\ntrain.seed = [1, 2]\n"), has("listed beside seeds"));
   CHECK_THAT(message("[sweep]\nmode = \"both\"\n"), has("one of \"grid\", \"zip\""));
@@ -160,7 +162,7 @@ TEST_CASE("cells: what is wrong with a sweep is said with its place") {
              has("lists moe.seq_aux twice"));
   CHECK_THAT(message("[sweep]\nnames = [\"a\"]\noptim.lr = [1]\n"), has("its mode is grid"));
   CHECK_THAT(message("[sweep]\nmode = \"zip\"\nnames = [\"a\"]\noptim.lr = [1, 2]\n"),
-             has("1 names for 2 runs"));
+             has("combines values 2 times, and names has 1"));
   CHECK_THAT(message("[sweep]\noptim.lr = [1]\nsolve = \"flops\"\n"), has("no width to choose"));
   CHECK_THAT(message("[sweep]\noptim.lr = [1]\nsolve_key = \"model.hidden_size\"\n"),
              has("without sweep.solve"));

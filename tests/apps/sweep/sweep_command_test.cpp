@@ -99,7 +99,8 @@ TEST_CASE("sweep: all cells are trained, and one line says so") {
   CHECK(line["complete"] == 4);
   CHECK(line["failed"].empty());
   CHECK(line["stopped_by"].is_null());
-  CHECK_THAT(result.err, Contains("cell 4 of 4: aux_loss_alpha-0.1,n_routed_experts-8 is complete: ce "));
+  CHECK_THAT(result.err, Contains("aux_loss_alpha-0.1,n_routed_experts-8 is complete: ce ") &&
+                             Contains("(4 of 4 cells have ended)"));
   for (const json& cell : cells_in(directory / "out")) {
     CHECK(cell["state"] == "complete");
     CHECK(fs::exists(directory / "out" / cell["run"].get<std::string>() / "run.json"));
@@ -309,6 +310,13 @@ TEST_CASE("sweep: a changed file says which cells are new, changed and obsolete"
 TEST_CASE("sweep: a directory of something else is refused, and so is a sweep that runs") {
   const TempDir directory;
   const fs::path config = write_sweep(directory), out = directory / "out";
+  const fs::path unrelated = directory / "unrelated.toml";
+  granule::test::write_text(unrelated, read_file(small_run().config) + "[sweep]\noptim.lr = [1, 2]\n");
+  REQUIRE(run_program(sweep_words(unrelated, directory / "lr", {"train.steps=1"})).exit_code == 0);
+  const ProgramResult foreign = run_program(sweep_words(config, directory / "lr"));
+  CHECK(foreign.exit_code == 2);
+  CHECK_THAT(foreign.err, Contains("another sweep, with no cell in common"));
+
   const ProgramResult other = run_program(sweep_words(config, small_run().run));
   CHECK(other.exit_code == 2);
   CHECK_THAT(other.err, Contains("neither empty nor the directory of a sweep"));
@@ -355,6 +363,12 @@ TEST_CASE("sweep: under mpirun groups of ranks train the cells") {
     CHECK(json::parse(read_file(run / "run.json"))["sessions"][0]["ranks"] == 2);
   }
   CHECK(json::parse(granule::test::under_mpirun(4, words).out)["complete"] == 4);
+
+  // Groups may end at different steps.
+  words = sweep_words(write_sweep(directory, "[sweep]\ntrain.steps = [2, 7]\n"), directory / "lengths",
+                      {"--jobs", "2"});
+  words.insert(words.begin(), granule::test::program_path());
+  CHECK(granule::test::under_mpirun(2, words).exit_code == 0);
 }
 
 TEST_CASE("sweep: under mpirun a cell that fails is reported with its exit code, and the others go on") {

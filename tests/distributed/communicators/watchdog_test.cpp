@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <thread>
 
+#include <sched.h>
 #include <signal.h>
 
 #include "distributed/communicators/self_communicator.hpp"
@@ -46,6 +48,31 @@ class Lines {
 
 void sum(Communicator& ranks, Context& context, Phase phase) {
   ranks.all_reduce(Tensor::zeros(context, {4}, DType::f32), phase).wait();
+}
+
+/// Keeps this thread, and those that it starts, on one CPU.
+class RestoredAffinity {
+ public:
+  RestoredAffinity() {
+    REQUIRE(sched_getaffinity(0, sizeof before_, &before_) == 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    int cpu = 0;
+    while (CPU_ISSET(cpu, &before_) == 0) ++cpu;
+    CPU_SET(cpu, &one);
+    REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  }
+  ~RestoredAffinity() { sched_setaffinity(0, sizeof before_, &before_); }
+  RestoredAffinity(const RestoredAffinity&) = delete;
+  RestoredAffinity& operator=(const RestoredAffinity&) = delete;
+
+ private:
+  cpu_set_t before_{};
+};
+
+void work_until(const std::atomic<bool>& over) {
+  while (!over) {
+  }
 }
 
 int code_of(int n, const std::function<void(Communicator&, Context&)>& body) {
@@ -107,6 +134,27 @@ TEST_CASE("watchdog: the watchdog of a job of one rank, which waits for nobody, 
   alone.ledger().begin_phase("forward");
   for (int i = 0; i < 1000 && code == 0; ++i) pause(0.01);
   CHECK(code == 75);
+}
+
+TEST_CASE("watchdog: a job of one rank that gets no CPU is slow, and no hang is found") {
+  const RestoredAffinity one_cpu;
+  std::atomic<bool> over = false;
+  std::vector<std::thread> others;
+  for (int i = 0; i < 15; ++i) others.emplace_back([&over] { work_until(over); });
+  SelfCommunicator alone;
+  std::atomic<int> code = 0;
+  {
+    Watchdog watchdog(alone, {.grace_seconds = 0.1,
+                              .end = [&](const Error& hang) { code = static_cast<int>(hang.code()); }});
+    watchdog.set_seconds(0.5);
+    alone.ledger().begin_phase("forward");
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(1500)) {
+    }
+    CHECK(code == 0);
+  }
+  over = true;
+  for (std::thread& other : others) other.join();
 }
 
 TEST_CASE("watchdog: thread ranks that only begin phases, steps or collectives move") {
