@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "apps/sweep/cells/cell_name.hpp"
+
 namespace granule {
 namespace {
 
@@ -104,14 +106,11 @@ void put_seeds(Grouping& grouping, std::span<const RunReading> runs) {
   if (!both) std::erase_if(grouping.keys, is_seed);
 }
 
-/// "n_routed_experts-8,aux_loss_alpha-0.001", as sweeps name their variants.
+/// As sweeps name their variants.
 std::string name_of(const Json& values) {
-  std::string name;
-  for (const auto& [key, value] : values.items()) {
-    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    name += fmt::format("{}{}-{}", name.empty() ? "" : ",", key.substr(key.rfind('.') + 1), text);
-  }
-  return name;
+  std::vector<std::pair<std::string, nlohmann::json>> all;
+  for (const auto& [key, value] : values.items()) all.emplace_back(key, value);
+  return variant_name(all);
 }
 
 void put_values(Variant& variant, const RunReading& run, const std::vector<std::string>& keys) {

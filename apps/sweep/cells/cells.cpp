@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "apps/sweep/cells/cell_name.hpp"
 #include "apps/sweep/cells/segmentation.hpp"
 #include "core/error.hpp"
 
@@ -11,36 +12,6 @@ namespace granule {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kLongestValue = 24;
-constexpr std::size_t kLongestVariant = 120;
-
-/// The text for names of files.
-std::string plain(std::string text) {
-  std::ranges::replace_if(
-      text,
-      [](unsigned char c) {
-        const bool beyond_ascii = c >= 0x80;  // TOML is UTF-8
-        return !beyond_ascii && std::isalnum(c) == 0 && c != '.' && c != '-' && c != '_';
-      },
-      '_');
-  // `..` is another directory, `.x` is hidden, and `-x` reads as an option.
-  if (text.starts_with('.') || text.starts_with('-')) text.front() = '_';
-  return text;
-}
-
-std::string text_of_value(const json& value) {
-  if (const auto whole = value.is_number() ? whole_number_meant(value) : std::nullopt)
-    return std::to_string(*whole);  // 0 and 0.0 are the same value
-  return plain(value.is_string() ? value.get<std::string>() : value.dump()).substr(0, kLongestValue);
-}
-
-/// The last part of a key, or all of it if another swept key ends so too.
-std::string short_name(const SweepTable& table, const std::string& key) {
-  const auto leaf = [](const std::string& name) { return name.substr(name.find('.') + 1); };
-  const auto same = [&](const SweepAxis& axis) { return leaf(axis.key) == leaf(key); };
-  return std::ranges::count_if(table.axes, same) > 1 ? key : leaf(key);
-}
 
 /// Which value of every axis each variant has.
 std::vector<std::vector<std::size_t>> choices_of(const SweepTable& table) {
@@ -78,12 +49,9 @@ class CellMaker {
   Cell make(const std::vector<std::size_t>& choice, std::size_t index) {
     Cell cell{.entries = table_.base};
     const ConfigEntry* segmentation = nullptr;
-    std::string made;
     for (std::size_t i = 0; i < choice.size(); ++i) {
       const SweepAxis& axis = table_.axes[i];
       const ConfigEntry& value = axis.values[choice[i]];
-      made += fmt::format("{}{}-{}", made.empty() ? "" : ",", short_name(table_, axis.key),
-                          text_of_value(value.value));
       cell.values.emplace_back(axis.key, value.value);
       if (axis.key == kSegmentation) {
         segmentation = &value;
@@ -92,7 +60,7 @@ class CellMaker {
       }
     }
     if (!table_.names.empty()) cell.label = table_.names[index];
-    cell.variant = unused(cell.label.empty() ? made : plain(cell.label));
+    cell.variant = unused(cell.label.empty() ? variant_name(cell.values) : plain_name(cell.label));
     if (segmentation != nullptr)
       for (ConfigEntry& entry : segmented(load(cell.entries), *segmentation))
         cell.entries.push_back(std::move(entry));
@@ -131,7 +99,6 @@ class CellMaker {
 
   /// Different values may have the same text in a name.
   std::string unused(std::string name) {
-    name = name.substr(0, kLongestVariant);
     std::string free = name;
     for (int i = 2; !names_.insert(free).second; ++i) free = fmt::format("{}_{}", name, i);
     return free;

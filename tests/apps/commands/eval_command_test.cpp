@@ -91,6 +91,21 @@ TEST_CASE("eval_command: eval prints one object: losses of the whole split and t
   }
 }
 
+TEST_CASE("eval_command: --by-expert replaces an older answer and nothing else") {
+  const TempDir temp;
+  write_text(temp / "question.toml", "[model]\n");
+  const auto words = [&](const char* file) {
+    return std::vector<std::string>{"eval",           small_run().run, "--data",
+                                    small_run().data, "--by-expert",   temp / file};
+  };
+  const auto refused = run_program(words("question.toml"));
+  CHECK(refused.exit_code == 2);
+  CHECK_THAT(refused.err, Contains("was not written by --by-expert"));
+  CHECK(text_of(temp / "question.toml") == "[model]\n");
+  CHECK(run_program(words("answer.json")).exit_code == 0);
+  CHECK(run_program(words("answer.json")).exit_code == 0);
+}
+
 TEST_CASE("eval_command: the choices of each expert have pieces and classes of the model's tokenizer") {
   const TempDir temp;
   const auto report = eval(small_run().run, {"--by-expert", temp / "by-expert.json", "--split", "train"});

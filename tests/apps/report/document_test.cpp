@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "data/files/files.hpp"
 #include "data/files/run_lock.hpp"
 #include "tests/apps/report/made_run.hpp"
 #include "tests/support/catch.hpp"
@@ -46,7 +47,7 @@ TEST_CASE("report document: runs that differ only in seeds, places and threads a
   CHECK(report["keys"].get<Keys>() == Keys{"moe.aux_loss_alpha", "train.threads"});
   CHECK(report["metric"]["key"] == "val_ce");
   REQUIRE(report["variants"].size() == 2);
-  CHECK(report["variants"][0]["name"] == "aux_loss_alpha-0.0");
+  CHECK(report["variants"][0]["name"] == "aux_loss_alpha-0");
   CHECK(report["variants"][0]["runs"] == Json({0, 1, 2}));
   CHECK(report["variants"][0]["n"] == 3);
   CHECK(report["variants"][0]["mean"].get<double>() == Approx(3.6));
@@ -147,6 +148,18 @@ void write_table(const TempDir& sweep, const std::vector<Json>& cells) {
 }
 
 }  // namespace
+
+TEST_CASE("report document: a run that stopped in its last evaluation is not complete with an older one") {
+  const TempDir directory;
+  make_run(directory / "a", {});
+  std::string rows = granule::read_file(directory / "a/metrics.jsonl");
+  const auto last = rows.rfind("\"val_ce\"");
+  REQUIRE(last != std::string::npos);
+  CHECK(report_of(directory)["runs"][0]["state"] == "complete");
+  rows.replace(last, 8, "\"was_ce\"");
+  std::ofstream(directory / "a/metrics.jsonl", std::ios::binary) << rows;
+  CHECK(report_of(directory)["runs"][0]["state"] == "stopped");
+}
 
 TEST_CASE("report document: cells of a sweep that wait or have failed are in it, and pair by their seeds") {
   const TempDir sweep;

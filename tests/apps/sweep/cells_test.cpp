@@ -108,6 +108,12 @@ TEST_CASE("cells: segmentation makes the paper's ladder of equal parameters") {
 TEST_CASE("cells: a name never leaves the directory of the sweep") {
   const Cells all = cells("[sweep]\nmode = \"zip\"\nnames = [\"..\", \"../x\"]\noptim.lr = [1, 2]\n");
   CHECK(names(all) == std::vector<std::string>{"_.", "_._x"});
+  const Cells words =
+      cells("[sweep]\nmode = \"zip\"\nnames = [\"größer 1/2\", \"-rf\"]\noptim.lr = [1, 2]\n");
+  CHECK(names(words) == std::vector<std::string>{"größer_1_2", "_rf"});
+  CHECK(names(cells("[sweep]\nmoe.aux_loss_alpha = [0.0, 1.0, 0.25]\nmoe.hash_seed = [-1]\n")) ==
+        std::vector<std::string>{"aux_loss_alpha-0,hash_seed--1", "aux_loss_alpha-1,hash_seed--1",
+                                 "aux_loss_alpha-0.25,hash_seed--1"});
 }
 
 TEST_CASE("cells: solve finds a width where the config's own is not possible") {
