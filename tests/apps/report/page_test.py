@@ -223,6 +223,19 @@ class Page(browser.PageTest):
         self.assertIsNone(self.one("#curves .box").get_attribute("role"))  # there is nothing to read
         self.assertEqual(self.texts("#curves .empty"), ["All lines are hidden. Press a line in the list to show it."])
 
+    def test_a_run_that_failed_is_hidden_at_first_and_can_be_shown(self):
+        document = made_report.document(variants=3, seeds=1)
+        document["runs"][1].update(state="failed", error="its loss is not finite")
+        self.open(document)
+        pressed = lambda: [line.get_attribute("aria-pressed") for line in self.every("#curves .legend li button")]
+        self.assertEqual(pressed(), ["true", "false", "true"])
+        self.every("#curves .legend li button")[1].click()
+        self.assertEqual(pressed(), ["true", "true", "true"])
+        for run in document["runs"]:
+            run.update(state="failed", error="its loss is not finite")
+        self.open(document)
+        self.assertEqual(pressed(), ["true", "true", "true"])  # there is nothing better to show
+
     def test_smoothing_logarithms_and_gaps_keep_the_curves_in_place(self):
         document = made_report.document(variants=2, seeds=1)
         document["runs"][0]["series"]["ce"][3] = None

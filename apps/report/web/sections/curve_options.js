@@ -11,6 +11,16 @@
     ['runs', 'Every run'],
   ];
 
+  // Lines of failed runs are hidden at first. Their values may have diverged, and would set the axes for all others.
+  const failed = ({ runs, variants }) => {
+    const has = (index) => runs[index].state === 'failed';
+    const names = [
+      ...runs.filter(({ state }) => state === 'failed').map(({ path }) => path),
+      ...variants.filter((variant) => variant.runs.every(has)).map(({ name }) => name),
+    ];
+    return runs.every(({ state }) => state === 'failed') ? [] : names;
+  };
+
   // The options of the last time, or else the figure that the report compares, if it was measured often enough.
   const start = (document_, drawable) => {
     const main = metrics.of(document_.metric.key);
@@ -23,7 +33,7 @@
       smooth: 0,
       logX: false,
       logY: false,
-      hidden: [],
+      hidden: failed(document_),
       ...kept,
       metric: drawable.some(({ key }) => key === kept.metric) ? kept.metric : first.key,
     };
