@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/inputs/run_data.hpp"
+#include "apps/jobs/dry_run.hpp"
 #include "apps/planning/host_memory.hpp"
 #include "apps/planning/step_time.hpp"
 #include "apps/records/metrics_file.hpp"
@@ -97,14 +98,6 @@ void refuse_other_sweep(const SweepPlan& plan, const nlohmann::json& record, con
                "name another --out");
 }
 
-PlanRequest plan_of(const Cell& cell, const SweepRequest& request) {
-  return {.config = cell.config,
-          .ranks = request.ranks,
-          .threads = thread_count(cell.config, request.ranks_here),
-          .dtype = cell.config.train.dtype,
-          .carrier = request.ranks > 1 ? Carrier::messages : Carrier::memory};
-}
-
 /// A run checks its own memory. Runs at once must fit together.
 void check_memory(const PlanRequest& cell, const SweepRequest& request) {
   if (request.ranks_here <= request.ranks) return;
@@ -121,7 +114,8 @@ SweepPlan plan_sweep(const SweepRequest& request) {
   const nlohmann::json record = record_in(request.out);
   for (const Cell& cell : plan.cells.all) {
     plan.found.push_back(found_status(request.out, recorded_in(record, cell), cell));
-    const PlanRequest cell_plan = plan_of(cell, request);
+    const PlanRequest cell_plan =
+        plan_of(cell.config, request.ranks, thread_count(cell.config, request.ranks_here));
     const std::int64_t left = steps_left(run_of(request.out, cell), cell, plan.found.back());
     if (left > 0) check_memory(cell_plan, request);
     const bool predicts = request.predict == Predict::yes && left > 0;
