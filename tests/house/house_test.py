@@ -45,6 +45,7 @@ class House(unittest.TestCase):
         for check in ("format", "arrows", "border", "limits", "links"):
             self.assertEqual(self.run_check(check), "", check)
 
+    @needs("clang-format")
     def test_a_table_in_a_comment_keeps_its_lines(self):
         with open(os.path.join(SCRIPTS, "../../.clang-format"), encoding="utf-8") as file:
             self.write(".clang-format", file.read())

@@ -36,13 +36,16 @@ void make_validation_long(const Workshop& shop) {
               Workshop::kVocabulary);
 }
 
-/// Whether a process blocks the signal. It then takes it from now on, or has it pending.
+/// Whether a process blocks the signal. It then takes it from now on, or has it pending. While it starts a
+/// thread or a program, the C library blocks all signals for a moment, and that does not count.
 bool blocks(pid_t pid, int signal) {
   std::ifstream status(fmt::format("/proc/{}/status", pid));
   for (std::string name, value; status >> name; std::getline(status, value)) {
     if (name != "SigBlk:") continue;
     status >> value;
-    return ((std::stoull(value, nullptr, 16) >> (signal - 1)) & 1) != 0;
+    const std::uint64_t blocked = std::stoull(value, nullptr, 16);
+    const auto has = [&](int one) { return ((blocked >> (one - 1)) & 1) != 0; };
+    return has(signal) && !has(SIGALRM);
   }
   return false;
 }

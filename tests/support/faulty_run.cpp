@@ -1,6 +1,7 @@
 #include "tests/support/faulty_run.hpp"
 
 #include <map>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -50,6 +51,13 @@ Expected expected_end(const std::string& fault, int rank) {
   const auto ending = kEndings.find(fault);
   if (ending != kEndings.end()) return ending->second;
   return {75, fmt::format("rank {} has not moved for", rank == 0 ? 1 : 0)};  // for a rank that hangs
+}
+
+bool Expected::is_said_in(const std::string& printed) const {
+  std::istringstream words(printed);
+  std::string line;
+  for (std::string word; words >> word;) line += word + ' ';
+  return line.find(message) != std::string::npos;
 }
 
 std::string tensors_after_skip(const Workshop& shop, const std::string& fault, int ranks, int zero) {

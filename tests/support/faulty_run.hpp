@@ -35,6 +35,8 @@ struct Ending {
 struct Expected {
   int code;
   std::string message;  ///< part of what the job prints
+  /// Open MPI 5 breaks its messages into lines, so any white space counts as a space.
+  [[nodiscard]] bool is_said_in(const std::string& printed) const;
 };
 /// For faults on rank `rank` that end it, stop it, or bring it out of step.
 [[nodiscard]] Expected expected_end(const std::string& fault, int rank);
