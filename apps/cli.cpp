@@ -39,6 +39,7 @@ void add_commands(CLI::App& program) {
   add_sweep_command(program);
   add_eval_command(program);
   add_generate_command(program);
+  add_score_command(program);
   add_export_command(program);
   add_inspect_command(program);
   add_status_command(program);

@@ -10,12 +10,13 @@ inline constexpr const char* kModelHelp =
     "A run directory (its newest valid checkpoint is read), a checkpoint, or a Hugging Face directory.";
 inline constexpr const char* kConfigHelp = "The run configuration, a TOML file.";
 
-void add_tokenizer_command(CLI::App& program);  // tokenizer train
+void add_tokenizer_command(CLI::App& program);  // tokenizer train | encode | decode
 void add_data_command(CLI::App& program);       // data build | import | inspect | where
 void add_train_command(CLI::App& program);
 void add_sweep_command(CLI::App& program);
 void add_eval_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
+void add_score_command(CLI::App& program);
 void add_export_command(CLI::App& program);
 void add_inspect_command(CLI::App& program);
 void add_status_command(CLI::App& program);

@@ -6,16 +6,17 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/config/config_reader.hpp"
-#include "apps/config/run_config_keys.hpp"
 #include "apps/inputs/data_warnings.hpp"
 #include "apps/inputs/evaluation.hpp"
+#include "apps/inputs/text_data.hpp"
+#include "apps/inputs/whole_text.hpp"
 #include "apps/models/model_files.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
+#include "apps/program/usage.hpp"
 #include "apps/records/step_report.hpp"
-#include "apps/specialisation/ablation_request.hpp"
 #include "apps/specialisation/by_expert_file.hpp"
+#include "apps/specialisation/evaluated_model.hpp"
 #include "core/error.hpp"
 
 namespace granule {
@@ -25,93 +26,26 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct EvalArguments {
-  fs::path model, data;
-  std::string split = "val";
+  fs::path model;
+  std::optional<fs::path> data;
+  std::vector<fs::path> text;
+  std::optional<std::string> split;
   std::vector<std::string> overrides;
   std::optional<std::string> mask_top_experts, by_expert;
   bool no_shared_experts = false;
 };
 
-/// What is evaluated: the config with the wishes of the command line, and what is left out of the model.
-struct EvaluatedModel {
-  RunConfig config;
-  double masked_share = 0.0;
-  Ablation ablation{};
+/// Where the evaluated tokens are, and what the answer calls them.
+struct EvaluatedData {
+  fs::path directory;
+  std::string name, split;
 };
-
-// For models that do not say on what length they were trained.
-constexpr std::int64_t kLongestByDefault = 4096;
 
 constexpr const char* kExample =
     "Example:\n  granule eval runs/tiny --data DATA\n"
     "  granule eval runs/tiny --data DATA --split train moe.num_experts_per_tok=2 train.dtype=f64\n"
+    "  granule eval runs/tiny --text book.txt\n"
     "  granule eval runs/tiny --data DATA --mask-top-experts 1/16 --by-expert by-expert.json";
-
-/// The keys that an evaluation reads. Those of the shape are not in this list; they are refused where they
-/// are read.
-constexpr std::string_view kKeys[] = {"model.max_position_embeddings",
-                                      "model.rms_norm_eps",
-                                      "model.rope_theta",
-                                      "model.rope_scaling",
-                                      "moe.num_experts_per_tok",
-                                      "moe.norm_topk_prob",
-                                      "moe.routed_scaling_factor",
-                                      "moe.n_group",
-                                      "moe.topk_group",
-                                      "moe.capacity_factor",
-                                      "moe.seq_aux",
-                                      "data.seq_len",
-                                      "data.document_mask",
-                                      "train.micro_batch_size",
-                                      "train.dtype",
-                                      "train.device",
-                                      "train.threads"};
-
-void refuse_keys_without_effect(std::span<const std::string> overrides) {
-  for (const std::string& text : overrides) {
-    const ConfigEntry entry = parse_override(text);
-    for (const ConfigKey& key : config_keys()) {
-      if (key.name != entry.key || key.trait == ConfigKey::Trait::shape) continue;
-      if (std::find(std::begin(kKeys), std::end(kKeys), key.name) != std::end(kKeys)) continue;
-      user_error(fmt::format("{} has no effect on an evaluation", key.name), entry.where,
-                 fmt::format("leave it out; keys that have one: {}", fmt::join(kKeys, ", ")));
-    }
-  }
-}
-
-/// A dense model has no experts that a key of [moe] could change.
-void refuse_experts_of_dense_model(const RunConfig& config, std::span<const std::string> overrides) {
-  if (config.moe.n_routed_experts > 0) return;
-  for (const std::string& text : overrides) {
-    const ConfigEntry entry = parse_override(text);
-    if (!entry.key.starts_with("moe.")) continue;
-    user_error(fmt::format("{} has no effect on a dense model", entry.key), entry.where, "leave it out");
-  }
-}
-
-RunConfig config_of(const ModelFiles& model, std::span<const std::string> overrides) {
-  refuse_keys_without_effect(overrides);
-  ConfigBase base = model.config_base();
-  base.config.train.batch_size = 0;       // an evaluation has none, so any micro_batch_size divides it
-  base.config.moe.capacity_factor = 0.0;  // an evaluation is dropless unless the user asks for a capacity
-  base.config.train.threads = 0;          // the machine that it was trained on may have had others
-  if (base.config.data.seq_len == 0)
-    base.config.data.seq_len = std::min(base.config.model.max_position_embeddings, kLongestByDefault);
-  RunConfig config = override_run_config(overrides, {.base = base});
-  refuse_experts_of_dense_model(config, overrides);
-  return config;
-}
-
-EvaluatedModel evaluated_model(const EvalArguments& arguments, const ModelFiles& files) {
-  EvaluatedModel model{config_of(files, arguments.overrides)};
-  AblationRequest request{.mask_top_experts = arguments.mask_top_experts};
-  if (arguments.no_shared_experts) request.shared = SharedExperts::left_out;
-  for (const std::string& text : arguments.overrides)
-    request.sets_experts_per_token |= parse_override(text).key == "moe.num_experts_per_tok";
-  model.masked_share = request.masked_share();
-  model.ablation = take_ablation(request, model.config);
-  return model;
-}
 
 std::int64_t sum_of(std::span<const std::int64_t> values) {
   return std::accumulate(values.begin(), values.end(), std::int64_t{0});
@@ -152,12 +86,12 @@ std::int64_t shared_experts(const EvaluatedModel& evaluated) {
   return used ? moe.n_shared_experts : 0;
 }
 
-Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Model& model,
+Json report_of(const EvaluatedData& data, const ModelFiles& files, const Model& model,
                const EvaluatedModel& evaluated, const Evaluation& evaluation) {
   return {{"model", files.path().string()},
           {"step", step_of(files)},
-          {"data", arguments.data.string()},
-          {"split", arguments.split},
+          {"data", data.name},
+          {"split", data.split},
           {"seq_len", evaluated.config.data.seq_len},
           {"document_mask", evaluated.config.data.document_mask},
           {"experts_per_token", experts_per_token(evaluated.config.moe)},
@@ -174,24 +108,24 @@ Json report_of(const EvalArguments& arguments, const ModelFiles& files, const Mo
 }
 
 /// Writes what the choices of the evaluation say about its experts.
-void write_choices(const EvalArguments& arguments, const ModelFiles& files, const EvaluatedModel& evaluated,
-                   ChoiceCounts& choices) {
+void write_choices(const std::string& path, const EvaluatedData& data, const ModelFiles& files,
+                   const EvaluatedModel& evaluated, ChoiceCounts& choices) {
   choices.finish();
   const auto& documents = choices.documents();
-  write_by_expert(*arguments.by_expert, {{"format", kByExpertFormat},
-                                         {"model", files.path().string()},
-                                         {"step", step_of(files)},
-                                         {"data", arguments.data.string()},
-                                         {"split", arguments.split},
-                                         {"tokens", choices.tokens()},
-                                         {"documents", documents ? Json(documents->documents()) : Json()},
-                                         {"layers", choices.layer_numbers()},
-                                         {"experts", choices.experts()},
-                                         {"experts_per_token", experts_per_token(evaluated.config.moe)},
-                                         {"shared_experts", shared_experts(evaluated)},
-                                         {"mask_top_experts", evaluated.masked_share},
-                                         {"masked_experts", evaluated.ablation.masked_experts},
-                                         {"by_layer", by_layer_of(choices)}});
+  write_by_expert(path, {{"format", kByExpertFormat},
+                         {"model", files.path().string()},
+                         {"step", step_of(files)},
+                         {"data", data.name},
+                         {"split", data.split},
+                         {"tokens", choices.tokens()},
+                         {"documents", documents ? Json(documents->documents()) : Json()},
+                         {"layers", choices.layer_numbers()},
+                         {"experts", choices.experts()},
+                         {"experts_per_token", experts_per_token(evaluated.config.moe)},
+                         {"shared_experts", shared_experts(evaluated)},
+                         {"mask_top_experts", evaluated.masked_share},
+                         {"masked_experts", evaluated.ablation.masked_experts},
+                         {"by_layer", by_layer_of(choices)}});
 }
 
 /// The counter of --by-expert.
@@ -200,7 +134,7 @@ std::optional<ChoiceCounts> choice_counts(const EvalArguments& arguments, const 
   std::optional<ChoiceCounts> choices;
   if (!arguments.by_expert) return choices;
   choices.emplace(model, data, data.samples_before_a_repeat(seq_len) * seq_len,
-                  token_table_of(files, arguments.data));
+                  token_table_of(files, data.source(0).directory()));
   if (!choices->documents()) {
     say("granule: warning: {} does not say where documents begin: {} lists none",
         data.source(0).directory().string(), *arguments.by_expert);
@@ -271,12 +205,10 @@ void require_place(const EvalArguments& arguments, const RunConfig& config) {
   require_place_for_file(*arguments.by_expert);
 }
 
-void eval(const EvalArguments& arguments) {
-  const ModelFiles files = open_model_to_override(arguments.model);
-  const EvaluatedModel evaluated = evaluated_model(arguments, files);
+void measure(const EvalArguments& arguments, const ModelFiles& files, const EvaluatedModel& evaluated,
+             const EvaluatedData& where) {
   const RunConfig& config = evaluated.config;
-  require_place(arguments, config);
-  const DataMix data(arguments.data, arguments.split == "val" ? Split::val : Split::train);
+  const DataMix data(where.directory, where.split == "val" ? Split::val : Split::train);
   data.require_vocabulary(config.model.vocab_size, files.tokenizer_sha256(), VocabularyOf::model);
   warn_of_unknown_tokenizer(data, files);
   warn_of_unwritten_tokens(data);
@@ -294,10 +226,36 @@ void eval(const EvalArguments& arguments) {
                files.path().string(),
                "the weights hold numbers that are not finite, or lead to them: use another checkpoint");
   }
-  if (choices) write_choices(arguments, files, evaluated, *choices);
-  const Json report = report_of(arguments, files, *model, evaluated, evaluation);
+  if (choices) write_choices(*arguments.by_expert, where, files, evaluated, *choices);
+  const Json report = report_of(where, files, *model, evaluated, evaluation);
   print_load(report);
   print_json(report);
+}
+
+void measure_text(const EvalArguments& arguments, const ModelFiles& files, EvaluatedModel& evaluated) {
+  if (arguments.split) throw UsageError("--split is for --data, a text has no splits", "leave it out");
+  const TextData data(files, arguments.text);
+  evaluated.fit_to_text(arguments.overrides, data.tokens());
+  std::string name = name_of_input(arguments.text.front());
+  if (arguments.text.size() > 1) name += fmt::format(" and {} more", arguments.text.size() - 1);
+  measure(arguments, files, evaluated, {data.directory(), name, "train"});
+}
+
+void eval(const EvalArguments& arguments) {
+  if (arguments.data.has_value() == !arguments.text.empty())
+    throw UsageError("what to measure must be given once", "give --data or --text");
+  const ModelFiles files = open_model_to_override(arguments.model);
+  EvaluatedModel evaluated = evaluated_model(
+      files, arguments.overrides,
+      {.mask_top_experts = arguments.mask_top_experts,
+       .shared = arguments.no_shared_experts ? SharedExperts::left_out : SharedExperts::used});
+  require_place(arguments, evaluated.config);
+  if (!arguments.data) {
+    measure_text(arguments, files, evaluated);
+    return;
+  }
+  measure(arguments, files, evaluated,
+          {*arguments.data, arguments.data->string(), arguments.split.value_or("val")});
 }
 
 }  // namespace
@@ -310,12 +268,14 @@ void add_eval_command(CLI::App& program) {
   command
       .add_option("overrides", arguments->overrides, "Keys to override, such as moe.num_experts_per_tok=2.")
       ->type_name("key=value");
-  command.add_option("--data", arguments->data, "The directory of the data set.")
-      ->required()
-      ->type_name("DIR");
-  command.add_option("--split", arguments->split, "The split to measure.")
-      ->check(CLI::IsMember({"train", "val"}))
-      ->capture_default_str();
+  command.add_option("--data", arguments->data, "The directory of the data set.")->type_name("DIR");
+  command.add_option("--split", arguments->split, "The split to measure, val unless it is given.")
+      ->check(CLI::IsMember({"train", "val"}));
+  command
+      .add_option(
+          "--text", arguments->text,
+          "Measure text instead of a data set. It takes the files that data build takes, or - for stdin.")
+      ->type_name("FILE");
   command
       .add_option("--mask-top-experts", arguments->mask_top_experts,
                   "Mask this share of the routed experts for each token: those it likes best.")

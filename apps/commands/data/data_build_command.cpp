@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/data/data_command.hpp"
-#include "apps/commands/text_input.hpp"
+#include "apps/inputs/text_input.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
 #include "core/error.hpp"

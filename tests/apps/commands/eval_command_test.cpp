@@ -132,6 +132,52 @@ TEST_CASE("eval_command: the choices of each expert have pieces and classes of t
   CHECK(tokens > 8);
 }
 
+TEST_CASE("eval_command: --text measures what eval measures after data build, and leaves nothing behind") {
+  const TempDir temp;
+  fs::create_directory(temp / "texts");
+  write_text(temp / "texts/a.txt", prose(8, 40));
+  write_text(temp / "texts/b.jsonl", "{\"text\": \"the old sea\"}\n");
+  fs::create_directory(temp / "tmp");
+  const auto text = [&](const std::vector<std::string>& more, const std::string& input = {}) {
+    std::vector<std::string> arguments{"eval", small_run().run, "--text"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProgramResult result =
+        run_program(arguments, {.environment = {{"TMPDIR", temp / "tmp"}}, .input = input});
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    CHECK(fs::is_empty(temp / "tmp"));
+    return nlohmann::json::parse(result.out);
+  };
+  REQUIRE(run_program({"data", "build", "--tokenizer", small_run().tokenizer, "--input", temp / "texts",
+                       "--out", temp / "built"})
+              .exit_code == 0);
+  auto wanted = nlohmann::json::parse(run_eval(small_run().run, temp / "built", {"--split", "train"}).out);
+  auto measured = text({temp / "texts"});
+  CHECK(measured["data"] == (temp / "texts").string());
+  wanted["data"] = measured["data"];
+  CHECK(measured == wanted);
+  CHECK(text({temp / "texts/a.txt"})["ce"] == text({"-"}, text_of(temp / "texts/a.txt"))["ce"]);
+}
+
+TEST_CASE("eval_command: a text that is shorter than a sequence of training is one sequence") {
+  const auto run = [](const std::vector<std::string>& more, const std::string& input) {
+    std::vector<std::string> arguments{"eval", small_run().run, "--text", "-"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program(arguments, {.input = input});
+  };
+  const ProgramResult result = run({}, "the old sea");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  const auto report = nlohmann::json::parse(result.out);
+  CHECK(report["samples"] == 1);
+  CHECK(report["tokens"] == report["seq_len"]);
+  CHECK_THAT(result.err, Contains("data.seq_len is "));
+  CHECK_THAT(run({"data.seq_len=32"}, "the old sea").err, Contains("error"));
+  CHECK_THAT(run({}, "").err, Contains("error"));
+  CHECK_THAT(run({"--split", "val"}, "the old sea").err, Contains("--split is for --data"));
+  CHECK_THAT(run({"--data", small_run().data}, "the old sea").err, Contains("give --data or --text"));
+}
+
 TEST_CASE("eval_command: bits per byte is the cross-entropy of the split over its bytes") {
   const auto report = eval(small_run().run);
   const auto inspected = run_program({"data", "inspect", small_run().data});

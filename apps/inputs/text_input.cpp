@@ -1,4 +1,4 @@
-#include "apps/commands/text_input.hpp"
+#include "apps/inputs/text_input.hpp"
 
 #include <algorithm>
 #include <string>

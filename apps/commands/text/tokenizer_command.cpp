@@ -1,4 +1,6 @@
 // granule tokenizer train: makes a new vocabulary from text.
+#include "apps/commands/text/tokenizer_command.hpp"
+
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -11,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
-#include "apps/commands/text_input.hpp"
+#include "apps/inputs/text_input.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
 #include "apps/program/usage.hpp"
@@ -90,7 +92,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_tokenizer_command(CLI::App& program) {
-  CLI::App& tokenizer = *program.add_subcommand("tokenizer", "Train tokenizers.");
+  CLI::App& tokenizer = *program.add_subcommand("tokenizer", "Train a tokenizer, or use one.");
   CLI::App& command =
       *tokenizer.add_subcommand("train", "Train a SentencePiece BPE vocabulary with byte fallback.");
   const auto arguments = std::make_shared<Arguments>();
@@ -102,6 +104,7 @@ void add_tokenizer_command(CLI::App& program) {
   command.add_option("--out", arguments->out, "The new file. Its name must end in .model.")->required();
   command.footer("Example: granule tokenizer train --input book.txt --vocab-size 8192 --out tok.model");
   command.callback([arguments] { run(*arguments); });
+  add_tokenizer_ids_commands(tokenizer);
   require_one_of_its_commands(tokenizer);
   tokenizer.footer("Example: granule tokenizer train --input book.txt --vocab-size 8192 --out tok.model");
 }

@@ -1,5 +1,5 @@
 // Compares decoding with a key-value cache with running the whole sequence again for every token.
-#include "apps/generation/generation.hpp"
+#include "apps/generation/decoder.hpp"
 
 #include <algorithm>
 

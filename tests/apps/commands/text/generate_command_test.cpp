@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "apps/generation/generation.hpp"
+#include "apps/generation/decoder.hpp"
 #include "apps/generation/token_sampler.hpp"
 #include "apps/models/model_files.hpp"
 #include "data/open_tokenizer.hpp"
@@ -224,12 +224,12 @@ TEST_CASE("generate_command: options out of range are refused by name") {
 TEST_CASE("generate_command: prompts that cannot be continued are refused") {
   const auto garbled = generate(small_run().run, "a\xff");
   CHECK(garbled.exit_code == 2);
-  CHECK_THAT(garbled.err, Contains("the prompt is not UTF-8 (--prompt)"));
+  CHECK_THAT(garbled.err, Contains("not UTF-8 from byte 2 on (--prompt)"));
   const auto long_one = generate(small_run().run, prose(3, 20));
   CHECK(long_one.exit_code == 2);
   CHECK_THAT(long_one.err, Contains("one token comes before it, and the model knows 64 positions") &&
                                Contains("shorten it"));
-  CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("--prompt is missing"));
+  CHECK_THAT(run_program({"generate", small_run().run}).err, Contains("the prompt must be given once"));
 }
 
 TEST_CASE("generate_command: a model without its tokenizer cannot generate") {
@@ -247,6 +247,68 @@ TEST_CASE("generate_command: a model without its tokenizer cannot generate") {
   const auto larger = generate(temp / "hf", "the");
   CHECK(larger.exit_code == 2);
   CHECK_THAT(larger.err, Contains("the tokenizer has 351 pieces, the model's vocabulary 350"));
+}
+
+TEST_CASE("generate_command: a prompt from a file or stdin loses one line end, and nothing else") {
+  const std::string wanted = text("the old", {"--max-tokens", "5"});
+  const TempDir temp;
+  for (const std::string end : {"", "\n", "\r\n"}) {
+    write_text(temp / "prompt.txt", "the old" + end);
+    const auto from_file =
+        run_program({"generate", small_run().run, "--prompt-file", temp / "prompt.txt", "--max-tokens", "5"});
+    CHECK(from_file.out == wanted);
+    const auto from_stdin = run_program({"generate", small_run().run, "--stdin", "--max-tokens", "5"},
+                                        {.input = "the old" + end});
+    CHECK(from_stdin.out == wanted);
+  }
+  const auto dash = run_program({"generate", small_run().run, "--prompt-file", "-", "--max-tokens", "5"},
+                                {.input = "the old"});
+  CHECK(dash.out == wanted);
+  const auto two = run_program({"generate", small_run().run, "--stdin", "--prompt", "a"}, {.input = "b"});
+  CHECK(two.exit_code == 2);
+  CHECK_THAT(two.err, Contains("the prompt must be given once"));
+  const auto garbled = run_program({"generate", small_run().run, "--stdin"}, {.input = "a\xff"});
+  CHECK_THAT(garbled.err, Contains("not UTF-8 from byte 2 on (stdin)"));
+}
+
+TEST_CASE("generate_command: --echo and --json print the same text, with its prompt and its ids") {
+  const std::vector<std::string> options{"--max-tokens", "6", "--seed", "3"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), options.begin(), options.end());
+    return text("the old", more);
+  };
+  const std::string plain = with({}), body = plain.substr(0, plain.size() - 1);
+  CHECK(with({"--echo"}) == "the old" + plain);
+  const auto object = nlohmann::json::parse(with({"--json"}));
+  CHECK(object["text"] == body);
+  CHECK(object["prompt"] == "the old");
+  CHECK(object["tokens"] == 6);
+  CHECK(object["finish_reason"] == "max_tokens");
+  const auto files = granule::ModelFiles::open(small_run().run);
+  const auto tokenizer = granule::open_tokenizer(*files.tokenizer());
+  std::string bytes;
+  for (const auto& id : object["token_ids"]) bytes += tokenizer->token_bytes(id.get<std::int32_t>());
+  CHECK(bytes == body);
+  CHECK(nlohmann::json::parse(with({"--json", "--echo"}))["text"] == "the old" + body);
+}
+
+TEST_CASE("generate_command: a text ends before a --stop, wherever the tokens are cut") {
+  const std::string whole = text("the old", {"--max-tokens", "30", "--seed", "3"});
+  REQUIRE(whole.size() > 20);
+  for (const std::size_t at : {std::size_t{0}, std::size_t{3}, std::size_t{9}, std::size_t{16}}) {
+    const std::string stop = whole.substr(at, 3);
+    INFO(at << " " << stop);
+    const auto result =
+        generate(small_run().run, "the old",
+                 {"--max-tokens", "30", "--seed", "3", "--stop", "never there", "--stop", stop, "--json"});
+    REQUIRE(result.exit_code == 0);
+    const auto object = nlohmann::json::parse(result.out);
+    CHECK(object["text"] == whole.substr(0, whole.find(stop)));
+    CHECK(object["finish_reason"] == "stop");
+    CHECK_THAT(result.err, Contains("a --stop came"));
+  }
+  CHECK(text("the old", {"--max-tokens", "30", "--seed", "3", "--stop", "never there"}) == whole);
+  CHECK_THAT(generate(small_run().run, "the", {"--stop", ""}).err, Contains("--stop is empty"));
 }
 
 TEST_CASE("generate_command: a reader that has seen enough stops the text without an error") {
