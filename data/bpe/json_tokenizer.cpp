@@ -13,6 +13,7 @@
 #include "data/bpe/added_tokens.hpp"
 #include "data/bpe/byte_alphabet.hpp"
 #include "data/bpe/document_ends.hpp"
+#include "data/bpe/llama_cpp_name.hpp"
 #include "data/bpe/pre_tokenizer.hpp"
 #include "data/bpe/vocabulary.hpp"
 #include "data/files/strict_json.hpp"
@@ -100,7 +101,8 @@ class JsonTokenizer final : public Tokenizer {
         vocabulary_(file, added_.all()),
         pre_tokenizer_(file.at("pre_tokenizer")),
         ends_(find_document_ends(path, eos, vocabulary_, added_.all())),
-        silent_(static_cast<std::size_t>(vocabulary_.size())) {
+        silent_(static_cast<std::size_t>(vocabulary_.size())),
+        llama_cpp_name_(llama_cpp_name(file)) {
     for (const AddedToken& token : added_.all())
       silent_[static_cast<std::size_t>(token.id)] = token.special == Special::yes;
   }
@@ -116,6 +118,7 @@ class JsonTokenizer final : public Tokenizer {
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return ends_.bos; }
   [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return ends_.eos; }
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return vocabulary_.unknown_id(); }
+  [[nodiscard]] VocabularyListing listing() const override;
   [[nodiscard]] std::string_view standard_name() const override { return kTokenizerJsonFile; }
   [[nodiscard]] std::string config_beside() const override { return ends_.config; }
 
@@ -130,6 +133,7 @@ class JsonTokenizer final : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   DocumentEnds ends_;
   std::vector<bool> silent_;  // by id
+  std::optional<std::string> llama_cpp_name_;
   std::unordered_map<std::string, std::vector<std::int32_t>, HashText, std::equal_to<>> words_;
 };
 
@@ -166,6 +170,25 @@ std::string JsonTokenizer::token_bytes(std::int32_t id) const {
   if (silent_[static_cast<std::size_t>(id)]) return {};
   const std::string& token = vocabulary_.token(id);
   return bytes_of_token(token).value_or(token);
+}
+
+VocabularyListing JsonTokenizer::listing() const {
+  VocabularyListing listing{VocabularyListing::Scheme::merges};
+  for (std::int32_t id = 0; id < vocab_size(); ++id) {
+    const std::string& token = vocabulary_.token(id);
+    listing.pieces.push_back({token, token.empty() ? PieceKind::unused : PieceKind::normal});
+  }
+  for (const AddedToken& token : added_.all()) {
+    listing.pieces[static_cast<std::size_t>(token.id)].kind =
+        token.special == Special::yes ? PieceKind::control : PieceKind::user_defined;
+  }
+  for (const Merges::Pair pair : vocabulary_.merges().in_order())
+    listing.merges.push_back(
+        fmt::format("{} {}", vocabulary_.token(pair.left), vocabulary_.token(pair.right)));
+  listing.adds_space_prefix = pre_tokenizer_.adds_space();
+  listing.llama_cpp_pre_tokenizer = llama_cpp_name_;
+  if (!llama_cpp_name_) listing.obstacle = "it cuts text into words by rules that llama.cpp does not have";
+  return listing;
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "data/bpe/merges.hpp"
 
+#include <algorithm>
 #include <queue>
 #include <tuple>
+#include <utility>
 
 #include "core/error.hpp"
 
@@ -34,6 +36,18 @@ struct Candidate {
 
 void Merges::add(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged) {
   merges_.insert_or_assign(key_of(left, right), Merge{rank, merged});
+}
+
+std::vector<Merges::Pair> Merges::in_order() const {
+  std::vector<std::pair<std::int32_t, Pair>> ranked;
+  ranked.reserve(merges_.size());
+  for (const auto& [key, merge] : merges_)
+    ranked.push_back({merge.rank, {static_cast<std::int32_t>(key >> 32), static_cast<std::int32_t>(key)}});
+  std::ranges::sort(ranked, {}, [](const auto& one) { return one.first; });
+  std::vector<Pair> pairs;
+  pairs.reserve(ranked.size());
+  for (const auto& one : ranked) pairs.push_back(one.second);
+  return pairs;
 }
 
 void Merges::apply(std::span<const std::int32_t> symbols, std::vector<std::int32_t>& tokens) const {

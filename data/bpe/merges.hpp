@@ -16,6 +16,13 @@ class Merges {
   /// and of equal ones the leftmost, until none is left. It takes O(n log n) for n symbols.
   void apply(std::span<const std::int32_t> symbols, std::vector<std::int32_t>& tokens) const;
 
+  struct Pair {
+    std::int32_t left = 0;
+    std::int32_t right = 0;
+  };
+  /// All pairs by their rank.
+  [[nodiscard]] std::vector<Pair> in_order() const;
+
  private:
   struct Merge {
     std::int32_t rank = 0;

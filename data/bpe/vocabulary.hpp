@@ -31,6 +31,7 @@ class Vocabulary {
   /// Finds a token of the model or an added one.
   [[nodiscard]] std::optional<std::int32_t> find(std::string_view token) const;
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const { return unknown_id_; }
+  [[nodiscard]] const Merges& merges() const { return merges_; }
   /// Appends the tokens of one word, which may have any bytes.
   void encode_word(std::string_view word, std::vector<std::int32_t>& ids);
 

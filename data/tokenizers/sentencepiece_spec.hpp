@@ -1,7 +1,11 @@
-// The settings in a SentencePiece model file (a protocol buffer) that decide how text may be cut into words.
-// SentencePiece's own interface does not show them.
+// What a SentencePiece model file (a protocol buffer) contains: its pieces, and the settings that decide how
+// text may be cut into words. SentencePiece's own interface does not show all of it.
 #pragma once
+#include <string>
 #include <string_view>
+#include <vector>
+
+#include "data/tokenizers/vocabulary_listing.hpp"
 
 namespace granule {
 
@@ -23,5 +27,11 @@ struct SentencePieceSpec {
 
 /// Reads a model that SentencePiece has accepted. Throws a user error if it makes no sense nevertheless.
 [[nodiscard]] SentencePieceSpec read_sentencepiece_spec(std::string_view model);
+
+/// All pieces of such a model, by id.
+[[nodiscard]] std::vector<ListedPiece> read_sentencepiece_pieces(std::string_view model);
+
+/// Why a program that only joins pieces by their score would find other ids. Empty if there is no reason.
+[[nodiscard]] std::string beyond_scores(const SentencePieceSpec& spec);
 
 }  // namespace granule

@@ -45,11 +45,13 @@ class SentencePieceTokenizer final : public Tokenizer {
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return defined(whole_.bos_id()); }
   [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return defined(whole_.eos_id()); }
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return defined(whole_.unk_id()); }
+  [[nodiscard]] VocabularyListing listing() const override;
 
  private:
   static std::optional<std::int32_t> defined(int id) { return id < 0 ? std::nullopt : std::optional(id); }
   void append_word(std::string_view word, std::vector<std::int32_t>& ids);
 
+  std::string model_;  // the bytes of the file
   SentencePieceSpec spec_;
   sentencepiece::SentencePieceProcessor whole_;  // encodes as the model says
   sentencepiece::SentencePieceProcessor part_;   // encodes without a space before the text
@@ -64,11 +66,11 @@ void load(sentencepiece::SentencePieceProcessor& processor, const std::string& m
              "give a .model, or the tokenizer.json of a byte-level BPE; granule tokenizer train makes one");
 }
 
-SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path) : Tokenizer(path) {
-  const std::string model = read_file(path, kMaxModelBytes);
-  load(whole_, model, path);
-  load(part_, model + std::string(kNoDummyPrefix), path);
-  spec_ = read_sentencepiece_spec(model);
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path)
+    : Tokenizer(path), model_(read_file(path, kMaxModelBytes)) {
+  load(whole_, model_, path);
+  load(part_, model_ + std::string(kNoDummyPrefix), path);
+  spec_ = read_sentencepiece_spec(model_);
   for (int id = 0; id < whole_.GetPieceSize(); ++id) {
     if (!whole_.IsControl(id) && !whole_.IsUnknown(id) && !whole_.IsByte(id))
       cutter_.add_piece(whole_.IdToPiece(id));
@@ -135,6 +137,13 @@ std::string SentencePieceTokenizer::token_bytes(std::int32_t id) const {
     piece.remove_prefix(kSpaceSign.size());
   }
   return text;
+}
+
+VocabularyListing SentencePieceTokenizer::listing() const {
+  VocabularyListing listing{VocabularyListing::Scheme::scores, read_sentencepiece_pieces(model_)};
+  listing.adds_space_prefix = spec_.add_dummy_prefix;
+  listing.obstacle = beyond_scores(spec_);
+  return listing;
 }
 
 }  // namespace

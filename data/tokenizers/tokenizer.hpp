@@ -11,6 +11,7 @@
 
 #include "core/error.hpp"
 #include "data/files/utf8.hpp"
+#include "data/tokenizers/vocabulary_listing.hpp"
 
 namespace granule {
 
@@ -54,6 +55,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::optional<std::int32_t> bos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> eos_id() const = 0;
   [[nodiscard]] virtual std::optional<std::int32_t> unknown_id() const = 0;
+  /// The whole vocabulary. It is made anew for every call.
+  [[nodiscard]] virtual VocabularyListing listing() const = 0;
 
   /// The name of a copy in the folder of a model or a data set. It does not depend on the name of the file.
   [[nodiscard]] virtual std::string_view standard_name() const = 0;

@@ -333,6 +333,7 @@ class LettersAlone final : public Tokenizer {
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return std::nullopt; }
   [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return eos; }
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return 0; }
+  [[nodiscard]] VocabularyListing listing() const override { return {}; }
   std::optional<std::int32_t> eos = 2;
 };
 
