@@ -120,7 +120,7 @@ TEST_CASE("command_line: an argument may have the name of a command") {
   says({"train", "--resume", "train"}, "there is no run to go on with (train)");
   says({"train", "plan", "--out", "x"}, "(plan)");
   says({"train", "data", "--out", "x"}, "(data)");
-  says({"eval", "runs/own", "data"}, "--data is missing");
+  says({"eval", "runs/own", "data"}, "give --data or --text");
   says({"status", "status"}, "(status)");
   says({"data", "inspect", "build"}, "(build)");
   says({"inspect", "data", "build"}, "'build' is one word too many");
