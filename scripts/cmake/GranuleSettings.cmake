@@ -31,7 +31,7 @@ if(GRANULE_SANITIZE)
   # Reports only need lines, and sanitized code is built more often than it runs.
   set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
   # Instrumented code confuses the flow analysis of g++, for example inside its own <regex>.
-  target_compile_options(granule_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
+  target_compile_options(granule_warnings INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
   add_compile_options(-fsanitize=${GRANULE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${GRANULE_SANITIZE})
 endif()
