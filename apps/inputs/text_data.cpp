@@ -7,7 +7,6 @@
 
 #include "apps/generation/text_start.hpp"
 #include "apps/inputs/text_input.hpp"
-#include "apps/inputs/whole_text.hpp"
 #include "core/error.hpp"
 #include "data/shards/shard_builder.hpp"
 
@@ -45,13 +44,8 @@ TextData::~TextData() {
   fs::remove_all(place_, ignored);
 }
 
-void TextData::build(const ModelFiles& model, std::vector<fs::path> inputs) {
+void TextData::build(const ModelFiles& model, const std::vector<fs::path>& inputs) {
   const auto tokenizer = text_tokenizer(model);
-  for (fs::path& input : inputs) {
-    if (input != kStdin) continue;
-    input = place_ / "stdin.txt";
-    write_file(input, read_stdin());
-  }
   TextSource text(inputs, DocumentUnit::file);
   tell_left_out(text);
   const DataSetReport report =

@@ -11,7 +11,7 @@ namespace granule {
 class TextData {
  public:
   /// What `granule data build` makes of these files, with the tokenizer of the model and documents that begin
-  /// as they did in its training. All of it is in the train split. "-" is stdin, as one document. Throws a
+  /// as they did in its training. All of it is in the train split. "-" is stdin. Throws a
   /// user error if the model has no tokenizer.
   TextData(const ModelFiles& model, const std::vector<std::filesystem::path>& inputs);
   ~TextData();
@@ -22,7 +22,7 @@ class TextData {
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }
 
  private:
-  void build(const ModelFiles& model, std::vector<std::filesystem::path> inputs);
+  void build(const ModelFiles& model, const std::vector<std::filesystem::path>& inputs);
 
   std::filesystem::path place_;
   std::int64_t tokens_ = 0;

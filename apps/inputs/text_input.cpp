@@ -14,9 +14,10 @@ constexpr std::size_t kNamedToPeople = 5, kNamedToMachines = 20;
 
 void add_text_options(CLI::App& command, TextInput& input) {
   command
-      .add_option("--input", input.paths,
-                  "Text files, JSON Lines files, or directories of them. They may be compressed by gzip or "
-                  "Zstandard.")
+      .add_option(
+          "--input", input.paths,
+          "Text files, JSON Lines files, directories of them, or - for stdin. They may be compressed by "
+          "gzip or Zstandard.")
       ->required();
   command
       .add_option("--text-key", input.lines.text_key,

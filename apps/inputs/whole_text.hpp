@@ -4,10 +4,9 @@
 #include <string>
 #include <string_view>
 
-namespace granule {
+#include "data/text/stdin_file.hpp"
 
-/// Stands for stdin in the place of a file name.
-inline constexpr std::string_view kStdin = "-";
+namespace granule {
 
 /// The content of a file, decompressed and without a byte order mark. "-" is stdin, as it is. Throws a user
 /// error if it cannot be read or is not UTF-8.

@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "data/files/files.hpp"
+#include "data/text/stdin_file.hpp"
 
 namespace granule {
 namespace {
@@ -29,9 +30,17 @@ std::vector<fs::path> sorted_entries(const fs::path& directory) {
   return entries;
 }
 
-TextKind required_kind(const fs::path& path, const TextFile& file) {
-  if (!file.kind) user_error(file.problem, path.string(), file.advice);
+TextKind required_kind(const std::string& name, const TextFile& file) {
+  if (!file.kind) user_error(file.problem, name, file.advice);
   return *file.kind;
+}
+
+InputFile named_file(const fs::path& input, const std::string& text_key) {
+  InputFile file{.path = input, .is_stdin = input == kStdin};
+  if (file.is_stdin) file.path = stdin_as_file();
+  file.bytes = size_of_regular_file(file.path);
+  file.kind = required_kind(file.name(), look_at(file.path, text_key));
+  return file;
 }
 
 /// Searches one directory and follows links. What it finds a second time, it leaves out.
@@ -102,7 +111,7 @@ class DirectoryScan {
     const NameSays name = what_name_says(path);
     if (name == NameSays::nothing) return kind_of_nameless(path);
     const TextFile file = look_at(path, text_key_);
-    if (name != NameSays::json) return required_kind(path, file);
+    if (name != NameSays::json) return required_kind(path.string(), file);
     if (file.kind && file.has_key) return file.kind;
     leave_out(path, !file.kind      ? file.problem
                     : file.is_empty ? "it is empty"
@@ -139,8 +148,9 @@ InputFiles find_input_files(const std::vector<fs::path>& inputs, const std::stri
       DirectoryScan(text_key, found).look_through(input);
       continue;
     }
-    const std::int64_t bytes = size_of_regular_file(input);
-    found.files.push_back({input, bytes, required_kind(input, look_at(input, text_key))});
+    if (input == kStdin && std::ranges::any_of(found.files, &InputFile::is_stdin))
+      user_error("stdin is named twice", "--input", "name - once");
+    found.files.push_back(named_file(input, text_key));
   }
   if (found.files.empty()) user_error("no input", "--input", "name files or directories");
   return found;

@@ -43,8 +43,8 @@ TextSource::TextSource(const std::vector<fs::path>& inputs, DocumentUnit unit, L
 
 std::string TextSource::describe() const {
   const auto& files = inputs_.files;
-  if (files.size() == 1) return files.front().path.string();
-  return fmt::format("{} and {} more", files.front().path.string(), files.size() - 1);
+  if (files.size() == 1) return files.front().name();
+  return fmt::format("{} and {} more", files.front().name(), files.size() - 1);
 }
 
 std::int64_t TextSource::bytes_read() const {
@@ -87,9 +87,9 @@ std::optional<Document> TextSource::document_of_file() {
   if (const auto fault = fault_of_text(text)) {
     const auto line =
         1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(fault->at), '\n');
-    user_error(fault->line.what, fmt::format("{}:{}", file().path.string(), line), fault->line.advice);
+    user_error(fault->line.what, fmt::format("{}:{}", file().name(), line), fault->line.advice);
   }
-  return Document{text, file().path.string()};
+  return Document{text, file().name()};
 }
 
 // Returns one document, or none if what was taken is empty or skipped.
@@ -97,7 +97,7 @@ std::optional<Document> TextSource::next_in_file() {
   const bool is_text = file().kind == TextKind::text;
   if (is_text && unit_ == DocumentUnit::file) return document_of_file();
   const std::string_view line = content_->take_line();
-  const std::string where = fmt::format("{}:{}", file().path.string(), ++line_);
+  const std::string where = fmt::format("{}:{}", file().name(), ++line_);
   if (is_text) {
     if (const auto fault = fault_of_text(line)) {
       skip(fault->line, where);

@@ -4,6 +4,7 @@
 
 #include "data/files/files.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_tokenizer.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -73,6 +74,30 @@ TEST_CASE("text_input: data build takes a directory that holds a tokenizer") {
   put(dir / "hf/config.json", "{}");
   fs::copy_file(test::small_tokenizer(), dir / "hf/tokenizer.model");
   CHECK(json_of(build(dir, "a.txt", {}, "hf"))["vocab_size"] == 350);
+}
+
+TEST_CASE("text_input: stdin is read like a file of its content, compressed or not") {
+  const TempDir dir;
+  const auto build_from = [&](const std::vector<std::string>& inputs, const std::string& out,
+                              std::string input) {
+    std::vector<std::string> words{"data",  "build",   "--tokenizer", test::small_tokenizer(),
+                                   "--out", dir / out, "--input"};
+    words.insert(words.end(), inputs.begin(), inputs.end());
+    return test::run_program(words, {.input = std::move(input)});
+  };
+  const std::string lines = "{\"text\": \"the old sea\"}\n{\"text\": \"a white whale\"}\n";
+  write_file(dir / "lines.jsonl", lines);
+  REQUIRE(build_from({dir / "lines.jsonl"}, "file", "").exit_code == 0);
+  const test::ProgramResult from_stdin = build_from({"-"}, "stdin", lines);
+  INFO(from_stdin.err);
+  REQUIRE(from_stdin.exit_code == 0);
+  CHECK(read_file(dir / "file/train-00000.h5") == read_file(dir / "stdin/train-00000.h5"));
+  CHECK(
+      build_from({"-"}, "packed", read_file(test::fixtures_dir() + "/compressed/whole.jsonl.gz")).exit_code ==
+      0);
+  CHECK_THAT(build_from({"-"}, "bad", lines + "{}\n").err, Contains("(stdin:3)"));
+  CHECK_THAT(build_from({"-", "-"}, "twice", lines).err, Contains("stdin is named twice"));
+  CHECK_THAT(build_from({"-"}, "binary", std::string(64, '\0')).err, Contains("(stdin)"));
 }
 
 TEST_CASE(

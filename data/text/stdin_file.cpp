@@ -1,0 +1,48 @@
+#include "data/text/stdin_file.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "core/error.hpp"
+
+namespace granule {
+namespace {
+
+[[noreturn]] void refuse(std::string_view what) {
+  io_error(fmt::format("cannot {}: {}", what, std::strerror(errno)), "stdin",
+           "give files instead of -, or set TMPDIR to a directory with room");
+}
+
+int copy_of_stdin() {
+  std::error_code error;
+  const auto directory = std::filesystem::temp_directory_path(error);
+  const int fd = error ? -1 : ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) refuse("make a file for it");
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t count = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (count == 0) return fd;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) refuse("read it");
+    for (ssize_t done = 0; done < count;) {
+      const ssize_t written = ::write(fd, buffer + done, static_cast<std::size_t>(count - done));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) refuse("write its copy");
+      done += written;
+    }
+  }
+}
+
+}  // namespace
+
+std::filesystem::path stdin_as_file() {
+  static const int fd = copy_of_stdin();
+  return "/proc/self/fd/" + std::to_string(fd);
+}
+
+}  // namespace granule
