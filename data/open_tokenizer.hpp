@@ -8,7 +8,7 @@
 
 namespace granule {
 
-/// Opens a SentencePiece model or the tokenizer.json of a byte-level BPE (any name that ends in .json). A
+/// Opens a SentencePiece model or a BPE tokenizer.json (any name that ends in .json). A
 /// directory with one of them, such as a Hugging Face one, also works. `eos` is the token that ends
 /// documents, if a tokenizer.json does not say it. For anything else it throws a user error that says what
 /// the file is and which file to give instead.

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "data/bpe/split_pattern.hpp"
+#include "data/bpe/splitting/split_pattern.hpp"
 
 namespace granule {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -11,12 +12,14 @@
 
 #include "core/error.hpp"
 #include "data/bpe/added_tokens.hpp"
-#include "data/bpe/byte_alphabet.hpp"
+#include "data/bpe/decoder.hpp"
 #include "data/bpe/document_ends.hpp"
 #include "data/bpe/llama_cpp_name.hpp"
-#include "data/bpe/pre_tokenizer.hpp"
+#include "data/bpe/normalizers/normalizer.hpp"
+#include "data/bpe/splitting/pre_tokenizer.hpp"
 #include "data/bpe/vocabulary.hpp"
 #include "data/files/strict_json.hpp"
+#include "data/tokenizers/word_cutter.hpp"
 
 namespace granule {
 namespace {
@@ -32,52 +35,51 @@ struct HashText {
   std::size_t operator()(std::string_view text) const { return XXH3_64bits(text.data(), text.size()); }
 };
 
-bool is_normal_form(const std::string& type) {
-  return type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD";
-}
-
-// An empty Sequence does nothing, even if Sequences are nested.
-void require_no_normalizer(const JsonField& field) {
-  const JsonField kind = field.at("type");
-  const std::string type = kind.text();
-  if (is_normal_form(type)) {
-    user_error(fmt::format("{} is {}, which changes text; it is not known here", kind.name(), type),
-               field.file(),
-               fmt::format("bring the texts into {0} yourself, and give a copy of this file with "
-                           "\"normalizer\": null: its ids are the same on text in {0}",
-                           type));
-  }
-  if (type != "Sequence") kind.refuse(fmt::format("is {}, which changes text; it is not known here", type));
-  const JsonField all = field.at("normalizers");
-  for (std::size_t i = 0; i < all.list_size(); ++i) require_no_normalizer(all.element(i));
-}
-
-void require_byte_level_decoder(const JsonField& field) {
-  const std::string type = field.at("type").text();
-  if (type != "Sequence" && type != "ByteLevel")
-    field.at("type").refuse(fmt::format("is {}, only ByteLevel is read", type));
-  if (type == "ByteLevel") return;
-  const JsonField all = field.at("decoders");
-  for (std::size_t i = 0; i < all.list_size(); ++i) require_byte_level_decoder(all.element(i));
-}
-
 void require_known_settings(const JsonField& file) {
-  if (file.has("normalizer")) require_no_normalizer(file.at("normalizer"));
-  if (file.has("decoder")) require_byte_level_decoder(file.at("decoder"));
   if (file.has("truncation")) file.at("truncation").refuse("is set, which would cut documents off");
   if (file.has("padding")) file.at("padding").refuse("is set, which would lengthen documents");
-  if (!file.has("pre_tokenizer")) file.refuse("has no pre_tokenizer, so it is not byte-level BPE");
+}
+
+// Before anything else is looked at, because such files also have other normalizers.
+void require_bpe(const JsonField& file, const fs::path& path) {
+  if (!file.has("model")) file.refuse("has no model, so it is not a tokenizer.json");
+  const JsonField model = file.at("model");
+  // Files from before this key existed are recognised by their merges.
+  const std::string type = model.has("type") ? model.at("type").text() : "BPE";
+  if (type == "BPE") return;
+  const std::string what = fmt::format("model.type is {}, only BPE is read", type);
+  if (type != "Unigram")
+    user_error(what, path.string(),
+               "use a model whose tokenizer is BPE, or train one: granule tokenizer train");
+  for (const char* const name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model"}) {
+    std::error_code error;
+    if (fs::is_regular_file(path.parent_path() / name, error))
+      user_error(what, path.string(), fmt::format("give the {} beside it", name));
+  }
+  user_error(what, path.string(),
+             "give the SentencePiece model of the same model (tokenizer.model, spiece.model), which is read");
 }
 
 JsonField field_of(const Json& json, const fs::path& path) {
-  return {
-      json, path.string(),
-      "byte-level BPE is read (GPT-2, DeepSeek, Llama 3); a model of another kind may have a SentencePiece "
-      ".model beside this file, which is read too"};
+  return {json, path.string(),
+          "a BPE tokenizer.json is read (GPT-2, Llama, Qwen, DeepSeek); a model of another kind may have a "
+          "SentencePiece .model beside this file, which is read too"};
 }
 
-AddedTokens added_tokens_of(const JsonField& file) {
-  return file.has("added_tokens") ? AddedTokens(file.at("added_tokens")) : AddedTokens();
+Normalizer normalizer_of(const JsonField& file) {
+  return file.has("normalizer") ? Normalizer(file.at("normalizer")) : Normalizer();
+}
+
+PreTokenizer pre_tokenizer_of(const JsonField& file) {
+  return file.has("pre_tokenizer") ? PreTokenizer(file.at("pre_tokenizer")) : PreTokenizer();
+}
+
+AddedTokens added_tokens_of(const JsonField& file, Normalizer& normalizer) {
+  return file.has("added_tokens") ? AddedTokens(file.at("added_tokens"), normalizer) : AddedTokens();
+}
+
+Unit unit_of(const PreTokenizer& pre_tokenizer) {
+  return pre_tokenizer.is_byte_level() ? Unit::byte : Unit::character;
 }
 
 [[noreturn]] void refuse(std::string_view text, const PatternGaveUp& pattern) {
@@ -97,27 +99,45 @@ class JsonTokenizer final : public Tokenizer {
  public:
   JsonTokenizer(const fs::path& path, const JsonField& file, std::string_view eos)
       : Tokenizer(path),
-        added_(added_tokens_of(file)),
-        vocabulary_(file, added_.all()),
-        pre_tokenizer_(file.at("pre_tokenizer")),
+        normalizer_(normalizer_of(file)),
+        pre_tokenizer_(pre_tokenizer_of(file)),
+        added_(added_tokens_of(file, normalizer_)),
+        vocabulary_(file, added_.all(), unit_of(pre_tokenizer_)),
+        decoder_(file, unit_of(pre_tokenizer_)),
         ends_(find_document_ends(path, eos, vocabulary_, added_.all())),
         silent_(static_cast<std::size_t>(vocabulary_.size())),
         llama_cpp_name_(llama_cpp_name(file)) {
-    for (const AddedToken& token : added_.all())
-      silent_[static_cast<std::size_t>(token.id)] = token.special == Special::yes;
+    // The library knows special tokens by their spelling in a text, even where that is another token's.
+    std::set<std::string_view> special;
+    for (const AddedToken& token : added_.all()) {
+      if (token.special == Special::yes) special.insert(token.content);
+    }
+    for (const AddedToken& token : added_.all()) {
+      silent_[static_cast<std::size_t>(token.id)] = special.contains(token.spelling);
+      if (token.spelling != token.content) respelled_.emplace(token.id, token.spelling);
+    }
+    if (!vocabulary_.allows_cutting()) return;
+    cutter_.emplace();
+    for (const Merges::Pair pair : vocabulary_.merges().in_order())
+      cutter_->add_piece(vocabulary_.token(pair.left) + vocabulary_.token(pair.right));
   }
 
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) override;
   [[nodiscard]] std::string token_bytes(std::int32_t id) const override;
+  [[nodiscard]] std::string first_token_bytes(std::int32_t id) const override;
   [[nodiscard]] std::string token_name(std::int32_t id) const override {
     require_id(id);
     return vocabulary_.token(id);
   }
-  [[nodiscard]] bool adds_leading_space() const override { return pre_tokenizer_.adds_space(); }
+  [[nodiscard]] bool adds_leading_space() const override {
+    return normalizer_.adds_space() || pre_tokenizer_.adds_space();
+  }
   [[nodiscard]] std::int64_t vocab_size() const override { return vocabulary_.size(); }
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return ends_.bos; }
   [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return ends_.eos; }
-  [[nodiscard]] std::optional<std::int32_t> unknown_id() const override { return vocabulary_.unknown_id(); }
+  [[nodiscard]] std::optional<std::int32_t> unknown_id() const override {
+    return vocabulary_.first_symbols().unknown_id();
+  }
   [[nodiscard]] VocabularyListing listing() const override;
   [[nodiscard]] std::string_view standard_name() const override { return kTokenizerJsonFile; }
   [[nodiscard]] std::string config_beside() const override { return ends_.config; }
@@ -126,14 +146,23 @@ class JsonTokenizer final : public Tokenizer {
   void require_id(std::int32_t id) const {
     GRANULE_CHECK(id >= 0 && id < vocab_size(), "id {} of a vocabulary of {}", id, vocab_size());
   }
+  // The token as it is in a text before it is decoded.
+  [[nodiscard]] const std::string& spelling(std::int32_t id) const {
+    const auto found = respelled_.find(id);
+    return found == respelled_.end() ? vocabulary_.token(id) : found->second;
+  }
   void append_word(std::string_view word, std::vector<std::int32_t>& ids);
 
+  Normalizer normalizer_;
+  PreTokenizer pre_tokenizer_;
   AddedTokens added_;
   Vocabulary vocabulary_;
-  PreTokenizer pre_tokenizer_;
+  Decoder decoder_;
   DocumentEnds ends_;
-  std::vector<bool> silent_;  // by id
+  std::vector<bool> silent_;                                 // by id
+  std::unordered_map<std::int32_t, std::string> respelled_;  // the added tokens that are normalized
   std::optional<std::string> llama_cpp_name_;
+  std::optional<WordCutter> cutter_;
   std::unordered_map<std::string, std::vector<std::int32_t>, HashText, std::equal_to<>> words_;
 };
 
@@ -154,10 +183,16 @@ std::vector<std::int32_t> JsonTokenizer::encode(std::string_view text) {
     throw EncodingError("the text is not UTF-8", fmt::format("byte {}", *bad), "convert it to UTF-8");
   std::vector<std::int32_t> ids;
   ids.reserve(text.size() / 3);
-  const PreTokenizer::TakeWord word = [&](std::string_view bytes) { append_word(bytes, ids); };
+  const PreTokenizer::TakeWord take = [&](std::string_view word) {
+    if (!cutter_) return append_word(word, ids);
+    cutter_->cut(word, [&](std::string_view part) { append_word(part, ids); });
+  };
   try {
     added_.split(
-        text, [&](std::string_view part) { pre_tokenizer_.split(part, word); },
+        text, normalizer_,
+        [&](std::string_view part, bool starts_document) {
+          pre_tokenizer_.split({part, starts_document}, take);
+        },
         [&](const AddedToken& token) { ids.push_back(token.id); });
   } catch (const PatternGaveUp& pattern) {
     refuse(text, pattern);
@@ -168,8 +203,13 @@ std::vector<std::int32_t> JsonTokenizer::encode(std::string_view text) {
 std::string JsonTokenizer::token_bytes(std::int32_t id) const {
   require_id(id);
   if (silent_[static_cast<std::size_t>(id)]) return {};
-  const std::string& token = vocabulary_.token(id);
-  return bytes_of_token(token).value_or(token);
+  return decoder_.bytes_of(spelling(id));
+}
+
+std::string JsonTokenizer::first_token_bytes(std::int32_t id) const {
+  // The library decodes the space that ByteLevel has added. Here a text comes back as it was.
+  if (pre_tokenizer_.is_byte_level()) return Tokenizer::first_token_bytes(id);
+  return decoder_.first_bytes_of(spelling(id));
 }
 
 VocabularyListing JsonTokenizer::listing() const {
@@ -196,6 +236,7 @@ VocabularyListing JsonTokenizer::listing() const {
 std::unique_ptr<Tokenizer> open_json_tokenizer(const fs::path& path, std::string_view eos) {
   const Json json = load_json_object(path);
   const JsonField file = field_of(json, path);
+  require_bpe(file, path);
   require_known_settings(file);
   return std::make_unique<JsonTokenizer>(path, file, eos);
 }

@@ -1,4 +1,4 @@
-// Byte-level BPE as a tokenizer.json describes it (GPT-2, DeepSeek-V2 and V3, Llama 3). It gives the ids of
+// BPE as a tokenizer.json describes it (GPT-2, Llama, Qwen, DeepSeek, Gemma). It gives the ids of
 // the tokenizers library without special tokens added. Files of other kinds, and settings that are not
 // understood, are refused by the name of their field.
 #pragma once

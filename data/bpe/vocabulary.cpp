@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
-#include "data/bpe/byte_alphabet.hpp"
+#include "data/bpe/splitting/byte_alphabet.hpp"
 
 namespace granule {
 namespace {
@@ -14,8 +14,9 @@ using Json = nlohmann::json;
 
 constexpr std::int64_t kMaxTokens = std::int64_t{1} << 24;
 
-bool in_utf8(std::size_t byte) {
-  return byte < 0xC0 || (byte >= 0xC2 && byte <= 0xF4);
+// Such a line is in files that were made of a merges.txt. The library passes over it.
+bool is_comment(const Json& merge) {
+  return merge.is_string() && merge.get_ref<const std::string&>().starts_with("#version");
 }
 
 void refuse_unless_empty(const JsonField& model, const std::string& key) {
@@ -25,19 +26,16 @@ void refuse_unless_empty(const JsonField& model, const std::string& key) {
 
 }  // namespace
 
-Vocabulary::Vocabulary(const JsonField& file, const std::vector<AddedToken>& added) {
+Vocabulary::Vocabulary(const JsonField& file, const std::vector<AddedToken>& added, Unit unit) : unit_(unit) {
   const JsonField model = file.at("model");
-  require_bpe(model);
+  read_settings(model);
   read_tokens(model);
-  find_bytes(model.at("vocab"));
+  first_symbols_ = FirstSymbols(model, unit, finder());
   read_merges(model.at("merges"));
   read_added(file, added);
 }
 
-void Vocabulary::require_bpe(const JsonField& model) {
-  // Files from before this key existed are recognised by their merges.
-  const std::string type = model.has("type") ? model.at("type").text() : "BPE";
-  if (type != "BPE") model.at("type").refuse(fmt::format("is {}, only BPE is read", type));
+void Vocabulary::read_settings(const JsonField& model) {
   refuse_unless_empty(model, "continuing_subword_prefix");
   refuse_unless_empty(model, "end_of_word_suffix");
   if (model.has("dropout") && model.at("dropout").json() != 0)
@@ -75,19 +73,10 @@ void Vocabulary::read_tokens(const JsonField& model) {
     put(token, id.get<std::int64_t>(), vocabulary);
     ids_.emplace(token, id.get<std::int32_t>());
   }
-  if (model.has("unk_token")) unknown_id_ = find(model.at("unk_token").text());
 }
 
-void Vocabulary::find_bytes(const JsonField& vocabulary) {
-  for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
-    const auto id = find(byte_characters().at(byte));
-    if (!id && in_utf8(byte)) {
-      vocabulary.refuse(
-          fmt::format("has no token for the byte {:02X} (\"{}\"), so that not every text could be encoded",
-                      byte, byte_characters().at(byte)));
-    }
-    byte_ids_.at(byte) = id.value_or(-1);
-  }
+FirstSymbols::FindToken Vocabulary::finder() const {
+  return [this](std::string_view token) { return find_in_model(token); };
 }
 
 void Vocabulary::add_merge(const std::string& left, const std::string& right, std::size_t rank,
@@ -105,6 +94,7 @@ void Vocabulary::add_merge(const std::string& left, const std::string& right, st
 void Vocabulary::read_merges(const JsonField& merges) {
   for (std::size_t rank = 0; rank < merges.list_size(); ++rank) {
     const Json& pair = merges.json()[rank];
+    if (is_comment(pair)) continue;
     if (pair.is_array() && pair.size() == 2 && pair[0].is_string() && pair[1].is_string()) {
       add_merge(pair[0].get<std::string>(), pair[1].get<std::string>(), rank, merges);
       continue;
@@ -144,18 +134,30 @@ void Vocabulary::read_added(const JsonField& file, const std::vector<AddedToken>
   }
 }
 
-void Vocabulary::encode_word(std::string_view word, std::vector<std::int32_t>& ids) {
-  if (whole_words_first_) {
-    std::string token;
+bool Vocabulary::is_whole(std::string_view word, std::vector<std::int32_t>& ids) const {
+  std::string token(unit_ == Unit::character ? word : "");
+  if (unit_ == Unit::byte) {
     for (const char byte : word) token += byte_characters().at(static_cast<unsigned char>(byte));
-    if (const auto id = find_in_model(token)) {
-      ids.push_back(*id);
-      return;
-    }
   }
+  const auto id = find_in_model(token);
+  if (id) ids.push_back(*id);
+  return id.has_value();
+}
+
+void Vocabulary::encode_word(std::string_view word, std::vector<std::int32_t>& ids) {
+  if (whole_words_first_ && is_whole(word, ids)) return;
   symbols_.clear();
-  for (const char byte : word) symbols_.push_back(byte_ids_.at(static_cast<unsigned char>(byte)));
+  first_symbols_.append(word, finder(), symbols_);
   merges_.apply(symbols_, ids);
+}
+
+// An unknown token may stand for several characters, a whole word is looked up as it is, and a merge of
+// bytes makes a token whose text does not have the characters.
+bool Vocabulary::allows_cutting() const {
+  if (unit_ != Unit::character || whole_words_first_ || !first_symbols_.falls_back_to_bytes()) return false;
+  return std::ranges::none_of(merges_.in_order(), [&](const Merges::Pair& pair) {
+    return first_symbols_.is_byte(pair.left) || first_symbols_.is_byte(pair.right);
+  });
 }
 
 }  // namespace granule

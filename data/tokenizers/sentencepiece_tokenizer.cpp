@@ -63,7 +63,7 @@ void load(sentencepiece::SentencePieceProcessor& processor, const std::string& m
           const std::filesystem::path& path) {
   if (!model.empty() && processor.LoadFromSerializedProto(model).ok() && processor.GetPieceSize() > 0) return;
   user_error("not a SentencePiece model", path.string(),
-             "give a .model, or the tokenizer.json of a byte-level BPE; granule tokenizer train makes one");
+             "give a .model, or a BPE tokenizer.json; granule tokenizer train makes one");
 }
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path)
@@ -104,20 +104,8 @@ std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text) 
   }
   std::string spaced(spec_.add_dummy_prefix ? 1 : 0, ' ');
   spaced += text;
-  const std::string_view rest = spaced;
   ids.reserve(text.size() / 3);
-  std::size_t start = 0;
-  char32_t left = 0;
-  for (std::size_t at = 0; at < rest.size();) {
-    const Utf8Char c = utf8_char(rest, at);
-    if (at > 0 && !cutter_.joins(left, c.code_point)) {
-      append_word(rest.substr(start, at - start), ids);
-      start = at;
-    }
-    left = c.code_point;
-    at += c.length;
-  }
-  append_word(rest.substr(start), ids);
+  cutter_.cut(spaced, [&](std::string_view word) { append_word(word, ids); });
   return ids;
 }
 

@@ -20,17 +20,20 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
   return text + stream.finish();
 }
 
+std::string Tokenizer::first_token_bytes(std::int32_t id) const {
+  std::string bytes = token_bytes(id);
+  if (adds_leading_space() && bytes.starts_with(' ')) bytes.erase(0, 1);
+  return bytes;
+}
+
 TextStream::TextStream(const Tokenizer& tokenizer, TextPosition position)
-    : tokenizer_(tokenizer),
-      drop_space_(position == TextPosition::document_start && tokenizer.adds_leading_space()) {}
+    : tokenizer_(tokenizer), at_start_(position == TextPosition::document_start) {}
 
 std::string TextStream::add(std::int32_t id) {
-  std::string bytes = tokenizer_.token_bytes(id);
-  if (drop_space_ && !bytes.empty()) {
-    drop_space_ = false;
-    if (bytes.front() == ' ') bytes.erase(0, 1);
-  }
-  return characters_.add(bytes);
+  const std::string bytes = tokenizer_.token_bytes(id);
+  if (!at_start_ || bytes.empty()) return characters_.add(bytes);
+  at_start_ = false;
+  return characters_.add(tokenizer_.first_token_bytes(id));
 }
 
 std::string TextStream::finish() {

@@ -47,6 +47,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) = 0;
   /// The bytes of an id inside a text. They may be only part of a character, and BOS and EOS have none.
   [[nodiscard]] virtual std::string token_bytes(std::int32_t id) const = 0;
+  /// The same for the first id of a text that has bytes, without the space that encode put before it.
+  [[nodiscard]] virtual std::string first_token_bytes(std::int32_t id) const;
   /// What the file calls an id: "</s>", "▁the".
   [[nodiscard]] virtual std::string token_name(std::int32_t id) const = 0;
   /// Whether encode adds the space that starts a document.
@@ -90,7 +92,7 @@ class TextStream {
  private:
   const Tokenizer& tokenizer_;
   Utf8Stream characters_;
-  bool drop_space_;
+  bool at_start_;
 };
 
 /// The files of a copy of this tokenizer: itself and, for a tokenizer.json, the tokenizer_config.json in the

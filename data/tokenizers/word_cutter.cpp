@@ -30,4 +30,19 @@ bool WordCutter::joins(char32_t left, char32_t right) const {
   return other_.contains(pair_key(left, right));
 }
 
+void WordCutter::cut(std::string_view text, const std::function<void(std::string_view)>& take) const {
+  std::size_t start = 0;
+  char32_t left = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Char c = utf8_char(text, at);
+    if (at > 0 && !joins(left, c.code_point)) {
+      take(text.substr(start, at - start));
+      start = at;
+    }
+    left = c.code_point;
+    at += c.length;
+  }
+  if (!text.empty()) take(text.substr(start));
+}
+
 }  // namespace granule

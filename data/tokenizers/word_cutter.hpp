@@ -4,6 +4,7 @@
 #pragma once
 #include <bitset>
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <unordered_set>
 
@@ -15,6 +16,8 @@ class WordCutter {
   void add_piece(std::string_view piece);
   /// Whether some piece has `left` and `right` side by side.
   [[nodiscard]] bool joins(char32_t left, char32_t right) const;
+  /// Calls `take` for each part of a text in valid UTF-8, in order.
+  void cut(std::string_view text, const std::function<void(std::string_view)>& take) const;
 
  private:
   static constexpr char32_t kAscii = 128;

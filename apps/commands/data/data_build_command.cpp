@@ -99,8 +99,8 @@ void add_data_build_command(CLI::App& data) {
   command
       .add_option(
           "--tokenizer", arguments->tokenizer,
-          "A SentencePiece .model (granule tokenizer train writes one), the tokenizer.json of a byte-level "
-          "BPE, or a directory that holds one of them.")
+          "A SentencePiece .model (granule tokenizer train writes one), a BPE tokenizer.json, or a directory "
+          "that holds one of them.")
       ->required();
   command.add_option("--eos", arguments->eos,
                      "The token that ends documents, if the tokenizer.json does not say it.");

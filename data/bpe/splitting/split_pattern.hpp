@@ -23,7 +23,11 @@ struct PatternGaveUp {
 /// It has its own memory for matching, so only one thread may use it.
 class SplitPattern {
  public:
-  enum class Kind : std::uint8_t { regex, literal };
+  enum class Kind : std::uint8_t {
+    regex,    ///< as the reference library reads it
+    literal,  ///< the text itself
+    native    ///< in the syntax of PCRE2
+  };
   struct Match {
     std::size_t begin = 0;
     std::size_t end = 0;
@@ -44,6 +48,9 @@ class SplitPattern {
   struct Machine;
   std::unique_ptr<Machine> machine_;
 };
+
+/// The pattern of a tokenizer.json: {"Regex": …} or {"String": …}.
+[[nodiscard]] SplitPattern read_pattern(const JsonField& field);
 
 /// Whether PCRE2 can compile the pattern.
 [[nodiscard]] bool is_pcre2(const std::string& pattern);

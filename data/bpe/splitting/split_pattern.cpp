@@ -1,5 +1,5 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "data/bpe/split_pattern.hpp"
+#include "data/bpe/splitting/split_pattern.hpp"
 
 #include <array>
 
@@ -58,8 +58,9 @@ struct SplitPattern::Machine {
 
 SplitPattern::SplitPattern(std::string_view pattern, Kind kind, const JsonField& field)
     : machine_(std::make_unique<Machine>()) {
-  Compiled compiled = kind == Kind::literal ? compile(pattern, PCRE2_UTF | PCRE2_LITERAL)
-                                            : compile(pcre2_from_oniguruma(pattern, field), kRegexOptions);
+  Compiled compiled = kind == Kind::literal  ? compile(pattern, PCRE2_UTF | PCRE2_LITERAL)
+                      : kind == Kind::native ? compile(pattern, kRegexOptions)
+                                             : compile(pcre2_from_oniguruma(pattern, field), kRegexOptions);
   if (!compiled.code) field.refuse(fmt::format("cannot be read as a pattern: {}", compiled.error));
   machine_->code = std::move(compiled.code);
   std::uint32_t matches_nothing = 0;
@@ -84,6 +85,13 @@ std::optional<SplitPattern::Match> SplitPattern::find(std::string_view text, std
   if (found < 0) throw PatternGaveUp{message_of(found), text.data() + from, text.size()};
   const PCRE2_SIZE* const ends = pcre2_get_ovector_pointer(machine_->data.get());
   return Match{ends[0], ends[1]};
+}
+
+SplitPattern read_pattern(const JsonField& field) {
+  if (field.has("Regex")) return {field.at("Regex").text(), SplitPattern::Kind::regex, field.at("Regex")};
+  const JsonField literal = field.at("String");
+  if (literal.text().empty()) literal.refuse("is empty");
+  return {literal.text(), SplitPattern::Kind::literal, literal};
 }
 
 bool is_pcre2(const std::string& pattern) {

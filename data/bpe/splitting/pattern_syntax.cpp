@@ -4,13 +4,17 @@
 
 #include <fmt/format.h>
 
-#include "data/bpe/split_pattern.hpp"
+#include "data/bpe/splitting/character_class.hpp"
+#include "data/bpe/splitting/split_pattern.hpp"
 
 namespace granule {
 namespace {
 
 constexpr std::string_view kDigits = "0123456789";
 constexpr std::string_view kHexDigits = "0123456789abcdefABCDEF";
+// What \w means to Oniguruma. Outside of brackets it has the numbers of Latin-1 too, which are no digits.
+constexpr std::string_view kWordInBrackets = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+constexpr std::string_view kWord = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 constexpr std::string_view kIgnoresCase = "(?i:";
 constexpr std::string_view kGroups[] = {"(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", kIgnoresCase};
 
@@ -75,8 +79,6 @@ class Translator {
   }
 
   void class_character() {
-    if (rest_.front() == '[') refuse("a [ inside of brackets");
-    if (rest_.starts_with("&&")) refuse("&& inside of brackets");
     if (rest_.front() == ']') in_class_ = false;
     if (folds_ && static_cast<unsigned char>(rest_.front()) >= 0x80) fold(rest_.front());
     copy(1);
@@ -85,7 +87,15 @@ class Translator {
     if (const std::string_view problem = text_.add(c); !problem.empty()) refuse(problem);
   }
 
+  void nested_class(std::string_view brackets) {
+    if (folds_) refuse("brackets inside of brackets where case is ignored");
+    const auto translate = [&](std::string_view plain) { return Translator(plain, field_).translate(); };
+    replace(brackets.size(), flat_class(brackets, translate, [&](std::string_view what) { refuse(what); }));
+  }
+
   void open_class() {
+    const std::string_view brackets = rest_.substr(0, length_of_class(rest_));
+    if (is_nested_class(brackets)) return nested_class(brackets);
     if (folds_ && rest_.size() > 2 && is_letter(rest_[1]) && rest_[2] == ']')
       refuse("brackets of one letter where case is ignored");  // for Oniguruma it is the letter itself
     in_class_ = true;
@@ -139,6 +149,13 @@ class Translator {
         return replace(2, "\\P{White_Space}");
       case 'v':
         return replace(2, "\\x{0b}");
+      case 'w':
+        return replace(2, in_class_ ? std::string(kWordInBrackets) : fmt::format("[{}]", kWord));
+      case 'W':
+        return replace(2, fmt::format("[^{}]", kWord));
+      case 'b':
+      case 'B':
+        return word_border(c);
       case 'h':
         return replace(2, in_class_ ? "0-9a-fA-F" : "[0-9a-fA-F]");
       case 'p':
@@ -158,9 +175,16 @@ class Translator {
     copy(2);
   }
 
+  void word_border(char c) {
+    if (in_class_) refuse(rest_.substr(0, 2));
+    const std::string_view after = c == 'b' ? "!" : "=", before = c == 'b' ? "=" : "!";
+    replace(2, fmt::format("(?:(?<=[{0}])(?{1}[{0}])|(?<![{0}])(?{2}[{0}]))", kWord, after, before));
+  }
+
   // Classes of characters would include ß and similar characters. Outside brackets, \S and \D are not folded.
   void folded_escape(char c) {
-    if (std::string_view("pPuxX").find(c) != std::string_view::npos || (in_class_ && (c == 'S' || c == 'D')))
+    if (std::string_view("pPuxXwW").find(c) != std::string_view::npos ||
+        (in_class_ && (c == 'S' || c == 'D')))
       refuse(fmt::format("{} where case is ignored", rest_.substr(0, 2)));
     text_.interrupt();
   }

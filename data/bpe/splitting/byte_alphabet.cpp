@@ -1,4 +1,4 @@
-#include "data/bpe/byte_alphabet.hpp"
+#include "data/bpe/splitting/byte_alphabet.hpp"
 
 #include <cstdint>
 
