@@ -12,11 +12,11 @@
 
 #include "core/error.hpp"
 #include "data/bpe/added_tokens.hpp"
-#include "data/bpe/decoder.hpp"
 #include "data/bpe/document_ends.hpp"
 #include "data/bpe/llama_cpp_name.hpp"
 #include "data/bpe/normalizers/normalizer.hpp"
 #include "data/bpe/splitting/pre_tokenizer.hpp"
+#include "data/bpe/token_decoder.hpp"
 #include "data/bpe/vocabulary.hpp"
 #include "data/files/strict_json.hpp"
 #include "data/tokenizers/word_cutter.hpp"
@@ -157,7 +157,7 @@ class JsonTokenizer final : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   AddedTokens added_;
   Vocabulary vocabulary_;
-  Decoder decoder_;
+  TokenDecoder decoder_;
   DocumentEnds ends_;
   std::vector<bool> silent_;                                 // by id
   std::unordered_map<std::int32_t, std::string> respelled_;  // the added tokens that are normalized

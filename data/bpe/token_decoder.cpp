@@ -1,4 +1,4 @@
-#include "data/bpe/decoder.hpp"
+#include "data/bpe/token_decoder.hpp"
 
 #include <charconv>
 #include <optional>
@@ -27,7 +27,7 @@ std::optional<char> byte_of(std::string_view token) {
 
 }  // namespace
 
-Decoder::Decoder(const JsonField& file, Unit unit) {
+TokenDecoder::TokenDecoder(const JsonField& file, Unit unit) {
   if (file.has("decoder")) {
     read(file.at("decoder"));
   } else {
@@ -37,14 +37,14 @@ Decoder::Decoder(const JsonField& file, Unit unit) {
 
 // The library gives tokens from one decoder to the next, and Fuse makes one text of them. Here a token has to
 // become bytes without the others.
-void Decoder::require(Order next, const JsonField& field) {
+void TokenDecoder::require(Order next, const JsonField& field) {
   if (next < order_)
     field.refuse(fmt::format("is {} after another decoder, in an order that is not known here",
                              field.at("type").text()));
   order_ = next;
 }
 
-void Decoder::read(const JsonField& field) {
+void TokenDecoder::read(const JsonField& field) {
   const std::string type = field.at("type").text();
   if (type == "Sequence") {
     const JsonField all = field.at("decoders");
@@ -70,14 +70,14 @@ void Decoder::read(const JsonField& field) {
   }
 }
 
-void Decoder::read_replace(const JsonField& field) {
+void TokenDecoder::read_replace(const JsonField& field) {
   require(Order::tokens, field);
   const JsonField pattern = field.at("pattern"), text = pattern.at("String");
   if (text.text().empty()) text.refuse("is empty");
   replacements_.emplace_back(text.text(), field.at("content").text());
 }
 
-void Decoder::read_strip(const JsonField& field) {
+void TokenDecoder::read_strip(const JsonField& field) {
   require(Order::text, field);
   const JsonField start = field.at("start"), stop = field.at("stop");
   if (start.count() > 1) start.refuse("is more than 1, which is not known here");
@@ -88,7 +88,7 @@ void Decoder::read_strip(const JsonField& field) {
   dropped_ = field.at("content").text();
 }
 
-void Decoder::read_metaspace(const JsonField& field) {
+void TokenDecoder::read_metaspace(const JsonField& field) {
   require(Order::tokens, field);
   if (field.at("replacement").text().empty()) field.at("replacement").refuse("is empty");
   replacements_.emplace_back(field.at("replacement").text(), " ");
@@ -98,7 +98,7 @@ void Decoder::read_metaspace(const JsonField& field) {
   dropped_ = field.at("replacement").text();
 }
 
-std::string Decoder::bytes_of(const std::string& token) const {
+std::string TokenDecoder::bytes_of(const std::string& token) const {
   if (byte_level_) return bytes_of_token(token).value_or(token);
   std::string text = token;
   for (const auto& [from, to] : replacements_) replace_all(text, from, to);
@@ -106,7 +106,7 @@ std::string Decoder::bytes_of(const std::string& token) const {
   return byte ? std::string{*byte} : text;
 }
 
-std::string Decoder::first_bytes_of(const std::string& token) const {
+std::string TokenDecoder::first_bytes_of(const std::string& token) const {
   if (at_start_ == AtStart::drop_all) {
     std::string rest = token;
     replace_all(rest, dropped_, "");

@@ -12,11 +12,11 @@
 namespace granule {
 
 /// ByteLevel, Metaspace, or a Sequence of Replace, ByteFallback, Fuse and Strip.
-class Decoder {
+class TokenDecoder {
  public:
   /// Without a decoder in the file, tokens of bytes are decoded as ByteLevel does, and others stay as they
   /// are. Throws a user error that names the field for what is not understood.
-  Decoder(const JsonField& file, Unit unit);
+  TokenDecoder(const JsonField& file, Unit unit);
 
   /// The bytes of a token inside a text.
   [[nodiscard]] std::string bytes_of(const std::string& token) const;
