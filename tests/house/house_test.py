@@ -96,6 +96,16 @@ class House(unittest.TestCase):
         self.assertIn("nn/block.hpp:2: data<: only", found)
         self.assertEqual(found.count("\n"), 3, found)
 
+    def test_two_types_of_one_name_are_named(self):
+        self.write("core/shape.hpp", "namespace granule {\nstruct Shape {};\n}  // namespace granule\n")
+        self.write("nn/shape.hpp", "namespace granule::nn {\nstruct Shape {};\n}  // namespace granule::nn\n")
+        self.write("nn/shape.cpp", "namespace granule {\nnamespace {\nstruct Shape {};\n}  // namespace\n"
+                                   "}  // namespace granule\n")
+        self.write("optim/adamw.cpp", "namespace granule {\nclass Shape;\n}  // namespace granule\n")
+        self.assertEqual(self.run_check("names"), "")
+        self.write("optim/adamw.cpp", "namespace granule {\nclass Shape : public Dims {\n};\n}  // namespace granule\n")
+        self.expect("names", "optim/adamw.cpp:2: granule::Shape is also in core/shape.hpp:2: rename one")
+
     def test_a_project_file_in_angle_brackets_is_named(self):
         self.write("nn/block.cpp", "#include <core/error.hpp>\n")
         self.expect("arrows", "nn/block.cpp:1: includes <core/error.hpp>: a file of the project")

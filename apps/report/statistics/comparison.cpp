@@ -25,8 +25,8 @@ BySeed values_of(const Variant& variant, std::span<const RunReading> runs, const
   return values;
 }
 
-LeftOut left_out_of(const Variant& variant, std::span<const RunReading> runs, const std::string& key) {
-  LeftOut left_out;
+UncountedRuns left_out_of(const Variant& variant, std::span<const RunReading> runs, const std::string& key) {
+  UncountedRuns left_out;
   for (const std::size_t run : variant.runs) {
     if (runs[run].facts.state != "complete") {
       ++left_out.incomplete;

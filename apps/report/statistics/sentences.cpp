@@ -31,7 +31,7 @@ std::string chance_text(double p) {
   return fmt::format("p = {:.{}g}", p, p < 0.1 ? 1 : 2);
 }
 
-std::string left_out_text(const LeftOut& left_out) {
+std::string left_out_text(const UncountedRuns& left_out) {
   std::string text;
   const auto add = [&](std::int64_t runs, const char* one, const char* many) {
     if (runs > 0) text += fmt::format(" {} {} and not counted.", runs, runs == 1 ? one : many);
@@ -49,7 +49,7 @@ std::string with_error(double value, double error) {
   return fmt::format("{} ± {}", signed_text(value, decimals), signed_text(error, decimals));
 }
 
-std::string mean_sentence(const Estimate& mean, std::string_view unit, LeftOut left_out) {
+std::string mean_sentence(const Estimate& mean, std::string_view unit, UncountedRuns left_out) {
   const std::string others = left_out_text(left_out);
   if (mean.n == 0)
     return left_out.without_value > 0 ? "No run has a finite value." : "No run is complete yet.";
