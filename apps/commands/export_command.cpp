@@ -131,6 +131,7 @@ void export_model(const ExportArguments& arguments) {
     exported.take_out_of(extra);
     content.tokenizer_config = &exported.config;
     if (!exported.file.is_null()) content.tokenizer = &exported.file;
+    if (!exported.no_json.empty()) say("no tokenizer.json is written: {}", exported.no_json);
   }
   content.extra_files = extra;
   write_hf_directory(arguments.out, content);

@@ -1,5 +1,6 @@
 #include "apps/models/exported_tokenizer.hpp"
 
+#include "data/bpe/json_from_pieces.hpp"
 #include "data/files/digest.hpp"
 #include "data/files/strict_json.hpp"
 #include "data/models/hf_directory.hpp"
@@ -11,13 +12,16 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+bool is_json(const Tokenizer& tokenizer) {
+  return tokenizer.standard_name() == kTokenizerJsonFile;
+}
+
 /// What transformers needs in addition to a tokenizer file that has no config.
 json new_config(const Tokenizer& tokenizer, std::int64_t positions) {
-  const bool is_json = tokenizer.standard_name() == kTokenizerJsonFile;
   const auto name = [&](std::optional<std::int32_t> id) {
     return id ? json(tokenizer.token_name(*id)) : json();
   };
-  return {{"tokenizer_class", is_json ? "PreTrainedTokenizerFast" : "LlamaTokenizer"},
+  return {{"tokenizer_class", is_json(tokenizer) ? "PreTrainedTokenizerFast" : "LlamaTokenizer"},
           {"bos_token", name(tokenizer.bos_id())},
           {"eos_token", name(tokenizer.eos_id())},
           {"unk_token", name(tokenizer.unknown_id())},
@@ -26,6 +30,16 @@ json new_config(const Tokenizer& tokenizer, std::int64_t positions) {
           {"clean_up_tokenization_spaces", false},
           {"model_max_length", positions},
           {"sp_model_kwargs", json::object()}};
+}
+
+/// The tokenizer.json of a tokenizer. Null if it has none, or if there is one in its folder that is copied.
+json tokenizer_json(const Tokenizer& tokenizer, std::string& why_none) {
+  if (is_json(tokenizer)) return load_json_object(tokenizer.path());
+  std::error_code error;
+  if (fs::exists(tokenizer.path().parent_path() / kTokenizerJsonFile, error)) return nullptr;
+  const VocabularyListing listing = tokenizer.listing();
+  why_none = beyond_json(listing);
+  return why_none.empty() ? json_from_pieces(listing) : json();
 }
 
 }  // namespace
@@ -46,10 +60,9 @@ ExportedTokenizer exported_tokenizer(const Tokenizer& tokenizer, std::optional<s
   exported.config["add_bos_token"] = bos.has_value();
   exported.config["add_eos_token"] = false;
   if (bos) exported.config["bos_token"] = tokenizer.token_name(*bos);
-  if (tokenizer.standard_name() != kTokenizerJsonFile) return exported;
-  json file = load_json_object(tokenizer.path());
+  json file = tokenizer_json(tokenizer, exported.no_json);
   const auto token = bos ? std::optional(BosToken{tokenizer.token_name(*bos), *bos}) : std::nullopt;
-  if (!set_bos(file, token)) return exported;
+  if (file.is_null() || (!set_bos(file, token) && is_json(tokenizer))) return exported;
   const std::string text = text_of_document(file);
   note_digest(exported.config, sha256_of(std::as_bytes(std::span(text))), tokenizer.sha256());
   exported.file = std::move(file);

