@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <span>
 
 #include <nlohmann/json.hpp>
@@ -34,12 +35,15 @@ constexpr std::array<std::string_view, 7> kBosNames{"<\uFF5Cbegin\u2581of\u2581s
                                                     "<BOS>",
                                                     "[BOS]"};
 
+// If there are special tokens among them, only those. Gemma's "</s>", for example, is HTML.
 std::vector<const AddedToken*> named(std::span<const std::string_view> names,
                                      const std::vector<AddedToken>& added) {
   std::vector<const AddedToken*> found;
   for (const AddedToken& token : added) {
     if (std::ranges::find(names, token.content) != names.end()) found.push_back(&token);
   }
+  const auto is_special = [](const AddedToken* token) { return token->special == Special::yes; };
+  if (std::ranges::any_of(found, is_special)) std::erase_if(found, std::not_fn(is_special));
   return found;
 }
 

@@ -15,6 +15,7 @@
 #include "data/bpe/document_ends.hpp"
 #include "data/bpe/llama_cpp_name.hpp"
 #include "data/bpe/normalizers/normalizer.hpp"
+#include "data/bpe/piece_scores.hpp"
 #include "data/bpe/splitting/pre_tokenizer.hpp"
 #include "data/bpe/token_decoder.hpp"
 #include "data/bpe/vocabulary.hpp"
@@ -222,10 +223,15 @@ VocabularyListing JsonTokenizer::listing() const {
     listing.pieces[static_cast<std::size_t>(token.id)].kind =
         token.special == Special::yes ? PieceKind::control : PieceKind::user_defined;
   }
+  listing.adds_space_prefix = adds_leading_space();
+  if (!pre_tokenizer_.is_byte_level()) {
+    const Json json = load_json_object(path());
+    give_scores(listing, field_of(json, path()), vocabulary_);
+    return listing;
+  }
   for (const Merges::Pair pair : vocabulary_.merges().in_order())
     listing.merges.push_back(
         fmt::format("{} {}", vocabulary_.token(pair.left), vocabulary_.token(pair.right)));
-  listing.adds_space_prefix = pre_tokenizer_.adds_space();
   listing.llama_cpp_pre_tokenizer = llama_cpp_name_;
   if (!llama_cpp_name_) listing.obstacle = "it cuts text into words by rules that llama.cpp does not have";
   return listing;

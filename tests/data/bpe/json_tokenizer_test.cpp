@@ -221,6 +221,9 @@ TEST_CASE(
   CHECK(open(with_added({"<s>", "</s>"}))->bos_id() == 659);
   CHECK_FALSE(open(with_added({"<s>", "<bos>", "</s>"}))->bos_id().has_value());
   CHECK_FALSE(open(with_added({"<|im_end|>"}))->eos_id().has_value());
+  Json html = with_added({"<eos>", "</s>", "<s>"});
+  html["added_tokens"][1]["special"] = false;
+  CHECK(open(html)->eos_id() == 659);
 }
 
 TEST_CASE("json_tokenizer: tokenizer.json: a copy with its config beside it opens with the same EOS") {

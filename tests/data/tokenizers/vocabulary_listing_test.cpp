@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/bpe/json_from_pieces.hpp"
 #include "data/files/files.hpp"
 #include "data/open_tokenizer.hpp"
 #include "tests/support/catch.hpp"
@@ -32,10 +33,11 @@ VocabularyListing listing_of(const Json& tokenizer) {
   return open_tokenizer(dir / "tokenizer.json")->listing();
 }
 
-// base.json with the pre-tokenizer of a variant.
-Json variant(std::string_view name) {
-  Json json = fixture("base.json");
-  const Json variants = fixture("variants.json").at("variants");
+// A tokenizer with the rules of a variant.
+Json variant(std::string_view name, const char* tokenizer = "base.json",
+             const char* rules = "variants.json") {
+  Json json = fixture(tokenizer);
+  const Json variants = fixture(rules).at("variants");
   for (const Json& one : variants) {
     if (one.at("name") != name) continue;
     for (const auto& [key, value] : one.at("patch").items()) json[key] = value;
@@ -97,7 +99,43 @@ TEST_CASE("vocabulary_listing: rules that cut text have llama.cpp's name for the
   CHECK(listing_of(variant("GPT-2 with a space before")).adds_space_prefix);
 }
 
+Json pieces(std::string_view name) {
+  return variant(name, "pieces.json", "piece_rules.json");
+}
+
+TEST_CASE("vocabulary_listing: merges that are like SentencePiece's become scores, or there is an obstacle") {
+  const VocabularyListing llama = listing_of(pieces("Llama 2"));
+  CHECK(llama.scheme == Scheme::scores);
+  CHECK_THAT(llama.obstacle, Contains("not in the order of SentencePiece's scores"));  // not every split
+  CHECK_THAT(listing_of(pieces("Mistral 7B")).obstacle, Contains("begins with one, and llama.cpp does"));
+  CHECK_THAT(listing_of(pieces("words and punctuation")).obstacle, Contains("changes or cuts text"));
+  CHECK_THAT(listing_of(pieces("unknown characters")).obstacle, Contains("does not fall back to bytes"));
+}
+
 #ifdef GRANULE_WITH_SENTENCEPIECE
+
+TEST_CASE(
+    "vocabulary_listing: a tokenizer.json that was made of a SentencePiece model has its scores again") {
+  const VocabularyListing model = open_tokenizer(test::small_tokenizer())->listing();
+  const nlohmann::json made = json_from_pieces(model);
+  const VocabularyListing again = listing_of(made);
+  CHECK(again.scheme == Scheme::scores);
+  CHECK(again.obstacle.empty());
+  CHECK(again.adds_space_prefix);
+  REQUIRE(again.pieces.size() == model.pieces.size());
+  std::size_t joined = 0;
+  for (std::size_t id = 0; id < model.pieces.size(); ++id) {
+    CHECK(again.pieces[id].text == model.pieces[id].text);
+    CHECK(again.pieces[id].kind == model.pieces[id].kind);
+    if (id < 259 || model.pieces[id].score < -30) continue;  // characters, which nothing joins
+    CHECK(again.pieces[id].score == model.pieces[id].score);
+    ++joined;
+  }
+  CHECK(joined == 31);
+  nlohmann::json fewer = made;
+  fewer["model"]["merges"].erase(fewer["model"]["merges"].size() - 1);
+  CHECK_THAT(listing_of(fewer).obstacle, Contains("not in the order of SentencePiece's scores"));
+}
 
 TEST_CASE("vocabulary_listing: a SentencePiece model is listed with its kinds and scores") {
   const auto tokenizer = open_tokenizer(test::small_tokenizer());
