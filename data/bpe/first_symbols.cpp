@@ -38,7 +38,9 @@ void FirstSymbols::read_fallback(const JsonField& model, const FindToken& find) 
   for (std::size_t byte = 0; byte < fallback_.size(); ++byte) {
     const auto id = fallback_.at(byte) = find(fmt::format("<0x{:02X}>", byte));
     if (id) byte_ids_.insert(*id);
-    all_bytes_ = all_bytes_ && (id.has_value() || !in_utf8(byte));
+    // A byte of ASCII is a character itself, which may have a token of its own, as Gemma's tab has.
+    const bool is_token = byte < 0x80 && find(std::string(1, static_cast<char>(byte)));
+    all_bytes_ = all_bytes_ && (id.has_value() || is_token || !in_utf8(byte));
   }
   if (byte_ids_.empty())
     model.at("byte_fallback").refuse("is true, but the vocabulary has no token for any byte (\"<0x0A>\")");

@@ -169,6 +169,13 @@ TEST_CASE(
   lossy["model"]["unk_token"] = nullptr;
   CHECK_THAT(user_error_of([&] { open(lossy); }),
              Contains("model has neither byte_fallback") && Contains("lost"));
+  Json with_token = llama();
+  with_token["model"]["unk_token"] = nullptr;
+  REQUIRE(with_token["model"]["vocab"].contains("e"));
+  with_token["model"]["vocab"].erase("<0x65>");
+  CHECK_NOTHROW(open(with_token));
+  with_token["model"]["vocab"].erase("<0x07>");  // nothing else stands for this byte
+  CHECK_THAT(user_error_of([&] { open(with_token); }), Contains("model has neither byte_fallback"));
   Json no_bytes = llama();
   for (int byte = 0; byte < 256; ++byte) no_bytes["model"]["vocab"].erase(fmt::format("<0x{:02X}>", byte));
   CHECK_THAT(user_error_of([&] { open(no_bytes); }), Contains("model.byte_fallback is true, but"));
