@@ -128,7 +128,7 @@ std::optional<std::string> rule_of(const Json& part) {
   if (type == "Split") return rule_of_split(part);
   if (type == "Digits")
     return std::string(flag(part, "individual_digits", false) ? kDigitsAlone : kDigitsTogether);
-  if (type == "Punctuation" && part.value("behavior", std::string()) == "Contiguous")
+  if (type == "Punctuation" && part.value("behavior", Json()) == "Contiguous")
     return std::string(kPunctuation);
   if (type != "ByteLevel" || flag(part, "add_prefix_space", true)) return std::nullopt;
   return std::string(flag(part, "use_regex", true) ? kBytesAndWords : kBytes);

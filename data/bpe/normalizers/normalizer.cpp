@@ -1,5 +1,6 @@
 #include "data/bpe/normalizers/normalizer.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -7,9 +8,21 @@
 
 #include "data/bpe/normalizers/unicode_text.hpp"
 #include "data/bpe/splitting/split_pattern.hpp"
+#include "data/tokenizers/tokenizer.hpp"
 
 namespace granule {
 namespace {
+
+constexpr std::size_t kMostTimes = 100;  // NFKC makes 33 bytes of the 3 bytes of U+FDFA
+constexpr std::size_t kAlwaysAllowed = std::size_t{1} << 20;
+
+// A few replacements in a row could make any text of one letter.
+void require_length(std::size_t bytes, const TextPart& part) {
+  if (bytes <= part.most_bytes) return;
+  throw EncodingError(
+      fmt::format("the normalizer of the tokenizer makes more than {} bytes of it", part.most_bytes),
+      "the text", "check the normalizer in the tokenizer.json");
+}
 
 class Form final : public NormalizerStep {
  public:
@@ -66,6 +79,7 @@ class Replace final : public NormalizerStep {
       if (!match) break;
       made.append(part.text, at, match->begin - at);
       made += content_;
+      require_length(made.size(), part);
       at = match->end;
     }
     if (at == 0) return;
@@ -117,8 +131,11 @@ void Normalizer::read(const JsonField& field) {
 }
 
 void Normalizer::apply(TextPart& part) {
+  part.most_bytes = std::max(kAlwaysAllowed, kMostTimes * part.text.size());
   for (const auto& step : steps_) {
-    if (!part.text.empty()) step->apply(part);
+    if (part.text.empty()) return;
+    step->apply(part);
+    require_length(part.text.size(), part);
   }
 }
 

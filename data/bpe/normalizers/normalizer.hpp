@@ -1,5 +1,6 @@
 // The normalizer of a tokenizer.json. It changes text before anything cuts it.
 #pragma once
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@ namespace granule {
 struct TextPart {
   std::string text{};
   bool starts_document = false;  ///< whether its first character is the first one of the document
+  std::size_t most_bytes = 0;    ///< how long it may become
 };
 
 /// One kind of normalizer. It may keep a pattern, so only one thread may use it.
@@ -33,6 +35,7 @@ class Normalizer {
   /// Throws a user error that names the field for any other kind.
   explicit Normalizer(const JsonField& field);
 
+  /// Throws an EncodingError if the text becomes more than a hundred times as long, and longer than 1 MiB.
   void apply(TextPart& part);
   [[nodiscard]] bool changes_nothing() const { return steps_.empty(); }
   /// Whether a space, or SentencePiece's sign for it, is put before every text.

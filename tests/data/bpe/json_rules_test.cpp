@@ -108,6 +108,17 @@ TEST_CASE("json_rules: a stream of tokens becomes text without the space of the 
   CHECK(streamed + inside.finish() == " " + text);
 }
 
+TEST_CASE("json_rules: replacements that make a text of any length out of a letter are stopped") {
+  Json json = llama();
+  json["normalizer"] = {{"type", "Sequence"}, {"normalizers", Json::array()}};
+  const Json doubled{{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
+  for (int i = 0; i < 60; ++i) json["normalizer"]["normalizers"].push_back(doubled);
+  const auto tokenizer = open(json);
+  CHECK(tokenizer->encode("b").size() == 1);
+  CHECK_THAT(user_error_of([&] { static_cast<void>(tokenizer->encode("a")); }),
+             Contains("the normalizer of the tokenizer makes more than 1048576 bytes of it"));
+}
+
 struct BadFile {
   const char* place;  // JSON pointer
   const char* value;
@@ -133,6 +144,7 @@ TEST_CASE("json_rules: what is not understood is refused by the name of its fiel
        "pre_tokenizer.prepend_scheme is often"},
       {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "add_prefix_space": false})",
        "add_prefix_space does not match the prepend_scheme always"},
+      {"/pre_tokenizer", R"({"type": "Punctuation", "behavior": null})", ""},
       {"/pre_tokenizer", R"({"type": "FixedLength", "length": 0})", "pre_tokenizer.length is not between"},
       {"/pre_tokenizer", R"({"type": "CharDelimiterSplit", "delimiter": ""})",
        "delimiter is not one character"},
