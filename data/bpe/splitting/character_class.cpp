@@ -13,14 +13,22 @@ struct CharacterSet;
 
 // What is between two &&: what stands there directly, and the brackets inside.
 struct Operand {
-  std::string plain{};
-  std::vector<CharacterSet> inner{};
+  std::string plain;
+  std::vector<CharacterSet> inner;
 };
 
 struct CharacterSet {
   bool negated = false;
-  std::vector<Operand> operands{};  // a character is in all of them
+  std::vector<Operand> operands;  // a character is in all of them
 };
+
+// \W, which cannot be among the plain ones.
+CharacterSet no_word() {
+  CharacterSet set;
+  set.negated = true;
+  set.operands.emplace_back().plain = "\\w";
+  return set;
+}
 
 class Parser {
  public:
@@ -42,7 +50,7 @@ class Parser {
         operand.inner.push_back(parse());
         after_inner_ = true;
       } else if (take("\\W")) {
-        operand.inner.push_back({true, {{"\\w"}}});
+        operand.inner.push_back(no_word());
         after_inner_ = true;
       } else {
         take_character(operand);
