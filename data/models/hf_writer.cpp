@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "data/files/strict_json.hpp"
+#include "data/models/derived_tensors.hpp"
 #include "data/models/hf_directory.hpp"
 
 namespace granule {
@@ -32,7 +33,7 @@ std::vector<Document> documents_of(const HfExport& model) {
 
 std::vector<TensorToSave> tensors_as_written(const HfExport& model) {
   std::vector<TensorToSave> tensors;
-  for (const TensorToSave& tensor : model.tensors) tensors.push_back(converted(tensor, model.dtype));
+  for (const TensorToSave& tensor : model.tensors) tensors.push_back(narrowed(tensor, model.dtype));
   tensors.insert(tensors.end(), model.states.begin(), model.states.end());
   return tensors;
 }
@@ -124,6 +125,7 @@ void write_hf_directory(const fs::path& directory, const HfExport& model, Disk& 
     make_directory(aside, disk);
     write_contents(aside, model, disk);
     if (model.verify == Verify::yes) verify_hf_directory(aside, model);
+    if (model.verify == Verify::yes && model.verify_more) model.verify_more(aside);
     rename_durably(aside, target, disk);
   } catch (...) {
     try_remove_tree(aside, disk);
