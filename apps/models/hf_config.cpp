@@ -11,7 +11,6 @@
 #include "apps/models/hf_foreign_keys.hpp"
 #include "apps/models/hf_rope.hpp"
 #include "core/error.hpp"
-#include "data/files/strict_json.hpp"
 
 namespace granule {
 namespace {
@@ -22,7 +21,6 @@ constexpr std::string_view kPublished = "deepseek-ai/deepseek-moe-16b-base--";
 constexpr const char* kArchitecture = "DeepseekForCausalLM";
 constexpr const char* kOwnType = "granule";
 constexpr const char* kOwnArchitecture = "GranuleForCausalLM";
-constexpr std::uintmax_t kMaxFileBytes = 16 << 20;
 
 // The defaults of DeepseekConfig (the published configuration_deepseek.py). What is None there is 0 here.
 RunConfig class_defaults() {
@@ -78,7 +76,7 @@ void refuse_other_models(const json& document, std::string_view where) {
   // it.
   if (const auto type = document.find("model_type");
       type != document.end() && *type != "deepseek" && *type != kOwnType)
-    refuse("model_type", *type, where, "model_type \"deepseek\"");
+    refuse("model_type", *type, where, "model_type \"deepseek\" or \"qwen2_moe\"");
   const json architectures = document.value("architectures", json());
   if (!document.contains("model_type") && !architectures.is_null() &&
       architectures != json::array({kArchitecture}) && architectures != json::array({kOwnArchitecture}))
@@ -176,17 +174,6 @@ ConfigBase base_of(const HfReading& reading, std::string name) {
   return base;
 }
 
-std::filesystem::path config_file_of(const std::filesystem::path& directory) {
-  auto path = directory / "config.json";
-  std::error_code failure;
-  if (!std::filesystem::is_regular_file(path, failure) ||
-      std::filesystem::file_size(path, failure) > kMaxFileBytes) {
-    user_error("there is no config.json of a model", path.string(),
-               "give a directory with config.json and .safetensors files");
-  }
-  return path;
-}
-
 }  // namespace
 
 HfReading read_hf_document(const json& written, std::string_view where) {
@@ -214,11 +201,6 @@ HfConfig hf_config_from_json(const json& document, std::string_view where) {
   const HfReading reading = read_hf_document(document, where);
   require_model(base_of(reading, std::string(where)));
   return reading.config;
-}
-
-HfConfig read_hf_config(const std::filesystem::path& directory) {
-  const auto path = config_file_of(directory);
-  return hf_config_from_json(load_json_object(path), path.string());
 }
 
 json to_json(const HfConfig& config, std::string_view torch_dtype) {
@@ -259,10 +241,9 @@ json to_json(const HfConfig& config, std::string_view torch_dtype, const json& s
   return document;
 }
 
-HfBase config_base_from(const std::filesystem::path& directory) {
-  const auto path = config_file_of(directory);
-  HfReading reading = read_hf_document(load_json_object(path), path.string());
-  return {base_of(reading, path.string()), std::move(reading.passed_over)};
+HfBase config_base_from(const json& document, const std::string& where) {
+  HfReading reading = read_hf_document(document, where);
+  return {base_of(reading, where), std::move(reading.passed_over)};
 }
 
 }  // namespace granule

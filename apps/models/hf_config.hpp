@@ -2,7 +2,6 @@
 // model and moe of a run. Only the configuration is handled here. Weights are read and written in data/.
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,9 +37,6 @@ struct HfReading {
 /// The same for a file that is used without overrides. A fault is a user error that names the key.
 [[nodiscard]] HfConfig hf_config_from_json(const nlohmann::json& document, std::string_view where);
 
-/// Reads DIR/config.json as hf_config_from_json does.
-[[nodiscard]] HfConfig read_hf_config(const std::filesystem::path& directory);
-
 /// Every key of the class, with the auto_map of the published model. The class does not compute some models,
 /// such as those with other routers or a selection bias. They get model_type "granule" and no auto_map, so
 /// that no program runs them as another model. torch_dtype is "float32", "bfloat16" or "float16".
@@ -51,11 +47,11 @@ struct HfReading {
 [[nodiscard]] nlohmann::json to_json(const HfConfig& config, std::string_view torch_dtype,
                                      const nlohmann::json& source);
 
-/// The values that DIR/config.json gives, which a config file or overrides may change.
+/// The values that a config.json gives, which a config file or overrides may change.
 struct HfBase {
   ConfigBase base;
   std::vector<std::string> passed_over;
 };
-[[nodiscard]] HfBase config_base_from(const std::filesystem::path& directory);
+[[nodiscard]] HfBase config_base_from(const nlohmann::json& document, const std::string& where);
 
 }  // namespace granule

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/models/hf_config.hpp"
+#include "apps/models/qwen2moe.hpp"
 #include "apps/program/console.hpp"
 #include "core/error.hpp"
 #include "data/open_tokenizer.hpp"
@@ -56,6 +57,12 @@ std::string advice_for_directory(const fs::path& path) {
              "train it until its first checkpoint, or mount or put back its checkpoints/");
 }
 
+HfDirectory open_hf_directory(const fs::path& path) {
+  HfDirectory directory = HfDirectory::open(path);
+  if (is_qwen2moe(directory.config())) translate_qwen2moe(directory);
+  return directory;
+}
+
 }  // namespace
 
 ModelFiles::ModelFiles(fs::path path, std::variant<Checkpoint, HfDirectory> source)
@@ -66,7 +73,7 @@ ModelFiles::ModelFiles(fs::path path, std::variant<Checkpoint, HfDirectory> sour
   if (checkpoint() != nullptr) {
     base_ = base_of(*checkpoint());
   } else {
-    HfBase read = config_base_from(path_);
+    HfBase read = config_base_from(hf_document(), (path_ / "config.json").string());
     base_ = std::move(read.base);
     unknown_keys_ = std::move(read.passed_over);
   }
@@ -108,7 +115,7 @@ ModelFiles ModelFiles::open(const fs::path& path) {
     return files;
   }
   if (fs::is_directory(checkpoints_of(path))) return of_checkpoints(checkpoints_of(path));
-  if (HfDirectory::is_one(path)) return {path, HfDirectory::open(path)};
+  if (HfDirectory::is_one(path)) return {path, open_hf_directory(path)};
   if (!list_steps_in(path).empty()) return of_checkpoints(path);
   if (fs::exists(path / "config.toml")) refuse_run_without_checkpoint(path);
   user_error("this directory holds neither checkpoints nor a config.json", path.string(),

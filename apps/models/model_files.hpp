@@ -31,7 +31,8 @@ class ModelFiles {
   [[nodiscard]] const RunConfig& config() const { return base_.config; }
   /// The same, as the layer of values under a config file or overrides.
   [[nodiscard]] const ConfigBase& config_base() const { return base_; }
-  /// The config.json of a Hugging Face directory without changes. An empty object for a checkpoint.
+  /// The config.json of a Hugging Face directory, in the keys of a `deepseek` model. Nothing else of it is
+  /// changed. An empty object for a checkpoint.
   [[nodiscard]] nlohmann::json hf_document() const;
   [[nodiscard]] const TensorSet& tensors() const;
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }

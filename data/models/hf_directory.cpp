@@ -107,6 +107,11 @@ HfDirectory::~HfDirectory() = default;
 HfDirectory::HfDirectory(HfDirectory&&) noexcept = default;
 HfDirectory& HfDirectory::operator=(HfDirectory&&) noexcept = default;
 
+TensorSet& HfDirectory::translate(const json& config) {
+  *config_ = config;
+  return model_;
+}
+
 bool HfDirectory::is_one(const fs::path& directory) {
   return is_there(directory / "config.json");
 }

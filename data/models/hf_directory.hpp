@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,9 @@ class HfDirectory {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const nlohmann::json& config() const { return *config_; }
   [[nodiscard]] const TensorSet& model() const { return model_; }
+  /// The same weights as a model of another type: its config, and the tensors to bring into its names. The
+  /// files do not change.
+  TensorSet& translate(const nlohmann::json& config);
   /// True if model.safetensors was read although there is also an index, whose shards were not. transformers
   /// reads the same.
   [[nodiscard]] bool passes_over_index() const;
@@ -64,6 +68,8 @@ struct HfExport {
   const nlohmann::json* tokenizer_config = nullptr;  ///< tokenizer_config.json; nullptr leaves the file out
   const nlohmann::json* tokenizer = nullptr;         ///< tokenizer.json; nullptr leaves the file out
   std::span<const TensorToSave> states{};  ///< tensors that keep their dtype, as a selection bias must
+  /// Verifies more of what was written, at the path where it is then. It throws if something is wrong.
+  std::function<void(const std::filesystem::path&)> verify_more{};
 };
 
 /// The content of a file such as config.json that is written from this document.

@@ -22,6 +22,8 @@ struct TensorView {
   std::span<const std::byte> bytes;
   /// The file's name of a type that we do not have ("F8_E4M3", "BOOL"). `dtype` then has no meaning.
   std::string_view foreign{};
+  /// The values are those of the bytes times this power of two (data/models/tensor_set.hpp).
+  double factor = 1.0;
 };
 
 struct NamedTensor {

@@ -22,39 +22,70 @@ TensorView part_of(TensorView view, const std::string& name, std::int64_t begin,
   return view;
 }
 
+template <class T>
+void read_view(const TensorView& view, std::span<T> out) {
+  floats_from_bytes(view.dtype, view.bytes, out);
+  if (view.factor == 1.0) return;
+  for (T& value : out) value *= static_cast<T>(view.factor);
+}
+
 }  // namespace
 
 void TensorSet::add(SafetensorsFile file) {
   for (std::size_t i = 0; i < file.tensors().size(); ++i) {
     const std::string& name = file.tensors()[i].name;
-    const auto [location, added] = locations_.try_emplace(name, Location{files_.size(), i});
+    const auto [place, added] = places_.try_emplace(name, Place{files_.size(), file.tensors()[i].view});
     if (!added) {
-      user_error(
-          fmt::format("tensor '{}' is in two files", name),
-          fmt::format("{} and {}", files_[location->second.file].path().string(), file.path().string()),
-          "remove one of them");
+      user_error(fmt::format("tensor '{}' is in two files", name),
+                 fmt::format("{} and {}", files_[place->second.file].path().string(), file.path().string()),
+                 "remove one of them");
     }
   }
   files_.push_back(std::move(file));
 }
 
+void TensorSet::rename(const std::string& from, const std::string& to, double factor) {
+  auto place = places_.extract(from);
+  GRANULE_CHECK(!place.empty(), "tensor set: no tensor '{}'", from);
+  const std::string where = files_[place.mapped().file].path().string();
+  if (places_.contains(to)) {
+    user_error(fmt::format("there are both tensor '{}' and tensor '{}', which mean the same", from, to),
+               where, "take one of them out");
+  }
+  place.key() = to;
+  place.mapped().view.factor *= factor;
+  places_.insert(std::move(place));
+}
+
+void TensorSet::remove(const std::string& name) {
+  GRANULE_CHECK(places_.erase(name) == 1, "tensor set: no tensor '{}'", name);
+}
+
+void TensorSet::add_zeros(const std::string& name, std::vector<std::int64_t> shape) {
+  std::size_t bytes = sizeof(float);
+  for (const std::int64_t extent : shape) bytes *= static_cast<std::size_t>(extent);
+  const auto& zeros = zeros_.emplace_back(bytes);
+  const bool added = places_.try_emplace(name, Place{0, {DType::f32, std::move(shape), zeros}}).second;
+  GRANULE_CHECK(added && !files_.empty(), "tensor set: '{}' is there already, or no file is", name);
+}
+
 std::optional<TensorView> TensorSet::find(const std::string& name) const {
-  const auto location = locations_.find(name);
-  if (location == locations_.end()) return std::nullopt;
-  return files_[location->second.file].tensors()[location->second.tensor].view;
+  const auto place = places_.find(name);
+  if (place == places_.end()) return std::nullopt;
+  return place->second.view;
 }
 
 std::vector<std::string> TensorSet::names() const {
   std::vector<std::string> names;
-  for (const auto& [name, location] : locations_) names.push_back(name);
+  for (const auto& [name, place] : places_) names.push_back(name);
   std::sort(names.begin(), names.end());
   return names;
 }
 
 const std::filesystem::path& TensorSet::file_of(const std::string& name) const {
-  const auto location = locations_.find(name);
-  GRANULE_CHECK(location != locations_.end(), "tensor set: no tensor '{}'", name);
-  return files_[location->second.file].path();
+  const auto place = places_.find(name);
+  GRANULE_CHECK(place != places_.end(), "tensor set: no tensor '{}'", name);
+  return files_[place->second.file].path();
 }
 
 TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t> shape) const {
@@ -80,14 +111,12 @@ TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t>
 
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out,
                           std::int64_t begin) const {
-  const TensorView view = part_of(get(name, shape), name, begin, out.size());
-  floats_from_bytes(view.dtype, view.bytes, out);
+  read_view(part_of(get(name, shape), name, begin, out.size()), out);
 }
 
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out,
                           std::int64_t begin) const {
-  const TensorView view = part_of(get(name, shape), name, begin, out.size());
-  floats_from_bytes(view.dtype, view.bytes, out);
+  read_view(part_of(get(name, shape), name, begin, out.size()), out);
 }
 
 }  // namespace granule

@@ -2,6 +2,7 @@
 // sets.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -20,6 +21,15 @@ class TensorSet {
   /// Throws a user error that names both files if a tensor is there already.
   void add(SafetensorsFile file);
 
+  // The files of another model type say the same with other names. These functions bring them into ours.
+
+  /// Gives a tensor another name. Its values count times `factor`, a power of two, wherever they are read.
+  /// Throws a user error if the new name is taken.
+  void rename(const std::string& from, const std::string& to, double factor = 1.0);
+  void remove(const std::string& name);
+  /// Adds zeros of float32. No tensor may have the name.
+  void add_zeros(const std::string& name, std::vector<std::int64_t> shape);
+
   [[nodiscard]] std::optional<TensorView> find(const std::string& name) const;
   /// A floating-point tensor of this shape. Throws a user error if it is missing, has another shape, or has
   /// no floating-point numbers. The error names the tensor, its file and both shapes.
@@ -36,13 +46,14 @@ class TensorSet {
                  std::int64_t begin = 0) const;
 
  private:
-  struct Location {
+  struct Place {
     std::size_t file;
-    std::size_t tensor;
+    TensorView view;
   };
 
   std::vector<SafetensorsFile> files_;
-  std::unordered_map<std::string, Location> locations_;
+  std::deque<std::vector<std::byte>> zeros_;
+  std::unordered_map<std::string, Place> places_;
 };
 
 }  // namespace granule

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.hpp"
+#include "data/files/strict_json.hpp"
+#include "data/models/hf_directory.hpp"
 #include "moe/model/counts.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -50,6 +52,11 @@ HfConfig small_config() {
   document["bos_token_id"] = nullptr;
   document["eos_token_id"] = {2, 3};
   return hf_config_from_json(document, "config.json");
+}
+
+granule::ConfigBase base_in(const TempDir& directory) {
+  const auto path = directory / "config.json";
+  return granule::config_base_from(granule::load_json_object(path), path.string()).base;
 }
 
 }  // namespace
@@ -378,7 +385,7 @@ TEST_CASE(
     document[key] = value;
     std::ofstream(directory / "config.json") << document;
     granule::ConfigOptions options;
-    options.base = granule::config_base_from(directory.path()).base;
+    options.base = base_in(directory);
     return override_run_config(overrides, options);
   };
   CHECK(with("num_experts_per_tok", nullptr, {"moe.num_experts_per_tok=4"}).moe.num_experts_per_tok == 4);
@@ -437,13 +444,13 @@ TEST_CASE("hf_config: a written config.json says what loaders look for") {
 
 TEST_CASE("hf_config: a directory without a readable config.json is refused") {
   const TempDir directory;
-  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("no config.json"));
+  CHECK_THROWS_WITH(granule::HfDirectory::open(directory.path()), Contains("config.json"));
   std::ofstream(directory / "config.json") << "{\"model_type\": ";
-  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("not valid JSON"));
+  CHECK_THROWS_WITH(granule::HfDirectory::open(directory.path()), Contains("not valid JSON"));
   std::ofstream(directory / "config.json") << "[]";
-  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("not a JSON object"));
+  CHECK_THROWS_WITH(granule::HfDirectory::open(directory.path()), Contains("not a JSON object"));
   std::ofstream(directory / "config.json") << R"({"model_type": "deepseek", "model_type": "deepseek"})";
-  CHECK_THROWS_WITH(granule::read_hf_config(directory.path()), Contains("given twice"));
+  CHECK_THROWS_WITH(granule::HfDirectory::open(directory.path()), Contains("given twice"));
 }
 
 TEST_CASE("hf_config: a run starts from a Hugging Face model with its shape and the file's other values") {
@@ -451,7 +458,7 @@ TEST_CASE("hf_config: a run starts from a Hugging Face model with its shape and 
   std::ofstream(directory / "config.json") << published_16b();
   std::ofstream(directory / "run.toml") << "[moe]\naux_loss_alpha = 0.01\n[train]\nsteps = 3\n";
   granule::ConfigOptions options;
-  options.base = granule::config_base_from(directory.path()).base;
+  options.base = base_in(directory);
   const auto config = load_run_config(directory / "run.toml", {}, options);
   CHECK(config.model.hidden_size == 2048);
   CHECK(config.model.initializer_range == 0.02);
