@@ -189,12 +189,13 @@ TEST_CASE(
     std::string message;
   };
   const std::vector<Row> rows{
-      {{"--format", "gguf", "--out", temp / "out"}, "--format gguf is not built yet"},
-      {{"--format", "hf-qwen2moe", "--out", temp / "out"}, "--format hf-qwen2moe is not built yet"},
+      {{"--format", "gguf", "--out", temp / "out"}, "cannot express model.attention_bias = true"},
+      {{"--format", "hf-qwen2moe", "--out", temp / "out"}, "self_attn.o_proj.bias', which is not zero"},
       {{"--format", "onnx", "--out", temp / "out"}, "there is no format 'onnx'"},
       {{"--out", temp / "out"}, "--format is missing"},
       {{"--format", "hf"}, "--out is missing"},
-      {{"--format", "hf", "--out", temp / "out", "--dtype", "f16"}, "--dtype"},
+      {{"--format", "hf", "--out", temp / "out", "--dtype", "q4_0"}, "there is no type 'q4_0'"},
+      {{"--format", "hf", "--out", temp / "out", "--dtype", "q8_0"}, "q8_0 is a type of GGUF files"},
       {{"--format", "hf", "--out", temp / "full"}, "the directory for the model is not empty"},
       {{"--format", "hf", "--out", temp / "full/file"}, "the directory for the model is not empty"},
       {{"--format", "hf", "--out", temp / "a/b"}, "is not there"},
