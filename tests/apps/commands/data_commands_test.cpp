@@ -53,7 +53,8 @@ TEST_CASE("data_commands: the commands that hold others name them, and help ends
         "granule data "
         "--help\n");
   CHECK(error_of(dir, {"tokenizer"}) ==
-        "granule: error: granule tokenizer needs a command: train (command line): see granule tokenizer "
+        "granule: error: granule tokenizer needs a command: train, encode, decode (command line): see "
+        "granule tokenizer "
         "--help\n");
   CHECK_THAT(error_of(dir, {"data", "bild"}), Contains("bild"));
   for (const auto& command : std::vector<std::vector<std::string>>{{"tokenizer"},
