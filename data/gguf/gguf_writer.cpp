@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <ranges>
 
 #include <fmt/ranges.h>
 
@@ -49,8 +48,8 @@ std::string header_of(const GgufMetadata& metadata, std::span<const GgufTensor> 
     GRANULE_CHECK(names.insert(spec.name).second, "gguf: the tensor name '{}' is given twice", spec.name);
     append_text(header, spec.name);
     append(header, static_cast<std::uint32_t>(spec.shape.size()));
-    for (const std::int64_t extent : std::views::reverse(spec.shape))
-      append(header, static_cast<std::uint64_t>(extent));
+    for (auto extent = spec.shape.rbegin(); extent != spec.shape.rend(); ++extent)
+      append(header, static_cast<std::uint64_t>(*extent));
     append(header, static_cast<std::uint32_t>(tensor.type));
     append(header, static_cast<std::uint64_t>(offset));
     offset += aligned(bytes_of(tensor));
