@@ -76,7 +76,6 @@ TEST_CASE("command_line: a mistake on the command line is one line that names th
       {{"train", "a.toml", "--out", "x", "--out", "y"}, {"--out is given more than once"}},
       {{"train", "a.toml", "--dry-run=maybe"}, {"--dry-run maybe takes no value"}},
       {{"inspect", "run", "more"}, {"'more' is one word too many", "see granule inspect --help"}},
-      {{"export", "run", "--format", "hf", "--out", "x", "--dtype", "f16"}, {"--dtype f16 is none of f32,"}},
       {{"bench"}, {"granule bench needs a command: ceiling, gemm, ops, step", "see granule bench --help"}},
       {{"bench", "step", "a.toml", "--steps", "0"}, {"--steps 0 is not between 1 and 1000000"}},
       {{"tokenizer", "train", "--input"}, {"--input needs a value", "see granule tokenizer train --help"}},
