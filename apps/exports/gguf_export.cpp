@@ -76,9 +76,11 @@ ExportResult export_gguf(const ExportRequest& request, const ModelFiles& files) 
   const std::vector<GgufTensor> tensors = gguf_tensors(source, request.type);
   GgufMetadata metadata;
   add_model_keys(metadata, source.model(), source.moe(), request.type, title_of(target));
-  add_tokenizer_keys(metadata, *tokenizer, files.bos_of_documents(), source.model().vocab_size);
+  const std::string caveat =
+      add_tokenizer_keys(metadata, *tokenizer, files.bos_of_documents(), source.model().vocab_size);
 
   ExportResult result{tensors.size(), true};
+  if (!caveat.empty()) result.notes.push_back(fmt::format("llama.cpp with this tokenizer: {}", caveat));
   const auto in_f16 =
       std::ranges::count_if(tensors, [](const GgufTensor& tensor) { return tensor.type == GgufType::f16; });
   if (request.type == StoredType::q8_0 && in_f16 > 0)

@@ -151,8 +151,8 @@ void add_model_keys(GgufMetadata& metadata, const ModelConfig& model, const MoeC
   if (has_experts) add_expert_keys(metadata, prefix, model, moe);
 }
 
-void add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenizer, std::optional<std::int32_t> bos,
-                        std::int64_t vocab_size) {
+std::string add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenizer,
+                               std::optional<std::int32_t> bos, std::int64_t vocab_size) {
   const VocabularyListing listing = tokenizer.listing();
   require_known(listing, tokenizer);
   const Columns columns = columns_of(listing, vocab_size);
@@ -165,6 +165,7 @@ void add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenizer, std:
   if (merges) metadata.add("tokenizer.ggml.merges", std::span<const std::string>(listing.merges));
   metadata.add("tokenizer.ggml.add_space_prefix", listing.adds_space_prefix);
   add_special_ids(metadata, tokenizer, bos);
+  return listing.caveat;
 }
 
 }  // namespace granule

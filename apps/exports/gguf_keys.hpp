@@ -17,8 +17,9 @@ void add_model_keys(GgufMetadata& metadata, const ModelConfig& model, const MoeC
                     const std::string& name);
 
 /// Keys tokenizer.*. `bos` is the token that documents began with in training, if they did. The vocabulary is
-/// padded to `vocab_size` pieces. Throws a user error for a tokenizer that llama.cpp cannot have.
-void add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenizer, std::optional<std::int32_t> bos,
-                        std::int64_t vocab_size);
+/// padded to `vocab_size` pieces. Throws a user error for a tokenizer that llama.cpp cannot have. Returns
+/// what llama.cpp does differently with some texts, or nothing.
+std::string add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenizer,
+                               std::optional<std::int32_t> bos, std::int64_t vocab_size);
 
 }  // namespace granule

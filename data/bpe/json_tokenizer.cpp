@@ -162,7 +162,7 @@ class JsonTokenizer final : public Tokenizer {
   DocumentEnds ends_;
   std::vector<bool> silent_;                                 // by id
   std::unordered_map<std::int32_t, std::string> respelled_;  // the added tokens that are normalized
-  std::optional<std::string> llama_cpp_name_;
+  std::optional<LlamaCppName> llama_cpp_name_;
   std::optional<WordCutter> cutter_;
   std::unordered_map<std::string, std::vector<std::int32_t>, HashText, std::equal_to<>> words_;
 };
@@ -232,8 +232,12 @@ VocabularyListing JsonTokenizer::listing() const {
   for (const Merges::Pair pair : vocabulary_.merges().in_order())
     listing.merges.push_back(
         fmt::format("{} {}", vocabulary_.token(pair.left), vocabulary_.token(pair.right)));
-  listing.llama_cpp_pre_tokenizer = llama_cpp_name_;
-  if (!llama_cpp_name_) listing.obstacle = "it cuts text into words by rules that llama.cpp does not have";
+  if (llama_cpp_name_) {
+    listing.llama_cpp_pre_tokenizer = llama_cpp_name_->name;
+    listing.caveat = llama_cpp_name_->caveat;
+  } else {
+    listing.obstacle = "it cuts text into words by rules that llama.cpp does not have";
+  }
   return listing;
 }
 

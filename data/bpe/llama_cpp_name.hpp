@@ -7,10 +7,14 @@
 
 namespace granule {
 
+struct LlamaCppName {
+  std::string name;      ///< "gpt-2", "llama-bpe", "qwen2", "deepseek-v3", …
+  std::string caveat{};  ///< what llama.cpp does differently with some texts; empty if nothing is known
+};
+
 /// The name, if the file's normalizer, its pre_tokenizer and ignore_merges are those of rules that llama.cpp
-/// has: "gpt-2", "llama-bpe", "qwen2", "deepseek-v3", … llama.cpp never applies a normal form. So the NFC of
-/// files such as Qwen's is passed over, as llama.cpp's own converter does. `file` is a file that was
-/// understood.
-[[nodiscard]] std::optional<std::string> llama_cpp_name(const JsonField& file);
+/// has. It never applies a normal form. So the NFC of files such as Qwen's is passed over with a caveat, as
+/// llama.cpp's own converter does. `file` is a file that was understood.
+[[nodiscard]] std::optional<LlamaCppName> llama_cpp_name(const JsonField& file);
 
 }  // namespace granule

@@ -32,6 +32,9 @@ struct VocabularyListing {
   /// Why llama.cpp would find other ids than this tokenizer: "it is a Unigram model". Empty if there is no
   /// reason.
   std::string obstacle{};
+  /// What llama.cpp does differently with some texts, as it does with the published models of this family.
+  /// Empty if nothing is known.
+  std::string caveat{};
 };
 
 }  // namespace granule

@@ -48,6 +48,13 @@ Json variant(std::string_view name, const char* tokenizer = "base.json",
   return json;
 }
 
+Json bytes(std::string_view name) {
+  return variant(name, "base.json", "byte_rules.json");
+}
+Json pieces(std::string_view name) {
+  return variant(name, "pieces.json", "piece_rules.json");
+}
+
 TEST_CASE("vocabulary_listing: a tokenizer.json is listed with its own spelling, kinds and merges") {
   Json json = fixture("base.json");
   json["model"]["vocab"]["\u0120Ishmael"] = 660;  // it leaves the gap 658
@@ -80,6 +87,20 @@ TEST_CASE("vocabulary_listing: rules that cut text have llama.cpp's name for the
   std::string& words = o200k["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"].get_ref<std::string&>();
   words.insert(words.find(R"(|\p{N}{1,3})"), "(?i:'s|'t|'re|'ve|'m|'ll|'d)?");
   CHECK(name_of(o200k) == "gpt-4o");
+  CHECK_THAT(listing_of(o200k).caveat, Contains("combining marks"));
+  CHECK(listing_of(variant("DeepSeek")).caveat.empty());
+  CHECK_THAT(listing_of(variant("GPT-2")).caveat, Contains("spaces before punctuation"));
+  CHECK(listing_of(bytes("Qwen 2.5")).caveat == "it finds other ids in text that is not in NFC");
+  CHECK_THAT(listing_of(bytes("GPT-NeoX")).caveat,
+             Contains("punctuation when") && Contains(", and it finds"));
+  CHECK(name_of(bytes("Qwen 2.5")) == "qwen2");
+  CHECK(name_of(bytes("Command-R")) == "smollm");
+  CHECK(name_of(bytes("Falcon")) == "falcon");
+  CHECK(name_of(bytes("BLOOM")) == "bloom");
+  CHECK(name_of(bytes("Viking")) == "viking");
+  CHECK(name_of(bytes("Kimi")) == "kimi-k2");
+  CHECK(name_of(bytes("DeepSeek Coder")) == "deepseek-coder");
+  CHECK(name_of(bytes("Claude")) == "none");
   Json cl100k = variant("Llama 3");
   cl100k["model"]["ignore_merges"] = false;
   CHECK(name_of(cl100k) == "dbrx");
@@ -97,10 +118,6 @@ TEST_CASE("vocabulary_listing: rules that cut text have llama.cpp's name for the
     CHECK_THAT(listing.obstacle, Contains("rules that llama.cpp does not have"));
   }
   CHECK(listing_of(variant("GPT-2 with a space before")).adds_space_prefix);
-}
-
-Json pieces(std::string_view name) {
-  return variant(name, "pieces.json", "piece_rules.json");
 }
 
 TEST_CASE("vocabulary_listing: merges that are like SentencePiece's become scores, or there is an obstacle") {
