@@ -21,7 +21,7 @@ inline constexpr std::size_t kMostCompared = 250;
 
 struct Comparison {
   Metric metric;
-  std::vector<Estimate> means;    ///< for each variant
+  std::vector<Estimate> means;          ///< for each variant
   std::vector<UncountedRuns> left_out;  ///< of each variant
   /// [baseline][variant]. Empty if there are so many variants that nobody could read all pairs.
   std::vector<std::vector<PairedDifference>> differences;

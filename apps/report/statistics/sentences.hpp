@@ -19,7 +19,8 @@ struct UncountedRuns {
 
 /// For example: "3 seeds: the mean is 5.123 ± 0.015 nats (95 % interval)." It also says which runs do not
 /// count.
-[[nodiscard]] std::string mean_sentence(const Estimate& mean, std::string_view unit, UncountedRuns left_out = {});
+[[nodiscard]] std::string mean_sentence(const Estimate& mean, std::string_view unit,
+                                        UncountedRuns left_out = {});
 /// For example: "3 seeds: the difference is −0.021 ± 0.015 nats (95 % interval, paired t-test, p = 0.04)."
 [[nodiscard]] std::string difference_sentence(const PairedDifference& paired, std::string_view unit);
 

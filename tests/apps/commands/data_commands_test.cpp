@@ -203,7 +203,8 @@ TEST_CASE(
     arguments.insert(arguments.end(), more.begin(), more.end());
     return error_of(dir, arguments);
   };
-  CHECK_THAT(error("t.json", "book.txt", "set"), Contains("the file has no model, so it is not a tokenizer.json"));
+  CHECK_THAT(error("t.json", "book.txt", "set"),
+             Contains("the file has no model, so it is not a tokenizer.json"));
   CHECK_THAT(error("x.model", "book.txt", "set"), Contains("not a SentencePiece model (x.model)"));
   CHECK_THAT(error("absent.model", "book.txt", "set"), Contains("absent.model"));
   CHECK_THAT(error("t.model", "absent.txt", "set"), Contains("absent.txt"));
