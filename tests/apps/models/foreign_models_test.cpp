@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/made_model.hpp"
 #include "tests/support/run_program.hpp"
 #include "tests/support/small_run.hpp"
 
@@ -99,6 +100,27 @@ TEST_CASE(
         {"export", model, "--format", "hf", "--out", temp / "again"}})
     CHECK_THAT(must(command).err, Contains(warning));
   CHECK(!fs::exists(temp / "again" / "model.safetensors.index.json"));
+}
+
+TEST_CASE("foreign_models: a qwen2_moe directory is a model for every command, and computes the same") {
+  const TempDir temp;
+  MadeModel made = made_model();
+  made.model.vocab_size = 350;
+  write_model(temp / "model", made);
+  must({"export", temp / "model", "--format", "hf-qwen2moe", "--out", temp / "qwen"});
+  CHECK(json_of(temp / "qwen/config.json")["model_type"] == "qwen2_moe");
+  CHECK(ce_of(eval(temp / "qwen")) == ce_of(eval(temp / "model")));
+  const auto scores = [&](const char* model) {
+    return must({"score", temp / model, "--text", "the sea", "--logprobs"}).out;
+  };
+  CHECK(scores("qwen") == scores("model"));
+  const json inspected = json::parse(must({"inspect", temp / "qwen"}).out);
+  CHECK(inspected["config"]["moe"]["n_shared_experts"] == 2);
+  must({"generate", temp / "qwen", "--prompt", "the", "--max-tokens", "2"});
+  must({"train", small_run().config, "--init-from", temp / "qwen", "--dry-run", "model.attention_bias=false",
+        "model.hidden_size=64", "model.intermediate_size=96", "model.max_position_embeddings=128",
+        "moe.n_routed_experts=6", "moe.num_experts_per_tok=2", "moe.n_shared_experts=2",
+        "moe.moe_intermediate_size=32"});
 }
 
 TEST_CASE("foreign_models: an evaluation judges a config.json with the overrides that mend it") {
