@@ -103,15 +103,12 @@ Columns columns_of(const VocabularyListing& listing, std::int64_t vocab_size) {
 }
 
 void require_known(const VocabularyListing& listing, const Tokenizer& tokenizer) {
-  constexpr const char* kAdvice =
-      "use --format hf or hf-qwen2moe, or train with a tokenizer of granule tokenizer train";
-  const std::string where = tokenizer.path().string();
   if (!listing.obstacle.empty())
     user_error(fmt::format("llama.cpp would find other tokens than this tokenizer: {}", listing.obstacle),
-               where, kAdvice);
-  if (listing.scheme == VocabularyListing::Scheme::merges && !listing.llama_cpp_pre_tokenizer)
-    user_error("llama.cpp does not know how this tokenizer cuts text into words (pre_tokenizer)", where,
-               kAdvice);
+               tokenizer.path().string(),
+               "use --format hf or hf-qwen2moe, or train with a tokenizer of granule tokenizer train");
+  GRANULE_ASSERT(listing.scheme == VocabularyListing::Scheme::scores || listing.llama_cpp_pre_tokenizer,
+                 "a listing without obstacle has no name of its rules");
 }
 
 void add_special_ids(GgufMetadata& metadata, const Tokenizer& tokenizer, std::optional<std::int32_t> bos) {

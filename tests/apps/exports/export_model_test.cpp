@@ -13,6 +13,7 @@
 #include "tests/support/catch.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/made_model.hpp"
+#include "tests/support/paths.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace granule;
@@ -220,6 +221,31 @@ TEST_CASE("export_model: a GGUF file has llama.cpp's names, order of rows, keys 
   CHECK(file.value("tokenizer.ggml.token_type")[2] == 3);
   CHECK(file.value("tokenizer.ggml.token_type")[0] == 2);
   CHECK(file.value("tokenizer.ggml.scores").size() == 360);
+}
+
+TEST_CASE("export_model: a byte-level BPE is in the GGUF file with its merges and its rules, or is refused") {
+  const TempDir temp;
+  MadeModel made = made_model();
+  made.model.vocab_size = 700;
+  write_model(temp / "model", made);
+  fs::remove(temp / "model/tokenizer.model");
+  const fs::path tokenizer = temp / "model/tokenizer.json";
+  fs::copy_file(fixtures_dir() + "/tokenizers/base.json", tokenizer);
+  (void)exported(temp / "model", temp / "m.gguf", ExportFormat::gguf);
+  const GgufFile file = GgufFile::open(temp / "m.gguf");
+  CHECK(file.value("tokenizer.ggml.model") == "gpt2");
+  CHECK(file.value("tokenizer.ggml.pre") == "deepseek-v3");
+  CHECK(file.value("tokenizer.ggml.scores").is_null());
+  CHECK(file.value("tokenizer.ggml.eos_token_id") == 1);
+  json document = json::parse(text_of(tokenizer));
+  CHECK(file.value("tokenizer.ggml.merges").size() == document["model"]["merges"].size());
+  CHECK(file.value("tokenizer.ggml.tokens").size() == 700);
+  CHECK(file.value("tokenizer.ggml.tokens")[699] == "[PAD699]");
+  document["pre_tokenizer"]["pretokenizers"][2]["pattern"]["Regex"] = "[a-z]+|[^a-z]+";
+  write_text(tokenizer, document.dump());
+  CHECK_THAT(
+      refusal_of(temp / "model", temp / "n.gguf", ExportFormat::gguf),
+      Contains("cuts text into words by rules that llama.cpp does not have") && Contains("--format hf"));
 }
 
 TEST_CASE("export_model: what another program would compute in another way is refused with an alternative") {
