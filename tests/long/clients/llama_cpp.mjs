@@ -3,7 +3,7 @@
 // Usage: node llama_cpp.mjs NPM_FOLDER REQUEST_FILE
 // A request is {"model": FILE, "texts": [TEXT], "start": ID, "prompts": [TEXT], "max_tokens": N}. The answer has, for
 // each text, its ids and the logarithm of the probability of each of them after `start`; and for each prompt what
-// greedy decoding says next.
+// greedy decoding says next, with the processor time of the prompt and of the tokens after the first.
 import fs from "node:fs";
 import {createRequire} from "node:module";
 import path from "node:path";
@@ -38,18 +38,23 @@ async function scores(text) {
     return {ids, logprobs};
 }
 
+function processorSeconds() {
+    const {user, system} = process.cpuUsage();
+    return (user + system) / 1e6;
+}
+
 async function continued(prompt) {
     await sequence.clearHistory();
     const start = [request.start, ...model.tokenize(prompt, false)], ids = [];
-    const began = performance.now();
+    const began = processorSeconds();
     let first = null;
     for await (const id of sequence.evaluate(start, {temperature: 0})) {
-        first ??= performance.now();
+        first ??= processorSeconds();
         if (id === model.tokens.eos) break;
         ids.push(id);
         if (ids.length === request.max_tokens) break;
     }
-    const seconds = {prefill: (first - began) / 1000, decode: (performance.now() - first) / 1000};
+    const seconds = {prefill: first - began, decode: processorSeconds() - first};
     return {ids, text: model.detokenize(ids, false, start), prompt_tokens: start.length, seconds};
 }
 
