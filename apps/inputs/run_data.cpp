@@ -90,16 +90,19 @@ MixSampler sampler_of(const RunConfig& config, const DataMix& train, SampleOrder
   return train.sampler(config.data.seq_len, order, static_cast<std::uint64_t>(config.data.seed));
 }
 
+MicroBatch empty_micro_batch(Context& context, std::int64_t batch, std::int64_t seq, DocumentMask mask) {
+  const auto ids = [&] { return Tensor::empty(context, {batch * seq}, DType::i32); };
+  MicroBatch micro{ids(), ids(), batch, seq};
+  if (mask == DocumentMask::yes) micro.first_key_N = ids();
+  return micro;
+}
+
 MicroBatch to_micro_batch(Context& context, const Batch& batch) {
-  const Shape shape{batch.batch * batch.seq};
-  MicroBatch micro{Tensor::empty(context, shape, DType::i32), Tensor::empty(context, shape, DType::i32),
-                   batch.batch, batch.seq};
+  MicroBatch micro =
+      empty_micro_batch(context, batch.batch, batch.seq, DocumentMask{!batch.first_keys.empty()});
   write<std::int32_t>(batch.inputs, micro.token_N);
   write<std::int32_t>(batch.targets, micro.target_N);
-  if (!batch.first_keys.empty()) {
-    micro.first_key_N = Tensor::empty(context, shape, DType::i32);
-    write<std::int32_t>(batch.first_keys, micro.first_key_N);
-  }
+  if (!batch.first_keys.empty()) write<std::int32_t>(batch.first_keys, micro.first_key_N);
   return micro;
 }
 

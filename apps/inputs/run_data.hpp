@@ -48,6 +48,9 @@ void settle_vocabulary(RunConfig& config, const RunData& data, const std::string
 /// Chooses the samples that a run of this config reads.
 [[nodiscard]] MixSampler sampler_of(const RunConfig& config, const DataMix& train, SampleOrder order);
 
+/// The tensors of a micro-batch, without values.
+[[nodiscard]] MicroBatch empty_micro_batch(Context& context, std::int64_t batch, std::int64_t seq,
+                                           DocumentMask mask);
 /// Makes tensors from what a loader read.
 [[nodiscard]] MicroBatch to_micro_batch(Context& context, const Batch& batch);
 

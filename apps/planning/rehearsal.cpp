@@ -32,11 +32,8 @@ struct Job {
 };
 
 MicroBatch micro_batch_of(Context& context, const RunConfig& config) {
-  Batch batch{.batch = config.train.micro_batch_size, .seq = config.data.seq_len};
-  batch.inputs.resize(static_cast<std::size_t>(batch.batch * batch.seq));
-  batch.targets = batch.inputs;
-  if (config.data.document_mask) batch.first_keys = batch.inputs;
-  return to_micro_batch(context, batch);
+  return empty_micro_batch(context, config.train.micro_batch_size, config.data.seq_len,
+                           DocumentMask{config.data.document_mask});
 }
 
 RankMemory held_by(const MemoryTable& table) {

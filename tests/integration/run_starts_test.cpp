@@ -410,7 +410,7 @@ TEST_CASE("a lengthened run says that its learning rate jumps, and a decay after
 TEST_CASE("a run that this host has no memory for is refused before anything is made") {
   const Workshop shop;
   const ProgramResult result =
-      shop.train("big", {"train.batch_size=33554432", "train.micro_batch_size=33554432"});
+      shop.train("big", {"train.batch_size=4194304", "train.micro_batch_size=4194304"});
   check_refused(result, "a step takes", 71);
   CHECK_THAT(result.err, Contains(" left (memory): it fits with train."));
   CHECK_FALSE(fs::exists(shop.directory / "big/config.toml"));
