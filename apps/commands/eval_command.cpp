@@ -9,6 +9,7 @@
 #include "apps/inputs/data_warnings.hpp"
 #include "apps/inputs/evaluation.hpp"
 #include "apps/inputs/text_data.hpp"
+#include "apps/inputs/text_input.hpp"
 #include "apps/inputs/whole_text.hpp"
 #include "apps/models/model_files.hpp"
 #include "apps/program/console.hpp"
@@ -28,7 +29,7 @@ using Json = nlohmann::ordered_json;
 struct EvalArguments {
   fs::path model;
   std::optional<fs::path> data;
-  std::vector<fs::path> text;
+  TextInput text;
   std::optional<std::string> split;
   std::vector<std::string> overrides;
   std::optional<std::string> mask_top_experts, by_expert;
@@ -38,7 +39,8 @@ struct EvalArguments {
 /// Where the evaluated tokens are, and what the answer calls them.
 struct EvaluatedData {
   fs::path directory;
-  std::string name, split;
+  std::string name;
+  std::optional<std::string> split;  ///< a text has none
 };
 
 constexpr const char* kExample =
@@ -91,7 +93,7 @@ Json report_of(const EvaluatedData& data, const ModelFiles& files, const Model& 
   return {{"model", files.path().string()},
           {"step", step_of(files)},
           {"data", data.name},
-          {"split", data.split},
+          {"split", data.split ? Json(*data.split) : Json()},
           {"seq_len", evaluated.config.data.seq_len},
           {"document_mask", evaluated.config.data.document_mask},
           {"experts_per_token", experts_per_token(evaluated.config.moe)},
@@ -116,7 +118,7 @@ void write_choices(const std::string& path, const EvaluatedData& data, const Mod
                          {"model", files.path().string()},
                          {"step", step_of(files)},
                          {"data", data.name},
-                         {"split", data.split},
+                         {"split", data.split ? Json(*data.split) : Json()},
                          {"tokens", choices.tokens()},
                          {"documents", documents ? Json(documents->documents()) : Json()},
                          {"layers", choices.layer_numbers()},
@@ -235,14 +237,14 @@ void measure(const EvalArguments& arguments, const ModelFiles& files, const Eval
 void measure_text(const EvalArguments& arguments, const ModelFiles& files, EvaluatedModel& evaluated) {
   if (arguments.split) throw UsageError("--split is for --data, a text has no splits", "leave it out");
   const TextData data(files, arguments.text);
-  evaluated.fit_to_text(arguments.overrides, data.tokens());
-  std::string name = name_of_input(arguments.text.front());
-  if (arguments.text.size() > 1) name += fmt::format(" and {} more", arguments.text.size() - 1);
-  measure(arguments, files, evaluated, {data.directory(), name, "train"});
+  evaluated.fit_to_text(data.tokens());
+  std::string name = name_of_input(arguments.text.paths.front());
+  if (arguments.text.paths.size() > 1) name += fmt::format(" and {} more", arguments.text.paths.size() - 1);
+  measure(arguments, files, evaluated, {data.directory(), name, std::nullopt});
 }
 
 void eval(const EvalArguments& arguments) {
-  if (arguments.data.has_value() == !arguments.text.empty())
+  if (arguments.data.has_value() == !arguments.text.paths.empty())
     throw UsageError("what to measure must be given once", "give --data or --text");
   const ModelFiles files = open_model_to_override(arguments.model);
   EvaluatedModel evaluated = evaluated_model(
@@ -272,10 +274,14 @@ void add_eval_command(CLI::App& program) {
   command.add_option("--split", arguments->split, "The split to measure, val unless it is given.")
       ->check(CLI::IsMember({"train", "val"}));
   command
-      .add_option(
-          "--text", arguments->text,
-          "Measure text instead of a data set. It takes the files that data build takes, or - for stdin.")
-      ->type_name("FILE");
+      .add_option("--text", arguments->text.paths,
+                  "Measure text instead of a data set: a file or directory that data build takes, or - for "
+                  "stdin. It may be given several times.")
+      ->type_name("FILE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  add_line_options(command, arguments->text.lines);
   command
       .add_option("--mask-top-experts", arguments->mask_top_experts,
                   "Mask this share of the routed experts for each token: those it likes best.")

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "apps/generation/text_start.hpp"
-#include "apps/inputs/text_input.hpp"
 #include "core/error.hpp"
 #include "data/shards/shard_builder.hpp"
 
@@ -29,9 +28,9 @@ fs::path new_directory() {
 
 }  // namespace
 
-TextData::TextData(const ModelFiles& model, const std::vector<fs::path>& inputs) : place_(new_directory()) {
+TextData::TextData(const ModelFiles& model, const TextInput& input) : place_(new_directory()) {
   try {
-    build(model, inputs);
+    build(model, input);
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(place_, ignored);
@@ -44,9 +43,9 @@ TextData::~TextData() {
   fs::remove_all(place_, ignored);
 }
 
-void TextData::build(const ModelFiles& model, const std::vector<fs::path>& inputs) {
+void TextData::build(const ModelFiles& model, const TextInput& input) {
   const auto tokenizer = text_tokenizer(model);
-  TextSource text(inputs, DocumentUnit::file);
+  TextSource text(input.paths, DocumentUnit::file, input.lines);
   tell_left_out(text);
   const DataSetReport report =
       build_shards(text, *tokenizer, {.out = directory(), .vocab_size = model.config().model.vocab_size}, {},

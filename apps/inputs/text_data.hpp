@@ -1,10 +1,10 @@
 // A data set made from text for one command, and removed when it ends.
 #pragma once
+#include <cstdint>
 #include <filesystem>
-#include <vector>
 
+#include "apps/inputs/text_input.hpp"
 #include "apps/models/model_files.hpp"
-#include "data/text/text_source.hpp"
 
 namespace granule {
 
@@ -13,7 +13,7 @@ class TextData {
   /// What `granule data build` makes of these files, with the tokenizer of the model and documents that begin
   /// as they did in its training. All of it is in the train split. "-" is stdin. Throws a
   /// user error if the model has no tokenizer.
-  TextData(const ModelFiles& model, const std::vector<std::filesystem::path>& inputs);
+  TextData(const ModelFiles& model, const TextInput& input);
   ~TextData();
   TextData(const TextData&) = delete;
   TextData& operator=(const TextData&) = delete;
@@ -22,7 +22,7 @@ class TextData {
   [[nodiscard]] std::int64_t tokens() const { return tokens_; }
 
  private:
-  void build(const ModelFiles& model, const std::vector<std::filesystem::path>& inputs);
+  void build(const ModelFiles& model, const TextInput& input);
 
   std::filesystem::path place_;
   std::int64_t tokens_ = 0;

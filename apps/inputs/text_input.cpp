@@ -19,12 +19,15 @@ void add_text_options(CLI::App& command, TextInput& input) {
           "Text files, JSON Lines files, directories of them, or - for stdin. They may be compressed by "
           "gzip or Zstandard.")
       ->required();
+  add_line_options(command, input.lines);
+}
+
+void add_line_options(CLI::App& command, LineOptions& lines) {
   command
-      .add_option("--text-key", input.lines.text_key,
-                  "The key in a JSON Lines object whose value is the document.")
+      .add_option("--text-key", lines.text_key, "The key in a JSON Lines object whose value is the document.")
       ->capture_default_str();
   command
-      .add_option("--skip-bad-lines", input.lines.skip_bad_lines,
+      .add_option("--skip-bad-lines", lines.skip_bad_lines,
                   "At most this many lines without a document are skipped. One more is an error.")
       ->capture_default_str();
 }

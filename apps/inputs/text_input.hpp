@@ -19,6 +19,9 @@ struct TextInput {
 /// --input, --text-key and --skip-bad-lines. `input` must outlive the command.
 void add_text_options(CLI::App& command, TextInput& input);
 
+/// The last two of them.
+void add_line_options(CLI::App& command, LineOptions& lines);
+
 /// Warns about what a scan of directories left out. Call it before the text is read.
 void tell_left_out(const TextSource& text);
 /// Warns about the lines that were skipped. Call it after the text was read.

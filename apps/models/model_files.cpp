@@ -105,6 +105,14 @@ void ModelFiles::take_tokenizer_of(const fs::path& run) {
 }
 
 ModelFiles ModelFiles::open(const fs::path& path) {
+  if (fs::is_regular_file(path)) {
+    if (path.extension() == ".gguf") {
+      user_error("a GGUF file is written for llama.cpp and not read here", path.string(),
+                 "give the run, or an export in --format hf or hf-qwen2moe");
+    }
+    user_error("there is no model here, because a model is a directory", path.string(),
+               "give the directory of config.json and its safetensors, a run or a checkpoint");
+  }
   if (!fs::is_directory(path)) {
     user_error("there is no model here", path.string(),
                "give a run directory, a checkpoint directory, or a Hugging Face directory");

@@ -41,12 +41,15 @@ ScoreQuestion text_question(Tokenizer& tokenizer, std::string text, std::string_
 
 ScoreQuestion line_question(Tokenizer& tokenizer, std::string_view line, std::string_view where) {
   const nlohmann::json document = parse_json(line, where);
+  if (!document.is_object()) user_error("the line is not a JSON object", where, kAdvice);
   const JsonField whole(document, std::string(where), kAdvice);
-  whole.require_object();
   ScoreQuestion question;
   if (whole.has("id")) question.given["id"] = whole.at("id").json();
-  if (whole.has("text") == whole.has("prompt"))
-    whole.refuse("has both a \"text\" and a \"prompt\", or neither");
+  if (whole.has("text") == whole.has("prompt")) {
+    user_error(whole.has("text") ? "the line has a \"text\" and a \"prompt\""
+                                 : "the line has neither a \"text\" nor a \"prompt\"",
+               where, kAdvice);
+  }
   if (whole.has("text")) {
     question.texts = text_question(tokenizer, whole.at("text").text(), where).texts;
     return question;

@@ -43,10 +43,13 @@ std::vector<TokenScore> TextScorer::score(std::span<const std::int32_t> tokens, 
 void TextScorer::score_rest(std::span<const std::int32_t> sequence, std::size_t from,
                             std::vector<TokenScore>& scores) {
   const auto positions = static_cast<std::size_t>(decoder_.capacity());
-  std::size_t begin = 0;
+  // Of a text before the scored tokens, as much is seen as fits together with them, but at least half a
+  // window.
+  const std::size_t half = (positions + 1) / 2, rows = sequence.size() - 1;
+  std::size_t begin = rows > positions && from > half ? std::min(rows - positions, from - half) : 0;
   while (from < sequence.size()) {
     // The window must hold at least what the next token is predicted from.
-    if (from - begin > positions) begin = from - (positions + 1) / 2;
+    if (from - begin > positions) begin = from - half;
     const std::size_t end = std::min(begin + positions, sequence.size() - 1);
     feed(sequence.subspan(begin, end - begin), from - begin - 1, sequence.subspan(begin + 1), scores);
     from = end + 1;
@@ -58,8 +61,10 @@ void TextScorer::feed(std::span<const std::int32_t> tokens, std::size_t from,
   const auto common = std::ranges::mismatch(tokens.first(std::min(from, tokens.size())), seen_).in1;
   const auto known = static_cast<std::size_t>(common - tokens.begin());
   decoder_.rewind(static_cast<std::int64_t>(known));
+  // What comes before is fed alone. So equal continuations of a prompt are computed alike, to the last bit.
+  if (known < from) decoder_.feed(tokens.first(from).subspan(known), from - known, {});
   std::size_t next = from;
-  decoder_.feed(tokens.subspan(known), from - known,
+  decoder_.feed(tokens.subspan(from), 0,
                 [&](std::span<const double> logits) { scores.push_back(score_of(logits, targets[next++])); });
   seen_.assign(tokens.begin(), tokens.end());
 }

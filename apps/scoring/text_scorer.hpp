@@ -25,7 +25,8 @@ class TextScorer {
   /// the logits are not finite.
   ///
   /// A text that does not fit the model's positions is read in windows. A token of a later window is
-  /// predicted from the half window before it, or more.
+  /// predicted from the half window before it, or more. If tokens before `from` do not fit, the first of them
+  /// are left out.
   ///
   /// What the text and the one before have in common up to `from` is not computed again.
   [[nodiscard]] std::vector<TokenScore> score(std::span<const std::int32_t> tokens, std::size_t from = 0);

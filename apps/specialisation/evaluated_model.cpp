@@ -86,11 +86,15 @@ EvaluatedModel evaluated_model(const ModelFiles& files, std::span<const std::str
   return model;
 }
 
-void EvaluatedModel::fit_to_text(std::span<const std::string> overrides, std::int64_t tokens) {
+void EvaluatedModel::fit_to_text(std::int64_t tokens) {
   std::int64_t& seq_len = config.data.seq_len;
-  if (tokens > seq_len || tokens < 2 || sets(overrides, "data.seq_len")) return;
-  say("the text has {} tokens with its EOS: data.seq_len is {} and not {}", tokens, tokens - 1, seq_len);
-  seq_len = tokens - 1;
+  if (tokens < 2) return;
+  if (tokens <= seq_len) {
+    say("the text has {} tokens with its EOS: data.seq_len is {} and not {}", tokens, tokens - 1, seq_len);
+    seq_len = tokens - 1;
+  }
+  if (const std::int64_t rest = (tokens - 1) % seq_len; rest > 0)
+    say("the last {} of {} tokens fill no sequence and are not measured", rest, tokens);
 }
 
 }  // namespace granule

@@ -14,9 +14,9 @@ struct EvaluatedModel {
   double masked_share = 0.0;
   Ablation ablation{};
 
-  /// A text may be shorter than the sequences of training. Then it is one sequence, unless an override says
-  /// how long sequences are. `tokens` are those of the whole text.
-  void fit_to_text(std::span<const std::string> overrides, std::int64_t tokens);
+  /// A text of so many tokens may be shorter than a sequence. Then it is one sequence. Says so on stderr, and
+  /// how many tokens at the end fill no sequence.
+  void fit_to_text(std::int64_t tokens);
 };
 
 /// Throws a user error for an override that an evaluation does not read. Whether the request sets the experts

@@ -193,7 +193,8 @@ void add_generate_command(CLI::App& program) {
                   "End before this text. The option may be given several times.")
       ->type_name("TEXT")
       ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
   command.add_option("--max-tokens", arguments->options.max_tokens, "Generate at most this many tokens.")
       ->capture_default_str();
   add_sampling_options(command, *arguments);

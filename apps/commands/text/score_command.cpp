@@ -41,8 +41,7 @@ std::vector<ScoreQuestion> line_questions(Tokenizer& tokenizer, const fs::path& 
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     questions.push_back(line_question(tokenizer, line, fmt::format("{}:{}", name_of_input(path), number)));
   }
-  if (questions.empty())
-    user_error("no line", name_of_input(path), "give JSON Lines with something to score");
+  if (questions.empty()) user_error("there is no line to score", name_of_input(path), "give JSON Lines");
   return questions;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ namespace {
 
 struct Arguments {
   std::filesystem::path tokenizer;
-  std::vector<std::string> words;
+  std::optional<std::string> text;  // to encode
+  std::vector<std::string> words;   // to decode
   bool pieces = false;
 };
 
@@ -31,15 +33,14 @@ constexpr const char* kTokenizerHelp =
 struct Input {
   std::string text, where;
 };
-Input input_of(const Arguments& arguments) {
-  if (arguments.words.empty() || (arguments.words.size() == 1 && arguments.words[0] == kStdin))
-    return {read_stdin(), "stdin"};
-  return {fmt::format("{}", fmt::join(arguments.words, " ")), "command line"};
+Input input_of(const std::optional<std::string>& text) {
+  if (!text || *text == kStdin) return {read_stdin(), "stdin"};
+  return {*text, "command line"};
 }
 
 void encode(const Arguments& arguments) {
   const auto tokenizer = open_tokenizer(arguments.tokenizer);
-  const Input input = input_of(arguments);
+  const Input input = input_of(arguments.text);
   require_utf8(input.text, input.where);
   std::vector<std::int32_t> ids;
   try {
@@ -82,7 +83,9 @@ std::vector<std::int32_t> ids_of(const Input& input, const Tokenizer& tokenizer)
 /// Prints the text alone, so that it can be encoded again. Only on a terminal a line end follows.
 void decode(const Arguments& arguments) {
   const auto tokenizer = open_tokenizer(arguments.tokenizer);
-  print_out(tokenizer->decode(ids_of(input_of(arguments), *tokenizer)));
+  std::optional<std::string> ids;
+  if (!arguments.words.empty()) ids = fmt::format("{}", fmt::join(arguments.words, " "));
+  print_out(tokenizer->decode(ids_of(input_of(ids), *tokenizer)));
   if (isatty(STDOUT_FILENO) == 1) print_out("\n");
 }
 
@@ -92,8 +95,9 @@ void add_tokenizer_ids_commands(CLI::App& tokenizer) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App& encoding = *tokenizer.add_subcommand("encode", "Print the token ids of a text, as a JSON list.");
   encoding.add_option("tokenizer", arguments->tokenizer, kTokenizerHelp)->required();
-  encoding.add_option("text", arguments->words, "The text. Without it, or with -, stdin is read to its end.")
-      ->expected(0, 1)
+  encoding
+      .add_option("text,--text", arguments->text,
+                  "The text. Without it, or with -, stdin is read to its end.")
       ->type_name("TEXT");
   encoding.add_flag("--pieces", arguments->pieces, "Print each id together with its piece.");
   encoding.footer(

@@ -155,6 +155,7 @@ TEST_CASE("eval_command: --text measures what eval measures after data build, an
   auto measured = text({temp / "texts"});
   CHECK(measured["data"] == (temp / "texts").string());
   wanted["data"] = measured["data"];
+  wanted["split"] = nullptr;
   CHECK(measured == wanted);
   CHECK(text({temp / "texts/a.txt"})["ce"] == text({"-"}, text_of(temp / "texts/a.txt"))["ce"]);
 }
@@ -172,7 +173,11 @@ TEST_CASE("eval_command: a text that is shorter than a sequence of training is o
   CHECK(report["samples"] == 1);
   CHECK(report["tokens"] == report["seq_len"]);
   CHECK_THAT(result.err, Contains("data.seq_len is "));
-  CHECK_THAT(run({"data.seq_len=32"}, "the old sea").err, Contains("error"));
+  CHECK(nlohmann::json::parse(run({"data.seq_len=32"}, "the old sea").out)["tokens"] == report["tokens"]);
+  CHECK_THAT(run({"data.seq_len=2"}, "the old sea").err, Contains("fill no sequence and are not measured"));
+  CHECK(report["split"].is_null());
+  const ProgramResult keyed = run({"--text-key", "body"}, "{\"body\": \"the old sea\"}\n");
+  CHECK(nlohmann::json::parse(keyed.out)["ce"] == report["ce"]);
   CHECK_THAT(run({}, "").err, Contains("error"));
   CHECK_THAT(run({"--split", "val"}, "the old sea").err, Contains("--split is for --data"));
   CHECK_THAT(run({"--data", small_run().data}, "the old sea").err, Contains("give --data or --text"));

@@ -110,7 +110,20 @@ TEST_CASE(
     TextScorer scorer(small.context, small.model, {kStart}, config.vocab_size, length);
     INFO("length " << length);
     check(scorer.score(tokens), wanted);
-    check(scorer.score(tokens, 5), {wanted.begin() + 5, wanted.end()});
+    // After a prompt, as much of it is seen as fits, and at least half a window.
+    for (const std::size_t prompt : {std::size_t{5}, static_cast<std::size_t>(length) - 1}) {
+      std::vector<TokenScore> continued;
+      const auto rows = static_cast<std::size_t>(length);
+      begin = rows > 7 ? std::min(rows - 7, prompt + 1 - 4) : 0;
+      for (std::size_t i = prompt + 1; i < sequence.size(); ++i) {
+        if (i - begin > 7) begin = i - 4;
+        continued.push_back(expected(small,
+                                     {sequence.begin() + static_cast<std::ptrdiff_t>(begin),
+                                      sequence.begin() + static_cast<std::ptrdiff_t>(i)},
+                                     sequence[i], config.vocab_size));
+      }
+      check(scorer.score(tokens, prompt), continued);
+    }
   }
 }
 

@@ -110,6 +110,15 @@ TEST_CASE("score_command: continuations have the likelihood that they add to the
   CHECK(all[0]["likeliest_per_byte"] == per_byte);
 }
 
+TEST_CASE("score_command: equal continuations have equal scores, and the first of them is the likeliest") {
+  const std::vector<std::string> equal{" whale", " whale", " whale"};
+  const json line = answers({"--jsonl", "-"}, json_line({{"prompt", "a"}, {"continuations", equal}})).at(0);
+  for (const json& one : line["continuations"])
+    CHECK(one["log_likelihood"] == line["continuations"][0]["log_likelihood"]);
+  CHECK(line["likeliest"] == 0);
+  CHECK(line["likeliest_per_byte"] == 0);
+}
+
 TEST_CASE("score_command: a continuation that changes the prompt's last token is scored with that token") {
   const auto files = granule::ModelFiles::open(small_run().run);
   const auto tokenizer = granule::open_tokenizer(*files.tokenizer());
@@ -150,11 +159,11 @@ TEST_CASE("score_command: what cannot be scored is one clear error, before anyth
   refused({"--file", "-"}, "", "the text has no tokens (stdin)");
   refused({"--file", "-"}, "a\xff", "not UTF-8 from byte 2 on (stdin)");
   refused({"--file", "/nowhere/text.txt"}, "", "/nowhere/text.txt");
-  refused({"--jsonl", "-"}, "\n\n", "no line (stdin)");
+  refused({"--jsonl", "-"}, "\n\n", "there is no line to score (stdin)");
   const std::string good = json_line({{"text", "the"}});
   refused({"--jsonl", "-"}, good + "{\"text\": \n", "stdin:2");
-  refused({"--jsonl", "-"}, good + "[]\n", "stdin:2");
-  refused({"--jsonl", "-"}, good + "{}\n", "has both a \"text\" and a \"prompt\", or neither (stdin:2)");
+  refused({"--jsonl", "-"}, good + "[]\n", "the line is not a JSON object (stdin:2)");
+  refused({"--jsonl", "-"}, good + "{}\n", "the line has neither a \"text\" nor a \"prompt\" (stdin:2)");
   refused({"--jsonl", "-"}, good + json_line({{"text", ""}}), "the text has no tokens (stdin:2)");
   refused({"--jsonl", "-"}, json_line({{"prompt", "the"}}), "continuations");
   refused({"--jsonl", "-"}, json_line({{"prompt", "the"}, {"continuations", json::array()}}), "is empty");

@@ -26,9 +26,10 @@ ProgramResult tokenizer(const std::string& command, const std::vector<std::strin
 
 TEST_CASE("tokenizer_ids_command: encode prints the ids of a text, from the command line or stdin") {
   const auto own = granule::open_tokenizer(small_tokenizer());
-  for (const std::string text : {"the old sea", " two  spaces ", "der Wal \u00e4\U0001f40b\n", "-5", "--"}) {
+  for (const std::string text :
+       {"the old sea", " two  spaces ", "der Wal \u00e4\U0001f40b\n", "-5", "--", "- item", "-x"}) {
     INFO(text);
-    CHECK(json::parse(tokenizer("encode", {"--", text}).out) == json(own->encode(text)));
+    CHECK(json::parse(tokenizer("encode", {"--text", text}).out) == json(own->encode(text)));
     CHECK(json::parse(tokenizer("encode", {}, text).out) == json(own->encode(text)));
     CHECK(json::parse(tokenizer("encode", {"-"}, text).out) == json(own->encode(text)));
   }
