@@ -47,6 +47,7 @@ void add_commands(CLI::App& program) {
   add_verify_command(program);
   add_plan_command(program);
   add_bench_command(program);
+  refuse_large_integers(program);
   // The footer is set last, because a command that is added later would inherit it.
   program.footer("Each command has its own --help, with an example. docs/commands.md lists the exit codes.");
 }

@@ -102,6 +102,8 @@ std::string in_our_words(const CLI::App& command, const std::string& sentence) {
       is("(\\S+): Value (.*) not in range \\[(.*) - (.*)\\]"))  // CLI11 2.4
     return fmt::format("{} {} is not between {} and {}", part[1].str(), part[2].str(), part[3].str(),
                        part[4].str());
+  if (is("(\\S+): (\\S+) is too large"))
+    return fmt::format("{} {} is too large", part[1].str(), part[2].str());
   if (is("Could not convert: (\\S+) = ([^]*)")) {
     const CLI::Option& option = *command.get_option_no_throw(part[1]);
     return fmt::format("{} {} {}", part[1].str(), part[2].str(),
@@ -123,6 +125,20 @@ void require_one_of_its_commands(CLI::App& parent) {
     throw UsageError(fmt::format("granule {} needs a command: {}", parent.get_name(), names),
                      fmt::format("see granule {} --help", parent.get_name()));
   });
+}
+
+void refuse_large_integers(CLI::App& program) {
+  const auto fault = [](const std::string& text) -> std::string {
+    errno = 0;
+    static_cast<void>(std::strtoll(text.c_str(), nullptr, 10));
+    return errno == ERANGE ? fmt::format("{} is too large", text) : std::string();
+  };
+  for (CLI::Option* const option : program.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type == "INT" || type == "UINT" || type == "N") option->check(CLI::Validator(fault, ""));
+  }
+  for (CLI::App* const command : program.get_subcommands([](CLI::App*) { return true; }))
+    refuse_large_integers(*command);
 }
 
 void refuse_usage(const CLI::App& program, const CLI::ParseError& error) {

@@ -11,6 +11,10 @@ namespace granule {
 /// For a command that only has subcommands. Without one it is an error that names them.
 void require_one_of_its_commands(CLI::App& parent);
 
+/// Makes integers that 64 bits cannot hold an error for all options. CLI11 2.1 would take the nearest
+/// instead.
+void refuse_large_integers(CLI::App& program);
+
 /// An error on the command line. Every rank of a job finds the same one.
 class UsageError : public Error {
  public:
