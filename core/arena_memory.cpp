@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "core/error.hpp"
+#include "core/huge_pages.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -34,6 +35,7 @@ class HostArenaMemory final : public ArenaMemory {
                   "step memory", "raise the limits for memory of this process (ulimit -v, ulimit -d)");
     }
     base_ = static_cast<std::byte*>(base);
+    prefer_huge_pages(base_, bytes);
   }
   ~HostArenaMemory() override { munmap(base_, static_cast<std::size_t>(bytes_)); }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/error.hpp"
+#include "core/kernels/dot_rows.hpp"
 
 namespace granule {
 namespace {
@@ -164,7 +165,11 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, 
     return;
   }
   const RowBlocks rows = row_blocks<T>();
-  if (m == 1 && one_row == OneRow::alone) return product(m, n, k, a, b, c);
+  if (m == 1 && one_row == OneRow::alone) {
+    const bool rows_of_weights = a.transpose == Transpose::no && b.transpose == Transpose::yes;
+    return rows_of_weights ? dot_rows(n, k, b.data, b.pitch, a.data, c.data, c.beta)
+                           : product(m, n, k, a, b, c);
+  }
   for (std::int64_t done = 0; done < m;) {
     const std::int64_t alike = alike_rows(rows, m - done);
     const MatrixOut<T> out{c.data + done * c.pitch, c.pitch, c.beta};

@@ -28,8 +28,8 @@ struct MatrixOut {
 };
 
 /// How a product of one row is computed. `like_others` gives the bits that the row would have among others.
-/// `alone` uses the library's matrix-vector product, which is several times as fast in float32 but may differ
-/// in its bits.
+/// `alone` uses a product of a matrix and a vector, which is many times as fast in float32 but may differ in
+/// its bits.
 enum class OneRow : bool { like_others, alone };
 
 /// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T is float or double. A row of

@@ -107,6 +107,7 @@ TEST_CASE("gemm equals plain loops for every transpose, pitch, beta and shape, o
                                       {3, 5, 7},
                                       {17, 1, 33},
                                       {1, 40, 3},
+                                      {1, 70, 300},
                                       {70, 130, 65},
                                       {300, 90, 40}}) {
           check<float>({m, n, k, a, b, extra});
