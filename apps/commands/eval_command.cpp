@@ -11,7 +11,7 @@
 #include "apps/inputs/text_data.hpp"
 #include "apps/inputs/text_input.hpp"
 #include "apps/inputs/whole_text.hpp"
-#include "apps/models/model_files.hpp"
+#include "apps/models/running_model.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
 #include "apps/program/usage.hpp"
@@ -144,8 +144,8 @@ std::optional<ChoiceCounts> choice_counts(const EvalArguments& arguments, const 
   return choices;
 }
 
-Evaluation run_evaluation(Context& context, const Model& model, const DataMix& data,
-                          const EvaluatedModel& evaluated, TokenFollower* follower) {
+Evaluation run_evaluation(RunningModel& running, const DataMix& data, const EvaluatedModel& evaluated,
+                          TokenFollower* follower) {
   const RunConfig& config = evaluated.config;
   Progress progress;
   const auto start = std::chrono::steady_clock::now();
@@ -156,7 +156,7 @@ Evaluation run_evaluation(Context& context, const Model& model, const DataMix& d
   const auto show = [&](std::int64_t done, std::int64_t samples) {
     progress.show(fmt::format("{} of {} samples  {:.0f} tok/s", done, samples, rate(done)));
   };
-  Evaluation evaluation = evaluate(context, model, data,
+  Evaluation evaluation = evaluate(running.context(), running.model(), data,
                                    {.seq_len = config.data.seq_len,
                                     .micro_batch_size = config.train.micro_batch_size,
                                     .mask = DocumentMask{config.data.document_mask},
@@ -217,19 +217,18 @@ void measure(const EvalArguments& arguments, const ModelFiles& files, const Eval
   if (config.data.document_mask) data.require_documents();
   // A split that is too short shows before the model is read.
   static_cast<void>(data.samples(config.data.seq_len));
-  Context context(context_options(config, thread_count(config)));
-  const auto model = files.load(context, config, config.train.dtype, Gradients::no);
+  RunningModel running(files, config);
   tell_ablation(evaluated);
-  std::optional<ChoiceCounts> choices = choice_counts(arguments, files, *model, data, config.data.seq_len);
-  const Evaluation evaluation =
-      run_evaluation(context, *model, data, evaluated, choices ? &*choices : nullptr);
+  std::optional<ChoiceCounts> choices =
+      choice_counts(arguments, files, running.model(), data, config.data.seq_len);
+  const Evaluation evaluation = run_evaluation(running, data, evaluated, choices ? &*choices : nullptr);
   if (!std::isfinite(evaluation.ce)) {
     user_error(fmt::format("the cross-entropy is {}", without_sign_of_nan(evaluation.ce)),
                files.path().string(),
-               "the weights hold numbers that are not finite, or lead to them: use another checkpoint");
+               "its weights lead to numbers that are too large: use an earlier checkpoint");
   }
   if (choices) write_choices(*arguments.by_expert, where, files, evaluated, *choices);
-  const Json report = report_of(where, files, *model, evaluated, evaluation);
+  const Json report = report_of(where, files, running.model(), evaluated, evaluation);
   print_load(report);
   print_json(report);
 }

@@ -1,6 +1,7 @@
 #include "apps/generation/decoder.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/error.hpp"
@@ -79,6 +80,10 @@ void Decoder::logits_of(const Tensor& y_ND, const TakeLogits& take) {
     const HostCopy<T> copy = read_back<T>(logit_NV);
     for (auto rest = copy.get(); !rest.empty(); rest = rest.subspan(width)) {
       std::copy_n(rest.begin(), width, row.begin());
+      if (!std::ranges::all_of(row, [](double logit) { return std::isfinite(logit); })) {
+        user_error("the logits are not finite", "the model",
+                   "its weights lead to numbers that are too large: use an earlier checkpoint");
+      }
       take(row);
     }
   });

@@ -14,7 +14,7 @@ class Decoder {
   Decoder(Context& context, const Model& model, std::int64_t capacity);
 
   /// Appends tokens to what the model has seen. Returns its logits for the token that follows, as float64
-  /// [vocab_size]. Throws if there is no room for them.
+  /// [vocab_size]. Throws if there is no room for them, and a user error if a logit is not finite.
   ///
   /// Under dynamic rope scaling, theta depends on the length of the text, and so does every key in the cache.
   /// Here the length is rounded up to a multiple of max_position_embeddings, so that all keys share one

@@ -40,9 +40,6 @@ double TokenSampler::shortlist(std::span<const double> logits) {
 std::int32_t TokenSampler::choose(std::span<const double> logits) {
   GRANULE_CHECK(!logits.empty(), "sampling: no logits");
   const auto best = std::max_element(logits.begin(), logits.end());
-  const bool broken = std::any_of(logits.begin(), logits.end(), [](double x) { return std::isnan(x); });
-  if (broken || !std::isfinite(*best))
-    user_error("the model predicts no token: its logits are not finite", "", "its weights are damaged");
   const std::uint64_t index = choices_++;
   if (options_.temperature == 0.0) return static_cast<std::int32_t>(best - logits.begin());
   double left = random_.uniform(index) * shortlist(logits);

@@ -20,7 +20,6 @@ struct SamplingOptions {
 class TokenSampler {
  public:
   explicit TokenSampler(const SamplingOptions& options);
-  /// Throws a user error if no logit is finite or one is NaN, because then the model is broken.
   [[nodiscard]] std::int32_t choose(std::span<const double> logits);
 
  private:

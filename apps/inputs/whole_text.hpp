@@ -8,15 +8,9 @@
 
 namespace granule {
 
-/// The content of a file, decompressed and without a byte order mark. "-" is stdin, as it is. Throws a user
-/// error if it cannot be read or is not UTF-8.
+/// The content of a file, decompressed and without a byte order mark. "-" is stdin. Throws a user error if it
+/// cannot be read or is not UTF-8.
 [[nodiscard]] std::string read_whole_text(const std::filesystem::path& path);
-
-/// Everything that stdin has. Throws an I/O error if it cannot be read.
-[[nodiscard]] std::string read_stdin();
-
-/// What messages call this file, or stdin.
-[[nodiscard]] std::string name_of_input(const std::filesystem::path& path);
 
 /// Throws a user error that names the first bad byte of a text that is not UTF-8.
 void require_utf8(std::string_view text, std::string_view where);

@@ -18,10 +18,6 @@ TokenScore TextScorer::score_of(std::span<const double> logits, std::int32_t tok
   double sum = 0.0;
   for (const double logit : logits) sum += std::exp(logit - largest);
   const double logprob = logits[static_cast<std::size_t>(token)] - largest - std::log(sum);
-  if (!std::isfinite(logprob)) {
-    user_error("the model gives a text no probability", "its logits are not finite",
-               "the weights hold numbers that are not finite, or lead to them: use another checkpoint");
-  }
   // Rows that pad the vocabulary have no token, so greedy decoding does not choose them.
   const auto tokens = logits.first(static_cast<std::size_t>(pieces_));
   return {logprob, std::ranges::max_element(tokens) - tokens.begin() == token};

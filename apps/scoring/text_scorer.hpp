@@ -22,7 +22,7 @@ class TextScorer {
              std::int64_t longest);
 
   /// The scores of tokens [from, end), each given the start and all tokens before it. Throws a user error if
-  /// the logits are not finite.
+  /// a logit is not finite.
   ///
   /// A text that does not fit the model's positions is read in windows. A token of a later window is
   /// predicted from the half window before it, or more. If tokens before `from` do not fit, the first of them

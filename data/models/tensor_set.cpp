@@ -6,6 +6,7 @@
 
 #include "core/error.hpp"
 #include "data/files/disk.hpp"
+#include "data/models/finite.hpp"
 #include "data/models/float_convert.hpp"
 
 namespace granule {
@@ -109,14 +110,24 @@ TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t>
   return *view;
 }
 
+TensorView TensorSet::part(const std::string& name, std::span<const std::int64_t> shape, std::int64_t begin,
+                           std::size_t size) const {
+  TensorView view = part_of(get(name, shape), name, begin, size);
+  if (const auto bad = first_not_finite(view.dtype, view.bytes)) {
+    user_error(fmt::format("element {} of tensor '{}' is not finite", begin + *bad, name),
+               file_of(name).string(), "use another copy or an earlier checkpoint of the model");
+  }
+  return view;
+}
+
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out,
                           std::int64_t begin) const {
-  read_view(part_of(get(name, shape), name, begin, out.size()), out);
+  read_view(part(name, shape, begin, out.size()), out);
 }
 
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out,
                           std::int64_t begin) const {
-  read_view(part_of(get(name, shape), name, begin, out.size()), out);
+  read_view(part(name, shape, begin, out.size()), out);
 }
 
 }  // namespace granule

@@ -39,7 +39,8 @@ class TensorSet {
   [[nodiscard]] const std::filesystem::path& file_of(const std::string& name) const;
   [[nodiscard]] const std::vector<SafetensorsFile>& files() const { return files_; }
 
-  /// Elements [begin, begin + size(out)) of what get() returns, converted.
+  /// Elements [begin, begin + size(out)) of what get() returns, converted. Throws a user error if one of them
+  /// is not finite.
   void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out,
                  std::int64_t begin = 0) const;
   void read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out,
@@ -50,6 +51,9 @@ class TensorSet {
     std::size_t file;
     TensorView view;
   };
+
+  [[nodiscard]] TensorView part(const std::string& name, std::span<const std::int64_t> shape,
+                                std::int64_t begin, std::size_t size) const;
 
   std::vector<SafetensorsFile> files_;
   std::deque<std::vector<std::byte>> zeros_;

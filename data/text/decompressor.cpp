@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "core/error.hpp"
+#include "data/text/stdin_file.hpp"
 
 namespace granule {
 namespace {
@@ -118,7 +119,7 @@ std::unique_ptr<Decompressor> Decompressor::of(std::span<const std::byte> file, 
 }
 
 void Decompressor::damaged(const std::string& how) const {
-  user_error(fmt::format("the compressed file is damaged: {}", how), path_.string(), kAdvice);
+  user_error(fmt::format("the compressed file is damaged: {}", how), name_of_input(path_), kAdvice);
 }
 
 bool Decompressor::read(std::string& out) {
@@ -134,7 +135,8 @@ bool Decompressor::read(std::string& out) {
   }
   const bool at_the_end = filled < out.size();
   out.resize(filled);
-  if (at_the_end && !complete()) user_error("the compressed file ends too early", path_.string(), kAdvice);
+  if (at_the_end && !complete())
+    user_error("the compressed file ends too early", name_of_input(path_), kAdvice);
   return filled > before;
 }
 

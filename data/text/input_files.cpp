@@ -36,8 +36,7 @@ TextKind required_kind(const std::string& name, const TextFile& file) {
 }
 
 InputFile named_file(const fs::path& input, const std::string& text_key) {
-  InputFile file{.path = input, .is_stdin = input == kStdin};
-  if (file.is_stdin) file.path = stdin_as_file();
+  InputFile file{.path = input == kStdin ? stdin_as_file() : input};
   file.bytes = size_of_regular_file(file.path);
   file.kind = required_kind(file.name(), look_at(file.path, text_key));
   return file;
@@ -142,14 +141,13 @@ class DirectoryScan {
 
 InputFiles find_input_files(const std::vector<fs::path>& inputs, const std::string& text_key) {
   InputFiles found;
+  if (std::ranges::count(inputs, kStdin) > 1) user_error("stdin is named twice", "--input", "name - once");
   for (const fs::path& input : inputs) {
     std::error_code error;  // a name that cannot be looked up is reported when it is opened
     if (fs::is_directory(input, error)) {
       DirectoryScan(text_key, found).look_through(input);
       continue;
     }
-    if (input == kStdin && std::ranges::any_of(found.files, &InputFile::is_stdin))
-      user_error("stdin is named twice", "--input", "name - once");
     found.files.push_back(named_file(input, text_key));
   }
   if (found.files.empty()) user_error("no input", "--input", "name files or directories");

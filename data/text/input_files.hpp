@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/text/stdin_file.hpp"
 #include "data/text/text_kind.hpp"
 
 namespace granule {
@@ -16,8 +17,7 @@ struct InputFile {
   TextKind kind = TextKind::text;
 
   /// What messages call it.
-  [[nodiscard]] std::string name() const { return is_stdin ? "stdin" : path.string(); }
-  bool is_stdin = false;
+  [[nodiscard]] std::string name() const { return name_of_input(path); }
 };
 
 struct LeftOut {

@@ -1,6 +1,7 @@
 #include "data/text/stdin_file.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 
@@ -13,15 +14,28 @@
 namespace granule {
 namespace {
 
+std::filesystem::path path_of_copy;
+
 [[noreturn]] void refuse(std::string_view what) {
   io_error(fmt::format("cannot {}: {}", what, std::strerror(errno)), "stdin",
            "give files instead of -, or set TMPDIR to a directory with room");
 }
 
-int copy_of_stdin() {
+/// Not every file system can make a file without a name. There the name is removed at once.
+int file_without_name() {
   std::error_code error;
   const auto directory = std::filesystem::temp_directory_path(error);
-  const int fd = error ? -1 : ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (error) return -1;
+  const int fd = ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0) return fd;
+  std::string name = (directory / "granule-stdin-XXXXXX").string();
+  const int named = ::mkostemp(name.data(), O_CLOEXEC);
+  if (named >= 0) ::unlink(name.c_str());
+  return named;
+}
+
+int copy_of_stdin() {
+  const int fd = file_without_name();
   if (fd < 0) refuse("make a file for it");
   char buffer[1 << 16];
   while (true) {
@@ -42,7 +56,11 @@ int copy_of_stdin() {
 
 std::filesystem::path stdin_as_file() {
   static const int fd = copy_of_stdin();
-  return "/proc/self/fd/" + std::to_string(fd);
+  return path_of_copy = "/proc/self/fd/" + std::to_string(fd);
+}
+
+std::string name_of_input(const std::filesystem::path& path) {
+  return path == kStdin || (!path_of_copy.empty() && path == path_of_copy) ? "stdin" : path.string();
 }
 
 }  // namespace granule

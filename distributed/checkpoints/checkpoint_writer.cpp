@@ -1,9 +1,9 @@
 #include "distributed/checkpoints/checkpoint_writer.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/error.hpp"
+#include "data/models/finite.hpp"
 #include "distributed/checkpoints/checkpoint.hpp"
 
 namespace granule {
@@ -42,33 +42,6 @@ bool looks_valid(const fs::path& checkpoint) {
   }
 }
 
-/// In NaN and infinity all bits of the exponent are set.
-template <class Bits, Bits kExponent>
-bool all_finite(std::span<const std::byte> bytes) {
-  bool finite = true;
-  for (std::size_t i = 0; i + sizeof(Bits) <= bytes.size(); i += sizeof(Bits)) {
-    Bits bits;
-    std::memcpy(&bits, bytes.data() + i, sizeof(Bits));
-    finite &= (bits & kExponent) != kExponent;
-  }
-  return finite;
-}
-
-bool all_finite(DType dtype, std::span<const std::byte> bytes) {
-  switch (dtype) {
-    case DType::f64:
-      return all_finite<std::uint64_t, 0x7FF0'0000'0000'0000>(bytes);
-    case DType::f32:
-      return all_finite<std::uint32_t, 0x7F80'0000>(bytes);
-    case DType::bf16:
-      return all_finite<std::uint16_t, 0x7F80>(bytes);
-    case DType::f16:
-      return all_finite<std::uint16_t, 0x7C00>(bytes);
-    default:
-      return true;
-  }
-}
-
 /// The same tensors, but reading a piece that is not finite throws. They are checked on the way to the disk,
 /// because ranks may hold parts of a tensor that come together only there.
 std::vector<TensorToSave> refused_unless_finite(std::span<const TensorToSave> tensors, std::int64_t step) {
@@ -76,7 +49,7 @@ std::vector<TensorToSave> refused_unless_finite(std::span<const TensorToSave> te
   for (const TensorToSave& tensor : tensors) {
     const auto read = [tensor, step](std::int64_t offset, std::span<std::byte> out) {
       tensor.read(offset, out);
-      if (all_finite(tensor.spec.dtype, out)) return;
+      if (!first_not_finite(tensor.spec.dtype, out)) return;
       throw Error(
           ExitCode::non_finite, fmt::format("'{}' is not finite after step {}", tensor.spec.name, step),
           checkpoint_name(step),

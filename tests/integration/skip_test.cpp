@@ -1,8 +1,7 @@
 // Steps that a run skips: steps with values that are not finite, and spikes. The damage is real. One word has
 // an embedding of zeros, which a norm without an epsilon divides by their size. So a step that reads this
-// word has no finite loss. Every weight is finite, because others are not saved.
+// word has no finite loss. Every weight is finite.
 #include <cstring>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -137,18 +136,18 @@ TEST_CASE("max_skips skips in a row end the run with exit code 77, across a rest
   CHECK(shop.metrics("strict").size() == 8);
 }
 
-TEST_CASE("a checkpoint that would not be finite ends the run with exit code 77, those before stay") {
-  // The poisonous word is not in it, so the loss is finite.
+TEST_CASE("a checkpoint that would not be finite ends the run with exit code 77") {
+  // The poisonous word is not in the text, so the loss is finite. Decay makes its embedding overflow.
   const Workshop shop(clean_text(12));
-  make_poisoned_model(shop, std::numeric_limits<float>::infinity());
-  const std::vector<std::string> arguments{"eval.every=0", "train.steps=12", "checkpoint.every=4",
-                                           "--init-from", shop.path("poisoned")};
-  const ProgramResult result = shop.train("run", arguments);
+  make_poisoned_model(shop, 1e30F);
+  const ProgramResult result = shop.train(
+      "run", {"eval.every=0", "train.steps=12", "checkpoint.every=1", "optim.lr=1e6",
+              "optim.weight_decay=1e6", "schedule.warmup=0", "--init-from", shop.path("poisoned")});
   INFO(result.err);
   CHECK(result.exit_code == 77);
-  CHECK(result.err.find("granule: error: 'model.embed_tokens.weight' is not finite after step 4 ") !=
+  CHECK(result.err.find("granule: error: 'model.embed_tokens.weight' is not finite after step 1 ") !=
         std::string::npos);
-  CHECK(shop.metrics("run").size() == 4);
+  CHECK(shop.metrics("run").size() == 1);
   CHECK(fs::is_empty(shop.directory / "run/checkpoints"));
 }
 

@@ -9,6 +9,7 @@
 #include "apps/commands/commands.hpp"
 #include "apps/generation/text_generator.hpp"
 #include "apps/inputs/whole_text.hpp"
+#include "apps/models/running_model.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/usage.hpp"
 #include "core/error.hpp"
@@ -133,12 +134,9 @@ void generate(const GenerateArguments& arguments) {
   const auto tokenizer = text_tokenizer(files);
   const PromptText prompt = prompt_text(arguments);
   const Prompt tokens = tokens_of(*tokenizer, prompt, files);
-  RunConfig config = files.config();
-  config.train.threads = 0;  // the machine that it was trained on may have had others
-  Context context(context_options(config, thread_count(config)));
-  const auto model = files.load(context, config, config.train.dtype, Gradients::no);
-  const std::int64_t positions = config.model.positions(), before = std::ssize(tokens.tokens);
-  Decoder decoder(context, *model,
+  RunningModel running(files);
+  const std::int64_t positions = running.model().config().positions(), before = std::ssize(tokens.tokens);
+  Decoder decoder(running.context(), running.model(),
                   std::min(positions, before + std::min(arguments.options.max_tokens, positions)));
   const auto start = std::chrono::steady_clock::now();
   if (arguments.echo && !arguments.json) print_out(prompt.text);
@@ -148,9 +146,9 @@ void generate(const GenerateArguments& arguments) {
       });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   print_generated(arguments, files, prompt, tokens, done);
-  say("{} tokens after a prompt of {} in {:.1f} s ({:.0f} tok/s): {}", done.tokens.size(), tokens.length,
-      seconds.count(), static_cast<double>(done.tokens.size()) / seconds.count(),
-      why(done.finish, decoder.capacity()));
+  say("{} token{} after a prompt of {} in {:.1f} s ({:.0f} tok/s): {}", done.tokens.size(),
+      done.tokens.size() == 1 ? "" : "s", tokens.length, seconds.count(),
+      static_cast<double>(done.tokens.size()) / seconds.count(), why(done.finish, decoder.capacity()));
 }
 
 void add_sampling_options(CLI::App& command, GenerateArguments& arguments) {

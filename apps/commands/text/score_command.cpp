@@ -6,6 +6,7 @@
 
 #include "apps/commands/commands.hpp"
 #include "apps/inputs/whole_text.hpp"
+#include "apps/models/running_model.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
 #include "apps/program/usage.hpp"
@@ -69,12 +70,9 @@ void score(const ScoreArguments& arguments) {
   const ModelFiles files = open_model(arguments.model);
   const auto tokenizer = text_tokenizer(files);
   const std::vector<ScoreQuestion> questions = questions_of(arguments, *tokenizer);
-  RunConfig config = files.config();
-  config.train.threads = 0;  // the machine that it was trained on may have had others
-  Context context(context_options(config, thread_count(config)));
-  const auto model = files.load(context, config, config.train.dtype, Gradients::no);
-  TextScorer scorer(context, *model, text_start(files, *tokenizer), tokenizer->vocab_size(),
-                    longest_of(questions));
+  RunningModel running(files);
+  TextScorer scorer(running.context(), running.model(), text_start(files, *tokenizer),
+                    tokenizer->vocab_size(), longest_of(questions));
   Progress progress;
   for (std::size_t i = 0; i < questions.size(); ++i) {
     print_json(score_answer(scorer, *tokenizer, questions[i],

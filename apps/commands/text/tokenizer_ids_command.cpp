@@ -3,6 +3,7 @@
 #include <charconv>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ struct Arguments {
   std::filesystem::path tokenizer;
   std::optional<std::string> text;  // to encode
   std::vector<std::string> words;   // to decode
-  bool pieces = false;
+  bool pieces = false, lines = false;
 };
 
 constexpr const char* kTokenizerHelp =
@@ -34,50 +35,78 @@ struct Input {
   std::string text, where;
 };
 Input input_of(const std::optional<std::string>& text) {
-  if (!text || *text == kStdin) return {read_stdin(), "stdin"};
+  if (!text || *text == kStdin) return {read_whole_text(kStdin), "stdin"};
+  require_utf8(*text, "command line");
   return {*text, "command line"};
+}
+
+void print_ids(Tokenizer& tokenizer, std::string_view text, const std::string& where, bool with_pieces) {
+  std::vector<std::int32_t> ids;
+  try {
+    ids = tokenizer.encode(text);
+  } catch (const EncodingError& error) {
+    error.refuse(where);
+  }
+  if (!with_pieces) {
+    print_json(nlohmann::json(ids));
+    return;
+  }
+  nlohmann::ordered_json pieces = nlohmann::ordered_json::array();
+  for (const std::int32_t id : ids) pieces.push_back({{"id", id}, {"piece", tokenizer.token_name(id)}});
+  print_json(pieces);
 }
 
 void encode(const Arguments& arguments) {
   const auto tokenizer = open_tokenizer(arguments.tokenizer);
   const Input input = input_of(arguments.text);
-  require_utf8(input.text, input.where);
-  std::vector<std::int32_t> ids;
-  try {
-    ids = tokenizer->encode(input.text);
-  } catch (const EncodingError& error) {
-    error.refuse(input.where);
-  }
-  if (!arguments.pieces) {
-    print_json(nlohmann::json(ids));
+  if (!arguments.lines) {
+    print_ids(*tokenizer, input.text, input.where, arguments.pieces);
     return;
   }
-  nlohmann::ordered_json pieces = nlohmann::ordered_json::array();
-  for (const std::int32_t id : ids) pieces.push_back({{"id", id}, {"piece", tokenizer->token_name(id)}});
-  print_json(pieces);
+  std::int64_t number = 0;
+  for (std::string_view rest = input.text; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    print_ids(*tokenizer, line, fmt::format("{}:{}", input.where, ++number), arguments.pieces);
+  }
 }
 
-/// Numbers with white space or commas between them, in brackets or not.
+/// Numbers with white space or commas between them.
+std::vector<std::int64_t> separate_numbers(std::string text, const std::string& where) {
+  std::ranges::replace(text, ',', ' ');
+  std::istringstream words(text);
+  std::vector<std::int64_t> numbers;
+  for (std::string word; words >> word;) {
+    const char* const end = word.data() + word.size();
+    std::int64_t number = 0;
+    const auto read = std::from_chars(word.data(), end, number);
+    if (read.ec != std::errc() || read.ptr != end)
+      user_error(fmt::format("'{}' is not a token id", word), where, "give numbers, such as [5, 17, 3]");
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+/// Those of a JSON list, or without one.
+std::vector<std::int64_t> numbers_of(const Input& input) {
+  if (input.text.find('[') == std::string::npos) return separate_numbers(input.text, input.where);
+  const auto list = nlohmann::json::parse(input.text, nullptr, false);
+  const auto is_number = [](const nlohmann::json& element) { return element.is_number_integer(); };
+  if (!list.is_array() || !std::ranges::all_of(list, is_number))
+    user_error("this is not one list of token ids", input.where, "give numbers, such as [5, 17, 3]");
+  return list.get<std::vector<std::int64_t>>();
+}
+
 std::vector<std::int32_t> ids_of(const Input& input, const Tokenizer& tokenizer) {
-  constexpr std::string_view kBetween = " \t\r\n,[]";
   std::vector<std::int32_t> ids;
-  std::string_view rest = input.text;
-  while (true) {
-    rest.remove_prefix(std::min(rest.find_first_not_of(kBetween), rest.size()));
-    if (rest.empty()) return ids;
-    const std::string_view word = rest.substr(0, rest.find_first_of(kBetween));
-    std::int32_t id = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (error != std::errc() || end != word.data() + word.size())
-      user_error(fmt::format("'{}' is not a token id", word), input.where,
-                 "give numbers, such as [5, 17, 3]");
-    if (id < 0 || id >= tokenizer.vocab_size()) {
-      user_error(fmt::format("there is no token {}", id), input.where,
+  for (const std::int64_t number : numbers_of(input)) {
+    if (number < 0 || number >= tokenizer.vocab_size()) {
+      user_error(fmt::format("there is no token {}", number), input.where,
                  fmt::format("give ids from 0 to {}", tokenizer.vocab_size() - 1));
     }
-    ids.push_back(id);
-    rest.remove_prefix(word.size());
+    ids.push_back(static_cast<std::int32_t>(number));
   }
+  return ids;
 }
 
 /// Prints the text alone, so that it can be encoded again. Only on a terminal a line end follows.
@@ -100,6 +129,7 @@ void add_tokenizer_ids_commands(CLI::App& tokenizer) {
                   "The text. Without it, or with -, stdin is read to its end.")
       ->type_name("TEXT");
   encoding.add_flag("--pieces", arguments->pieces, "Print each id together with its piece.");
+  encoding.add_flag("--lines", arguments->lines, "Encode each line by itself, without its end, into a line.");
   encoding.footer(
       "Example: granule tokenizer encode tok.model \"The white whale\"\n"
       "Nothing is added to the text: no BOS, no EOS.");

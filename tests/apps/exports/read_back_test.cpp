@@ -161,7 +161,7 @@ TEST_CASE("read_back: an export that fails its verification is removed") {
   for (const ExportFormat format : {ExportFormat::hf, ExportFormat::qwen2moe, ExportFormat::gguf}) {
     CHECK_THROWS_WITH(
         export_model({temp / "model", temp / "out", format, StoredType::f32, ReadBackCheck::yes}),
-        Contains("is nan") && Contains("--no-verify"));
+        Contains("is not finite") && Contains("model.safetensors"));
     CHECK(names_in(temp.path()) == std::vector<std::string>{"model"});
     (void)export_model({temp / "model", temp / "out", format, StoredType::f32, ReadBackCheck::no});
     CHECK(fs::exists(temp / "out"));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/fill.hpp"
 #include "core/random.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/small_model.hpp"
@@ -123,6 +124,14 @@ TEST_CASE("generation: a prompt longer than one piece gives the same logits as i
     Decoder decoder(small.context, small.model, 300);
     CHECK(relative_difference(decoder.feed(tokens), logits_without_cache(small, tokens)) <= 1e-10);
   }
+}
+
+TEST_CASE("generation: a model whose logits overflow is refused") {
+  SmallModel small(DType::f32);
+  ParameterStore& parameters = small.model.parameters();
+  fill(parameters.value_of(parameters.find("lm_head.weight")), 3e38);
+  Decoder decoder(small.context, small.model, 4);
+  CHECK_THROWS_WITH(decoder.feed(std::vector{1, 2}), Catch::Contains("the logits are not finite"));
 }
 
 TEST_CASE("generation: a decoder refuses more tokens than it has room for") {

@@ -158,6 +158,7 @@ TEST_CASE("score_command: what cannot be scored is one clear error, before anyth
   refused({"--text", ""}, "", "the text has no tokens (--text)");
   refused({"--file", "-"}, "", "the text has no tokens (stdin)");
   refused({"--file", "-"}, "a\xff", "not UTF-8 from byte 2 on (stdin)");
+  refused({"--file", "-"}, std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10), "ends too early (stdin)");
   refused({"--file", "/nowhere/text.txt"}, "", "/nowhere/text.txt");
   refused({"--jsonl", "-"}, "\n\n", "there is no line to score (stdin)");
   const std::string good = json_line({{"text", "the"}});

@@ -40,6 +40,13 @@ TEST_CASE("tokenizer_ids_command: encode prints the ids of a text, from the comm
   CHECK(pieces[1] == json{{"id", ids[1]}, {"piece", own->token_name(ids[1])}});
 }
 
+TEST_CASE("tokenizer_ids_command: with --lines, each line is a text") {
+  const std::string first = json(granule::open_tokenizer(small_tokenizer())->encode("the old")).dump() + "\n";
+  for (const std::string input : {"the old\n\nthe old\n", "the old\n\nthe old"})
+    CHECK(tokenizer("encode", {"--lines"}, input).out == first + "[]\n" + first);
+  CHECK(tokenizer("encode", {"--lines"}).out.empty());
+}
+
 TEST_CASE("tokenizer_ids_command: decode takes what encode prints, and gives the text back") {
   const std::string text = "the old\n\n sea, \u00e4\U0001f40b \t!\n";
   const std::string ids = tokenizer("encode", {}, text).out;
@@ -60,7 +67,8 @@ TEST_CASE("tokenizer_ids_command: ids that are none, and bytes that are no text,
     CHECK_THAT(result.err, Contains(what));
   };
   refused(tokenizer("decode", {"5 x"}), "'x' is not a token id (command line)");
-  refused(tokenizer("decode", {}, "[1.5]"), "'1.5' is not a token id (stdin)");
+  for (const char* const list : {"[1.5]", "[1, 2", "[1, 2]]", "[[1], [2]]", "[1] [2]", "1] [2", "[\"1\"]"})
+    refused(tokenizer("decode", {}, list), "not one list of token ids (stdin)");
   refused(tokenizer("decode", {"350"}), "there is no token 350");
   refused(tokenizer("decode", {"--", "-1"}), "there is no token -1");
   refused(tokenizer("decode", {"99999999999"}), "'99999999999' is not a token id");
