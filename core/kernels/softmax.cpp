@@ -48,13 +48,19 @@ double exp_and_sum(T* x, std::int64_t n, T scale, T shift) {
 }
 
 template <class T>
-double softmax(T* x, std::int64_t n, T scale) {
+ExpSum exponentials(T* x, std::int64_t n, T scale) {
   const T largest = largest_of(x, n) * scale;
   const double sum = exp_and_sum(x, n, scale, largest);
-  const T inverse = static_cast<T>(1.0 / sum);
+  return {sum, static_cast<double>(largest) + std::log(sum)};
+}
+
+template <class T>
+double softmax(T* x, std::int64_t n, T scale) {
+  const ExpSum found = exponentials(x, n, scale);
+  const T inverse = static_cast<T>(1.0 / found.sum);
   map(
       Store::overwrite, x, n, [=](auto d, auto v) HWY_ATTR { return hn::Mul(v, hn::Set(d, inverse)); }, x);
-  return static_cast<double>(largest) + std::log(sum);
+  return found.log_sum;
 }
 
 template <class T>
@@ -67,12 +73,22 @@ void softmax_again(T* x, std::int64_t n, T scale, T log_sum) {
 }
 
 template <class T>
-void softmax_backward(const T* p, T* dp, std::int64_t n, T scale, T shift) {
-  map(
-      Store::overwrite, dp, n,
-      [=](auto d, auto q, auto g)
-          HWY_ATTR { return hn::Mul(hn::Mul(hn::Set(d, scale), q), hn::Sub(g, hn::Set(d, shift))); },
-      p, dp);
+void softmax_backward(T* x, T* dp, std::int64_t n, T scale, T log_sum, T shift) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t step = lanes(d);
+  const auto factor = hn::Set(d, scale), off = hn::Set(d, log_sum), middle = hn::Set(d, shift);
+  const auto gradient = [=](auto p, auto g)
+                            HWY_ATTR { return hn::Mul(hn::Mul(factor, p), hn::Sub(g, middle)); };
+  std::int64_t i = 0;
+  for (; i + step <= n; i += step) {
+    const auto p = exp_of(d, hn::MulSub(hn::LoadU(d, x + i), factor, off));
+    hn::StoreU(p, d, x + i);
+    hn::StoreU(gradient(p, hn::LoadU(d, dp + i)), d, dp + i);
+  }
+  if (i == n) return;
+  const auto p = exp_of(d, hn::MulSub(load_first(d, x + i, n - i), factor, off));
+  store_first(p, d, x + i, n - i);
+  store_first(gradient(p, load_first(d, dp + i, n - i)), d, dp + i, n - i);
 }
 
 double softmax_f32(float* x, std::int64_t n, float scale) {
@@ -81,17 +97,23 @@ double softmax_f32(float* x, std::int64_t n, float scale) {
 double softmax_f64(double* x, std::int64_t n, double scale) {
   return softmax(x, n, scale);
 }
+ExpSum exp_f32(float* x, std::int64_t n, float scale) {
+  return exponentials(x, n, scale);
+}
+ExpSum exp_f64(double* x, std::int64_t n, double scale) {
+  return exponentials(x, n, scale);
+}
 void softmax_again_f32(float* x, std::int64_t n, float scale, float log_sum) {
   softmax_again(x, n, scale, log_sum);
 }
 void softmax_again_f64(double* x, std::int64_t n, double scale, double log_sum) {
   softmax_again(x, n, scale, log_sum);
 }
-void softmax_backward_f32(const float* p, float* dp, std::int64_t n, float scale, float shift) {
-  softmax_backward(p, dp, n, scale, shift);
+void softmax_backward_f32(float* x, float* dp, std::int64_t n, float scale, float log_sum, float shift) {
+  softmax_backward(x, dp, n, scale, log_sum, shift);
 }
-void softmax_backward_f64(const double* p, double* dp, std::int64_t n, double scale, double shift) {
-  softmax_backward(p, dp, n, scale, shift);
+void softmax_backward_f64(double* x, double* dp, std::int64_t n, double scale, double log_sum, double shift) {
+  softmax_backward(x, dp, n, scale, log_sum, shift);
 }
 
 }  // namespace granule::HWY_NAMESPACE
@@ -102,6 +124,8 @@ namespace granule {
 
 HWY_EXPORT(softmax_f32);
 HWY_EXPORT(softmax_f64);
+HWY_EXPORT(exp_f32);
+HWY_EXPORT(exp_f64);
 HWY_EXPORT(softmax_again_f32);
 HWY_EXPORT(softmax_again_f64);
 HWY_EXPORT(softmax_backward_f32);
@@ -116,6 +140,14 @@ double softmax_row(double* x, std::int64_t n, double scale) {
   return HWY_DYNAMIC_DISPATCH(softmax_f64)(x, n, scale);
 }
 template <>
+ExpSum exp_row(float* x, std::int64_t n, float scale) {
+  return HWY_DYNAMIC_DISPATCH(exp_f32)(x, n, scale);
+}
+template <>
+ExpSum exp_row(double* x, std::int64_t n, double scale) {
+  return HWY_DYNAMIC_DISPATCH(exp_f64)(x, n, scale);
+}
+template <>
 void softmax_row_again(float* x, std::int64_t n, float scale, float log_sum) {
   HWY_DYNAMIC_DISPATCH(softmax_again_f32)(x, n, scale, log_sum);
 }
@@ -124,12 +156,12 @@ void softmax_row_again(double* x, std::int64_t n, double scale, double log_sum) 
   HWY_DYNAMIC_DISPATCH(softmax_again_f64)(x, n, scale, log_sum);
 }
 template <>
-void softmax_row_backward(const float* p, float* dp, std::int64_t n, float scale, float shift) {
-  HWY_DYNAMIC_DISPATCH(softmax_backward_f32)(p, dp, n, scale, shift);
+void softmax_row_backward(float* x, float* dp, std::int64_t n, float scale, float log_sum, float shift) {
+  HWY_DYNAMIC_DISPATCH(softmax_backward_f32)(x, dp, n, scale, log_sum, shift);
 }
 template <>
-void softmax_row_backward(const double* p, double* dp, std::int64_t n, double scale, double shift) {
-  HWY_DYNAMIC_DISPATCH(softmax_backward_f64)(p, dp, n, scale, shift);
+void softmax_row_backward(double* x, double* dp, std::int64_t n, double scale, double log_sum, double shift) {
+  HWY_DYNAMIC_DISPATCH(softmax_backward_f64)(x, dp, n, scale, log_sum, shift);
 }
 
 }  // namespace granule

@@ -2,15 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "core/kernels/dot_rows.hpp"
 #include "core/kernels/gemm.hpp"
 #include "core/kernels/softmax.hpp"
 
 namespace granule {
 namespace {
 
-constexpr std::int64_t kQueries = 64;  // rows of P held at once
+constexpr std::int64_t kQueries = 32;  // rows of P held at once
 // For equal sequences, whole products are equal. The product of one generated token must be fast instead.
 constexpr OneRow kOneRow = OneRow::alone;
 
@@ -19,6 +19,10 @@ template <class T>
 struct Head {
   const T *q, *k, *v;
   std::int64_t q_pitch, k_pitch, v_pitch;
+  // Kᵀ and Vᵀ, which are read where scores and their gradients are computed. Products with a matrix that is
+  // stored as it is used are a quarter faster than those with a transposed one. nullptr if there is no copy.
+  const T *k_transposed = nullptr, *v_transposed = nullptr;
+  std::int64_t transposed_pitch = 0;
 };
 
 template <class T>
@@ -31,6 +35,18 @@ Head<T> head_of(const Attention& a, const T* qkv, std::int64_t sequence, std::in
           w,
           w,
           w};
+}
+
+/// out[columns, rows] = xᵀ. Each line of memory of x is read once for its columns.
+template <class T>
+void transpose(const T* x, std::int64_t rows, std::int64_t columns, std::int64_t pitch, T* out) {
+  constexpr std::int64_t kRows = 16;
+  for (std::int64_t first = 0; first < rows; first += kRows) {
+    const std::int64_t end = std::min(first + kRows, rows);
+    for (std::int64_t c = 0; c < columns; ++c) {
+      for (std::int64_t i = first; i < end; ++i) out[c * rows + i] = x[i * pitch + c];
+    }
+  }
 }
 
 template <class T>
@@ -65,25 +81,40 @@ struct Block {
   }
 };
 
+/// The keys or values that a block sees, transposed: from a copy, if there is one.
+template <class T>
+MatrixIn<T> transposed(const T* x, std::int64_t pitch, const T* copy, std::int64_t copy_pitch,
+                       const Block& b) {
+  if (copy != nullptr) return {copy + b.begin, copy_pitch};
+  return {x + b.begin * pitch, pitch, Transpose::yes};
+}
+
 /// The block's part of S = Q Kᵀ, unscaled, into s[rows, keys]; q points at its first query.
 template <class T>
 void scores(const Attention& a, const Head<T>& h, const Block& b, const T* q, T* s) {
   gemm_serial<T>(b.rows, b.keys, a.qk_dim, {q, h.q_pitch},
-                 {h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes}, {s, b.keys}, kOneRow);
+                 transposed(h.k, h.k_pitch, h.k_transposed, h.transposed_pitch, b), {s, b.keys}, kOneRow);
 }
 
-/// q, y and log_sum (or nullptr) point at the block's first query.
+/// q, y and log_sum (or nullptr) point at the block's first query. Rows of y have fewer elements than rows of
+/// P, so they and not P are divided by the sums. p has room for these after the block's scores.
 template <class T>
 void forward_block(const Attention& a, const Head<T>& h, const Block& b, const T* q, T* p, T* y, T* log_sum) {
+  T* const inverse = p + b.rows * b.keys;
   scores(a, h, b, q, p);
   for (std::int64_t i = 0; i < b.rows; ++i) {
     T* const row = p + i * b.keys;
-    const double sum = softmax_row(row + b.from(i), b.to(i) - b.from(i), scale_of<T>(a));
+    const ExpSum found = exp_row(row + b.from(i), b.to(i) - b.from(i), scale_of<T>(a));
     b.hide(i, row);
-    if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(sum);
+    inverse[i] = static_cast<T>(1.0 / found.sum);
+    if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(found.log_sum);
   }
-  gemm_serial<T>(b.rows, a.v_dim, b.keys, {p, b.keys}, {h.v + b.begin * h.v_pitch, h.v_pitch},
-                 {y, a.heads * a.v_dim}, kOneRow);
+  const std::int64_t pitch = a.heads * a.v_dim;
+  gemm_serial<T>(b.rows, a.v_dim, b.keys, {p, b.keys}, {h.v + b.begin * h.v_pitch, h.v_pitch}, {y, pitch},
+                 kOneRow);
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    for (std::int64_t c = 0; c < a.v_dim; ++c) y[i * pitch + c] *= inverse[i];
+  }
 }
 
 /// The first keys of one sequence, or nullptr if nothing is masked.
@@ -99,21 +130,34 @@ void check_first_keys(const Attention& a, const Tensor& first_key) {
   }
 }
 
-/// The workspace has the scores of a block for each thread.
+/// Elements of scratch of a block's scores and of the sums of their exponentials.
+std::int64_t scores_and_sums(std::int64_t rows, std::int64_t keys) {
+  return rows * (keys + 1);
+}
+
+/// The workspace has Kᵀ of every sequence and key-value head, and the scores of a block for each thread.
 template <class T>
 void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.qkv.context().pool();
   const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
-  T* const scratch = workspace.take<T>(pool.size() * kQueries * a.seq);
+  const std::int64_t key_size = a.qk_dim * a.seq, group = a.heads / a.kv_heads;
+  T* const keys = workspace.take<T>(a.batch * a.kv_heads * key_size);
+  T* const scratch = workspace.take<T>(pool.size() * scores_and_sums(kQueries, a.seq));
+  pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
+    const Head<T> h = head_of(a, args.qkv.data<const T>(), task / a.kv_heads, task % a.kv_heads * group);
+    transpose(h.k, a.seq, a.qk_dim, h.k_pitch, keys + task * key_size);
+  });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
     // Later blocks see more keys. They go first, so that no long task is left for the end.
     const std::int64_t block = blocks - 1 - task / (a.batch * a.heads);
     const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
     const Block b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
-    const Head<T> h = head_of(a, args.qkv.data<const T>(), sequence, head);
-    T* const p = scratch + ThreadPool::thread_index() * kQueries * a.seq;
+    Head<T> h = head_of(a, args.qkv.data<const T>(), sequence, head);
+    h.k_transposed = keys + (sequence * a.kv_heads + head / group) * key_size;
+    h.transposed_pitch = a.seq;
+    T* const p = scratch + ThreadPool::thread_index() * scores_and_sums(kQueries, a.seq);
     T* const sums = args.log_sum.defined() ? args.log_sum.data<T>() + row * a.heads + head : nullptr;
     forward_block(a, h, b, h.q + first * h.q_pitch, p, args.y.data<T>() + row * out + head * a.v_dim, sums);
   });
@@ -134,7 +178,7 @@ struct BackwardHead {
     const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
     scores(a, h, b, q, p);
     gemm_serial<T>(b.rows, b.keys, a.v_dim, {dy_rows, out},
-                   {h.v + b.begin * h.v_pitch, h.v_pitch, Transpose::yes}, {dp, b.keys}, kOneRow);
+                   transposed(h.v, h.v_pitch, h.v_transposed, h.transposed_pitch, b), {dp, b.keys}, kOneRow);
     for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
     gemm_serial<T>(b.rows, a.qk_dim, b.keys, {dp, b.keys}, {h.k + b.begin * h.k_pitch, h.k_pitch},
                    {dq + b.first * w, w, query_beta}, kOneRow);
@@ -148,10 +192,11 @@ struct BackwardHead {
   void score_gradient(const Block& b, std::int64_t i) const {
     T *const p_row = p + i * b.keys, *const dp_row = dp + i * b.keys;
     const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
-    softmax_row_again(p_row + from, visible, scale_of<T>(a), log_sum[query * a.heads]);
     const T* const y_row = y + query * a.heads * a.v_dim;
-    const T shift = std::inner_product(y_row, y_row + a.v_dim, dy + query * a.heads * a.v_dim, T(0));
-    softmax_row_backward(p_row + from, dp_row + from, visible, scale_of<T>(a), shift);
+    T shift = 0;
+    dot_rows(1, a.v_dim, y_row, a.v_dim, dy + query * a.heads * a.v_dim, &shift, 0.0);
+    softmax_row_backward(p_row + from, dp_row + from, visible, scale_of<T>(a), log_sum[query * a.heads],
+                         shift);
     b.hide(i, p_row);
     b.hide(i, dp_row);
   }
@@ -184,9 +229,17 @@ void backward_group(const Attention::BackwardArgs& args, std::int64_t sequence, 
     clear_keys(a, dk, dv);
     key_beta = 1.0;
   }
+  T *const keys = scratch + 2 * kQueries * a.seq, *const values = keys + a.qk_dim * a.seq;
+  const Head<T> any = head_of(a, args.qkv.data<const T>(), sequence, kv * group);
+  transpose(any.k, a.seq, a.qk_dim, any.k_pitch, keys);
+  transpose(any.v, a.seq, a.v_dim, any.v_pitch, values);
   for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
+    Head<T> h = head_of(a, args.qkv.data<const T>(), sequence, head);
+    h.k_transposed = keys;
+    h.v_transposed = values;
+    h.transposed_pitch = a.seq;
     const BackwardHead<T> block{a,
-                                head_of(a, args.qkv.data<const T>(), sequence, head),
+                                h,
                                 args.y.data<const T>() + row * out + head * a.v_dim,
                                 args.dy.data<const T>() + row * out + head * a.v_dim,
                                 args.log_sum.data<const T>() + row * a.heads + head,
@@ -204,9 +257,9 @@ void backward_group(const Attention::BackwardArgs& args, std::int64_t sequence, 
   }
 }
 
-/// Elements of scratch of a thread in backward: scores and their gradients.
+/// Elements of scratch of a thread in backward: scores and their gradients, Kᵀ and Vᵀ.
 std::int64_t backward_planes(const Attention& a) {
-  return 2 * kQueries * a.seq;
+  return (2 * kQueries + a.qk_dim + a.v_dim) * a.seq;
 }
 
 void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
@@ -214,7 +267,9 @@ void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
   dispatch_float(args.qkv.dtype(), [&]<class T>() { forward_blocks<T>(args, workspace); });
 }
 std::int64_t forward_workspace(const Attention::ForwardArgs& args, int threads) {
-  return workspace_bytes({{threads * kQueries * args.attention.seq, args.qkv.dtype()}});
+  const Attention& a = args.attention;
+  return workspace_bytes({{a.batch * a.kv_heads * a.qk_dim * a.seq, args.qkv.dtype()},
+                          {threads * scores_and_sums(kQueries, a.seq), args.qkv.dtype()}});
 }
 
 void backward_cpu(const Attention::BackwardArgs& args, Workspace& workspace) {
@@ -250,7 +305,7 @@ void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
   const std::int64_t total = args.past + a.seq;
   dispatch_float(args.y.dtype(), [&]<class T>() {
     append_to_cache<T>(args);
-    T* const scratch = workspace.take<T>(a.heads * a.seq * total);
+    T* const scratch = workspace.take<T>(a.heads * scores_and_sums(a.seq, total));
     args.y.context().pool().run(a.heads, [&](std::int64_t head) {
       const std::int64_t kv = head / (a.heads / a.kv_heads);
       const Head<T> h{args.qkv.data<const T>() + head * a.qk_dim,
@@ -259,14 +314,14 @@ void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
                       a.width(),
                       a.kv_heads * a.qk_dim,
                       a.kv_heads * a.v_dim};
-      forward_block<T>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * a.seq * total,
+      forward_block<T>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * scores_and_sums(a.seq, total),
                        args.y.data<T>() + head * a.v_dim, nullptr);
     });
   });
 }
 std::int64_t cached_workspace(const CachedAttentionArgs& args, int /*threads*/) {
   const Attention& a = args.attention;
-  return workspace_bytes({{a.heads * a.seq * (args.past + a.seq), args.y.dtype()}});
+  return workspace_bytes({{a.heads * scores_and_sums(a.seq, args.past + a.seq), args.y.dtype()}});
 }
 
 void check(const Attention& a, const Tensor& qkv) {

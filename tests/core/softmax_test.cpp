@@ -52,14 +52,18 @@ TEST_CASE(
     constexpr double kScale = 0.7;
     double sum = 0.0;
     for (const double v : x) sum += std::exp(kScale * v);
-    Numbers first = x, again = x, gradient = dp;
+    Numbers first = x, again = x, exponentials = x, third = x, gradient = dp;
     const double log_sum = softmax_row(first.data(), n, kScale);
     CHECK(log_sum == Approx(std::log(sum)).epsilon(1e-14));
     softmax_row_again(again.data(), n, kScale, log_sum);
     CHECK(relative_difference(again, first) <= 2e-15);
-    softmax_row_backward(first.data(), gradient.data(), n, kScale, 0.3);
+    const ExpSum found = exp_row(exponentials.data(), n, kScale);
+    CHECK(found.log_sum == log_sum);
+    softmax_row_backward(third.data(), gradient.data(), n, kScale, log_sum, 0.3);
+    CHECK(third == again);
     for (std::size_t i = 0; i < x.size(); ++i) {
       CHECK(first[i] == Approx(std::exp(kScale * x[i]) / sum).epsilon(1e-14));
+      CHECK(exponentials[i] / found.sum == Approx(first[i]).epsilon(1e-14));
       CHECK(gradient[i] == Approx(kScale * first[i] * (dp[i] - 0.3)).epsilon(1e-14));
     }
   }
