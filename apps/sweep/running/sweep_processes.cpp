@@ -159,7 +159,8 @@ class Processes {
     return steps <= 0 ? 1.0 : static_cast<double>(step - one.first_step) / static_cast<double>(steps);
   }
 
-  /// What is predicted of the cells that have not ended, at the pace of what is done.
+  /// What is predicted of the cells that have not ended, at the pace of what is done. Before that is known,
+  /// cells at once share the machine for which they are predicted.
   [[nodiscard]] double seconds_left(const std::vector<double>& shares) const {
     double measured = measured_, predicted = predicted_, left = 0.0;
     for (const std::size_t index : waiting_) left += plan_.seconds[index];
@@ -169,8 +170,9 @@ class Processes {
       predicted += whole * shares[i];
       left += whole * (1.0 - shares[i]);
     }
-    const double pace = predicted > 0.0 ? measured / predicted : 1.0;
-    return left * pace / static_cast<double>(std::max<std::size_t>(running_.size(), 1));
+    const auto sharers = static_cast<double>(std::max<std::size_t>(running_.size(), 1));
+    const double pace = predicted > 0.0 ? measured / predicted : sharers;
+    return left * pace / sharers;
   }
 
   void show() {
