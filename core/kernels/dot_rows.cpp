@@ -12,7 +12,7 @@ namespace granule::HWY_NAMESPACE {
 
 /// Four sums hide the latency of a multiply-add.
 template <class T>
-HWY_INLINE T dot(const T* a, const T* b, std::int64_t k) {
+HWY_INLINE T dot_of(const T* a, const T* b, std::int64_t k) {
   const hn::ScalableTag<T> d;
   const std::int64_t step = lanes(d);
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d), sum2 = hn::Zero(d), sum3 = hn::Zero(d);
@@ -33,11 +33,17 @@ template <class T>
 void dot_rows_of(std::int64_t n, std::int64_t k, const T* w, std::int64_t pitch, const T* x, T* y,
                  double beta) {
   for (std::int64_t i = 0; i < n; ++i, w += pitch) {
-    const T sum = dot(w, x, k);
+    const T sum = dot_of(w, x, k);
     y[i] = beta == 0.0 ? sum : y[i] + sum;
   }
 }
 
+float dot_f32(const float* a, const float* b, std::int64_t n) {
+  return dot_of(a, b, n);
+}
+double dot_f64(const double* a, const double* b, std::int64_t n) {
+  return dot_of(a, b, n);
+}
 void dot_rows_f32(std::int64_t n, std::int64_t k, const float* w, std::int64_t pitch, const float* x,
                   float* y, double beta) {
   dot_rows_of(n, k, w, pitch, x, y, beta);
@@ -53,8 +59,19 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace granule {
 
+HWY_EXPORT(dot_f32);
+HWY_EXPORT(dot_f64);
 HWY_EXPORT(dot_rows_f32);
 HWY_EXPORT(dot_rows_f64);
+
+template <>
+float dot(const float* a, const float* b, std::int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(dot_f32)(a, b, n);
+}
+template <>
+double dot(const double* a, const double* b, std::int64_t n) {
+  return HWY_DYNAMIC_DISPATCH(dot_f64)(a, b, n);
+}
 
 template <class T>
 void dot_rows(std::int64_t n, std::int64_t k, const T* w, std::int64_t pitch, const T* x, T* y, double beta) {

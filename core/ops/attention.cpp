@@ -193,8 +193,7 @@ struct BackwardHead {
     T *const p_row = p + i * b.keys, *const dp_row = dp + i * b.keys;
     const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
     const T* const y_row = y + query * a.heads * a.v_dim;
-    T shift = 0;
-    dot_rows(1, a.v_dim, y_row, a.v_dim, dy + query * a.heads * a.v_dim, &shift, 0.0);
+    const T shift = dot(y_row, dy + query * a.heads * a.v_dim, a.v_dim);
     softmax_row_backward(p_row + from, dp_row + from, visible, scale_of<T>(a), log_sum[query * a.heads],
                          shift);
     b.hide(i, p_row);

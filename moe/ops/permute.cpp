@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/kernels/dot_rows.hpp"
+
 namespace granule {
 namespace {
 
@@ -47,10 +49,9 @@ void sum_copies_cpu(const SumCopiesArgs& args) {
 /// The part of Combine's backward for one copy. Returns ⟨x, dy⟩.
 template <class T>
 T combine_backward_row(const T* x, const T* dy, T w, T* dx, double beta, std::int64_t d) {
-  T dot = 0;
-  for (std::int64_t i = 0; i < d; ++i) dot += x[i] * dy[i];
+  const T product = dot(x, dy, d);
   for (std::int64_t i = 0; dx != nullptr && i < d; ++i) dx[i] = beta == 0.0 ? w * dy[i] : dx[i] + w * dy[i];
-  return dot;
+  return product;
 }
 
 void combine_backward_cpu(const Combine::BackwardArgs& args) {
@@ -65,12 +66,12 @@ void combine_backward_cpu(const Combine::BackwardArgs& args) {
     const double dx_beta = args.dx_RD.beta, dw_beta = args.dw_NK.beta;
     parallel_chunks(args.dy_ND.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t j = begin * k; j < end * k; ++j) {
-        T dot = 0;  // stays 0 for a dropped copy
+        T gradient = 0;  // stays 0 for a dropped copy
         if (const std::int64_t row = place[j] * d; row >= 0) {
           T* const dx_row = dx != nullptr ? dx + row : nullptr;
-          dot = combine_backward_row(x + row, g + j / k * d, w[j], dx_row, dx_beta, d);
+          gradient = combine_backward_row(x + row, g + j / k * d, w[j], dx_row, dx_beta, d);
         }
-        if (dw != nullptr) dw[j] = dw_beta == 0.0 ? dot : dw[j] + dot;
+        if (dw != nullptr) dw[j] = dw_beta == 0.0 ? gradient : dw[j] + gradient;
       }
     });
   });
