@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "autograd/recompute.hpp"
-#include "core/ops/attention.hpp"
+#include "core/ops/cached_attention.hpp"
 #include "nn/config.hpp"
 
 namespace granule {

@@ -1,7 +1,6 @@
-#include "core/ops/attention.hpp"
-
 #include <cmath>
 
+#include "core/ops/cached_attention.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 

@@ -1,0 +1,119 @@
+// What attention over whole sequences and attention with a cache share: one head, one block of queries, and
+// its part of forward.
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "core/kernels/gemm.hpp"
+#include "core/kernels/softmax.hpp"
+#include "core/ops/attention.hpp"
+
+namespace granule::attention {
+
+inline void check_qkv(const Attention& a, const Tensor& qkv) {
+  GRANULE_CHECK(a.kv_heads > 0 && a.heads % a.kv_heads == 0, "attention: {} heads over {} key-value heads",
+                a.heads, a.kv_heads);
+  GRANULE_CHECK(qkv.shape() == Shape({a.batch * a.seq, a.width()}),
+                "attention: qkv is {}, {} sequences of {} tokens need [{}, {}]", qkv.shape().str(), a.batch,
+                a.seq, a.batch * a.seq, a.width());
+}
+
+// For equal sequences, whole products are equal. The product of one generated token must be fast instead.
+inline constexpr OneRow kOneRow = OneRow::alone;
+
+/// Pointers into the matrices of one sequence and one query head; rows are `pitch` elements apart.
+template <class T>
+struct AttentionHead {
+  const T *q, *k, *v;
+  std::int64_t q_pitch, k_pitch, v_pitch;
+  /// Kᵀ and Vᵀ. A product with a matrix that is stored transposed is a quarter faster than with one that is
+  /// read so.
+  MatrixIn<T> k_transposed{k, k_pitch, Transpose::yes}, v_transposed{v, v_pitch, Transpose::yes};
+};
+
+template <class T>
+AttentionHead<T> head_of(const Attention& a, const T* qkv, std::int64_t sequence, std::int64_t head) {
+  const std::int64_t w = a.width(), group = a.heads / a.kv_heads, kv = head / group;
+  const T* row = qkv + sequence * a.seq * w;
+  return {row + head * a.qk_dim,
+          row + (a.heads + kv) * a.qk_dim,
+          row + (a.heads + a.kv_heads) * a.qk_dim + kv * a.v_dim,
+          w,
+          w,
+          w};
+}
+
+template <class T>
+T scale_of(const Attention& a) {
+  return static_cast<T>(1.0 / std::sqrt(static_cast<double>(a.qk_dim)));
+}
+
+/// One block of a sequence's queries, and the keys that at least one of them sees. Queries and keys are
+/// counted from the sequence's first key.
+struct QueryBlock {
+  std::int64_t first, rows;       // queries
+  const std::int32_t* first_key;  // of every query of the sequence; nullptr means 0
+  std::int64_t begin = 0;         // keys [begin, begin + keys)
+  std::int64_t keys = 0;
+
+  QueryBlock(std::int64_t first_query, std::int64_t queries, const std::int32_t* first_keys)
+      : first(first_query), rows(queries), first_key(first_keys), keys(first_query + queries) {
+    if (first_key == nullptr || rows == 0) return;
+    begin = *std::min_element(first_key + first, first_key + first + rows);
+    keys -= begin;
+  }
+  /// Query i of the block sees its keys [from(i), to(i)).
+  [[nodiscard]] std::int64_t from(std::int64_t i) const {
+    return first_key == nullptr ? 0 : first_key[first + i] - begin;
+  }
+  [[nodiscard]] std::int64_t to(std::int64_t i) const { return first + i + 1 - begin; }
+  /// Writes zero for the keys that query i does not see.
+  template <class T>
+  void hide(std::int64_t i, T* row) const {
+    std::fill(row, row + from(i), T(0));
+    std::fill(row + to(i), row + keys, T(0));
+  }
+};
+
+/// The columns of Kᵀ or Vᵀ that a block sees.
+template <class T>
+MatrixIn<T> columns_of(const QueryBlock& b, MatrixIn<T> x) {
+  x.data += x.transpose == Transpose::yes ? b.begin * x.pitch : b.begin;
+  return x;
+}
+
+/// The block's part of S = Q Kᵀ, unscaled, into s[rows, keys]; q points at its first query.
+template <class T>
+void scores(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, T* s) {
+  gemm_serial<T>(b.rows, b.keys, a.qk_dim, {q, h.q_pitch}, columns_of(b, h.k_transposed), {s, b.keys},
+                 kOneRow);
+}
+
+/// Elements of scratch of a block's scores and of the sums of their exponentials.
+inline std::int64_t scores_and_sums(std::int64_t rows, std::int64_t keys) {
+  return rows * (keys + 1);
+}
+
+/// q, y and log_sum (or nullptr) point at the block's first query. Rows of y have fewer elements than rows of
+/// P, so they and not P are divided by the sums. p has room for these after the block's scores.
+template <class T>
+void forward_block(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, T* p, T* y,
+                   T* log_sum) {
+  T* const inverse = p + b.rows * b.keys;
+  scores(a, h, b, q, p);
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    T* const row = p + i * b.keys;
+    const ExpSum found = exp_row(row + b.from(i), b.to(i) - b.from(i), scale_of<T>(a));
+    b.hide(i, row);
+    inverse[i] = static_cast<T>(1.0 / found.sum);
+    if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(found.log_sum);
+  }
+  const std::int64_t pitch = a.heads * a.v_dim;
+  gemm_serial<T>(b.rows, a.v_dim, b.keys, {p, b.keys}, {h.v + b.begin * h.v_pitch, h.v_pitch}, {y, pitch},
+                 kOneRow);
+  for (std::int64_t i = 0; i < b.rows; ++i) {
+    for (std::int64_t c = 0; c < a.v_dim; ++c) y[i * pitch + c] *= inverse[i];
+  }
+}
+
+}  // namespace granule::attention

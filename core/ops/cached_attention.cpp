@@ -1,0 +1,66 @@
+#include "core/ops/cached_attention.hpp"
+
+#include "core/ops/attention_blocks.hpp"
+
+namespace granule {
+
+using namespace attention;
+
+namespace {
+
+/// Appends the new tokens' keys and values to those of the cache.
+template <class T>
+void append_to_cache(const CachedAttentionArgs& args) {
+  const Attention& a = args.attention;
+  const std::int64_t key_width = a.kv_heads * a.qk_dim, value_width = a.kv_heads * a.v_dim;
+  T *const keys = args.keys.data<T>(), *const values = args.values.data<T>();
+  for (std::int64_t i = 0; i < a.seq; ++i) {
+    const T* const key = args.qkv.data<const T>() + i * a.width() + a.heads * a.qk_dim;
+    std::copy_n(key, key_width, keys + (args.past + i) * key_width);
+    std::copy_n(key + key_width, value_width, values + (args.past + i) * value_width);
+  }
+}
+
+void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
+  const Attention& a = args.attention;
+  const std::int64_t total = args.past + a.seq;
+  dispatch_float(args.y.dtype(), [&]<class T>() {
+    append_to_cache<T>(args);
+    T* const scratch = workspace.take<T>(a.heads * scores_and_sums(a.seq, total));
+    args.y.context().pool().run(a.heads, [&](std::int64_t head) {
+      const std::int64_t kv = head / (a.heads / a.kv_heads);
+      const AttentionHead<T> h{args.qkv.data<const T>() + head * a.qk_dim,
+                               args.keys.data<const T>() + kv * a.qk_dim,
+                               args.values.data<const T>() + kv * a.v_dim,
+                               a.width(),
+                               a.kv_heads * a.qk_dim,
+                               a.kv_heads * a.v_dim};
+      forward_block<T>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * scores_and_sums(a.seq, total),
+                       args.y.data<T>() + head * a.v_dim, nullptr);
+    });
+  });
+}
+std::int64_t cached_workspace(const CachedAttentionArgs& args, int /*threads*/) {
+  const Attention& a = args.attention;
+  return workspace_bytes({{a.heads * scores_and_sums(a.seq, args.past + a.seq), args.y.dtype()}});
+}
+
+}  // namespace
+
+constinit KernelSlot<CachedAttentionArgs> cached_attention_kernel{"attention with a cache", cached_cpu,
+                                                                  cached_workspace};
+
+Tensor attend_with_cache(const Attention& attention, const Tensor& qkv_NW, KvCache& cache) {
+  check_qkv(attention, qkv_NW);
+  const Attention& a = attention;
+  const std::int64_t total = cache.length + a.seq;
+  GRANULE_CHECK(a.batch == 1, "attention with a cache: {} sequences, one is supported", a.batch);
+  GRANULE_CHECK(total <= cache.keys.shape()[0], "attention: {} tokens, the cache holds {}", total,
+                cache.keys.shape()[0]);
+  Tensor y = qkv_NW.empty_like({a.seq, a.heads * a.v_dim});
+  cached_attention_kernel({a, qkv_NW, cache.keys, cache.values, y, cache.length});
+  cache.length = total;
+  return y;
+}
+
+}  // namespace granule
