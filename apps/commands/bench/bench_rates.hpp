@@ -13,6 +13,15 @@
 
 namespace granule {
 
+/// What the machine gives: 10⁹ floating-point operations and 10⁹ bytes a second.
+struct MachineRates {
+  double gflops = 0.0, gbps = 0.0;
+};
+[[nodiscard]] MachineRates measure_rates(Context& context, DType dtype);
+/// Rates are measured before and after the work, because other programs can disturb one of the two. Less than
+/// what the machine gives would make every share too large.
+[[nodiscard]] MachineRates better_of(const MachineRates& before, const MachineRates& after);
+
 struct BenchPiece {
   std::string name;
   double flops = 0.0;

@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "apps/commands/bench/bench_rates.hpp"
 #include "apps/inputs/run_data.hpp"
 #include "apps/planning/step_time.hpp"
-#include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
 #include "core/transfer.hpp"
 #include "moe/model/counts.hpp"
@@ -70,6 +70,14 @@ class BenchStep {
   TrainStep step_;
 };
 
+/// All ranks measure at once, which shows what the machine gives them together.
+MachineRates rates_of_all(Communicator& ranks, Context& context, DType dtype) {
+  const MachineRates own = measure_rates(context, dtype);
+  std::array<double, 2> sum{own.gflops, own.gbps};
+  ranks.all_reduce(std::span(sum), ReduceOp::sum, "ceilings").wait();
+  return {sum[0], sum[1]};
+}
+
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
                    values.end());
@@ -87,11 +95,7 @@ StepFloor step_floor(const RunConfig& config) {
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {
   Context context(context_options(config, options.threads));
-  // All ranks measure at once, which shows what the machine gives them together.
-  std::array<double, 2> ceilings{fma_ceiling_gflops(context.pool(), config.train.dtype),
-                                 stream_gbps(context.pool())};
-  ranks.all_reduce(std::span(ceilings), ReduceOp::sum, "ceilings").wait();
-  const auto [gflops, gbps] = ceilings;
+  const MachineRates before = rates_of_all(ranks, context, config.train.dtype);
   BenchStep step(context, ranks, config, options.routing);
   step.run(0);
   context.profile().reset();
@@ -99,6 +103,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   for (std::int64_t n = 1; n <= options.steps; ++n) seconds.push_back(step.run(n));
   std::int64_t peak = context.memory().peak_total();
   ranks.all_reduce(std::span(&peak, 1), ReduceOp::max, "peak").wait();
+  const auto [gflops, gbps] = better_of(before, rates_of_all(ranks, context, config.train.dtype));
   const double typical = median(seconds), floor = step_floor(config).seconds(gflops, gbps);
   nlohmann::ordered_json phases;
   for (const auto& [phase, total] : context.profile().seconds())
