@@ -8,8 +8,8 @@ namespace granule {
 
 inline constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
 
-/// Asks for huge pages wherever a whole one lies inside the range, so no more memory is used. The system may
-/// have none; then nothing changes.
+/// Asks for huge pages wherever a whole one lies inside the range. The system may have none; then nothing
+/// changes. A range that is written in part may take up to 2 MiB more than without them.
 void prefer_huge_pages(std::byte* data, std::int64_t bytes);
 
 }  // namespace granule

@@ -10,7 +10,6 @@
 #include "apps/inputs/evaluation.hpp"
 #include "apps/inputs/text_data.hpp"
 #include "apps/inputs/text_input.hpp"
-#include "apps/inputs/whole_text.hpp"
 #include "apps/models/running_model.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/progress.hpp"
@@ -19,6 +18,7 @@
 #include "apps/specialisation/by_expert_file.hpp"
 #include "apps/specialisation/evaluated_model.hpp"
 #include "core/error.hpp"
+#include "data/text/stdin_file.hpp"
 
 namespace granule {
 namespace {
@@ -224,8 +224,7 @@ void measure(const EvalArguments& arguments, const ModelFiles& files, const Eval
   const Evaluation evaluation = run_evaluation(running, data, evaluated, choices ? &*choices : nullptr);
   if (!std::isfinite(evaluation.ce)) {
     user_error(fmt::format("the cross-entropy is {}", without_sign_of_nan(evaluation.ce)),
-               files.path().string(),
-               "its weights lead to numbers that are too large: use an earlier checkpoint");
+               files.path().string(), kNotFiniteAdvice);
   }
   if (choices) write_choices(*arguments.by_expert, where, files, evaluated, *choices);
   const Json report = report_of(where, files, running.model(), evaluated, evaluation);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "apps/models/running_model.hpp"
 #include "core/error.hpp"
 #include "core/transfer.hpp"
 
@@ -81,8 +82,7 @@ void Decoder::logits_of(const Tensor& y_ND, const TakeLogits& take) {
     for (auto rest = copy.get(); !rest.empty(); rest = rest.subspan(width)) {
       std::copy_n(rest.begin(), width, row.begin());
       if (!std::ranges::all_of(row, [](double logit) { return std::isfinite(logit); })) {
-        user_error("the logits are not finite", "the model",
-                   "its weights lead to numbers that are too large: use an earlier checkpoint");
+        user_error("the logits are not finite", "the model", kNotFiniteAdvice);
       }
       take(row);
     }

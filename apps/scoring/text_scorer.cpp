@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "apps/models/running_model.hpp"
 #include "core/error.hpp"
 
 namespace granule {
@@ -18,6 +19,8 @@ TokenScore TextScorer::score_of(std::span<const double> logits, std::int32_t tok
   double sum = 0.0;
   for (const double logit : logits) sum += std::exp(logit - largest);
   const double logprob = logits[static_cast<std::size_t>(token)] - largest - std::log(sum);
+  // In float64, finite logits may be too far apart.
+  if (!std::isfinite(logprob)) user_error("a text has no probability", "the model", kNotFiniteAdvice);
   // Rows that pad the vocabulary have no token, so greedy decoding does not choose them.
   const auto tokens = logits.first(static_cast<std::size_t>(pieces_));
   return {logprob, std::ranges::max_element(tokens) - tokens.begin() == token};

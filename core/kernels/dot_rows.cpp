@@ -28,7 +28,8 @@ HWY_INLINE T dot_of(const T* a, const T* b, std::int64_t k) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3))));
 }
 
-// One row after the other: two or more at once are several streams, and took twice as long.
+// Rows are read one after the other. Two or more at once took twice as long, because they are several
+// streams.
 template <class T>
 void dot_rows_of(std::int64_t n, std::int64_t k, const T* w, std::int64_t pitch, const T* x, T* y,
                  double beta) {

@@ -9,9 +9,9 @@ namespace granule {
 template <class T>
 [[nodiscard]] T dot(const T* a, const T* b, std::int64_t n);
 
-/// y[n] = w[n,k] x[k] + beta y, where rows of w are `pitch` elements apart and beta 0 overwrites without
-/// reading. Each row of w is read once and in order, because the speed is that of the memory. An element of y
-/// has the same bits in every product that has its row of w: those of dot().
+/// y[n] = w[n,k] x[k], to which any beta but 0 adds the y before. Rows of w are `pitch` elements apart. Each
+/// is read once and in order, because the speed is that of the memory. With beta 0, an element of y has the
+/// bits of dot().
 template <class T>
 void dot_rows(std::int64_t n, std::int64_t k, const T* w, std::int64_t pitch, const T* x, T* y, double beta);
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t kQueries = 32;  // rows of P held at once
 
-/// out = xᵀ + beta out for x[rows, columns], in squares whose lines of memory stay in the cache.
+/// out = xᵀ for x[rows, columns], in squares whose lines of memory stay in the cache. beta 1 adds to out.
 template <class T>
 void transpose(const T* x, std::int64_t rows, std::int64_t columns, std::int64_t pitch, MatrixOut<T> out) {
   constexpr std::int64_t kSide = 16;
@@ -89,7 +89,7 @@ struct BackwardHead {
     for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
     gemm_serial<T>(b.rows, a.qk_dim, b.keys, {dp, b.keys}, {h.k + b.begin * h.k_pitch, h.k_pitch},
                    {dq + b.first * w, w, query_beta}, kOneRow);
-    // A sixth faster than dK = dSᵀ Q and dV = Pᵀ dY.
+    // These two products are a sixth faster than dK = dSᵀ Q and dV = Pᵀ dY.
     gemm_serial<T>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, {dp, b.keys},
                    {dk_transposed + b.begin, a.seq, 1.0}, kOneRow);
     gemm_serial<T>(a.v_dim, b.keys, b.rows, {dy_rows, out, Transpose::yes}, {p, b.keys},
@@ -184,6 +184,7 @@ constinit KernelSlot<Attention::ForwardArgs> Attention::forward_kernel{"attentio
                                                                        forward_workspace};
 constinit KernelSlot<Attention::BackwardArgs> Attention::backward_kernel{"attention backward", backward_cpu,
                                                                          backward_workspace};
+
 Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW, const Tensor& first_key_N) const {
   check_qkv(*this, qkv_NW);
   GRANULE_CHECK(!first_key_N.defined() || first_key_N.shape() == Shape{batch * seq},

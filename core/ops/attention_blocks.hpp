@@ -1,5 +1,5 @@
-// What attention over whole sequences and attention with a cache share: one head, one block of queries, and
-// its part of forward.
+// What attention over whole sequences and attention with a cache share: one head, one block of queries, its
+// part of forward, and the check of their shapes.
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,7 @@
 #include "core/ops/cached_attention.hpp"
 
+#include <algorithm>
+
 #include "core/ops/attention_blocks.hpp"
 
 namespace granule {

@@ -30,6 +30,16 @@ void read_view(const TensorView& view, std::span<T> out) {
   for (T& value : out) value *= static_cast<T>(view.factor);
 }
 
+template <class T>
+void read_finite(const TensorSet& tensors, const std::string& name, std::span<const std::int64_t> shape,
+                 std::span<T> out, std::int64_t begin) {
+  read_view(part_of(tensors.get(name, shape), name, begin, out.size()), out);
+  if (const auto bad = first_not_finite(dtype_of<T>, std::as_bytes(out))) {
+    user_error(fmt::format("element {} of tensor '{}' is not finite", begin + *bad, name),
+               tensors.file_of(name).string(), "use another copy or an earlier checkpoint of the model");
+  }
+}
+
 }  // namespace
 
 void TensorSet::add(SafetensorsFile file) {
@@ -110,24 +120,14 @@ TensorView TensorSet::get(const std::string& name, std::span<const std::int64_t>
   return *view;
 }
 
-TensorView TensorSet::part(const std::string& name, std::span<const std::int64_t> shape, std::int64_t begin,
-                           std::size_t size) const {
-  TensorView view = part_of(get(name, shape), name, begin, size);
-  if (const auto bad = first_not_finite(view.dtype, view.bytes)) {
-    user_error(fmt::format("element {} of tensor '{}' is not finite", begin + *bad, name),
-               file_of(name).string(), "use another copy or an earlier checkpoint of the model");
-  }
-  return view;
-}
-
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<float> out,
                           std::int64_t begin) const {
-  read_view(part(name, shape, begin, out.size()), out);
+  read_finite(*this, name, shape, out, begin);
 }
 
 void TensorSet::read_into(const std::string& name, std::span<const std::int64_t> shape, std::span<double> out,
                           std::int64_t begin) const {
-  read_view(part(name, shape, begin, out.size()), out);
+  read_finite(*this, name, shape, out, begin);
 }
 
 }  // namespace granule

@@ -52,9 +52,6 @@ class TensorSet {
     TensorView view;
   };
 
-  [[nodiscard]] TensorView part(const std::string& name, std::span<const std::int64_t> shape,
-                                std::int64_t begin, std::size_t size) const;
-
   std::vector<SafetensorsFile> files_;
   std::deque<std::vector<std::byte>> zeros_;
   std::unordered_map<std::string, Place> places_;

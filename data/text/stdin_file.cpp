@@ -14,7 +14,8 @@
 namespace granule {
 namespace {
 
-std::filesystem::path path_of_copy;
+// Its copy takes the place of stdin, so everyone knows its path.
+constexpr const char* kCopy = "/proc/self/fd/0";
 
 [[noreturn]] void refuse(std::string_view what) {
   io_error(fmt::format("cannot {}: {}", what, std::strerror(errno)), "stdin",
@@ -25,7 +26,10 @@ std::filesystem::path path_of_copy;
 int file_without_name() {
   std::error_code error;
   const auto directory = std::filesystem::temp_directory_path(error);
-  if (error) return -1;
+  if (error) {
+    errno = error.value();
+    return -1;
+  }
   const int fd = ::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd >= 0) return fd;
   std::string name = (directory / "granule-stdin-XXXXXX").string();
@@ -34,7 +38,7 @@ int file_without_name() {
   return named;
 }
 
-int copy_of_stdin() {
+int copied_stdin() {
   const int fd = file_without_name();
   if (fd < 0) refuse("make a file for it");
   char buffer[1 << 16];
@@ -52,15 +56,24 @@ int copy_of_stdin() {
   }
 }
 
+int replace_stdin() {
+  const int copy = copied_stdin();
+  const int replaced = ::dup2(copy, STDIN_FILENO);
+  if (replaced < 0) refuse("replace it by its copy");
+  ::close(copy);
+  return replaced;
+}
+
 }  // namespace
 
 std::filesystem::path stdin_as_file() {
-  static const int fd = copy_of_stdin();
-  return path_of_copy = "/proc/self/fd/" + std::to_string(fd);
+  static const int replaced = replace_stdin();
+  GRANULE_ASSERT(replaced == STDIN_FILENO, "stdin");
+  return kCopy;
 }
 
 std::string name_of_input(const std::filesystem::path& path) {
-  return path == kStdin || (!path_of_copy.empty() && path == path_of_copy) ? "stdin" : path.string();
+  return path == kStdin || path == kCopy ? "stdin" : path.string();
 }
 
 }  // namespace granule

@@ -10,10 +10,11 @@ namespace granule {
 inline constexpr std::string_view kStdin = "-";
 
 /// The path of a file with everything that stdin has. It has no name in any directory and is gone when the
-/// process ends. The first call reads stdin to its end. Throws an I/O error if that fails.
+/// process ends. The first call reads stdin to its end, and the file takes its place. Throws an I/O error if
+/// that fails.
 [[nodiscard]] std::filesystem::path stdin_as_file();
 
-/// What messages call a file: stdin, if it stands for that or is its copy.
+/// What messages call a file. `-` and the copy of stdin are called stdin.
 [[nodiscard]] std::string name_of_input(const std::filesystem::path& path);
 
 }  // namespace granule

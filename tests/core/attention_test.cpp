@@ -1,6 +1,7 @@
+#include "core/ops/attention.hpp"
+
 #include <cmath>
 
-#include "core/ops/cached_attention.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/op_case.hpp"
 
@@ -66,7 +67,7 @@ TEST_CASE("attention keeps an operator's promises: multi-head, grouped, multi-qu
       {1, 1, 1, 1, 1, 1},     // one token
       {0, 5, 2, 1, 4, 4},     // no sequence
       {2, 0, 2, 1, 4, 4},     // no token
-      {2, 150, 4, 2, 16, 16}  // three blocks of queries, the last one short
+      {2, 150, 4, 2, 16, 16}  // five blocks of queries, the last one short
   };
   for (const Attention& a : cases) {
     check_op(
@@ -164,28 +165,6 @@ TEST_CASE("attention looks at nothing behind its own token") {
   const auto rows = static_cast<std::ptrdiff_t>(70 * a.heads * a.v_dim);
   CHECK(std::equal(before.begin(), before.begin() + rows, after.begin()));
   CHECK(before != after);
-}
-
-TEST_CASE("attention with a cache equals attention over the whole, in pieces of any size") {
-  test::TestContext context({.threads = 2});
-  const Attention whole{1, 90, 4, 2, 6, 5};
-  const std::int64_t W = whole.width();
-  const Tensor x = tensor_of(context, {whole.seq, W}, DType::f64, normal_values(whole.seq * W, 1));
-  const Numbers expected = values_of(whole.forward(nullptr, x));
-  KvCache cache{Tensor::empty(context, {whole.seq, 2 * 6}, DType::f64),
-                Tensor::empty(context, {whole.seq, 2 * 5}, DType::f64)};
-  Numbers pieces;
-  for (const std::int64_t rows : {1, 70, 1, 1, 17}) {
-    Attention part = whole;
-    part.seq = rows;
-    const Numbers y = values_of(attend_with_cache(part, x.slice(cache.length * W, {rows, W}), cache));
-    pieces.insert(pieces.end(), y.begin(), y.end());
-  }
-  CHECK(relative_difference(pieces, expected) <= 1e-14);
-  Attention more = whole;
-  more.seq = 1;
-  CHECK_THROWS_WITH(attend_with_cache(more, x.slice(0, {1, W}), cache),
-                    Catch::Contains("attention: 91 tokens, the cache holds 90"));
 }
 
 TEST_CASE("attention refuses heads that do not divide and rows of another width") {

@@ -36,8 +36,7 @@ std::vector<ScoreQuestion> line_questions(Tokenizer& tokenizer, const fs::path& 
   std::vector<ScoreQuestion> questions;
   std::int64_t number = 0;
   for (std::string_view rest = lines; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    const std::string_view line = take_line(rest);
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     questions.push_back(line_question(tokenizer, line, fmt::format("{}:{}", name_of_input(path), number)));

@@ -65,8 +65,7 @@ void encode(const Arguments& arguments) {
   }
   std::int64_t number = 0;
   for (std::string_view rest = input.text; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    const std::string_view line = take_line(rest);
     print_ids(*tokenizer, line, fmt::format("{}:{}", input.where, ++number), arguments.pieces);
   }
 }
@@ -87,11 +86,13 @@ std::vector<std::int64_t> separate_numbers(std::string text, const std::string& 
   return numbers;
 }
 
-/// Those of a JSON list, or without one.
+/// The numbers of a JSON list, or of a text without brackets.
 std::vector<std::int64_t> numbers_of(const Input& input) {
   if (input.text.find('[') == std::string::npos) return separate_numbers(input.text, input.where);
   const auto list = nlohmann::json::parse(input.text, nullptr, false);
-  const auto is_number = [](const nlohmann::json& element) { return element.is_number_integer(); };
+  const auto is_number = [](const nlohmann::json& element) {
+    return element.is_number_unsigned() ? element <= std::uint64_t{INT64_MAX} : element.is_number_integer();
+  };
   if (!list.is_array() || !std::ranges::all_of(list, is_number))
     user_error("this is not one list of token ids", input.where, "give numbers, such as [5, 17, 3]");
   return list.get<std::vector<std::int64_t>>();

@@ -55,6 +55,15 @@ struct Exported {
   StoredType type_;
 };
 
+/// Changes the first element of the last tensor of a file with f32 tensors.
+void set_last_value(const fs::path& file, float value) {
+  std::string bytes = text_of(file);
+  const auto whole = std::as_bytes(std::span(bytes));
+  const auto last = parse_safetensors(whole, "x").tensors.back().view.bytes;
+  std::memcpy(bytes.data() + (last.data() - whole.data()), &value, sizeof(value));
+  write_text(file, bytes);
+}
+
 std::size_t place_of(const Exported& exported, std::span<const std::byte> part,
                      std::span<const std::byte> whole) {
   REQUIRE(whole.size() == exported.bytes.size());
@@ -149,15 +158,18 @@ TEST_CASE("read_back: one bit of one value is found in float32, and one step of 
   CHECK_THAT(rounded.verdict(stepped), Contains("experts.0.up_proj.weight"));
 }
 
-TEST_CASE("read_back: an export that fails its verification is removed") {
+TEST_CASE("read_back: a number of an export that is not finite is the export's fault") {
+  for (const ExportFormat format : {ExportFormat::hf, ExportFormat::qwen2moe}) {
+    Exported exported(format, StoredType::f32);
+    set_last_value(exported.file, std::numeric_limits<float>::quiet_NaN());
+    CHECK_THAT(exported.verdict(text_of(exported.file)), Contains("it is not the model") && Contains("nan"));
+  }
+}
+
+TEST_CASE("read_back: the export of a model that is not finite is removed") {
   const TempDir temp;
   write_model(temp / "model", made_model());
-  std::string bytes = text_of(temp / "model/model.safetensors");
-  const auto whole = std::as_bytes(std::span(bytes));
-  const auto last = parse_safetensors(whole, "x").tensors.back().view.bytes;
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  std::memcpy(bytes.data() + (last.data() - whole.data()), &nan, sizeof(nan));
-  write_text(temp / "model/model.safetensors", bytes);
+  set_last_value(temp / "model/model.safetensors", std::numeric_limits<float>::quiet_NaN());
   for (const ExportFormat format : {ExportFormat::hf, ExportFormat::qwen2moe, ExportFormat::gguf}) {
     CHECK_THROWS_WITH(
         export_model({temp / "model", temp / "out", format, StoredType::f32, ReadBackCheck::yes}),

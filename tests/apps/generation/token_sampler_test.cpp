@@ -1,9 +1,7 @@
 #include "apps/generation/token_sampler.hpp"
 
 #include <cmath>
-#include <limits>
 
-#include "core/error.hpp"
 #include "tests/support/catch.hpp"
 
 using granule::SamplingOptions;

@@ -142,6 +142,11 @@ TEST_CASE("generate_command: a text that starts a document has no space before i
   }
 }
 
+TEST_CASE("generate_command: one token is not called tokens") {
+  const auto one = generate(small_run().run, "the", {"--max-tokens", "1", "--temperature", "0"});
+  CHECK_THAT(one.err, StartsWith("1 token after a prompt of 1 in "));
+}
+
 TEST_CASE("generate_command: text is cut at the model's last position, which is said and is no error") {
   // There are 64 positions: the end of the previous document and 63 tokens, the last of which predicts one
   // more. The temperature is so high that all tokens are about equally likely. The end of the text is one of

@@ -42,9 +42,12 @@ TEST_CASE("tokenizer_ids_command: encode prints the ids of a text, from the comm
 
 TEST_CASE("tokenizer_ids_command: with --lines, each line is a text") {
   const std::string first = json(granule::open_tokenizer(small_tokenizer())->encode("the old")).dump() + "\n";
-  for (const std::string input : {"the old\n\nthe old\n", "the old\n\nthe old"})
+  for (const std::string input : {"the old\n\nthe old\n", "the old\n\nthe old", "the old\r\n\r\nthe old\r\n"})
     CHECK(tokenizer("encode", {"--lines"}, input).out == first + "[]\n" + first);
   CHECK(tokenizer("encode", {"--lines"}).out.empty());
+  const ProgramResult pieces = tokenizer("encode", {"--lines", "--pieces"}, "the old\nsea\n");
+  CHECK(std::ranges::count(pieces.out, '\n') == 2);
+  CHECK_THAT(pieces.out, Contains("\"piece\""));
 }
 
 TEST_CASE("tokenizer_ids_command: decode takes what encode prints, and gives the text back") {
@@ -67,7 +70,8 @@ TEST_CASE("tokenizer_ids_command: ids that are none, and bytes that are no text,
     CHECK_THAT(result.err, Contains(what));
   };
   refused(tokenizer("decode", {"5 x"}), "'x' is not a token id (command line)");
-  for (const char* const list : {"[1.5]", "[1, 2", "[1, 2]]", "[[1], [2]]", "[1] [2]", "1] [2", "[\"1\"]"})
+  for (const char* const list :
+       {"[1.5]", "[1, 2", "[1, 2]]", "[[1], [2]]", "[1] [2]", "1] [2", "[\"1\"]", "[18446744073709551615]"})
     refused(tokenizer("decode", {}, list), "not one list of token ids (stdin)");
   refused(tokenizer("decode", {"350"}), "there is no token 350");
   refused(tokenizer("decode", {"--", "-1"}), "there is no token -1");
