@@ -35,6 +35,17 @@ std::string text(const std::string& prompt, const std::vector<std::string>& more
   return result.out;
 }
 
+/// A seed with which "the old" goes on for `tokens` tokens.
+std::string seed_of_long_text(const std::string& tokens) {
+  for (int seed = 0; seed < 50; ++seed) {
+    const auto result =
+        generate(small_run().run, "the old", {"--max-tokens", tokens, "--seed", std::to_string(seed)});
+    if (result.err.find("--max-tokens reached") != std::string::npos) return std::to_string(seed);
+  }
+  FAIL("every text ends early");
+  return {};
+}
+
 }  // namespace
 
 TEST_CASE("generate_command: the seed decides the text") {
@@ -241,6 +252,7 @@ TEST_CASE("generate_command: a model without its tokenizer cannot generate") {
   const TempDir temp;
   REQUIRE(run_program({"export", small_run().run, "--format", "hf", "--out", temp / "hf"}).exit_code == 0);
   fs::remove(temp / "hf/tokenizer.model");
+  fs::remove(temp / "hf/tokenizer.json");
   const auto without = generate(temp / "hf", "the");
   CHECK(without.exit_code == 2);
   CHECK_THAT(without.err, Contains("the model has no tokenizer"));
@@ -277,7 +289,7 @@ TEST_CASE("generate_command: a prompt from a file or stdin loses one line end, a
 }
 
 TEST_CASE("generate_command: --echo and --json print the same text, with its prompt and its ids") {
-  const std::vector<std::string> options{"--max-tokens", "6", "--seed", "3"};
+  const std::vector<std::string> options{"--max-tokens", "6", "--seed", seed_of_long_text("6")};
   const auto with = [&](std::vector<std::string> more) {
     more.insert(more.end(), options.begin(), options.end());
     return text("the old", more);
@@ -298,21 +310,22 @@ TEST_CASE("generate_command: --echo and --json print the same text, with its pro
 }
 
 TEST_CASE("generate_command: a text ends before a --stop, wherever the tokens are cut") {
-  const std::string whole = text("the old", {"--max-tokens", "30", "--seed", "3"});
+  const std::string seed = seed_of_long_text("12"),
+                    whole = text("the old", {"--max-tokens", "12", "--seed", seed});
   REQUIRE(whole.size() > 20);
   for (const std::size_t at : {std::size_t{0}, std::size_t{3}, std::size_t{9}, std::size_t{16}}) {
     const std::string stop = whole.substr(at, 3);
     INFO(at << " " << stop);
     const auto result =
         generate(small_run().run, "the old",
-                 {"--max-tokens", "30", "--seed", "3", "--stop", "never there", "--stop", stop, "--json"});
+                 {"--max-tokens", "12", "--seed", seed, "--stop", "never there", "--stop", stop, "--json"});
     REQUIRE(result.exit_code == 0);
     const auto object = nlohmann::json::parse(result.out);
     CHECK(object["text"] == whole.substr(0, whole.find(stop)));
     CHECK(object["finish_reason"] == "stop");
     CHECK_THAT(result.err, Contains("a --stop came"));
   }
-  CHECK(text("the old", {"--max-tokens", "30", "--seed", "3", "--stop", "never there"}) == whole);
+  CHECK(text("the old", {"--max-tokens", "12", "--seed", seed, "--stop", "never there"}) == whole);
   CHECK_THAT(generate(small_run().run, "the", {"--stop", ""}).err, Contains("--stop is empty"));
 }
 

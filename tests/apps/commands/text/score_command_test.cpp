@@ -70,7 +70,7 @@ TEST_CASE("score_command: a text has ids, pieces, log-probabilities, and the fig
 
 TEST_CASE("score_command: a file, stdin and an option with the same text have the same score") {
   const TempDir temp;
-  write_file(temp / "text.txt", "the old sea\n");
+  write_text(temp / "text.txt", "the old sea\n");
   const json wanted = answers({"--text", "the old sea\n", "--logprobs"}).at(0);
   CHECK(answers({"--file", temp / "text.txt", "--logprobs"}).at(0) == wanted);
   CHECK(answers({"--file", "-", "--logprobs"}, "the old sea\n").at(0) == wanted);
