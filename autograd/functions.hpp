@@ -51,8 +51,8 @@ namespace granule {
   return apply(Embedding{}, w_VD, id_N);
 }
 /// x_ND w_OD^T
-[[nodiscard]] inline Var linear(const Var& x_ND, Param w_OD, OneRow one_row = OneRow::alone) {
-  return apply(LinearMap{one_row}, x_ND, w_OD);
+[[nodiscard]] inline Var linear(const Var& x_ND, Param w_OD, LinearMap op = {}) {
+  return apply(op, x_ND, w_OD);
 }
 /// w ∘ x / sqrt(mean x² + eps), row by row
 [[nodiscard]] inline Var rms_norm(const Var& x_ND, Param w_D, double eps) {

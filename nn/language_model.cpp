@@ -41,7 +41,7 @@ LanguageModel::LanguageModel(ParameterStore& store, const ModelConfig& config,
 void LanguageModel::prepare(Context& context, DType dtype) {
   const bool linear = config_.rope_scaling.type == RopeScaling::Type::linear;
   rope_tables_ = std::make_unique<RopeTables>();
-  rope_tables_->usual = RopeTable(context, dtype, config_.head_dim(), config_.rope_theta,
+  rope_tables_->usual = RopeTable(context, wide_of(dtype), config_.head_dim(), config_.rope_theta,
                                   linear ? config_.positions() : config_.max_position_embeddings,
                                   linear ? config_.rope_scaling.factor : 1.0);
 }
@@ -86,7 +86,7 @@ Var LanguageModel::loss_sum(const Pass& pass, const Var& x_ND, const Tensor& tar
 Var LanguageModel::logits(const Pass& pass, const Var& x_ND) const {
   const UnitScope unit(pass, layers() + 1);
   const Var normed = rms_norm(x_ND, norm_, config_.rms_norm_eps);
-  return (*head_)(normed);
+  return linear(normed, head_->weight(), {.result = Result::wide});
 }
 
 Var LanguageModel::loss_sum(const Pass& pass, const Tensor& token_N, const Tensor& target_N) const {
@@ -99,7 +99,8 @@ std::vector<KvCache> LanguageModel::make_caches(Context& context, DType dtype, s
   const Shape shape{capacity, config_.kv_width()};
   std::vector<KvCache> caches;
   for (std::int64_t layer = 0; layer < layers(); ++layer) {
-    caches.push_back({Tensor::empty(context, shape, dtype), Tensor::empty(context, shape, dtype), 0});
+    caches.push_back(
+        {Tensor::empty(context, shape, wide_of(dtype)), Tensor::empty(context, shape, wide_of(dtype)), 0});
   }
   return caches;
 }

@@ -14,15 +14,16 @@ void fill_initial(const LogicalTensor& tensor, std::int64_t begin, const Tensor&
   if (tensor.role == ParameterRole::bias) return fill_zero(out);
   // The numbers are computed on the host, so that they have the same bits on every device.
   const RandomStream random(seed, tensor.name);
-  dispatch_float(out.dtype(), [&]<class T>() {
+  dispatch_storage(out.dtype(), [&]<class T>() {
     write_in_pieces<T>(out, [&](std::int64_t first, std::span<T> piece) {
-      parallel_chunks(
-          out.context().pool(), std::ssize(piece), 1 << 14, [&](std::int64_t from, std::int64_t to) {
-            for (std::int64_t i = from; i < to; ++i) {
-              const auto number = static_cast<std::uint64_t>(begin + first + i);
-              piece[static_cast<std::size_t>(i)] = static_cast<T>(initializer_range * random.normal(number));
-            }
-          });
+      parallel_chunks(out.context().pool(), std::ssize(piece), 1 << 14,
+                      [&](std::int64_t from, std::int64_t to) {
+                        for (std::int64_t i = from; i < to; ++i) {
+                          const auto number = static_cast<std::uint64_t>(begin + first + i);
+                          const auto value = static_cast<Wide<T>>(initializer_range * random.normal(number));
+                          piece[static_cast<std::size_t>(i)] = static_cast<T>(value);
+                        }
+                      });
     });
   });
 }

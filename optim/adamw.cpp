@@ -8,6 +8,7 @@ namespace {
 
 void adamw_cpu(const AdamWArgs& args) {
   constexpr std::int64_t kGrain = 1 << 16;
+  bf16* const rounded = args.rounded.defined() ? args.rounded.data<bf16>() : nullptr;
   dispatch_float(args.w.dtype(), [&]<class T>() {
     T *const w = args.w.data<T>(), *const m = args.m.data<T>(), *const v = args.v.data<T>();
     const T* const g = args.g.data<const T>();
@@ -16,8 +17,12 @@ void adamw_cpu(const AdamWArgs& args) {
       if (range.decay == Decay::no) step.keep = 1.0;
       parallel_chunks(args.w.context().pool(), range.end - range.begin, kGrain,
                       [&](std::int64_t begin, std::int64_t end) {
-                        const std::int64_t i = range.begin + begin;
-                        adamw_update(w + i, m + i, v + i, g + i, end - begin, step);
+                        const std::int64_t i = range.begin + begin, n = end - begin;
+                        if constexpr (std::is_same_v<T, float>) {
+                          if (rounded != nullptr)
+                            return adamw_update(w + i, m + i, v + i, g + i, rounded + i, n, step);
+                        }
+                        adamw_update(w + i, m + i, v + i, g + i, n, step);
                       });
     }
   });
@@ -76,7 +81,9 @@ void AdamW::step(std::span<const AdamWPiece> pieces, double lr, double gradient_
     GRANULE_CHECK(size == piece.gradients.numel(), "adamw: {} values, {} gradients", size,
                   piece.gradients.numel());
     GRANULE_CHECK(at + size <= m_.numel(), "adamw: more than {} values", m_.numel());
-    adamw_kernel({piece.values, m_.slice(at, {size}), v_.slice(at, {size}), piece.gradients,
+    const bool of_masters = masters_.defined();
+    adamw_kernel({of_masters ? masters_.slice(at, {size}) : piece.values, m_.slice(at, {size}),
+                  v_.slice(at, {size}), piece.gradients, of_masters ? piece.values : Tensor(),
                   ranges_of(at, size), step});
     at += size;
   }

@@ -28,10 +28,11 @@ struct AdamWPiece {
   Tensor values, gradients;
 };
 
-/// One update of a piece. All four tensors have its elements. The ranges count from its first element, and
-/// cover it in order. `step.keep` is for the ranges that decay.
+/// One update of a piece. All tensors have its elements. The ranges count from its first element, and cover
+/// it in order. `step.keep` is for the ranges that decay. If w are masters, `rounded` are the values in bf16
+/// that are made of them, and otherwise it is undefined.
 struct AdamWArgs {
-  Tensor w, m, v, g;
+  Tensor w, m, v, g, rounded;
   std::span<const DecayRange> ranges;
   AdamWStep step;
 };
@@ -44,8 +45,8 @@ extern KernelSlot<AdamWArgs> adamw_kernel;
 /// Every element is updated, whether or not it had a gradient, as in the reference.
 class AdamW {
  public:
-  /// The ranges must cover [0, elements) in order. The moments start at zero.
-  /// Masters are kept if they are not the values.
+  /// The ranges must cover [0, elements) in order. The moments start at zero. Masters are kept if they are
+  /// not the values. They also start at zero, and somebody must set them before the first step.
   AdamW(Context& context, const AdamWConfig& config, Precision precision, std::int64_t elements,
         std::vector<DecayRange> ranges);
 

@@ -211,9 +211,9 @@ void add_train_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(integer("train.seed", GRANULE_AT(train.seed), kSeed));
   keys.push_back(choice("train.recompute", GRANULE_AT(train.recompute),
                         std::vector(kRecomputeNames.begin(), kRecomputeNames.end()), Trait::layout));
-  keys.push_back(
-      choice("train.dtype", GRANULE_AT(train.dtype),
-             std::vector<std::pair<std::string_view, DType>>{{"f32", DType::f32}, {"f64", DType::f64}}));
+  keys.push_back(choice("train.dtype", GRANULE_AT(train.dtype),
+                        std::vector<std::pair<std::string_view, DType>>{
+                            {"f32", DType::f32}, {"bf16", DType::bf16}, {"f64", DType::f64}}));
   keys.push_back(choice("train.device", GRANULE_AT(train.device),
                         std::vector<std::pair<std::string_view, DeviceType>>{{"cpu", DeviceType::cpu},
                                                                              {"cuda", DeviceType::cuda}}));

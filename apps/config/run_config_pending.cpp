@@ -28,7 +28,6 @@ const PendingKey* row_of(std::string_view key) {
 const std::vector<PendingKey>& pending_keys() {
   static const std::vector<PendingKey> rows{
       {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
-      {"train.dtype", kNever, "bf16", "use \"f32\""},
       {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\"", has_gpu},
       {"parallel.offload", kOnly, false, ""},
       {"checkpoint.async", kOnly, false, ""},

@@ -53,7 +53,7 @@ json digest_of_values(ShardedModel& sharded, const RunConfig& config) {
   const ShardedParameters& parameters = sharded.parameters();
   const auto tensors = global_tensors(config.model, config.moe, parameters.plan().position);
   json all = json::object();
-  for (const TensorToSave& tensor : gathered(parameters, parameters.values(), tensors, "")) {
+  for (const TensorToSave& tensor : gathered_values(parameters, tensors)) {
     Xxh3 digest;
     for_each_piece(tensor, [&](std::span<const std::byte> piece) { digest.add(piece); });
     all[tensor.spec.name] = {{"shape", tensor.spec.shape}, {"xxh3", digest.finish()}};

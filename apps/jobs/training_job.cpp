@@ -21,6 +21,7 @@
 #include "core/error.hpp"
 #include "core/interruption.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "core/kernels/instruction_set.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
 #include "moe/model/counts.hpp"
@@ -56,7 +57,8 @@ std::optional<Checkpoint> checkpoint_to_resume(Communicator& ranks, const TrainA
 void require_room_for_checkpoints(const TrainArguments& arguments, const RunConfig& config,
                                   const RunSteps& steps) {
   const std::int64_t parameters = count_parameters(config.model, config.moe).total();
-  const std::int64_t bytes = 3 * parameters * size_of(config.train.dtype);  // the weights and two moments
+  const std::int64_t bytes =
+      3 * parameters * size_of(Precision(config.train.dtype).masters);  // the weights and two moments
   const auto there = list_checkpoints(arguments.out);
   const std::int64_t left = steps.total - (there.empty() ? 0 : there.front().step);
   const std::int64_t every = steps.checkpoint_every > 0 ? steps.checkpoint_every : steps.total;
@@ -87,6 +89,12 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
   double flops = 1e9 * fma_ceiling_gflops(context.pool(), dtype, kCeilingSeconds);
   ranks.all_reduce(std::span(&flops, 1), ReduceOp::sum, "ceiling").wait();
   return flops;
+}
+
+/// How products of bf16 are computed, which decides the speed of such a run.
+std::string units_text(DType dtype) {
+  if (dtype != DType::bf16) return "";
+  return uses_bf16_units() ? ", bf16 units" : ", no bf16 units (products in f32)";
 }
 
 /// Every rank checks its own host before anything large is allocated.
@@ -168,7 +176,7 @@ JobEnd train_together(Communicator& ranks, StopSignals& signals, const TrainArgu
   std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
   check_memory(ranks, hosts, input.config, threads);
   JobRecord record(ranks, hosts, threads);
-  const std::string job = ranks_and_threads(ranks, hosts, threads);
+  const std::string job = ranks_and_threads(ranks, hosts, threads) + units_text(input.config.train.dtype);
 
   const RunConfig& config = input.config;
   Context context(context_options(config, threads));

@@ -39,9 +39,8 @@ double tflops_of(const Accelerator& card, DType dtype) {
 DeviceFigures this_machine(DType dtype, std::int64_t ranks) {
   ThreadPool pool(available_cores());
   const auto sharers = static_cast<double>(ranks);
-  const DType measured = dtype == DType::f64 ? DType::f64 : DType::f32;
   return {.name = "cpu",
-          .flops = fma_ceiling_gflops(pool, measured) * 1e9 / sharers,
+          .flops = fma_ceiling_gflops(pool, dtype) * 1e9 / sharers,
           .memory = static_cast<double>(physical_memory()) / sharers,
           .memory_rate = stream_gbps(pool) * 1e9 / sharers,
           .node_rate = kHostRate,

@@ -257,7 +257,7 @@ nlohmann::json Trainer::sections() const {
 void Trainer::save() {
   ranks_.ledger().begin_phase("checkpoint");
   const ShardedParameters& parameters = sharded_.parameters();
-  auto model = gathered(parameters, parameters.values(), tensors_, "");
+  auto model = gathered_values(parameters, tensors_);
   for (TensorToSave& state : states_to_save(model_.parameters())) model.push_back(std::move(state));
   auto optimizer = gathered(parameters, step_.optimizer().first_moment(), tensors_, "exp_avg.");
   auto second = gathered(parameters, step_.optimizer().second_moment(), tensors_, "exp_avg_sq.");

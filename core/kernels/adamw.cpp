@@ -21,18 +21,26 @@ HWY_INLINE void update(D d, const AdamWStep& step, V gradient, V& w, V& m, V& v)
   w = hn::MulSub(w, set(step.keep), hn::Div(hn::Mul(m, set(step.rate)), root));
 }
 
-template <class T>
-void adamw(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step) {
+/// One vector at the given addresses.
+template <class T, class V>
+HWY_INLINE void update_at(T* w, T* m, T* v, const T* g, V* rounded, const AdamWStep& step) {
+  const hn::ScalableTag<T> d;
+  auto wi = hn::LoadU(d, w), mi = hn::LoadU(d, m), vi = hn::LoadU(d, v);
+  update(d, step, hn::LoadU(d, g), wi, mi, vi);
+  hn::StoreU(wi, d, w);
+  hn::StoreU(mi, d, m);
+  hn::StoreU(vi, d, v);
+  if (rounded != nullptr) store(wi, d, rounded);
+}
+
+/// `rounded` may be nullptr.
+template <class T, class V>
+void adamw(T* w, T* m, T* v, const T* g, V* rounded, std::int64_t n, const AdamWStep& step) {
   const hn::ScalableTag<T> d;
   const std::int64_t width = lanes(d);
   std::int64_t i = 0;
-  for (; i + width <= n; i += width) {
-    auto wi = hn::LoadU(d, w + i), mi = hn::LoadU(d, m + i), vi = hn::LoadU(d, v + i);
-    update(d, step, hn::LoadU(d, g + i), wi, mi, vi);
-    hn::StoreU(wi, d, w + i);
-    hn::StoreU(mi, d, m + i);
-    hn::StoreU(vi, d, v + i);
-  }
+  for (; i + width <= n; i += width)
+    update_at(w + i, m + i, v + i, g + i, rounded != nullptr ? rounded + i : nullptr, step);
   if (i == n) return;
   const std::int64_t rest = n - i;
   auto wi = load_first(d, w + i, rest), mi = load_first(d, m + i, rest), vi = load_first(d, v + i, rest);
@@ -40,13 +48,18 @@ void adamw(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step) 
   store_first(wi, d, w + i, rest);
   store_first(mi, d, m + i, rest);
   store_first(vi, d, v + i, rest);
+  if (rounded != nullptr) store_first(wi, d, rounded + i, rest);
 }
 
 void adamw_f32(float* w, float* m, float* v, const float* g, std::int64_t n, const AdamWStep& step) {
-  adamw(w, m, v, g, n, step);
+  adamw(w, m, v, g, static_cast<float*>(nullptr), n, step);
 }
 void adamw_f64(double* w, double* m, double* v, const double* g, std::int64_t n, const AdamWStep& step) {
-  adamw(w, m, v, g, n, step);
+  adamw(w, m, v, g, static_cast<double*>(nullptr), n, step);
+}
+void adamw_bf16(float* w, float* m, float* v, const float* g, bf16* rounded, std::int64_t n,
+                const AdamWStep& step) {
+  adamw(w, m, v, g, rounded, n, step);
 }
 double sum_of_squares_f32(const float* g, std::int64_t n) {
   return sum_wide(
@@ -65,6 +78,7 @@ namespace granule {
 
 HWY_EXPORT(adamw_f32);
 HWY_EXPORT(adamw_f64);
+HWY_EXPORT(adamw_bf16);
 HWY_EXPORT(sum_of_squares_f32);
 HWY_EXPORT(sum_of_squares_f64);
 
@@ -75,6 +89,10 @@ void adamw_update(float* w, float* m, float* v, const float* g, std::int64_t n, 
 template <>
 void adamw_update(double* w, double* m, double* v, const double* g, std::int64_t n, const AdamWStep& step) {
   HWY_DYNAMIC_DISPATCH(adamw_f64)(w, m, v, g, n, step);
+}
+void adamw_update(float* w, float* m, float* v, const float* g, bf16* rounded, std::int64_t n,
+                  const AdamWStep& step) {
+  HWY_DYNAMIC_DISPATCH(adamw_bf16)(w, m, v, g, rounded, n, step);
 }
 template <>
 double sum_of_squares(const float* g, std::int64_t n) {

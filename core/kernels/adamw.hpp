@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/bf16.hpp"
+
 namespace granule {
 
 struct AdamWStep {
@@ -16,6 +18,9 @@ struct AdamWStep {
 /// Updates w, m and v from g, elementwise (optim/adamw.hpp has the formula).
 template <class T>
 void adamw_update(T* w, T* m, T* v, const T* g, std::int64_t n, const AdamWStep& step);
+/// The same, and `rounded` becomes w in bf16.
+void adamw_update(float* w, float* m, float* v, const float* g, bf16* rounded, std::int64_t n,
+                  const AdamWStep& step);
 
 /// Σ g² in float64. The order of the sum depends on n alone.
 template <class T>

@@ -15,6 +15,8 @@
 #include <hwy/highway.h>
 
 #include "core/error.hpp"
+#include "core/kernels/gemm_bf16_units.hpp"
+#include "core/kernels/instruction_set.hpp"
 #include "core/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -141,9 +143,28 @@ double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T
 template double multiply_add_chains(std::int64_t, std::int64_t, float, float, std::span<float>);
 template double multiply_add_chains(std::int64_t, std::int64_t, double, double, std::span<double>);
 
+namespace {
+
+// About a millisecond, so it often runs between the work of other programs.
+constexpr std::int64_t kRounds = 1'000'000;
+
+double bf16_gflops(ThreadPool& pool, std::int64_t chains, double seconds) {
+  const std::int64_t lanes = vector_lanes(DType::f32);
+  return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {
+           std::vector<float> values(static_cast<std::size_t>(chains * lanes));
+           for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1.0F / static_cast<float>(i + 2);
+           advance_bf16(kRounds, chains, values.data());
+           asm volatile("" : : "r"(values.data()) : "memory");
+           return 2.0 * kRounds * static_cast<double>(chains * vector_lanes(DType::bf16));
+         });
+}
+
+}  // namespace
+
 double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
-  // About a millisecond, so it often runs between the work of other programs.
-  constexpr std::int64_t kRounds = 1'000'000;
+  if (dtype == DType::bf16)
+    return uses_bf16_units() ? bf16_gflops(pool, chains, seconds)
+                             : fma_gflops(pool, DType::f32, chains, seconds);
   return dispatch_float(dtype, [&]<class T>() {
     const auto length = static_cast<std::size_t>(chains * vector_lanes(dtype));
     return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {

@@ -13,8 +13,9 @@ namespace granule {
 /// it, and chains do not wait for each other. Twelve are more than latency × units of any CPU that we know.
 inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
 
-/// Fused multiply-adds in registers, on all threads of the pool, in f32 or f64. The unit is 10⁹
-/// floating-point operations a second, two for each multiply-add. It takes about `seconds`.
+/// Fused multiply-adds in registers, on all threads of the pool. The unit is 10⁹ floating-point operations a
+/// second, two for each multiply-add. For bf16 they are those of the processor's bf16 units, or those of f32
+/// if it has none or they are not used. It takes about `seconds`.
 [[nodiscard]] double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds = 0.1);
 
 /// The same with the given number of chains, one of kFmaChains. With few chains the unit waits for results.
@@ -25,7 +26,8 @@ inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
 template <class T>
 double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values);
 
-/// Elements of one vector register of the instruction set in use.
+/// Elements of one vector register of the instruction set in use. For bf16 that is the number of products
+/// that an instruction of the bf16 units sums.
 [[nodiscard]] std::int64_t vector_lanes(DType dtype);
 
 /// The clock while all threads of the pool work, in 10⁹ cycles a second. It is measured by dependent

@@ -15,12 +15,12 @@ void clear(const Tensor& y) {
 
 void fill_cpu(const FillArgs& args) {
   if (args.value == 0.0) return clear(args.y);
-  dispatch_float(args.y.dtype(), [&]<class T>() {
+  dispatch_storage(args.y.dtype(), [&]<class T>() {
     constexpr std::int64_t kGrain = 1 << 16;
     T* const y = args.y.data<T>();
     parallel_chunks(args.y.context().pool(), args.y.numel(), kGrain,
                     [&](std::int64_t begin, std::int64_t end) {
-                      std::fill(y + begin, y + end, static_cast<T>(args.value));
+                      std::fill(y + begin, y + end, static_cast<T>(static_cast<Wide<T>>(args.value)));
                     });
   });
 }

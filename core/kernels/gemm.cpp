@@ -15,6 +15,7 @@
 
 #include "core/error.hpp"
 #include "core/kernels/dot_rows.hpp"
+#include "core/kernels/gemm_bf16.hpp"
 
 namespace granule {
 namespace {
@@ -67,6 +68,12 @@ void product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, Matr
   }
 #endif
   product_eigen(m, n, k, a, b, c);
+}
+
+template <class T>
+MatrixIn<T> rows_from(MatrixIn<T> a, std::int64_t row) {
+  a.data += a.transpose == Transpose::yes ? row : row * a.pitch;
+  return a;
 }
 
 /// How a library must get its rows so that it sums all of them in one order. It sums the rest after its
@@ -125,12 +132,6 @@ void filled_up_product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<
   for (std::int64_t i = 0; i < m; ++i) std::copy_n(out.data() + i * n, n, c.data + i * c.pitch);
 }
 
-template <class T>
-MatrixIn<T> rows_from(MatrixIn<T> a, std::int64_t row) {
-  a.data += a.transpose == Transpose::yes ? row : row * a.pitch;
-  return a;
-}
-
 /// Rows and columns of a tile. It is large enough for the library to reach its speed. It is small enough that
 /// the usual products of a model give every core some tiles.
 struct Tile {
@@ -152,24 +153,11 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
-}  // namespace
-
+/// The product in blocks of rows that the library sums alike.
 template <class T>
-void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b, MatrixOut<T> c,
-                 OneRow one_row) {
-  if (m == 0 || n == 0) return;
-  if (k == 0) {
-    if (c.beta == 0.0) {
-      for (std::int64_t i = 0; i < m; ++i) std::fill_n(c.data + i * c.pitch, n, T(0));
-    }
-    return;
-  }
+void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+                     MatrixOut<T> c) {
   const RowBlocks rows = row_blocks<T>();
-  if (m == 1 && one_row == OneRow::alone) {
-    const bool rows_of_weights = a.transpose == Transpose::no && b.transpose == Transpose::yes;
-    return rows_of_weights ? dot_rows(n, k, b.data, b.pitch, a.data, c.data, c.beta)
-                           : product(m, n, k, a, b, c);
-  }
   for (std::int64_t done = 0; done < m;) {
     const std::int64_t alike = alike_rows(rows, m - done);
     const MatrixOut<T> out{c.data + done * c.pitch, c.pitch, c.beta};
@@ -179,9 +167,33 @@ void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, 
   }
 }
 
-template <class T>
+}  // namespace
+
+template <class T, class Out>
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+                 MatrixOut<Out> c, OneRow one_row) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    if (c.beta == 0.0) {
+      for (std::int64_t i = 0; i < m; ++i) std::fill_n(c.data + i * c.pitch, n, Out(0));
+    }
+    return;
+  }
+  const bool alone = m == 1 && one_row == OneRow::alone;
+  if (alone && a.transpose == Transpose::no && b.transpose == Transpose::yes)
+    return dot_rows(n, k, b.data, b.pitch, a.data, c.data, c.beta);
+  if constexpr (std::is_same_v<T, bf16>) {
+    gemm_bf16(m, n, k, a, b, c);
+  } else if (alone) {
+    product(m, n, k, a, b, c);
+  } else {
+    product_of_rows(m, n, k, a, b, c);
+  }
+}
+
+template <class T, class Out>
 void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-          MatrixOut<T> c, OneRow one_row) {
+          MatrixOut<Out> c, OneRow one_row) {
   if (m == 0 || n == 0) return;
   const Tile tile = tile_of(m, n);
   const std::int64_t across = tiles(n, tile.columns), down = tiles(m, tile.rows);
@@ -191,7 +203,7 @@ void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, Matr
     MatrixIn<T> right = b;
     right.data += b.transpose == Transpose::yes ? j * b.pitch : j;
     gemm_serial(row == down - 1 ? m - i : tile.rows, column == across - 1 ? n - j : tile.columns, k,
-                rows_from(a, i), right, MatrixOut<T>{c.data + i * c.pitch + j, c.pitch, c.beta}, one_row);
+                rows_from(a, i), right, MatrixOut<Out>{c.data + i * c.pitch + j, c.pitch, c.beta}, one_row);
   });
 }
 
@@ -199,9 +211,17 @@ template void gemm_serial(std::int64_t, std::int64_t, std::int64_t, MatrixIn<flo
                           MatrixOut<float>, OneRow);
 template void gemm_serial(std::int64_t, std::int64_t, std::int64_t, MatrixIn<double>, MatrixIn<double>,
                           MatrixOut<double>, OneRow);
+template void gemm_serial(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                          MatrixOut<bf16>, OneRow);
+template void gemm_serial(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                          MatrixOut<float>, OneRow);
 template void gemm(ThreadPool&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<float>, MatrixIn<float>,
                    MatrixOut<float>, OneRow);
 template void gemm(ThreadPool&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<double>, MatrixIn<double>,
                    MatrixOut<double>, OneRow);
+template void gemm(ThreadPool&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                   MatrixOut<bf16>, OneRow);
+template void gemm(ThreadPool&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                   MatrixOut<float>, OneRow);
 
 }  // namespace granule

@@ -1,9 +1,11 @@
-// Matrix products on the CPU: oneDNN for float32, Eigen for float64 and when oneDNN is switched off. The
-// libraries run on one thread each, and the product is cut into tiles by its shape alone. Equal rows of A
-// give equal rows of C, bit for bit, independently of their position and of the other rows.
+// Matrix products on the CPU: oneDNN for float32 and bf16 (gemm_bf16.hpp), Eigen for float64 and when oneDNN
+// is switched off. The libraries run on one thread each, and the product is cut into tiles by its shape
+// alone. Equal rows of A give equal rows of C, bit for bit, independently of their position and of the other
+// rows.
 #pragma once
 #include <cstdint>
 
+#include "core/bf16.hpp"
 #include "core/parallel.hpp"
 
 namespace granule {
@@ -32,16 +34,17 @@ struct MatrixOut {
 /// its bits.
 enum class OneRow : bool { like_others, alone };
 
-/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T is float or double. A row of
-/// C has the same bits for every m, except with OneRow::alone.
-template <class T>
-void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b, MatrixOut<T> c,
-                 OneRow one_row = OneRow::like_others);
+/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread. m, n or k may be 0. T is float, double or bf16. Out
+/// is T, or float for bf16: sums are float then, and rounded only if C is stored in bf16. A row of C has the
+/// same bits for every m, except with OneRow::alone.
+template <class T, class Out = T>
+void gemm_serial(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+                 MatrixOut<Out> c, OneRow one_row = OneRow::like_others);
 
 /// The same on all threads of the pool. The result does not depend on their number. From 128 columns on,
 /// tiles are also cut along m. A row's bits may then depend on m, but not on its position.
-template <class T>
+template <class T, class Out = T>
 void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-          MatrixOut<T> c, OneRow one_row = OneRow::alone);
+          MatrixOut<Out> c, OneRow one_row = OneRow::alone);
 
 }  // namespace granule

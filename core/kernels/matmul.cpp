@@ -10,13 +10,18 @@ std::int64_t columns(const Tensor& x, Transpose transpose) {
   return x.shape()[transpose == Transpose::yes ? 0 : 1];
 }
 
-void matmul_cpu(const MatmulArgs& args) {
+template <class T, class Out>
+void multiply(const MatmulArgs& args) {
   const Tensor &a = args.a, &b = args.b, &c = args.c.dst;
-  dispatch_float(a.dtype(), [&]<class T>() {
-    gemm(a.context().pool(), c.shape()[0], c.shape()[1], columns(a, args.transpose_a),
-         MatrixIn<T>{a.data<const T>(), a.shape()[1], args.transpose_a},
-         MatrixIn<T>{b.data<const T>(), b.shape()[1], args.transpose_b},
-         MatrixOut<T>{c.data<T>(), c.shape()[1], args.c.beta});
+  gemm(a.context().pool(), c.shape()[0], c.shape()[1], columns(a, args.transpose_a),
+       MatrixIn<T>{a.data<const T>(), a.shape()[1], args.transpose_a},
+       MatrixIn<T>{b.data<const T>(), b.shape()[1], args.transpose_b},
+       MatrixOut<Out>{c.data<Out>(), c.shape()[1], args.c.beta});
+}
+
+void matmul_cpu(const MatmulArgs& args) {
+  dispatch_storage(args.a.dtype(), [&]<class T>() {
+    return args.c.dst.dtype() == dtype_of<T> ? multiply<T, T>(args) : multiply<T, Wide<T>>(args);
   });
 }
 

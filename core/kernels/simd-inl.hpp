@@ -8,6 +8,8 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include "core/bf16.hpp"
+
 #if defined(GRANULE_CORE_KERNELS_SIMD_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef GRANULE_CORE_KERNELS_SIMD_INL_HPP
 #undef GRANULE_CORE_KERNELS_SIMD_INL_HPP
@@ -24,53 +26,83 @@ HWY_INLINE std::int64_t lanes(D d) {
   return static_cast<std::int64_t>(hn::Lanes(d));
 }
 
+/// As many elements as d has lanes. bf16 is widened to float.
+template <class D, class T = hn::TFromD<D>>
+HWY_INLINE hn::Vec<D> load(D d, const T* from) {
+  return hn::LoadU(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const bf16* from) {
+  const auto upper = hn::LoadU(hn::Rebind<std::uint16_t, D>(), reinterpret_cast<const std::uint16_t*>(from));
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<D>(), upper)));
+}
+
+/// The reverse, where bf16 is rounded as bf16(float) rounds. Highway's own conversion cuts the lower half
+/// off.
+template <class D, class T = hn::TFromD<D>>
+HWY_INLINE void store(hn::Vec<D> v, D d, T* to) {
+  hn::StoreU(v, d, to);
+}
+template <class D>
+HWY_INLINE void store(hn::Vec<D> v, D, bf16* to) {
+  const hn::RebindToUnsigned<D> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto last = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1));
+  const auto up = hn::Add(bits, hn::Add(last, hn::Set(du, 0x7FFF)));
+  const auto quiet = hn::Or(bits, hn::Set(du, 0x00400000));
+  const auto rounded = hn::ShiftRight<16>(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, up));
+  hn::StoreU(hn::DemoteTo(hn::Rebind<std::uint16_t, D>(), hn::BitCast(hn::RebindToSigned<D>(), rounded)),
+             hn::Rebind<std::uint16_t, D>(), reinterpret_cast<std::uint16_t*>(to));
+}
+
 /// The first n < lanes(d) elements, followed by zeros.
 template <class D, class T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t n) {
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(T)] = {};
-  for (std::int64_t i = 0; i < n; ++i) buffer[i] = from[i];
-  return hn::Load(d, buffer);
-#else
-  return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(n)), d, from);
+#if !HWY_MEM_OPS_MIGHT_FAULT
+  if constexpr (!std::is_same_v<T, bf16>)
+    return hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(n)), d, from);
 #endif
+  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(hn::TFromD<D>)] = {};
+  for (std::int64_t i = 0; i < n; ++i) buffer[i] = from[i];
+  return load(d, buffer);
 }
 template <class D, class T = hn::TFromD<D>>
 HWY_INLINE void store_first(hn::Vec<D> v, D d, T* to, std::int64_t n) {
-#if HWY_MEM_OPS_MIGHT_FAULT
-  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(T)];
-  hn::Store(v, d, buffer);
-  for (std::int64_t i = 0; i < n; ++i) to[i] = buffer[i];
-#else
-  hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(n)), d, to);
+#if !HWY_MEM_OPS_MIGHT_FAULT
+  if constexpr (!std::is_same_v<T, bf16>)
+    return hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(n)), d, to);
 #endif
+  HWY_ALIGN T buffer[HWY_MAX_BYTES / sizeof(hn::TFromD<D>)] = {};
+  store(v, d, buffer);
+  for (std::int64_t i = 0; i < n; ++i) to[i] = buffer[i];
 }
 
-/// y[i] = f(d, in[i]…), or with `add` y[i] += f(d, in[i]…). f takes and returns vectors.
+/// y[i] = f(d, in[i]…), or with `add` y[i] += f(d, in[i]…). f takes and returns vectors of Wide<T>, in which
+/// all is computed, and every input is of that type or of bf16.
 enum class Store : bool { overwrite, add };
 [[maybe_unused]] inline Store store_of(double beta) {
   return beta == 0.0 ? Store::overwrite : Store::add;
 }
 template <class T, class F, class... In>
-HWY_INLINE void map(Store store, T* y, std::int64_t n, const F& f, const In*... in) {
-  const hn::ScalableTag<T> d;
+HWY_INLINE void map(Store mode, T* y, std::int64_t n, const F& f, const In*... in) {
+  const hn::ScalableTag<Wide<T>> d;
   const std::int64_t step = lanes(d);
   std::int64_t i = 0;
   for (; i + step <= n; i += step) {
-    auto v = f(d, hn::LoadU(d, in + i)...);
-    if (store == Store::add) v = hn::Add(v, hn::LoadU(d, y + i));
-    hn::StoreU(v, d, y + i);
+    auto v = f(d, load(d, in + i)...);
+    if (mode == Store::add) v = hn::Add(v, load(d, y + i));
+    store(v, d, y + i);
   }
   if (i == n) return;
   auto v = f(d, load_first(d, in + i, n - i)...);
-  if (store == Store::add) v = hn::Add(v, load_first(d, y + i, n - i));
+  if (mode == Store::add) v = hn::Add(v, load_first(d, y + i, n - i));
   store_first(v, d, y + i, n - i);
 }
 
 /// out = Σ_i rows[i] + beta out, in the order of the rows, n columns.
 template <class T>
-HWY_INLINE void sum_rows(const T* rows, std::int64_t count, std::int64_t n, double beta, T* out) {
-  if (count == 0 && beta == 0.0) std::fill_n(out, n, T(0));
+HWY_INLINE void sum_rows(const T* rows, std::int64_t count, std::int64_t n, double beta, Wide<T>* out) {
+  if (count == 0 && beta == 0.0) std::fill_n(out, n, Wide<T>(0));
   for (std::int64_t i = 0; i < count; ++i) {
     map(
         i == 0 ? store_of(beta) : Store::add, out, n, [](auto, auto v) HWY_ATTR { return v; }, rows + i * n);
@@ -83,7 +115,7 @@ HWY_INLINE hn::Vec<D> load_wide(D d, const T* from) {
   if constexpr (std::is_same_v<T, double>) {
     return hn::LoadU(d, from);
   } else {
-    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<T, D>(), from));
+    return hn::PromoteTo(d, load(hn::Rebind<float, D>(), from));
   }
 }
 
@@ -101,8 +133,8 @@ HWY_INLINE double sum_wide(std::int64_t n, const F& f, const T* first, const In*
   const hn::CappedTag<double, 1> one;
   double tail = 0.0;
   for (; i < n; ++i) {
-    tail += hn::GetLane(
-        f(one, hn::Set(one, static_cast<double>(first[i])), hn::Set(one, static_cast<double>(in[i]))...));
+    tail += hn::GetLane(f(one, hn::Set(one, static_cast<double>(widened(first[i]))),
+                          hn::Set(one, static_cast<double>(widened(in[i])))...));
   }
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1))) + tail;
 }

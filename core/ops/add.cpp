@@ -14,7 +14,7 @@ namespace granule::HWY_NAMESPACE {
 
 void add(const Add::ForwardArgs& args) {
   constexpr std::int64_t kGrain = 1 << 15;
-  dispatch_float(args.y.dtype(), [&]<class T>() HWY_ATTR {
+  dispatch_storage(args.y.dtype(), [&]<class T>() HWY_ATTR {
     const T *left = args.a.data<const T>(), *right = args.b.data<const T>();
     T* const out = args.y.data<T>();
     parallel_chunks(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/kernels/dot_rows.hpp"
+#include "core/kernels/wide_elements.hpp"
 #include "core/ops/attention_blocks.hpp"
 
 namespace granule {
@@ -41,9 +42,15 @@ void check_first_keys(const Attention& a, const Tensor& first_key) {
   }
 }
 
+template <class T>
+struct ForwardData {
+  const T* qkv;
+  T *y, *log_sum;  // log_sum may be nullptr
+};
+
 /// The workspace has Kᵀ of every sequence and key-value head, and the scores of a block for each thread.
 template <class T>
-void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
+void forward_blocks(const Attention::ForwardArgs& args, const ForwardData<T>& data, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.qkv.context().pool();
   const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
@@ -51,8 +58,7 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
   T* const keys = workspace.take<T>(a.batch * a.kv_heads * key_size);
   T* const scratch = workspace.take<T>(pool.size() * scores_and_sums(kQueries, a.seq));
   pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-    const AttentionHead<T> h =
-        head_of(a, args.qkv.data<const T>(), task / a.kv_heads, task % a.kv_heads * group);
+    const AttentionHead<T> h = head_of(a, data.qkv, task / a.kv_heads, task % a.kv_heads * group);
     transpose<T>(h.k, a.seq, a.qk_dim, h.k_pitch, {keys + task * key_size, a.seq});
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
@@ -61,11 +67,11 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
     const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
     const QueryBlock b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
-    AttentionHead<T> h = head_of(a, args.qkv.data<const T>(), sequence, head);
+    AttentionHead<T> h = head_of(a, data.qkv, sequence, head);
     h.k_transposed = {keys + (sequence * a.kv_heads + head / group) * key_size, a.seq};
     T* const p = scratch + ThreadPool::thread_index() * scores_and_sums(kQueries, a.seq);
-    T* const sums = args.log_sum.defined() ? args.log_sum.data<T>() + row * a.heads + head : nullptr;
-    forward_block(a, h, b, h.q + first * h.q_pitch, p, args.y.data<T>() + row * out + head * a.v_dim, sums);
+    T* const sums = data.log_sum != nullptr ? data.log_sum + row * a.heads + head : nullptr;
+    forward_block(a, h, b, h.q + first * h.q_pitch, p, data.y + row * out + head * a.v_dim, sums);
   });
 }
 
@@ -109,42 +115,49 @@ struct BackwardHead {
   }
 };
 
+template <class T>
+struct BackwardData {
+  const T *qkv, *y, *dy, *log_sum;
+  T* dqkv;
+  double beta;
+};
+
 /// Computes all query heads of one key-value head of one sequence together, because the gradients of its keys
 /// and values are sums over them.
 template <class T>
-void backward_group(const Attention::BackwardArgs& args, std::int64_t sequence, std::int64_t kv, T* scratch) {
+void backward_group(const Attention::BackwardArgs& args, const BackwardData<T>& data, std::int64_t sequence,
+                    std::int64_t kv, T* scratch) {
   const Attention& a = args.attention;
-  const Grad& dqkv = args.dqkv;
   const std::int64_t out = a.heads * a.v_dim, group = a.heads / a.kv_heads, row = sequence * a.seq;
   const std::int32_t* const first_keys = first_keys_of(a, args.first_key, sequence);
-  T* const gradient = dqkv.dst.data<T>() + row * a.width();
+  T* const gradient = data.dqkv + row * a.width();
   T *const keys = scratch + 2 * kQueries * a.seq, *const values = keys + a.qk_dim * a.seq,
            *const dkeys = values + a.v_dim * a.seq, *const dvalues = dkeys + a.qk_dim * a.seq;
   std::fill_n(dkeys, (a.qk_dim + a.v_dim) * a.seq, T(0));
-  const AttentionHead<T> any = head_of(a, args.qkv.data<const T>(), sequence, kv * group);
+  const AttentionHead<T> any = head_of(a, data.qkv, sequence, kv * group);
   transpose<T>(any.k, a.seq, a.qk_dim, any.k_pitch, {keys, a.seq});
   transpose<T>(any.v, a.seq, a.v_dim, any.v_pitch, {values, a.seq});
   for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
-    AttentionHead<T> h = head_of(a, args.qkv.data<const T>(), sequence, head);
+    AttentionHead<T> h = head_of(a, data.qkv, sequence, head);
     h.k_transposed = {keys, a.seq};
     h.v_transposed = {values, a.seq};
     const BackwardHead<T> block{a,
                                 h,
-                                args.y.data<const T>() + row * out + head * a.v_dim,
-                                args.dy.data<const T>() + row * out + head * a.v_dim,
-                                args.log_sum.data<const T>() + row * a.heads + head,
+                                data.y + row * out + head * a.v_dim,
+                                data.dy + row * out + head * a.v_dim,
+                                data.log_sum + row * a.heads + head,
                                 gradient + head * a.qk_dim,
                                 scratch,
                                 scratch + kQueries * a.seq,
                                 dkeys,
                                 dvalues};
     for (std::int64_t first = 0; first < a.seq; first += kQueries)
-      block.run({first, std::min(kQueries, a.seq - first), first_keys}, dqkv.beta);
+      block.run({first, std::min(kQueries, a.seq - first), first_keys}, data.beta);
   }
   const std::int64_t key = (a.heads + kv) * a.qk_dim,
                      value = (a.heads + a.kv_heads) * a.qk_dim + kv * a.v_dim;
-  transpose<T>(dkeys, a.qk_dim, a.seq, a.seq, {gradient + key, a.width(), dqkv.beta});
-  transpose<T>(dvalues, a.v_dim, a.seq, a.seq, {gradient + value, a.width(), dqkv.beta});
+  transpose<T>(dkeys, a.qk_dim, a.seq, a.seq, {gradient + key, a.width(), data.beta});
+  transpose<T>(dvalues, a.v_dim, a.seq, a.seq, {gradient + value, a.width(), data.beta});
 }
 
 /// Elements of scratch of a thread in backward: scores and their gradients, keys and values and their
@@ -155,27 +168,50 @@ std::int64_t backward_planes(const Attention& a) {
 
 void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
   if (args.first_key.defined()) check_first_keys(args.attention, args.first_key);
-  dispatch_float(args.qkv.dtype(), [&]<class T>() { forward_blocks<T>(args, workspace); });
+  dispatch_storage(args.qkv.dtype(), [&]<class T>() {
+    using W = Wide<T>;
+    const W* const qkv = wide_elements<T>(args.qkv, workspace);
+    const WideResult<T> y({args.y, 0.0}, workspace);
+    W* const log_sum = args.log_sum.defined() ? args.log_sum.data<W>() : nullptr;
+    forward_blocks<W>(args, {qkv, y.elements(), log_sum}, workspace);
+    y.finish();
+  });
 }
 std::int64_t forward_workspace(const Attention::ForwardArgs& args, int threads) {
   const Attention& a = args.attention;
-  return workspace_bytes({{a.batch * a.kv_heads * a.qk_dim * a.seq, args.qkv.dtype()},
-                          {threads * scores_and_sums(kQueries, a.seq), args.qkv.dtype()}});
+  const DType dtype = wide_of(args.qkv.dtype());
+  return workspace_bytes({wide_part(args.qkv),
+                          wide_part(args.y),
+                          {a.batch * a.kv_heads * a.qk_dim * a.seq, dtype},
+                          {threads * scores_and_sums(kQueries, a.seq), dtype}});
 }
 
 void backward_cpu(const Attention::BackwardArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.dy.context().pool();
-  dispatch_float(args.dy.dtype(), [&]<class T>() {
-    T* const scratch = workspace.take<T>(pool.size() * backward_planes(a));
+  dispatch_storage(args.dy.dtype(), [&]<class T>() {
+    using W = Wide<T>;
+    const WideResult<T> dqkv(args.dqkv, workspace);
+    const BackwardData<W> data{wide_elements<T>(args.qkv, workspace),
+                               wide_elements<T>(args.y, workspace),
+                               wide_elements<T>(args.dy, workspace),
+                               args.log_sum.data<const W>(),
+                               dqkv.elements(),
+                               dqkv.beta()};
+    W* const scratch = workspace.take<W>(pool.size() * backward_planes(a));
     pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-      backward_group(args, task / a.kv_heads, task % a.kv_heads,
+      backward_group(args, data, task / a.kv_heads, task % a.kv_heads,
                      scratch + ThreadPool::thread_index() * backward_planes(a));
     });
+    dqkv.finish();
   });
 }
 std::int64_t backward_workspace(const Attention::BackwardArgs& args, int threads) {
-  return workspace_bytes({{threads * backward_planes(args.attention), args.dy.dtype()}});
+  return workspace_bytes({wide_part(args.dqkv.dst),
+                          wide_part(args.qkv),
+                          wide_part(args.y),
+                          wide_part(args.dy),
+                          {threads * backward_planes(args.attention), wide_of(args.dy.dtype())}});
 }
 
 }  // namespace
@@ -191,7 +227,8 @@ Tensor Attention::forward(Saved* saved, const Tensor& qkv_NW, const Tensor& firs
                 "attention: {} first keys for {} tokens", first_key_N.shape().str(), batch * seq);
   Tensor y = qkv_NW.empty_like({batch * seq, heads * v_dim});
   Tensor log_sum;
-  if (saved != nullptr) log_sum = qkv_NW.empty_like({batch * seq, heads});
+  if (saved != nullptr)
+    log_sum = Tensor::empty(qkv_NW.context(), {batch * seq, heads}, wide_of(qkv_NW.dtype()));
   forward_kernel({*this, qkv_NW, first_key_N, y, log_sum});
   if (saved != nullptr) *saved = {qkv_NW, y, log_sum, first_key_N};
   return y;

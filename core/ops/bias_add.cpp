@@ -15,7 +15,7 @@ namespace granule::HWY_NAMESPACE {
 
 void bias_add_forward(const BiasAdd::ForwardArgs& args) {
   constexpr std::int64_t kGrain = 64;
-  dispatch_float(args.x_NO.dtype(), [&]<class T>() HWY_ATTR {
+  dispatch_storage(args.x_NO.dtype(), [&]<class T>() HWY_ATTR {
     const std::int64_t O = args.b_O.numel();
     const T *x = args.x_NO.data<const T>(), *b = args.b_O.data<const T>();
     T* const y = args.y_NO.data<T>();
@@ -32,15 +32,15 @@ void bias_add_forward(const BiasAdd::ForwardArgs& args) {
 
 void bias_add_backward(const BiasAdd::BackwardArgs& args, Workspace& workspace) {
   constexpr std::int64_t kRows = BiasAdd::kRows;
-  dispatch_float(args.dy_NO.dtype(), [&]<class T>() HWY_ATTR {
+  dispatch_storage(args.dy_NO.dtype(), [&]<class T>() HWY_ATTR {
     const std::int64_t N = args.dy_NO.shape()[0], O = args.dy_NO.shape()[1], tasks = (N + kRows - 1) / kRows;
     const T* const dy = args.dy_NO.data<const T>();
-    T* const partial = workspace.take<T>(tasks * O);
+    Wide<T>* const partial = workspace.take<Wide<T>>(tasks * O);
     args.dy_NO.context().pool().run(tasks, [=](std::int64_t task) HWY_ATTR {
       const std::int64_t begin = task * kRows;
       sum_rows(dy + begin * O, std::min(kRows, N - begin), O, 0.0, partial + task * O);
     });
-    sum_rows(partial, tasks, O, args.db_O.beta, args.db_O.dst.data<T>());
+    sum_rows(partial, tasks, O, args.db_O.beta, args.db_O.dst.data<Wide<T>>());
   });
 }
 
@@ -62,7 +62,7 @@ void backward_cpu(const BiasAdd::BackwardArgs& args, Workspace& workspace) {
 }
 std::int64_t backward_workspace(const BiasAdd::BackwardArgs& args, int /*threads*/) {
   const std::int64_t tasks = (args.dy_NO.shape()[0] + BiasAdd::kRows - 1) / BiasAdd::kRows;
-  return workspace_bytes({{tasks * args.dy_NO.shape()[1], args.dy_NO.dtype()}});
+  return workspace_bytes({{tasks * args.dy_NO.shape()[1], wide_of(args.dy_NO.dtype())}});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/wide_elements.hpp"
 #include "core/ops/attention_blocks.hpp"
 
 namespace granule {
@@ -12,12 +13,12 @@ namespace {
 
 /// Appends the new tokens' keys and values to those of the cache.
 template <class T>
-void append_to_cache(const CachedAttentionArgs& args) {
+void append_to_cache(const CachedAttentionArgs& args, const T* qkv) {
   const Attention& a = args.attention;
   const std::int64_t key_width = a.kv_heads * a.qk_dim, value_width = a.kv_heads * a.v_dim;
   T *const keys = args.keys.data<T>(), *const values = args.values.data<T>();
   for (std::int64_t i = 0; i < a.seq; ++i) {
-    const T* const key = args.qkv.data<const T>() + i * a.width() + a.heads * a.qk_dim;
+    const T* const key = qkv + i * a.width() + a.heads * a.qk_dim;
     std::copy_n(key, key_width, keys + (args.past + i) * key_width);
     std::copy_n(key + key_width, value_width, values + (args.past + i) * value_width);
   }
@@ -26,25 +27,31 @@ void append_to_cache(const CachedAttentionArgs& args) {
 void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   const std::int64_t total = args.past + a.seq;
-  dispatch_float(args.y.dtype(), [&]<class T>() {
-    append_to_cache<T>(args);
-    T* const scratch = workspace.take<T>(a.heads * scores_and_sums(a.seq, total));
+  dispatch_storage(args.y.dtype(), [&]<class T>() {
+    using W = Wide<T>;
+    const W* const qkv = wide_elements<T>(args.qkv, workspace);
+    const WideResult<T> y({args.y, 0.0}, workspace);
+    append_to_cache<W>(args, qkv);
+    W* const scratch = workspace.take<W>(a.heads * scores_and_sums(a.seq, total));
     args.y.context().pool().run(a.heads, [&](std::int64_t head) {
       const std::int64_t kv = head / (a.heads / a.kv_heads);
-      const AttentionHead<T> h{args.qkv.data<const T>() + head * a.qk_dim,
-                               args.keys.data<const T>() + kv * a.qk_dim,
-                               args.values.data<const T>() + kv * a.v_dim,
+      const AttentionHead<W> h{qkv + head * a.qk_dim,
+                               args.keys.data<const W>() + kv * a.qk_dim,
+                               args.values.data<const W>() + kv * a.v_dim,
                                a.width(),
                                a.kv_heads * a.qk_dim,
                                a.kv_heads * a.v_dim};
-      forward_block<T>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * scores_and_sums(a.seq, total),
-                       args.y.data<T>() + head * a.v_dim, nullptr);
+      forward_block<W>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * scores_and_sums(a.seq, total),
+                       y.elements() + head * a.v_dim, nullptr);
     });
+    y.finish();
   });
 }
 std::int64_t cached_workspace(const CachedAttentionArgs& args, int /*threads*/) {
   const Attention& a = args.attention;
-  return workspace_bytes({{a.heads * scores_and_sums(a.seq, args.past + a.seq), args.y.dtype()}});
+  return workspace_bytes({wide_part(args.qkv),
+                          wide_part(args.y),
+                          {a.heads * scores_and_sums(a.seq, args.past + a.seq), wide_of(args.y.dtype())}});
 }
 
 }  // namespace

@@ -6,7 +6,9 @@ namespace granule {
 
 /// Keys and values of the tokens seen so far, for generation: one sequence, one layer.
 struct KvCache {
-  Tensor keys, values;      ///< [capacity, kv_heads · qk_dim], [capacity, kv_heads · v_dim]
+  /// [capacity, kv_heads · qk_dim] and [capacity, kv_heads · v_dim], in the wide type, as they are read
+  /// often.
+  Tensor keys, values;
   std::int64_t length = 0;  ///< tokens held
 };
 

@@ -11,7 +11,7 @@ void forward_cpu(const Embedding::ForwardArgs& args) {
   constexpr std::int64_t kRows = 64;
   const std::int64_t V = args.w_VD.shape()[0], D = args.w_VD.shape()[1];
   const std::int32_t* const id = args.id_N.data<const std::int32_t>();
-  dispatch_float(args.w_VD.dtype(), [&]<class T>() {
+  dispatch_storage(args.w_VD.dtype(), [&]<class T>() {
     const T* const w = args.w_VD.data<const T>();
     T* const y = args.y_ND.data<T>();
     parallel_chunks(args.w_VD.context().pool(), args.id_N.numel(), kRows,
@@ -31,14 +31,14 @@ void backward_cpu(const Embedding::BackwardArgs& args) {
   constexpr std::int64_t kColumns = 64;
   const std::int64_t N = args.id_N.numel(), D = args.dy_ND.shape()[1];
   const std::int32_t* const id = args.id_N.data<const std::int32_t>();
-  dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
+  dispatch_storage(args.dy_ND.dtype(), [&]<class T>() {
     const T* const dy = args.dy_ND.data<const T>();
-    T* const dw = args.dw_VD.data<T>();
+    Wide<T>* const dw = args.dw_VD.data<Wide<T>>();
     parallel_chunks(args.dy_ND.context().pool(), D, kColumns, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = 0; i < N; ++i) {
         const T* const from = dy + i * D;
-        T* const to = dw + id[i] * D;
-        for (std::int64_t j = begin; j < end; ++j) to[j] += from[j];
+        Wide<T>* const to = dw + id[i] * D;
+        for (std::int64_t j = begin; j < end; ++j) to[j] += widened(from[j]);
       }
     });
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/kernels/convert.hpp"
 #include "core/kernels/gemm.hpp"
 #include "core/kernels/softmax.hpp"
 
@@ -41,9 +42,29 @@ void check_targets(const Tensor& target, std::int64_t vocabulary) {
   }
 }
 
-/// Sums the losses of all rows. The workspace has a chunk of logits, and the loss of each row.
+/// A chunk of logits, the same in the dtype of the inputs, and the loss of each row. The first two are one
+/// buffer unless the inputs are bf16.
 template <class T>
-double sum_losses(const ForwardArgs& args, T* z, double* losses) {
+struct Buffers {
+  Wide<T>* z;
+  T* dz;
+  double* losses;
+};
+
+template <class T>
+void round_rows(ThreadPool& pool, const Buffers<T>& buffers, std::int64_t rows, std::int64_t vocabulary) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    parallel_chunks(pool, rows * vocabulary, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+      round_row(buffers.z + begin, end - begin, buffers.dz + begin);
+    });
+  }
+}
+
+/// Sums the losses of all rows. The gradients for dy = 1 are wide, so that scaling them rounds once.
+template <class T>
+double sum_losses(const ForwardArgs& args, const Buffers<T>& buffers) {
+  const auto [z, dz, losses] = buffers;
+  using W = Wide<T>;
   ThreadPool& pool = args.x_ND.context().pool();
   const std::int64_t n = args.x_ND.shape()[0], d = args.x_ND.shape()[1], v = args.w_VD.shape()[0],
                      chunk = chunk_rows(n, v);
@@ -52,15 +73,16 @@ double sum_losses(const ForwardArgs& args, T* z, double* losses) {
   for (std::int64_t first = 0; first < n; first += chunk) {
     const std::int64_t rows = std::min(chunk, n - first);
     const T* const x_rows = x + first * d;
-    gemm<T>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {z, v}, OneRow::like_others);
-    parallel_chunks(pool, rows, 8, [&](std::int64_t begin, std::int64_t end) {
+    gemm<T, W>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {z, v}, OneRow::like_others);
+    parallel_chunks(pool, rows, 8, [&, z = z, losses = losses](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
         losses[first + i] = loss_of_row(z + i * v, v, target[first + i]);
     });
     if (!args.dx_ND.defined()) continue;
-    gemm<T>(pool, rows, d, v, {z, v}, {w, d}, {args.dx_ND.data<T>() + first * d, d}, OneRow::like_others);
-    gemm<T>(pool, v, d, rows, {z, v, Transpose::yes}, {x_rows, d},
-            {args.dw_VD.data<T>(), d, first == 0 ? 0.0 : 1.0});
+    round_rows(pool, buffers, rows, v);
+    gemm<T, W>(pool, rows, d, v, {dz, v}, {w, d}, {args.dx_ND.data<W>() + first * d, d}, OneRow::like_others);
+    gemm<T, W>(pool, v, d, rows, {dz, v, Transpose::yes}, {x_rows, d},
+               {args.dw_VD.data<W>(), d, first == 0 ? 0.0 : 1.0});
   }
   double sum = 0.0;
   for (std::int64_t i = 0; i < n; ++i) sum += losses[i];
@@ -70,35 +92,48 @@ double sum_losses(const ForwardArgs& args, T* z, double* losses) {
 void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
   const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
   check_targets(args.target_N, v);
-  dispatch_float(args.x_ND.dtype(), [&]<class T>() {
-    T* const logits = workspace.take<T>(chunk_rows(n, v) * v);
-    *args.y.data<double>() = sum_losses<T>(args, logits, workspace.take<double>(n));
+  dispatch_storage(args.x_ND.dtype(), [&]<class T>() {
+    Buffers<T> buffers{};
+    buffers.z = workspace.take<Wide<T>>(chunk_rows(n, v) * v);
+    if constexpr (std::is_same_v<T, bf16>) {
+      buffers.dz = workspace.take<T>(chunk_rows(n, v) * v);
+    } else {
+      buffers.dz = buffers.z;
+    }
+    buffers.losses = workspace.take<double>(n);
+    *args.y.data<double>() = sum_losses<T>(args, buffers);
   });
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
   const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
-  return workspace_bytes({{chunk_rows(n, v) * v, args.x_ND.dtype()}, {n, DType::f64}});
+  const std::int64_t logits = chunk_rows(n, v) * v;
+  const DType dtype = args.x_ND.dtype();
+  return workspace_bytes(
+      {{logits, wide_of(dtype)}, {dtype == DType::bf16 ? logits : 0, dtype}, {n, DType::f64}});
 }
 
 template <class T>
 void scale_into(const Tensor& source, double factor, const Grad& destination) {
-  const T* const from = source.data<const T>();
+  const Wide<T>* const from = source.data<const Wide<T>>();
   T* const to = destination.dst.data<T>();
-  const T f = static_cast<T>(factor);
+  const auto f = static_cast<Wide<T>>(factor);
   const bool add = destination.beta != 0.0;
   parallel_chunks(source.context().pool(), source.numel(), 1 << 16,
                   [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t i = begin; i < end; ++i)
-                      to[i] = add ? f * from[i] + to[i] : f * from[i];
+                      to[i] = static_cast<T>(add ? f * from[i] + widened(to[i]) : f * from[i]);
                   });
 }
 
 void backward_cpu(const BackwardArgs& args) {
   const double dy = *args.dy.data<const double>();
-  dispatch_float(args.saved_dx_ND.dtype(), [&]<class T>() {
-    if (args.dx_ND) scale_into<T>(args.saved_dx_ND, dy, args.dx_ND);
-    if (args.dw_VD) scale_into<T>(args.saved_dw_VD, dy, args.dw_VD);
-  });
+  if (args.dx_ND) {
+    dispatch_storage(args.dx_ND.dst.dtype(),
+                     [&]<class T>() { scale_into<T>(args.saved_dx_ND, dy, args.dx_ND); });
+  }
+  if (args.dw_VD)
+    dispatch_float(args.dw_VD.dst.dtype(),
+                   [&]<class T>() { scale_into<T>(args.saved_dw_VD, dy, args.dw_VD); });
 }
 
 }  // namespace
@@ -115,9 +150,12 @@ Tensor LinearCrossEntropy::forward(Saved* saved, const Tensor& x_ND, const Tenso
   GRANULE_CHECK(target_N.numel() == x_ND.shape()[0], "linear_cross_entropy: {} rows, {} targets",
                 x_ND.shape()[0], target_N.numel());
   Saved gradients;
+  const DType wide = wide_of(x_ND.dtype());
   // If there are no rows, no product writes dw.
-  if (saved != nullptr)
-    gradients = {x_ND.empty_like(x_ND.shape()), Tensor::zeros(w_VD.context(), w_VD.shape(), w_VD.dtype())};
+  if (saved != nullptr) {
+    gradients = {Tensor::empty(x_ND.context(), x_ND.shape(), wide),
+                 Tensor::zeros(w_VD.context(), w_VD.shape(), wide)};
+  }
   Tensor y = Tensor::empty(x_ND.context(), {1}, DType::f64);
   forward_kernel({x_ND, w_VD, target_N, gradients.dx_ND, gradients.dw_VD, y});
   if (saved != nullptr) *saved = std::move(gradients);

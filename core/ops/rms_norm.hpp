@@ -16,7 +16,7 @@ struct RmsNorm {
   double eps = 1e-6;
   struct Saved {
     Tensor x_ND;
-    Tensor r_N;  // has the dtype of x
+    Tensor r_N;  // wide_of(the dtype of x)
   };
 
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_ND, const Tensor& w_D) const;

@@ -16,8 +16,8 @@ HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
 /// One head: a and b are its halves, s is sin α or −sin α.
-template <class T>
-void rotate_head(const T* x, const T* cos, const T* sin, T sign, std::int64_t H, Store store, T* y) {
+template <class T, class F = Wide<T>>
+void rotate_head(const T* x, const F* cos, const F* sin, F sign, std::int64_t H, Store store, T* y) {
   map(
       store, y, H,
       [sign](auto d, auto a, auto b, auto c, auto s)
@@ -33,19 +33,20 @@ void rotate_head(const T* x, const T* cos, const T* sin, T sign, std::int64_t H,
 void rope(const Rope::Args& args) {
   constexpr std::int64_t kRows = 16;
   const std::int32_t* const position = args.position_N.data<const std::int32_t>();
-  dispatch_float(args.x_NW.dtype(), [&]<class T>() HWY_ATTR {
+  dispatch_storage(args.x_NW.dtype(), [&]<class T>() HWY_ATTR {
+    using F = Wide<T>;
     const std::int64_t W = args.x_NW.shape()[1], H = args.cos_PH.shape()[1], heads = args.heads;
-    const T *x = args.x_NW.data<const T>(), *cos = args.cos_PH.data<const T>(),
-            *sin = args.sin_PH.data<const T>();
+    const T* const x = args.x_NW.data<const T>();
+    const F *cos = args.cos_PH.data<const F>(), *sin = args.sin_PH.data<const F>();
     T* const y = args.y_NW.dst.data<T>();
     const Store store = store_of(args.y_NW.beta);
-    const T sign = args.turn == Rope::Turn::forwards ? T(1) : T(-1);
+    const F sign = args.turn == Rope::Turn::forwards ? F(1) : F(-1);
     parallel_chunks(args.x_NW.context().pool(), args.x_NW.shape()[0], kRows,
                     [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
                       for (std::int64_t i = begin; i < end; ++i) {
                         const std::int64_t at = position[i] * H, row = i * W, rest = heads * 2 * H;
                         for (std::int64_t h = row; h < row + rest; h += 2 * H)
-                          rotate_head(x + h, cos + at, sin + at, sign, H, store, y + h);
+                          rotate_head<T>(x + h, cos + at, sin + at, sign, H, store, y + h);
                         map(
                             store, y + row + rest, W - rest, [](auto, auto v) HWY_ATTR { return v; },
                             x + row + rest);
@@ -112,8 +113,8 @@ Tensor Rope::forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
   const std::int64_t head_dim = 2 * table.cos_PH.shape()[1];
   GRANULE_CHECK(heads >= 0 && heads * head_dim <= x_NW.shape()[1], "rope: {} heads of {} columns in x {}",
                 heads, head_dim, x_NW.shape().str());
-  GRANULE_CHECK(x_NW.dtype() == table.cos_PH.dtype(), "rope: x is {}, the table {}", name_of(x_NW.dtype()),
-                name_of(table.cos_PH.dtype()));
+  GRANULE_CHECK(wide_of(x_NW.dtype()) == table.cos_PH.dtype(), "rope: x is {}, the table {}",
+                name_of(x_NW.dtype()), name_of(table.cos_PH.dtype()));
   Tensor y_NW = x_NW.empty_like(x_NW.shape());
   kernel({x_NW, table.cos_PH, table.sin_PH, position_N, heads, Turn::forwards, {y_NW, 0.0}});
   if (saved != nullptr) *saved = {table, position_N};

@@ -8,7 +8,7 @@ namespace {
 constexpr std::int64_t kRows = 16;  // rows of one task
 
 void forward_cpu(const SwiGlu::ForwardArgs& args) {
-  dispatch_float(args.x_N2F.dtype(), [&]<class T>() {
+  dispatch_storage(args.x_N2F.dtype(), [&]<class T>() {
     const std::int64_t F = args.y_NF.shape()[1];
     const T* const x = args.x_N2F.data<const T>();
     T* const y = args.y_NF.data<T>();
@@ -20,7 +20,7 @@ void forward_cpu(const SwiGlu::ForwardArgs& args) {
 }
 
 void backward_cpu(const SwiGlu::BackwardArgs& args) {
-  dispatch_float(args.x_N2F.dtype(), [&]<class T>() {
+  dispatch_storage(args.x_N2F.dtype(), [&]<class T>() {
     const std::int64_t F = args.dy_NF.shape()[1];
     const T *x = args.x_N2F.data<const T>(), *dy = args.dy_NF.data<const T>();
     T* const dx = args.dx_N2F.dst.data<T>();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.hpp"
+#include "core/kernels/convert.hpp"
 #include "core/kernels/fill.hpp"
 #include "core/transfer_pieces.hpp"
 
@@ -81,9 +82,16 @@ struct BytesOf {
 /// Fills `to` with elements [begin, begin + numel(to)) of a tensor, converted.
 void load(const TensorSet& tensors, const std::string& name, const Shape& shape, std::int64_t begin,
           const Tensor& to) {
-  dispatch_float(to.dtype(), [&]<class T>() {
+  dispatch_storage(to.dtype(), [&]<class T>() {
     write_in_pieces<T>(to, [&](std::int64_t first, std::span<T> piece) {
-      tensors.read_into(name, shape.dims(), piece, begin + first);
+      if constexpr (std::is_same_v<T, bf16>) {
+        // By way of float, like the masters, of which the values are then the rounded ones.
+        std::vector<float> wide(piece.size());
+        tensors.read_into(name, shape.dims(), std::span(wide), begin + first);
+        round_row(wide.data(), std::ssize(wide), piece.data());
+      } else {
+        tensors.read_into(name, shape.dims(), piece, begin + first);
+      }
     });
   });
 }

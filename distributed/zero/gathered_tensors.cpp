@@ -64,17 +64,29 @@ class GatheredTensor {
   ArenaPart part_;
 };
 
+TensorToSave to_save(const ShardedParameters& parameters, const ArenaPart& part, const GlobalTensor& global,
+                     const std::string& prefix) {
+  const auto dims = global.tensor.shape.dims();
+  return {{prefix + global.tensor.name, part.data.dtype(), {dims.begin(), dims.end()}},
+          GatheredTensor(global, parameters, part)};
+}
+
 }  // namespace
 
 std::vector<TensorToSave> gathered(const ShardedParameters& parameters, const ArenaPart& part,
                                    const std::vector<GlobalTensor>& tensors, const std::string& prefix) {
   std::vector<TensorToSave> result;
   for (const GlobalTensor& global : tensors) {
-    if (!part.has(global.tensor)) continue;
-    const auto dims = global.tensor.shape.dims();
-    result.push_back({{prefix + global.tensor.name, part.data.dtype(), {dims.begin(), dims.end()}},
-                      GatheredTensor(global, parameters, part)});
+    if (part.has(global.tensor)) result.push_back(to_save(parameters, part, global, prefix));
   }
+  return result;
+}
+
+std::vector<TensorToSave> gathered_values(const ShardedParameters& parameters,
+                                          const std::vector<GlobalTensor>& tensors) {
+  std::vector<TensorToSave> result;
+  for (const GlobalTensor& global : tensors)
+    result.push_back(to_save(parameters, parameters.exact_values(global.tensor), global, ""));
   return result;
 }
 

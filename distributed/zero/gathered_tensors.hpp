@@ -22,4 +22,8 @@ struct GlobalTensor {
                                                  const std::vector<GlobalTensor>& tensors,
                                                  const std::string& prefix);
 
+/// The values of the tensors as exactly as they are stored: from the masters where there are any.
+[[nodiscard]] std::vector<TensorToSave> gathered_values(const ShardedParameters& parameters,
+                                                        const std::vector<GlobalTensor>& tensors);
+
 }  // namespace granule

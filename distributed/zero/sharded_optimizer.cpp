@@ -63,7 +63,9 @@ ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& paramete
     : parameters_(parameters),
       extent_(extent_of(parameters.stage())),
       adamw_(context, config, parameters.store().precision(), elements(parameters, extent_),
-             decay_ranges(parameters, extent_, decay)) {}
+             decay_ranges(parameters, extent_, decay)) {
+  if (adamw_.masters().defined()) parameters_.keep_masters(masters());
+}
 
 GradientNorm::GradientNorm(const ShardedParameters& parameters) : world_(&parameters.mesh().world) {
   const auto shards = static_cast<std::int64_t>(parameters.plan().trainable.shards);

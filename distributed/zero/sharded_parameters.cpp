@@ -19,10 +19,12 @@ void add_to(Xxh3& hash, const Tensor& values) {
 }
 
 /// The hash of all buckets of a group.
-std::int64_t hash_of(const Tensor& values, const ShardPlan& plan, ParameterGroup group) {
+std::int64_t hash_of(const ArenaPart& part, const ShardPlan& plan, ParameterGroup group) {
   Xxh3 hash;
   for (const ShardPlan::Shard& shard : plan.shards) {
-    if (shard.bucket.group == group) add_to(hash, values.slice(shard.bucket.offset, {shard.bucket.size}));
+    const Bucket& bucket = shard.bucket;
+    if (bucket.group == group && (bucket.trainable || part.covers == Covers::everything))
+      add_to(hash, part.data.slice(bucket.offset, {bucket.size}));
   }
   return as_integer(hash);
 }
@@ -41,15 +43,26 @@ ShardedParameters::ShardedParameters(Context& context, const Mesh& mesh, Paramet
 
 void ShardedParameters::initialise(std::uint64_t seed, double initializer_range) {
   for (const State& state : store_.states()) fill_zero(state.value);
-  const ArenaPart held = values();
-  for (const LogicalTensor& tensor : store_.logical()) {
-    const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
-    for (const ArenaPart::Range& range : ranges_held(plan_, held.extent, begin, end)) {
-      fill_initial(tensor, range.begin - begin, held.data.slice(range.at, {range.size}), seed,
-                   initializer_range);
+  for (const ArenaPart& held : places_of_values()) {
+    for (const LogicalTensor& tensor : store_.logical()) {
+      if (!held.has(tensor)) continue;
+      const std::int64_t begin = tensor.offset, end = begin + tensor.shape.numel();
+      for (const ArenaPart::Range& range : ranges_held(plan_, held.extent, begin, end)) {
+        fill_initial(tensor, range.begin - begin, held.data.slice(range.at, {range.size}), seed,
+                     initializer_range);
+      }
     }
   }
   if (gatherer_) gatherer_->values_changed();
+}
+
+ArenaPart ShardedParameters::exact_values(const LogicalTensor& tensor) const {
+  return masters_.data.defined() && masters_.has(tensor) ? masters_ : values();
+}
+
+std::vector<ArenaPart> ShardedParameters::places_of_values() const {
+  if (!masters_.data.defined()) return {values()};
+  return {masters_, values()};
 }
 
 void ShardedParameters::enter(std::int64_t unit, Direction direction) {
@@ -92,10 +105,12 @@ void ShardedParameters::require_equal_replicas() const {
   Xxh3 states;
   for (const State& state : store_.states()) add_to(states, state.value);
   require_same_on_all(mesh_.world, as_integer(states), "selection biases", "replicas");
-  if (gatherer_) return;  // no two ranks hold the same values
-  for (const ParameterGroup group : {ParameterGroup::dense, ParameterGroup::expert}) {
-    require_same_on_all(ranks_of(mesh_, group), hash_of(store_.values(), plan_, group),
-                        group == ParameterGroup::dense ? "dense parameters" : "experts", "replicas");
+  for (const ArenaPart& part : places_of_values()) {
+    if (part.extent != Extent::whole) continue;  // no two ranks hold the same
+    for (const ParameterGroup group : {ParameterGroup::dense, ParameterGroup::expert}) {
+      require_same_on_all(ranks_of(mesh_, group), hash_of(part, plan_, group),
+                          group == ParameterGroup::dense ? "dense parameters" : "experts", "replicas");
+    }
   }
 }
 

@@ -37,6 +37,12 @@ class ShardedParameters final : public UnitObserver {
   /// The range must be one of ranges_held(plan(), Extent::parts, …).
   [[nodiscard]] Tensor own_gradients(const ArenaPart::Range& range) const { return reducer_.part(range); }
   [[nodiscard]] ArenaPart values() const;
+  /// From now on initial and loaded values are also written into the masters, which an optimizer keeps.
+  void keep_masters(const ArenaPart& masters) { masters_ = masters; }
+  /// What a checkpoint has of a tensor: the masters, or the values if they are the masters or it is frozen.
+  [[nodiscard]] ArenaPart exact_values(const LogicalTensor& tensor) const;
+  /// The places where the values of a tensor are stored, from the most exact one on.
+  [[nodiscard]] std::vector<ArenaPart> places_of_values() const;
 
   /// Throws exit code 76 if ranks that should hold equal values do not.
   void require_equal_replicas() const;
@@ -53,6 +59,7 @@ class ShardedParameters final : public UnitObserver {
   ShardPlan plan_;
   GradientReducer reducer_;
   std::optional<ValueGatherer> gatherer_;  // stage 3
+  ArenaPart masters_;                      // undefined data unless masters are kept
 };
 
 }  // namespace granule

@@ -15,13 +15,14 @@ void copy(const CopyRunsArgs& args) {
     const RowRun& run = args.runs[static_cast<std::size_t>(i)];
     const T* const source = from + run.from * d;
     T* const target = to + run.to * d;
-    for (std::int64_t j = 0; add && j < run.rows * d; ++j) target[j] += source[j];
+    for (std::int64_t j = 0; add && j < run.rows * d; ++j)
+      target[j] = static_cast<T>(widened(target[j]) + widened(source[j]));
     if (!add) std::copy_n(source, run.rows * d, target);
   });
 }
 
 void copy_runs_cpu(const CopyRunsArgs& args) {
-  dispatch_float(args.from_RD.dtype(), [&]<class T>() { copy<T>(args); });
+  dispatch_storage(args.from_RD.dtype(), [&]<class T>() { copy<T>(args); });
 }
 
 }  // namespace

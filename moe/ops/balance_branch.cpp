@@ -13,7 +13,8 @@ Tensor BalanceBranch::forward(Saved* saved, const Tensor& logit_NE, const Tensor
 }
 
 void BalanceBranch::backward(const Saved& saved, const Tensor& dy_NE, const Grad& dlogit_NE) const {
-  if (share_ED.defined()) matmul(kName, dy_NE, Transpose::yes, saved.x_ND, Transpose::no, {share_ED, 1.0});
+  if (share_ED.defined())
+    matmul(kName, dy_NE, Transpose::yes, widened(saved.x_ND), Transpose::no, {share_ED, 1.0});
   if (dlogit_NE) accumulate(dy_NE, dlogit_NE);
 }
 

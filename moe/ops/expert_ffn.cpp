@@ -69,7 +69,7 @@ void forward(const ForwardArgs& args, Workspace& workspace) {
 }
 
 void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
-  dispatch_float(args.x_RD.dtype(), [&]<class T>() { forward<T>(args, workspace); });
+  dispatch_storage(args.x_RD.dtype(), [&]<class T>() { forward<T>(args, workspace); });
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int threads) {
   return workspace_bytes({{threads * kRows * args.w2_EDF.shape()[2], args.x_RD.dtype()}});
@@ -107,21 +107,21 @@ void backward_weight(const T* left_RO, const T* right_RI, Offsets offset, const 
   if (!dw_EOI) return;
   const std::int64_t experts = dw_EOI.dst.shape()[0], out = dw_EOI.dst.shape()[1], in = dw_EOI.dst.shape()[2];
   const std::int64_t blocks = (out + kWeightRows - 1) / kWeightRows;
-  T* const dw = dw_EOI.dst.data<T>();
+  Wide<T>* const dw = dw_EOI.dst.data<Wide<T>>();
   dw_EOI.dst.context().pool().run(experts * blocks, [&](std::int64_t task) {
     const std::int64_t e = task / blocks, first = task % blocks * kWeightRows;
     const std::int64_t begin = offset[static_cast<std::size_t>(e)],
                        rows = offset[static_cast<std::size_t>(e) + 1] - begin;
-    gemm_serial<T>(std::min(kWeightRows, out - first), in, rows,
-                   {left_RO + begin * out + first, out, Transpose::yes}, {right_RI + begin * in, in},
-                   {dw + (e * out + first) * in, in, dw_EOI.beta});
+    gemm_serial<T, Wide<T>>(std::min(kWeightRows, out - first), in, rows,
+                            {left_RO + begin * out + first, out, Transpose::yes}, {right_RI + begin * in, in},
+                            {dw + (e * out + first) * in, in, dw_EOI.beta});
   });
 }
 
 void backward_cpu(const BackwardArgs& args, Workspace& workspace) {
   const std::int64_t rows = args.dy_RD.shape()[0], f = args.w2_EDF.shape()[2];
   ThreadPool& pool = args.dy_RD.context().pool();
-  dispatch_float(args.dy_RD.dtype(), [&]<class T>() {
+  dispatch_storage(args.dy_RD.dtype(), [&]<class T>() {
     T* const da_pieces = workspace.take<T>(pool.size() * kRows * f);
     const RowGradients<T> of_rows{workspace.take<T>(rows * f), workspace.take<T>(rows * 2 * f)};
     backward_rows<T>(args, da_pieces, of_rows);

@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t kRows = 64;  // rows of one task
 
 void gather_cpu(const Dispatch::ForwardArgs& args) {
-  dispatch_float(args.x_ND.dtype(), [&]<class T>() {
+  dispatch_storage(args.x_ND.dtype(), [&]<class T>() {
     const std::int64_t d = args.x_ND.shape()[1];
     const auto* const token = args.token_R.data<const std::int32_t>();
     const T* const x = args.x_ND.data<const T>();
@@ -22,25 +22,37 @@ void gather_cpu(const Dispatch::ForwardArgs& args) {
   });
 }
 
+/// Columns of a row that are summed at once, in the wide type.
+constexpr std::int64_t kColumns = 256;
+
+/// to[0, n) = Σ_j w_j x[place_j · d, … + n) + beta to, in the order of j. Places below 0 are dropped.
+template <class T>
+void sum_copies_of_row(const T* x, const std::int32_t* place, const Wide<T>* w, std::int64_t k,
+                       std::int64_t d, std::int64_t n, double beta, T* to) {
+  Wide<T> sum[kColumns];
+  for (std::int64_t c = 0; c < n; ++c) sum[c] = beta == 0.0 ? Wide<T>(0) : widened(to[c]);
+  for (std::int64_t j = 0; j < k; ++j) {
+    if (place[j] < 0) continue;
+    const T* const row = x + place[j] * d;
+    const Wide<T> factor = w == nullptr ? Wide<T>(1) : w[j];
+    for (std::int64_t c = 0; c < n; ++c) sum[c] += factor * widened(row[c]);
+  }
+  for (std::int64_t c = 0; c < n; ++c) to[c] = static_cast<T>(sum[c]);
+}
+
 void sum_copies_cpu(const SumCopiesArgs& args) {
-  dispatch_float(args.x_RD.dtype(), [&]<class T>() {
+  dispatch_storage(args.x_RD.dtype(), [&]<class T>() {
     const std::int64_t n = args.row_NK.shape()[0], k = args.row_NK.shape()[1], d = args.x_RD.shape()[1];
     const auto* const place = args.row_NK.data<const std::int32_t>();
-    const T *const w = args.w_NK.defined() ? args.w_NK.data<const T>() : nullptr, *const from =
-                                                                                      args.x_RD
-                                                                                          .data<const T>();
+    const Wide<T>* const w = args.w_NK.defined() ? args.w_NK.data<const Wide<T>>() : nullptr;
+    const T* const x = args.x_RD.data<const T>();
     T* const y = args.y_ND.dst.data<T>();
-    const bool overwrite = args.y_ND.beta == 0.0;
+    const double beta = args.y_ND.beta;
     parallel_chunks(args.x_RD.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        T* const to = y + i * d;
-        if (overwrite) std::fill_n(to, d, T(0));
-        for (std::int64_t j = i * k; j < (i + 1) * k; ++j) {
-          if (place[j] < 0) continue;
-          const T* const row = from + place[j] * d;
-          const T factor = w == nullptr ? T(1) : w[j];
-          for (std::int64_t c = 0; c < d; ++c) to[c] += factor * row[c];
-        }
+        for (std::int64_t c = 0; c < d; c += kColumns)
+          sum_copies_of_row(x + c, place + i * k, w == nullptr ? nullptr : w + i * k, k, d,
+                            std::min(kColumns, d - c), beta, y + i * d + c);
       }
     });
   });
@@ -48,25 +60,28 @@ void sum_copies_cpu(const SumCopiesArgs& args) {
 
 /// The part of Combine's backward for one copy. Returns ⟨x, dy⟩.
 template <class T>
-T combine_backward_row(const T* x, const T* dy, T w, T* dx, double beta, std::int64_t d) {
-  const T product = dot(x, dy, d);
-  for (std::int64_t i = 0; dx != nullptr && i < d; ++i) dx[i] = beta == 0.0 ? w * dy[i] : dx[i] + w * dy[i];
+Wide<T> combine_backward_row(const T* x, const T* dy, Wide<T> w, T* dx, double beta, std::int64_t d) {
+  const Wide<T> product = dot(x, dy, d);
+  for (std::int64_t i = 0; dx != nullptr && i < d; ++i) {
+    const Wide<T> gradient = w * widened(dy[i]);
+    dx[i] = static_cast<T>(beta == 0.0 ? gradient : widened(dx[i]) + gradient);
+  }
   return product;
 }
 
 void combine_backward_cpu(const Combine::BackwardArgs& args) {
-  dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
+  dispatch_storage(args.dy_ND.dtype(), [&]<class T>() {
+    using W = Wide<T>;
     const std::int64_t n = args.row_NK.shape()[0], k = args.row_NK.shape()[1], d = args.dy_ND.shape()[1];
     const auto* const place = args.row_NK.data<const std::int32_t>();
-    const T *const w = args.w_NK.data<const T>(), *const x = args.x_RD.data<const T>(),
-                   *const g = args.dy_ND.data<const T>();
-    T *const dx = args.dx_RD ? args.dx_RD.dst.data<T>() : nullptr, *const dw = args.dw_NK
-                                                                                   ? args.dw_NK.dst.data<T>()
-                                                                                   : nullptr;
+    const T *const x = args.x_RD.data<const T>(), *const g = args.dy_ND.data<const T>();
+    const W* const w = args.w_NK.data<const W>();
+    T* const dx = args.dx_RD ? args.dx_RD.dst.data<T>() : nullptr;
+    W* const dw = args.dw_NK ? args.dw_NK.dst.data<W>() : nullptr;
     const double dx_beta = args.dx_RD.beta, dw_beta = args.dw_NK.beta;
     parallel_chunks(args.dy_ND.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t j = begin * k; j < end * k; ++j) {
-        T gradient = 0;  // stays 0 for a dropped copy
+        W gradient = 0;  // stays 0 for a dropped copy
         if (const std::int64_t row = place[j] * d; row >= 0) {
           T* const dx_row = dx != nullptr ? dx + row : nullptr;
           gradient = combine_backward_row(x + row, g + j / k * d, w[j], dx_row, dx_beta, d);

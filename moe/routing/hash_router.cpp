@@ -20,7 +20,7 @@ Routes HashRouter::operator()(const Pass& pass, const Var& x_ND) const {
     if (routing.choices != nullptr) id_NK = choice.id_NK;
     return order_and_report(pass, config_, layer_, choice, {});
   });
-  Tensor weights = x_ND.value.empty_like({n, k});
+  const Tensor weights = Tensor::empty(pass.context, {n, k}, wide_of(x_ND.value.dtype()));
   fill(weights, config_.routed_scaling_factor / static_cast<double>(k));
   report_choice(pass, {layer_, id_NK, weights});
   return {std::move(order), {weights, kConstant}};

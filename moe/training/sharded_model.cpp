@@ -41,7 +41,8 @@ void ShardedModel::load(const TensorSet& tensors, const std::string& source) {
   ParameterStore whole;
   declare_parameters(whole, model_.config(), model_.moe());
   check_parameters(whole, tensors, source);
-  load_part(parameters_.store(), parameters_.plan(), parameters_.values(), "", tensors);
+  for (const ArenaPart& part : parameters_.places_of_values())
+    load_part(parameters_.store(), parameters_.plan(), part, "", tensors);
   load_states(parameters_.store(), tensors);
 }
 

@@ -13,7 +13,8 @@ TEST_CASE("add keeps an operator's promises") {
     return y;
   };
   for (const Shape& shape : {Shape{5, 7}, Shape{0, 4}, Shape{1}, Shape{300, 257}}) {
-    check_op({"add " + shape.str()}, Add{}, reference, variable(shape), variable(shape));
+    check_op({.name = "add " + shape.str(), .bf16 = true}, Add{}, reference, variable(shape),
+             variable(shape));
   }
 }
 

@@ -71,7 +71,8 @@ TEST_CASE("attention keeps an operator's promises: multi-head, grouped, multi-qu
   };
   for (const Attention& a : cases) {
     check_op(
-        {text(a)}, a, [&](const std::vector<Numbers>& in) { return attended(a, in[0]); },
+        {.name = text(a), .bf16 = true}, a,
+        [&](const std::vector<Numbers>& in) { return attended(a, in[0]); },
         variable({a.batch * a.seq, a.width()}));
   }
 }
@@ -94,7 +95,7 @@ TEST_CASE("attention inside documents keeps an operator's promises") {
   for (const auto& [op, starts] : cases) {
     const std::vector<std::int32_t> keys = first_keys(op, starts);
     check_op(
-        {fmt::format("{} in {} documents", text(op), starts.size() + 1)}, op,
+        {.name = fmt::format("{} in {} documents", text(op), starts.size() + 1), .bf16 = true}, op,
         [&, a = op](const std::vector<Numbers>& in) { return attended(a, in[0], keys); },
         variable({op.batch * op.seq, op.width()}), plain_ids({op.batch * op.seq}, keys));
   }

@@ -15,7 +15,8 @@ TEST_CASE("bias_add keeps an operator's promises") {
       for (std::size_t i = 0; i < y.size(); ++i) y[i] += in[1][i % width];
       return y;
     };
-    check_op({fmt::format("bias_add {} {}", N, O)}, BiasAdd{}, reference, variable({N, O}), parameter({O}));
+    check_op({.name = fmt::format("bias_add {} {}", N, O), .bf16 = true}, BiasAdd{}, reference,
+             variable({N, O}), parameter({O}));
   }
 }
 

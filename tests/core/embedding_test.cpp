@@ -17,8 +17,8 @@ void check_embedding(std::int64_t V, std::int64_t D, const std::vector<std::int3
     return y;
   };
   const auto N = static_cast<std::int64_t>(ids.size());
-  check_op({fmt::format("embedding {} {} {}", V, D, N)}, Embedding{}, reference, parameter({V, D}),
-           plain_ids({N}, ids));
+  check_op({.name = fmt::format("embedding {} {} {}", V, D, N), .bf16 = true}, Embedding{}, reference,
+           parameter({V, D}), plain_ids({N}, ids));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "core/kernels/gemm.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/kernels/matmul.hpp"
@@ -18,7 +19,7 @@ struct Case {
 };
 
 /// The operands are inside wider matrices of NaN, and the result is inside a fenced one.
-template <class T>
+template <class T, class Out = T>
 class Product {
  public:
   Product(Context& context, const Case& c, double beta)
@@ -28,13 +29,13 @@ class Product {
         c_pitch_(c.n + c.extra_pitch),
         a_(filled(context, c.a == Transpose::yes ? c.k : c.m, a_pitch_, 1)),
         b_(filled(context, c.b == Transpose::yes ? c.n : c.k, b_pitch_, 2)),
-        out_(context, {c.m * c_pitch_}, dtype_of<T>) {
+        out_(context, {c.m * c_pitch_}, dtype_of<Out>) {
     if (beta == 1.0) {
       for (std::int64_t i = 0; i < c.m; ++i)
-        for (std::int64_t j = 0; j < c.n; ++j) at(i, j) = T(i - j);
+        for (std::int64_t j = 0; j < c.n; ++j) at(i, j) = Out(static_cast<Wide<Out>>((i - j) % 256));
     }
     const MatrixIn<T> left{a_.data<const T>(), a_pitch_, c.a}, right{b_.data<const T>(), b_pitch_, c.b};
-    gemm<T>(context.pool(), c.m, c.n, c.k, left, right, {out_.tensor().data<T>(), c_pitch_, beta});
+    gemm<T, Out>(context.pool(), c.m, c.n, c.k, left, right, {out_.tensor().data<Out>(), c_pitch_, beta});
   }
 
   /// The largest |C - plain loops|, relative to the sum of the |terms|.
@@ -42,13 +43,13 @@ class Product {
     double worst = 0.0;
     for (std::int64_t i = 0; i < c_.m; ++i) {
       for (std::int64_t j = 0; j < c_.n; ++j) {
-        double sum = beta * static_cast<double>(i - j), size = std::abs(sum) + 1e-30;
+        double sum = beta * static_cast<double>((i - j) % 256), size = std::abs(sum) + 1e-30;
         for (std::int64_t p = 0; p < c_.k; ++p) {
           const double term = element(a_, a_pitch_, c_.a, i, p) * element(b_, b_pitch_, c_.b, p, j);
           sum += term;
           size += std::abs(term);
         }
-        const double difference = std::abs(double(at(i, j)) - sum) / size;
+        const double difference = std::abs(static_cast<double>(widened(at(i, j))) - sum) / size;
         worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
       }
     }
@@ -58,7 +59,7 @@ class Product {
   bool fences_intact() {
     bool intact = out_.intact();
     for (std::int64_t i = 0; i < c_.m; ++i)
-      for (std::int64_t j = c_.n; j < c_pitch_; ++j) intact &= std::isnan(at(i, j));
+      for (std::int64_t j = c_.n; j < c_pitch_; ++j) intact &= std::isnan(widened(at(i, j)));
     return intact;
   }
   const Tensor& result() const { return out_.tensor(); }
@@ -68,9 +69,10 @@ class Product {
     return tensor_of(context, {rows * pitch}, dtype_of<T>, normal_values(rows * pitch, seed));
   }
   static double element(const Tensor& x, std::int64_t pitch, Transpose t, std::int64_t i, std::int64_t j) {
-    return static_cast<double>(x.data<const T>()[t == Transpose::yes ? j * pitch + i : i * pitch + j]);
+    return static_cast<double>(
+        widened(x.data<const T>()[t == Transpose::yes ? j * pitch + i : i * pitch + j]));
   }
-  T& at(std::int64_t i, std::int64_t j) { return out_.tensor().data<T>()[i * c_pitch_ + j]; }
+  Out& at(std::int64_t i, std::int64_t j) { return out_.tensor().data<Out>()[i * c_pitch_ + j]; }
 
   Case c_;
   std::int64_t a_pitch_, b_pitch_, c_pitch_;
@@ -78,21 +80,22 @@ class Product {
   Fenced out_;
 };
 
-template <class T>
+template <class T, class Out = T>
 void check(const Case& c) {
-  // There are at most k ≤ 65 roundings, and a few in practice. For f64, those of the loops are added.
-  const double tolerance = sizeof(T) == 4 ? 6e-7 : 4e-15;
+  // There are at most k ≤ 65 roundings, and a few in practice. For f64, those of the loops are added. In bf16
+  // the result is rounded, by 2^-8 at most.
+  const double tolerance = sizeof(Out) == 2 ? 4e-3 : sizeof(Out) == 4 ? 6e-7 : 4e-15;
   for (const double beta : {0.0, 1.0}) {
-    INFO(fmt::format("{} m={} n={} k={} {}{} pitch +{} beta {}", name_of(dtype_of<T>), c.m, c.n, c.k,
-                     c.a == Transpose::yes ? 'T' : 'N', c.b == Transpose::yes ? 'T' : 'N', c.extra_pitch,
-                     beta));
+    INFO(fmt::format("{} into {} m={} n={} k={} {}{} pitch +{} beta {}", name_of(dtype_of<T>),
+                     name_of(dtype_of<Out>), c.m, c.n, c.k, c.a == Transpose::yes ? 'T' : 'N',
+                     c.b == Transpose::yes ? 'T' : 'N', c.extra_pitch, beta));
     Context context;
-    Product<T> one(context, c, beta);  // with beta 0, the result starts as NaN
+    Product<T, Out> one(context, c, beta);  // with beta 0, the result starts as NaN
     CHECK(one.error(beta) <= tolerance);
     CHECK(one.fences_intact());
     for (const int threads : {2, 3}) {
       Context more({.threads = threads});
-      CHECK(same_bits(Product<T>(more, c, beta).result(), one.result()));
+      CHECK(same_bits(Product<T, Out>(more, c, beta).result(), one.result()));
     }
   }
 }
@@ -112,6 +115,8 @@ TEST_CASE("gemm equals plain loops for every transpose, pitch, beta and shape, o
                                       {300, 90, 40}}) {
           check<float>({m, n, k, a, b, extra});
           check<double>({m, n, k, a, b, extra});
+          check<bf16>({m, n, k, a, b, extra});
+          check<bf16, float>({m, n, k, a, b, extra});
         }
       }
     }
@@ -122,6 +127,7 @@ TEST_CASE("gemm with nothing to sum gives zero or leaves what is there, and with
   for (const std::int64_t extra : {0, 3}) {
     check<float>({4, 6, 0, Transpose::no, Transpose::yes, extra});
     check<double>({4, 6, 0, Transpose::yes, Transpose::no, extra});
+    check<bf16>({4, 6, 0, Transpose::yes, Transpose::no, extra});
     check<float>({0, 6, 3, Transpose::no, Transpose::no, extra});
     check<double>({5, 0, 3, Transpose::no, Transpose::yes, extra});
   }
@@ -130,6 +136,8 @@ TEST_CASE("gemm with nothing to sum gives zero or leaves what is there, and with
 TEST_CASE("gemm large enough for many tiles equals plain loops") {
   check<float>({520, 700, 48, Transpose::no, Transpose::yes, 0});
   check<double>({270, 1100, 20, Transpose::yes, Transpose::no, 1});
+  check<bf16, float>({270, 1100, 20, Transpose::yes, Transpose::no, 1});
+  check<bf16, float>({60, 40, 1300, Transpose::no, Transpose::yes, 0});  // more than a panel is deep
 }
 
 namespace {
@@ -142,7 +150,8 @@ Tensor product_at(Context& context, const Case& c, std::int64_t offset, double b
     if (left_zero && seed == 1) std::fill(values.begin(), values.end(), 0.0);
     if (left_zero && seed == 2) std::fill(values.begin(), values.end(), -1.0);  // every product is −0
     const Tensor place = Tensor::empty(context, {rows * columns + offset}, dtype_of<T>);
-    std::copy(values.begin(), values.end(), place.data<T>() + offset);
+    std::ranges::transform(values, place.data<T>() + offset,
+                           [](double v) { return static_cast<T>(static_cast<Wide<T>>(v)); });
     return place;
   };
   const auto operand = [&](const Tensor& place, std::int64_t rows, std::int64_t columns, Transpose t) {
@@ -186,6 +195,7 @@ TEST_CASE("gemm gives the same bits wherever its matrices lie") {
       for (const Transpose b : {Transpose::no, Transpose::yes}) {
         check_places<float>({m, n, k, a, b, 0});
         check_places<double>({m, n, k, a, b, 0});
+        check_places<bf16>({m, n, k, a, b, 0});
       }
     }
   }
@@ -276,6 +286,7 @@ TEST_CASE(
       for (const auto& [n, k] : {std::array<std::int64_t, 2>{1, 9}, {3, 8}, {7, 33}, {64, 100}, {130, 20}}) {
         check_rows<float>({0, n, k, a, b, 0});
         check_rows<double>({0, n, k, a, b, 0});
+        check_rows<bf16>({0, n, k, a, b, 0});
       }
     }
   }

@@ -32,7 +32,9 @@ void check_loss(std::int64_t D, std::int64_t V, const std::vector<std::int32_t>&
     return Numbers{loss};
   };
   const auto N = static_cast<std::int64_t>(targets.size());
-  check_op({.name = fmt::format("linear_cross_entropy {} {} {}", N, D, V), .f32_tolerance = f32_tolerance},
+  check_op({.name = fmt::format("linear_cross_entropy {} {} {}", N, D, V),
+            .f32_tolerance = f32_tolerance,
+            .bf16 = true},
            LinearCrossEntropy{}, reference, variable({N, D}), parameter({V, D}, 0.5),
            plain_ids({N}, targets));
 }

@@ -29,7 +29,7 @@ TEST_CASE("rms_norm keeps an operator's promises") {
   const std::vector<std::array<std::int64_t, 2>> shapes{{5, 7}, {1, 1}, {0, 4}, {3, 1}, {1, 40}, {200, 33}};
   for (const auto& [N, D] : shapes) {
     const double eps = D <= 7 ? 0.3 : 1e-6;  // with one column, a small eps would cancel everything
-    check_op({fmt::format("rms_norm {} {}", N, D)}, RmsNorm{eps},
+    check_op({.name = fmt::format("rms_norm {} {}", N, D), .bf16 = true}, RmsNorm{eps},
              reference(std::size_t(N), std::size_t(D), eps), variable({N, D}), parameter({D}));
   }
 }

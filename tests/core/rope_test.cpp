@@ -39,10 +39,11 @@ Numbers rotated(const Layout& layout, Numbers x) {
 void check_rope(const Layout& layout) {
   const auto N = static_cast<std::int64_t>(layout.positions.size());
   const auto table = plain([&](Context& context, DType dtype) {
-    return RopeTable(context, dtype, layout.head_dim, layout.theta, 300, layout.stretch);
+    return RopeTable(context, wide_of(dtype), layout.head_dim, layout.theta, 300, layout.stretch);
   });
   check_op(
-      {fmt::format("rope {} x {} of {}, {} rows", layout.heads, layout.head_dim, layout.columns, N)},
+      {.name = fmt::format("rope {} x {} of {}, {} rows", layout.heads, layout.head_dim, layout.columns, N),
+       .bf16 = true},
       Rope{layout.heads}, [&](const std::vector<Numbers>& in) { return rotated(layout, in[0]); },
       variable({N, layout.columns}), table, plain_ids({N}, layout.positions));
 }

@@ -1,3 +1,4 @@
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -34,6 +35,14 @@ void add_f32(const std::vector<float>& x, float* y, std::int64_t n) {
   map(
       Store::add, y, n, [](auto, auto v) HWY_ATTR { return v; }, x.data());
 }
+void round_to_bf16(const std::vector<float>& x, bf16* y, std::int64_t n) {
+  map(
+      Store::overwrite, y, n, [](auto, auto v) HWY_ATTR { return v; }, x.data());
+}
+void add_bf16(const std::vector<bf16>& x, bf16* y, std::int64_t n) {
+  map(
+      Store::add, y, n, [](auto, auto v) HWY_ATTR { return v; }, x.data());
+}
 double sum_f32(const std::vector<float>& x, std::int64_t n) {
   return sum_wide(
       n, [](auto, auto v) HWY_ATTR { return v; }, x.data());
@@ -49,10 +58,34 @@ HWY_EXPORT(exp_f32);
 HWY_EXPORT(exp_f64);
 HWY_EXPORT(add_f32);
 HWY_EXPORT(sum_f32);
+HWY_EXPORT(round_to_bf16);
+HWY_EXPORT(add_bf16);
 
 namespace {
 
 using namespace granule::test;
+
+TEST_CASE("simd: bf16 is rounded and widened as one number is, at any length, on every instruction set") {
+  std::vector<float> x{NAN, INFINITY, -INFINITY, 0x1.01p0F, 0x1.03p0F, 0x1p-140F, -0.0F, 3.4e38F};
+  for (int i = 0; i < 60; ++i)
+    x.push_back(std::bit_cast<float>(0x3F7F0000U + 0x1234567U * static_cast<unsigned>(i)));
+  for_each_instruction_set([&](const char* name) {
+    INFO(name);
+    for (std::int64_t n = 0; n <= std::ssize(x); ++n) {
+      const auto size = static_cast<std::size_t>(n);
+      std::vector<bf16> y(size + 1, bf16(7.0F)), one;
+      for (std::size_t i = 0; i < size; ++i) one.emplace_back(x[i]);
+      HWY_DYNAMIC_DISPATCH(round_to_bf16)(x, y.data(), n);
+      std::vector<bf16> twice = y;
+      HWY_DYNAMIC_DISPATCH(add_bf16)(y, twice.data(), n);
+      for (std::size_t i = 0; i < size; ++i) {
+        CHECK(y[i].bits == one[i].bits);
+        CHECK(twice[i].bits == bf16(2.0F * widened(one[i])).bits);
+      }
+      CHECK(y[size].bits == bf16(7.0F).bits);  // nothing is written after the end
+    }
+  });
+}
 
 TEST_CASE("simd: exp is right to 1e-7 in f32 and 1e-15 in f64 on every instruction set") {
   std::vector<float> x32;

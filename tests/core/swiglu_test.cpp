@@ -29,8 +29,8 @@ Reference reference(std::size_t N, std::size_t F) {
 TEST_CASE("swiglu keeps an operator's promises") {
   const std::vector<std::array<std::int64_t, 2>> shapes{{5, 7}, {1, 1}, {0, 4}, {3, 0}, {40, 33}};
   for (const auto& [N, F] : shapes) {
-    check_op({fmt::format("swiglu {} {}", N, F)}, SwiGlu{}, reference(std::size_t(N), std::size_t(F)),
-             variable({N, 2 * F}, 3.0));
+    check_op({.name = fmt::format("swiglu {} {}", N, F), .bf16 = true}, SwiGlu{},
+             reference(std::size_t(N), std::size_t(F)), variable({N, 2 * F}, 3.0));
   }
 }
 

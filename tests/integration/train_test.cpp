@@ -52,8 +52,8 @@ TEST_CASE("a run leaves config, metrics, router counts, log and checkpoints") {
   CHECK(fs::exists(shop.directory / "run/checkpoints/step-00000040/state.json"));
 }
 
-TEST_CASE("40 steps are 20 steps, a restart, and 20 steps: bit for bit, in f32 and f64") {
-  for (const std::string dtype : {"train.dtype=f32", "train.dtype=f64"}) {
+TEST_CASE("40 steps are 20 steps, a restart, and 20 steps: bit for bit, in every dtype") {
+  for (const std::string dtype : {"train.dtype=f32", "train.dtype=bf16", "train.dtype=f64"}) {
     const Workshop shop;
     CHECK(shop.train("straight", {dtype}).exit_code == 0);
     // The schedule knows 40 steps from the start. A signal stops the first half, as the time limit of a job
@@ -70,13 +70,16 @@ TEST_CASE("40 steps are 20 steps, a restart, and 20 steps: bit for bit, in f32 a
 }
 
 TEST_CASE("threads and recomputation change no bit of a run") {
-  const Workshop shop;
-  REQUIRE(shop.train("one", {"train.threads=1"}).exit_code == 0);
-  REQUIRE(shop.train("two", {"train.threads=2", "train.recompute=moe"}).exit_code == 0);
-  REQUIRE(shop.train("three", {"train.threads=3", "train.recompute=full"}).exit_code == 0);
-  for (const char* const other : {"two", "three"}) {
-    CHECK(shop.tensors("one", 40) == shop.tensors(other, 40));
-    CHECK(shop.metrics("one") == shop.metrics(other));
+  for (const std::string dtype : {"train.dtype=f32", "train.dtype=bf16"}) {
+    INFO(dtype);
+    const Workshop shop;
+    REQUIRE(shop.train("one", {dtype, "train.threads=1"}).exit_code == 0);
+    REQUIRE(shop.train("two", {dtype, "train.threads=2", "train.recompute=moe"}).exit_code == 0);
+    REQUIRE(shop.train("three", {dtype, "train.threads=3", "train.recompute=full"}).exit_code == 0);
+    for (const char* const other : {"two", "three"}) {
+      CHECK(shop.tensors("one", 40) == shop.tensors(other, 40));
+      CHECK(shop.metrics("one") == shop.metrics(other));
+    }
   }
 }
 

@@ -16,6 +16,12 @@ constexpr double kFloor = 1e-2;
 /// Operands with more elements are differentiated in random directions, and not element by element.
 constexpr std::size_t kManyElements = 256;
 
+/// The numbers rounded so that every dtype has them.
+Numbers in_bf16(Numbers values) {
+  for (double& value : values) value = static_cast<double>(widened(granule::bf16(static_cast<float>(value))));
+  return values;
+}
+
 ContextOptions options(int threads) {
   return {.threads = threads, .poison = Poison::yes, .step_memory = kStepMemory};
 }
@@ -26,12 +32,13 @@ class Run {
   Run(const std::vector<Operand>& operands, const Bind& bind, DType dtype, int threads)
       : context_(options(threads)), op_(bind(context_, dtype)) {
     for (const Operand& operand : operands) {
-      fences_.emplace_back(context_, operand.shape, dtype, operand.values);
+      fences_.emplace_back(context_, operand.shape, operand.dtype(dtype), operand.values);
       tensors_.push_back(fences_.back().tensor());
+      gradient_dtypes_.push_back(operand.gradient_dtype(dtype));
     }
     for (const Tensor& tensor : tensors_) digests_.push_back(digest_of(tensor));
     y_ = op_->forward(tensors_, Record::yes);
-    dy_ = Fenced(context_, y_.shape(), y_.dtype(), normal_values(y_.numel(), 77)).tensor();
+    dy_ = Fenced(context_, y_.shape(), y_.dtype(), in_bf16(normal_values(y_.numel(), 77))).tensor();
     for (const Tensor& tensor : {y_, dy_}) digests_.push_back(digest_of(tensor));
   }
 
@@ -41,7 +48,7 @@ class Run {
     std::vector<Fenced> fences;
     std::vector<Grad> grads;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      fences.emplace_back(context_, tensors_[i].shape(), tensors_[i].dtype());
+      fences.emplace_back(context_, tensors_[i].shape(), gradient_dtypes_[i]);
       grads.push_back(wanted[i] ? Grad{fences[i].tensor(), 0.0} : Grad{});
     }
     op_->backward(tensors_, dy_, grads);
@@ -60,7 +67,7 @@ class Run {
     std::vector<Fenced> fences;
     std::vector<Grad> grads;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      fences.emplace_back(context_, tensors_[i].shape(), tensors_[i].dtype(), before[i]);
+      fences.emplace_back(context_, tensors_[i].shape(), gradient_dtypes_[i], before[i]);
       grads.push_back({fences[i].tensor(), 1.0});
     }
     op_->backward(tensors_, dy_, grads);
@@ -81,7 +88,7 @@ class Run {
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       vars.push_back(tape.input(tensors_[i]));
       leaves[i].value = tensors_[i];
-      leaves[i].grad = {Fenced(context_, tensors_[i].shape(), tensors_[i].dtype()).tensor(), 0.0};
+      leaves[i].grad = {Fenced(context_, tensors_[i].shape(), gradient_dtypes_[i]).tensor(), 0.0};
     }
     const Recording on(&tape);
     const Var y = op_->apply_to(vars, leaves);
@@ -123,6 +130,7 @@ class Run {
   std::unique_ptr<BoundOp> op_;
   std::vector<Fenced> fences_;
   std::vector<Tensor> tensors_;
+  std::vector<DType> gradient_dtypes_;
   Tensor y_, dy_;
   std::vector<std::uint64_t> digests_;
 };
@@ -218,11 +226,12 @@ void check_threads(const OpCase& op_case, const std::vector<Operand>& operands, 
   }
 }
 
-void check_f32_gradients(const OpCase& op_case, Run& f32, Run& f64) {
-  const std::vector<Tensor> narrow = f32.gradients(), wide = f64.gradients();
+void check_gradients(const OpCase& op_case, Run& run, Run& f64, double tolerance) {
+  const std::vector<Tensor> narrow = run.gradients(), wide = f64.gradients();
   for (std::size_t i = 0; i < narrow.size(); ++i) {
-    INFO(op_case.name << ": f32 gradient of operand " << i << " against f64");
-    CHECK(relative_difference(values_of(narrow[i]), values_of(wide[i]), kFloor) <= op_case.f32_tolerance);
+    INFO(op_case.name << ": " << name_of(narrow[i].dtype()) << " gradient of operand " << i
+                      << " against f64");
+    CHECK(relative_difference(values_of(narrow[i]), values_of(wide[i]), kFloor) <= tolerance);
   }
 }
 
@@ -233,10 +242,15 @@ void check_clean(const OpCase& op_case, Run& run) {
   CHECK(run.context().step_memory().damaged_blocks() == 0);
 }
 
+double tolerance_of(const OpCase& op_case, DType dtype) {
+  if (dtype == DType::f64) return op_case.f64_tolerance;
+  return dtype == DType::f32 ? op_case.f32_tolerance : op_case.bf16_tolerance;
+}
+
 /// Everything that is checked in one dtype.
 void check_run(const OpCase& op_case, const std::vector<Operand>& operands, const Bind& bind,
                const Reference& reference, DType dtype, Run& run) {
-  const double tolerance = dtype == DType::f64 ? op_case.f64_tolerance : op_case.f32_tolerance;
+  const double tolerance = tolerance_of(op_case, dtype);
   INFO(name_of(dtype));
   check_forward(op_case, operands, reference, run, tolerance);
   check_destinations(op_case, run, tolerance);
@@ -245,6 +259,15 @@ void check_run(const OpCase& op_case, const std::vector<Operand>& operands, cons
   check_threads(op_case, operands, bind, dtype, run);
   if (dtype == DType::f64) check_differences(op_case, operands, run);
   check_clean(op_case, run);
+}
+
+void check_bf16(const OpCase& op_case, std::vector<Operand> operands, const Bind& bind,
+                const Reference& reference) {
+  for (Operand& operand : operands)
+    if (!operand.wide) operand.values = in_bf16(operand.values);
+  Run exact(operands, bind, DType::f64, 1), run(operands, bind, DType::bf16, 1);
+  check_run(op_case, operands, bind, reference, DType::bf16, run);
+  check_gradients(op_case, run, exact, op_case.bf16_tolerance);
 }
 
 }  // namespace
@@ -257,10 +280,10 @@ void check_bound(const OpCase& op_case, std::vector<Operand> operands, const Bin
   }
   Run f64(operands, bind, DType::f64, 1);
   check_run(op_case, operands, bind, reference, DType::f64, f64);
-  if (op_case.precision == Precision::f64_only) return;
   Run f32(operands, bind, DType::f32, 1);
   check_run(op_case, operands, bind, reference, DType::f32, f32);
-  check_f32_gradients(op_case, f32, f64);
+  check_gradients(op_case, f32, f64, op_case.f32_tolerance);
+  if (op_case.bf16) check_bf16(op_case, operands, bind, reference);
 }
 
 }  // namespace granule::test::detail

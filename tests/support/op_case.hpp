@@ -4,7 +4,7 @@
 //   variable(shape), parameter(shape)  tensors with gradients
 //   plain(make)                        what must be made anew for each Context and dtype
 //   any other value                    itself
-// These are checked in f64 and f32:
+// These are checked in f64 and f32, and some of them in bf16 if the case says so:
 //   - forward against the reference, gradients by central differences, f32 against f64
 //   - the same bits recorded and unrecorded, directly and on a tape, and with 1, 2 and 3 threads
 //   - beta 0 on NaN, beta 1, each gradient absent, each gradient alone
@@ -26,8 +26,6 @@
 
 namespace granule::test {
 
-enum class Precision : std::uint8_t { both, f64_only };
-
 struct OpCase {
   std::string name;
   /// Relative to the largest element. A sum of a few hundred terms of both signs has about ten roundings of
@@ -35,7 +33,10 @@ struct OpCase {
   double f32_tolerance = 2e-6;
   double f64_tolerance = 1e-12;      ///< the same sums in another order: about ten roundings of 1e-16
   double gradient_tolerance = 1e-7;  ///< central differences in f64 with step 1e-5: f''' times 2e-11
-  Precision precision = Precision::both;
+  bool bf16 = false;                 ///< whether the operator also takes values in bf16
+  /// In bf16 against f64, with operands that are exact in both. A rounding is at most 4e-3 of a number. The
+  /// output and dy are rounded, and a few results between them.
+  double bf16_tolerance = 1e-2;
 };
 
 /// The numbers of an operand: given ones, or normal ones of a scale.
@@ -43,6 +44,13 @@ struct Operand {
   Shape shape;
   std::vector<double> values{};
   double scale = 1.0;
+  /// Whether the operand, or its gradient, is wide where others are in bf16.
+  bool wide = false, wide_gradient = false;
+
+  [[nodiscard]] DType dtype(DType of_case) const { return wide ? wide_of(of_case) : of_case; }
+  [[nodiscard]] DType gradient_dtype(DType of_case) const {
+    return wide_gradient ? wide_of(of_case) : dtype(of_case);
+  }
 };
 struct Variable : Operand {};
 struct Parameter : Operand {};
@@ -52,11 +60,15 @@ struct Parameter : Operand {};
 [[nodiscard]] inline Variable variable(const Shape& shape, std::vector<double> values) {
   return {{shape, std::move(values)}};
 }
+/// A variable that is stored in f32 beside others in bf16, such as weights of copies.
+[[nodiscard]] inline Variable wide_variable(const Shape& shape, double scale = 1.0) {
+  return {{shape, {}, scale, true}};
+}
 [[nodiscard]] inline Parameter parameter(const Shape& shape, double scale = 1.0) {
-  return {{shape, {}, scale}};
+  return {{shape, {}, scale, false, true}};
 }
 [[nodiscard]] inline Parameter parameter(const Shape& shape, std::vector<double> values) {
-  return {{shape, std::move(values)}};
+  return {{shape, std::move(values), 1.0, false, true}};
 }
 
 /// An argument without a gradient that needs a Context. make(Context&, DType) returns it.

@@ -51,13 +51,12 @@ class Rank {
     const ShardedParameters& parameters = sharded_.parameters();
     const auto names =
         global_tensors(sharded_.model().config(), sharded_.model().moe(), parameters.plan().position);
-    const auto read = [&](const ArenaPart& part, const std::string& prefix) {
-      for (const TensorToSave& tensor : gathered(parameters, part, names, prefix))
-        outcome.tensors[tensor.spec.name] = values_read(tensor);
+    const auto read = [&](const std::vector<TensorToSave>& tensors) {
+      for (const TensorToSave& tensor : tensors) outcome.tensors[tensor.spec.name] = values_read(tensor);
     };
-    read(parameters.values(), "");
-    read(step_.optimizer().first_moment(), "exp_avg.");
-    read(step_.optimizer().second_moment(), "exp_avg_sq.");
+    read(gathered_values(parameters, names));
+    read(gathered(parameters, step_.optimizer().first_moment(), names, "exp_avg."));
+    read(gathered(parameters, step_.optimizer().second_moment(), names, "exp_avg_sq."));
     for (const TensorToSave& state : states_to_save(parameters.store()))
       outcome.tensors[state.spec.name] = values_read(state);
   }
@@ -65,7 +64,8 @@ class Rank {
  private:
   void load(const TensorSet& tensors) {
     const ShardedParameters& parameters = sharded_.parameters();
-    load_part(parameters.store(), parameters.plan(), parameters.values(), "", tensors);
+    for (const ArenaPart& part : parameters.places_of_values())
+      load_part(parameters.store(), parameters.plan(), part, "", tensors);
     load_states(parameters.store(), tensors);
     load_part(parameters.store(), parameters.plan(), step_.optimizer().first_moment(), "exp_avg.", tensors);
     load_part(parameters.store(), parameters.plan(), step_.optimizer().second_moment(), "exp_avg_sq.",

@@ -41,9 +41,10 @@ Tensor tensor_of(Context& context, const Shape& shape, DType dtype, std::span<co
 void write_values(std::span<const double> values, const Tensor& tensor) {
   GRANULE_CHECK(static_cast<std::int64_t>(values.size()) == tensor.numel(), "test tensor {}: {} values",
                 tensor.shape().str(), values.size());
-  dispatch_float(tensor.dtype(), [&]<class T>() {
+  dispatch_storage(tensor.dtype(), [&]<class T>() {
     std::vector<T> converted(values.size());
-    std::ranges::transform(values, converted.begin(), [](double v) { return static_cast<T>(v); });
+    std::ranges::transform(values, converted.begin(),
+                           [](double v) { return static_cast<T>(static_cast<Wide<T>>(v)); });
     write<T>(converted, tensor);
   });
 }
@@ -71,9 +72,11 @@ Tensor ids_of(Context& context, const Shape& shape, std::span<const std::int32_t
 }
 
 std::vector<double> values_of(const Tensor& tensor) {
-  return dispatch_float(tensor.dtype(), [&]<class T>() {
+  return dispatch_storage(tensor.dtype(), [&]<class T>() {
     const HostCopy<T> copy = read_back<T>(tensor);
-    return std::vector<double>(copy.get().begin(), copy.get().end());
+    std::vector<double> values;
+    for (const T value : copy.get()) values.push_back(static_cast<double>(widened(value)));
+    return values;
   });
 }
 

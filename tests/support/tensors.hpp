@@ -15,7 +15,7 @@ using Numbers = std::vector<double>;
 /// float32 and float64 start from the same input.
 [[nodiscard]] std::vector<double> normal_values(std::int64_t n, std::uint64_t seed, double scale = 1.0);
 
-/// An f32 or f64 tensor with these elements.
+/// An f32, f64 or bf16 tensor with these elements.
 [[nodiscard]] Tensor tensor_of(Context& context, const Shape& shape, DType dtype,
                                std::span<const double> values);
 /// An i32 tensor with these elements, which is how token ids and positions are passed.
@@ -24,9 +24,9 @@ using Numbers = std::vector<double>;
 [[nodiscard]] Tensor counts_of(Context& context, const Shape& shape, std::span<const std::int64_t> values);
 /// The elements of an i32 or i64 tensor.
 [[nodiscard]] std::vector<std::int64_t> integers_of(const Tensor& tensor);
-/// Gives an f32 or f64 tensor these elements.
+/// Gives an f32, f64 or bf16 tensor these elements.
 void write_values(std::span<const double> values, const Tensor& tensor);
-/// The elements of an f32 or f64 tensor.
+/// The elements of an f32, f64 or bf16 tensor.
 [[nodiscard]] std::vector<double> values_of(const Tensor& tensor);
 
 [[nodiscard]] bool same_bits(const Tensor& a, const Tensor& b);

@@ -4,6 +4,7 @@
 
 #include "apps/program/version.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "core/kernels/instruction_set.hpp"
 
 namespace granule {
 namespace {
@@ -31,6 +32,7 @@ nlohmann::ordered_json bench_ceiling(int threads, double seconds) {
       {"threads", threads}, {"instruction_set", cpu_target()}, {"clock_ghz", clock}};
   result["f32"] = rates_of(pool, DType::f32, clock, seconds);
   result["f64"] = rates_of(pool, DType::f64, clock, seconds);
+  if (uses_bf16_units()) result["bf16"] = rates_of(pool, DType::bf16, clock, seconds);
   result["stream_gbps"] = stream_gbps(pool, seconds);
   return result;
 }

@@ -35,7 +35,8 @@ std::vector<Product> products_of(const RunConfig& config) {
 void add_product(std::vector<BenchPiece>& pieces, Context& context, const Product& p, DType dtype) {
   const Tensor x = Tensor::zeros(context, {p.rows, p.in}, dtype),
                w = Tensor::zeros(context, {p.out, p.in}, dtype),
-               y = Tensor::zeros(context, {p.rows, p.out}, dtype);
+               y = Tensor::zeros(context, {p.rows, p.out}, dtype),
+               dw = Tensor::zeros(context, {p.out, p.in}, Precision(dtype).gradients);
   const double flops = 2.0 * static_cast<double>(p.rows * p.out * p.in);
   const auto bytes = static_cast<double>(x.bytes() + w.bytes() + y.bytes());
   const auto add = [&](std::string_view form, const Tensor& a, Transpose transpose_a, const Tensor& b,
@@ -49,7 +50,7 @@ void add_product(std::vector<BenchPiece>& pieces, Context& context, const Produc
   };
   add("y = x wT", x, Transpose::no, w, Transpose::yes, y);
   add("dx = dy w", y, Transpose::no, w, Transpose::no, x);
-  add("dw = dyT x", y, Transpose::yes, x, Transpose::no, w);
+  add("dw = dyT x", y, Transpose::yes, x, Transpose::no, dw);
 }
 
 }  // namespace

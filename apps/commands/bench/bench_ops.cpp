@@ -19,16 +19,9 @@ class OperatorBench {
  public:
   OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype) {}
 
-  [[nodiscard]] Tensor random(const Shape& shape) {
-    Tensor tensor = Tensor::empty(context_, shape, dtype_);
-    const RandomStream stream(1, seed_++);
-    dispatch_float(dtype_, [&]<class T>() {
-      write_in_pieces<T>(tensor, [&](std::int64_t begin, std::span<T> piece) {
-        for (T& value : piece) value = static_cast<T>(stream.normal(static_cast<std::uint64_t>(begin++)));
-      });
-    });
-    return tensor;
-  }
+  [[nodiscard]] Tensor random(const Shape& shape) { return random(shape, dtype_); }
+  /// For scores, weights of copies and gradients of parameters.
+  [[nodiscard]] Tensor random_wide(const Shape& shape) { return random(shape, wide_of(dtype_)); }
   /// 0, 1, …, below − 1, 0, 1, …
   [[nodiscard]] Tensor ids(std::int64_t count, std::int64_t below) {
     std::vector<std::int32_t> numbers(static_cast<std::size_t>(count));
@@ -39,7 +32,7 @@ class OperatorBench {
     return tensor;
   }
   [[nodiscard]] Param parameter(const Shape& shape) {
-    leaves_->push_back({random(shape), {random(shape), 0.0}});
+    leaves_->push_back({random(shape), {random_wide(shape), 0.0}});
     return {&leaves_->back()};
   }
 
@@ -70,6 +63,18 @@ class OperatorBench {
   [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
 
  private:
+  [[nodiscard]] Tensor random(const Shape& shape, DType dtype) {
+    Tensor tensor = Tensor::empty(context_, shape, dtype);
+    const RandomStream stream(1, seed_++);
+    dispatch_storage(dtype, [&]<class T>() {
+      write_in_pieces<T>(tensor, [&](std::int64_t begin, std::span<T> piece) {
+        for (T& value : piece)
+          value = static_cast<T>(static_cast<Wide<T>>(stream.normal(static_cast<std::uint64_t>(begin++))));
+      });
+    });
+    return tensor;
+  }
+
   Context& context_;
   DType dtype_;
   std::uint64_t seed_ = 0;
@@ -97,7 +102,7 @@ double product(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) {
 void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, double element) {
   const Sizes s(c);
   const Param norm = bench.parameter({s.d}), wide = bench.parameter({s.w, s.d});
-  const RopeTable table(context, c.train.dtype, s.head_dim, c.model.rope_theta, c.model.positions());
+  const RopeTable table(context, wide_of(c.train.dtype), s.head_dim, c.model.rope_theta, c.model.positions());
   const Tensor positions = bench.ids(s.n, s.seq);
   const Tensor x = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
   bench.add("rms_norm", product(s.n, s.d, 4), 2.0 * element * product(s.n, s.d), x,
@@ -127,14 +132,14 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
   const Sizes s(c);
   const std::int64_t e = c.moe.n_routed_experts, k = c.moe.num_experts_per_tok,
                      f = c.moe.moe_intermediate_size, rows = s.n * k;
-  const Tensor logits = bench.random({s.n, e}), x = bench.random({s.n, s.d}),
+  const Tensor logits = bench.random_wide({s.n, e}), x = bench.random({s.n, s.d}),
                sent = bench.random({rows, s.d});
   const Tensor ids = select_experts(logits, {}, selection_rule(c.moe)), counts = count_choices(ids, e, 1);
   const RowOrder order = sort_by_expert(ids, e, Sent::all);
   const auto offset = order.offset_E1.get();
   const std::vector<std::int64_t> offsets(offset.begin(), offset.end());
   const Param w13 = bench.parameter({e, 2 * f, s.d}), w2 = bench.parameter({e, s.d, f});
-  const Tensor weights = bench.random({s.n, k});
+  const Tensor weights = bench.random_wide({s.n, k});
   bench.add("softmax", 5.0 * product(s.n, e), 2.0 * element * product(s.n, e), logits,
             [](const Var& v) { return softmax(v); });
   bench.add("gate_weights", product(rows), element * product(s.n, e + k), logits,

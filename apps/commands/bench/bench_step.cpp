@@ -87,10 +87,13 @@ double median(std::vector<double> values) {
 }  // namespace
 
 StepFloor step_floor(const RunConfig& config) {
-  const double per_parameter =
-      7.0 * static_cast<double>(size_of(config.train.dtype));  // w, m and v are moved twice, g once
+  const Precision precision(config.train.dtype);
+  // w, m and v are moved twice and g once. Values that are not the masters are written too.
+  const std::int64_t per_parameter =
+      7 * size_of(precision.masters) + (precision.keeps_masters() ? size_of(precision.values) : 0);
   return {step_operations(config).needed,
-          per_parameter * static_cast<double>(count_parameters(config.model, config.moe).total())};
+          static_cast<double>(per_parameter) *
+              static_cast<double>(count_parameters(config.model, config.moe).total())};
 }
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {

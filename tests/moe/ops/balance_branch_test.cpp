@@ -11,8 +11,8 @@ TEST_CASE("balance_branch: it passes numbers and gradients on, and adds up the r
     return tensor_of(context, {3, 5}, dtype, normal_values(15, 9));
   });
   check_op(
-      {"balance_branch"}, BalanceBranch{}, [](const std::vector<Numbers>& in) { return in[0]; },
-      variable({3, 2}), rows);
+      {.name = "balance_branch", .bf16 = true}, BalanceBranch{},
+      [](const std::vector<Numbers>& in) { return in[0]; }, wide_variable({3, 2}), rows);
   TestContext context;
   const Tensor logits = tensor_of(context, {2, 2}, DType::f64, Numbers{1, 2, 3, 4});
   const Tensor x = tensor_of(context, {2, 3}, DType::f64, Numbers{1, 0, 2, 0, 1, 3});

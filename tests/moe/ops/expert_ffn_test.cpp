@@ -46,7 +46,7 @@ TEST_CASE("expert_ffn: it keeps an operator's promises: uneven, idle and one-hot
                                       {"one of everything", 1, 1, 1, {0, 1}}};
   for (const ExpertCase& c : cases) {
     check_op(
-        {"expert_ffn " + c.name}, ExpertFfn{},
+        {.name = "expert_ffn " + c.name, .bf16 = true}, ExpertFfn{},
         [&](const std::vector<Numbers>& in) { return expert_outputs(c, in[0], in[1], in[2]); },
         variable({c.rows(), c.d}), parameter({c.experts, 2 * c.f, c.d}), parameter({c.experts, c.d, c.f}),
         c.offsets);

@@ -39,7 +39,7 @@ TEST_CASE("permute: dispatch and combine keep an operator's promises: mixed, one
     }
     std::stable_sort(copies.begin(), copies.end(), [&](auto a, auto b) { return c.ids[a] < c.ids[b]; });
     check_op(
-        {"dispatch " + c.name}, Dispatch{},
+        {.name = "dispatch " + c.name, .bf16 = true}, Dispatch{},
         [&](const std::vector<Numbers>& in) {
           Numbers rows;
           for (const std::size_t copy : copies) {
@@ -50,7 +50,7 @@ TEST_CASE("permute: dispatch and combine keep an operator's promises: mixed, one
         },
         variable({c.tokens, d}), routing);
     check_op(
-        {"combine " + c.name}, Combine{},
+        {.name = "combine " + c.name, .bf16 = true}, Combine{},
         [&](const std::vector<Numbers>& in) {
           Numbers y(std::size_t(c.tokens * d), 0.0);
           for (std::size_t row = 0; row < copies.size(); ++row) {
@@ -61,6 +61,6 @@ TEST_CASE("permute: dispatch and combine keep an operator's promises: mixed, one
           }
           return y;
         },
-        variable({std::ssize(copies), d}), variable({c.tokens, c.k}), routing);
+        variable({std::ssize(copies), d}), wide_variable({c.tokens, c.k}), routing);
   }
 }
