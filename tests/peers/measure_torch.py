@@ -27,19 +27,28 @@ def blas():
         paths = {line.split()[-1] for line in maps if "blas" in line or "mkl" in line}
     if any("/blas/libblas.so" in path for path in paths):
         sys.exit("PyTorch multiplies with the reference BLAS here: install libopenblas0-pthread, then run this again")
-    return ", ".join(sorted(os.path.basename(os.path.realpath(path)) for path in paths)) or "built in"
+    return ", ".join(sorted({os.path.relpath(os.path.realpath(path), "/usr/lib") for path in paths if "lapack" not in path})) or "built in"
+
+
+def work_of_others():
+    """Seconds of processor time that other processes and other virtual machines have used so far."""
+    with open("/proc/stat", encoding="utf-8") as stat:
+        user, nice, system, _, _, irq, soft_irq, steal = map(int, stat.readline().split()[1:9])
+    return (user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def seconds_of_steps(model, optimizer, config, arguments):
-    """The time of each step after the first one, which is not counted."""
+    """The time of each step after the first one, which is not counted, and how many cores others used meanwhile."""
     shape = (config["train"]["batch_size"], config["data"]["seq_len"] + 1)
     seconds = []
-    for _ in range(arguments.steps + 1):
+    for step in range(arguments.steps + 1):
+        if step == 1:
+            others, begin = work_of_others(), time.perf_counter()
         tokens = torch.randint(config["model"]["vocab_size"], shape)
         start = time.perf_counter()
         torch_moe.train_step(model, optimizer, config, tokens[:, :-1], tokens[:, 1:], arguments.dtype == "bf16")
         seconds.append(time.perf_counter() - start)
-    return seconds[1:]
+    return seconds[1:], (work_of_others() - others) / (time.perf_counter() - begin)
 
 
 def main():
@@ -57,12 +66,13 @@ def main():
     torch.manual_seed(0)
     model = torch_moe.Model(config, arguments.dispatch)
     optimizer = torch_moe.make_optimizer(model, config, **{arguments.adamw: True})
-    seconds = seconds_of_steps(model, optimizer, config, arguments)
+    seconds, others = seconds_of_steps(model, optimizer, config, arguments)
     tokens = config["train"]["batch_size"] * config["data"]["seq_len"]
     print(json.dumps({"torch": torch.__version__, "blas": blas(),
                       "onednn": torch.backends.mkldnn.is_available(),
                       "parameters": sum(parameter.numel() for parameter in model.parameters()),
-                      "tokens_per_second": tokens / statistics.median(seconds), "seconds": seconds}))
+                      "tokens_per_second": tokens / statistics.median(seconds), "seconds": seconds,
+                      "cores_of_others": others}))
 
 
 if __name__ == "__main__":
