@@ -16,6 +16,7 @@
 #include "core/error.hpp"
 #include "core/kernels/dot_rows.hpp"
 #include "core/kernels/gemm_bf16.hpp"
+#include "core/kernels/packed_gemm.hpp"
 
 namespace granule {
 namespace {
@@ -115,6 +116,10 @@ std::int64_t alike_rows(const RowBlocks& rows, std::int64_t m) {
 template <class T>
 void filled_up_product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                        MatrixOut<T> c) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (a.transpose == Transpose::no && b.transpose == Transpose::yes && packing_is_fast())
+      return packing_gemm(m, n, k, a, b, c);
+  }
   const RowBlocks rows = row_blocks<T>();
   const std::int64_t filled = std::max(rows.least, rows.block);
   thread_local std::vector<T> left, out;
@@ -153,10 +158,15 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
-/// The product in blocks of rows that the library sums alike.
+/// The product by our own kernels if they are faster, and otherwise in blocks of rows that the library sums
+/// alike. Neither choice depends on m.
 template <class T>
 void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                      MatrixOut<T> c) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (a.transpose == Transpose::no && b.transpose == Transpose::yes && packing_is_fast())
+      return packing_gemm(m, n, k, a, b, c);
+  }
   const RowBlocks rows = row_blocks<T>();
   for (std::int64_t done = 0; done < m;) {
     const std::int64_t alike = alike_rows(rows, m - done);

@@ -1,0 +1,143 @@
+#include "core/kernels/packed_gemm.hpp"
+
+#include <array>
+#include <cmath>
+#include <memory>
+#include <new>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/tensors.hpp"
+
+using namespace granule;
+using namespace granule::test;
+
+namespace {
+
+struct Case {
+  std::int64_t m, n, k;
+  Transpose b = Transpose::yes;
+};
+
+std::vector<float> floats(std::int64_t count, std::uint64_t seed) {
+  const Numbers numbers = normal_values(count, seed);
+  return {numbers.begin(), numbers.end()};
+}
+
+/// The operands of a product and its result, inside a matrix that is four columns wider and filled with 7.
+class Operands {
+ public:
+  explicit Operands(const Case& c)
+      : c_(c), a_(floats(c.m * c.k, 1)), b_(floats(c.k * c.n, 2)), out_(std::size_t(c.m * (c.n + 4)), 7.0F) {}
+
+  [[nodiscard]] MatrixIn<float> a() const { return {a_.data(), c_.k}; }
+  [[nodiscard]] MatrixIn<float> b() const { return {b_.data(), c_.b == Transpose::yes ? c_.k : c_.n, c_.b}; }
+  [[nodiscard]] MatrixOut<float> out(double beta) { return {out_.data(), c_.n + 4, beta}; }
+  [[nodiscard]] float& at(std::int64_t i, std::int64_t j) { return out_[std::size_t(i * (c_.n + 4) + j)]; }
+
+  /// The largest error relative to the sum of the |terms|, with `start` in place of C before.
+  double error(double start) {
+    double worst = 0.0;
+    for (std::int64_t i = 0; i < c_.m; ++i) {
+      for (std::int64_t j = 0; j < c_.n; ++j) {
+        double sum = start, size = std::abs(start) + 1e-30;
+        for (std::int64_t p = 0; p < c_.k; ++p) {
+          const double term = double(a_[std::size_t(i * c_.k + p)]) *
+                              double(b_[std::size_t(c_.b == Transpose::yes ? j * c_.k + p : p * c_.n + j)]);
+          sum += term;
+          size += std::abs(term);
+        }
+        worst = std::max(worst, std::abs(double(at(i, j)) - sum) / size);
+      }
+    }
+    return worst;
+  }
+  bool fence_intact() {
+    for (std::int64_t i = 0; i < c_.m; ++i)
+      for (std::int64_t j = c_.n; j < c_.n + 4; ++j)
+        if (at(i, j) != 7.0F) return false;
+    return true;
+  }
+  const std::vector<float>& values() const { return out_; }
+  const Case& shape() const { return c_; }
+
+ private:
+  Case c_;
+  std::vector<float> a_, b_, out_;
+};
+
+/// Packed B, one panel after the other.
+class Packed {
+ public:
+  explicit Packed(const Operands& o) {
+    const auto [m, n, k, b] = o.shape();
+    memory_.reset(static_cast<float*>(
+        ::operator new(std::size_t(packed_size(n, k)) * sizeof(float), std::align_val_t(64))));
+    const std::int64_t width = panel_columns();
+    for (std::int64_t j = 0; j < n; j += width) pack(n, k, o.b(), j, std::min(j + width, n), memory_.get());
+  }
+  [[nodiscard]] const float* data() const { return memory_.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* memory) const { ::operator delete(memory, std::align_val_t(64)); }
+  };
+  std::unique_ptr<float, Free> memory_;
+};
+
+// Its shapes have whole tiles and parts of them, and sums of one, two and three parts.
+constexpr std::array<Case, 9> kCases{{{1, 1, 1},
+                                      {3, 5, 7},
+                                      {14, 32, 64},
+                                      {15, 33, 3},
+                                      {29, 48, 17},
+                                      {40, 70, 513},
+                                      {2, 100, 1300},
+                                      {300, 17, 20},
+                                      {13, 16, 512}}};
+
+}  // namespace
+
+TEST_CASE("packed_gemm equals plain loops for whole tiles, for parts of them and for long sums") {
+  for (Case c : kCases) {
+    for (const Transpose transpose : {Transpose::no, Transpose::yes}) {
+      for (const double beta : {0.0, 1.0}) {
+        c.b = transpose;
+        CAPTURE(c.m, c.n, c.k, int(transpose), beta);
+        Operands o(c);
+        packing_gemm(c.m, c.n, c.k, o.a(), o.b(), o.out(beta));
+        // Roundings of a sum in order grow like the square root of its length.
+        CHECK(o.error(7.0 * beta) <= 6e-8 * (4.0 + std::sqrt(double(c.k))));
+        CHECK(o.fence_intact());
+        Operands again(c);
+        packed_gemm(c.m, c.n, c.k, again.a(), Packed(again).data(), 0, c.n, again.out(beta));
+        CHECK(again.values() == o.values());
+      }
+    }
+  }
+}
+
+TEST_CASE("packed_gemm: a range of columns has the bits that it has in the whole product") {
+  const Case c{40, 170, 70};
+  Operands whole(c), parts(c);
+  const Packed packed(whole);
+  packing_gemm(c.m, c.n, c.k, whole.a(), whole.b(), whole.out(0.0));
+  const std::int64_t cut = 2 * panel_columns();
+  packed_gemm(c.m, c.n, c.k, parts.a(), packed.data(), cut, c.n, parts.out(0.0));
+  CHECK(parts.at(3, cut - 1) == 7.0F);
+  packed_gemm(c.m, c.n, c.k, parts.a(), packed.data(), 0, cut, parts.out(0.0));
+  CHECK(parts.values() == whole.values());
+}
+
+TEST_CASE("packed_gemm: the bits of an element depend on its row, its column and k alone") {
+  const Case c{310, 50, 700};
+  Operands all(c), one(c);
+  packing_gemm(c.m, c.n, c.k, all.a(), all.b(), all.out(0.0));
+  for (std::int64_t i = 0; i < c.m; ++i)
+    packing_gemm(1, c.n, c.k, {all.a().data + i * c.k, c.k}, all.b(), {&one.at(i, 0), c.n + 4});
+  CHECK(one.values() == all.values());
+  Operands columns(c);
+  for (std::int64_t j = 0; j < c.n; ++j)
+    packing_gemm(c.m, 1, c.k, all.a(), {all.b().data + j * c.k, c.k, Transpose::yes},
+                 {&columns.at(0, j), c.n + 4});
+  CHECK(columns.values() == all.values());
+}
