@@ -177,6 +177,29 @@ void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T>
   }
 }
 
+/// Whether many rows of tiles would pack the same panels.
+bool packing_is_worth_it(std::int64_t m, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
+  constexpr std::int64_t kMany = 1024;
+  return m >= kMany && k > 0 && a.transpose == Transpose::no && b.transpose == Transpose::yes &&
+         packing_is_fast();
+}
+
+/// A product by Bᵀ whose panels are packed once, and not again for every tile.
+void gemm_packed_once(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a,
+                      MatrixIn<float> b, MatrixOut<float> c) {
+  const std::int64_t panel = panel_columns(), panels = (n + panel - 1) / panel;
+  float* const packed = shared_panels(n, k);
+  pool.run(panels, [&](std::int64_t i) { pack(n, k, b, i * panel, std::min(n, (i + 1) * panel), packed); });
+  const Tile tile = tile_of(m, n);
+  const std::int64_t columns = (tile.columns + panel - 1) / panel * panel,
+                     across = (n + columns - 1) / columns, down = tiles(m, tile.rows);
+  pool.run(across * down, [&](std::int64_t task) {
+    const std::int64_t i = task / across * tile.rows, j = task % across * columns;
+    packed_gemm(task / across == down - 1 ? m - i : tile.rows, n, k, {a.data + i * a.pitch, a.pitch}, packed,
+                j, std::min(n, j + columns), {c.data + i * c.pitch, c.pitch, c.beta});
+  });
+}
+
 }  // namespace
 
 template <class T, class Out>
@@ -205,6 +228,9 @@ template <class T, class Out>
 void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
           MatrixOut<Out> c, OneRow one_row) {
   if (m == 0 || n == 0) return;
+  if constexpr (std::is_same_v<T, float>) {
+    if (packing_is_worth_it(m, k, a, b)) return gemm_packed_once(pool, m, n, k, a, b, c);
+  }
   const Tile tile = tile_of(m, n);
   const std::int64_t across = tiles(n, tile.columns), down = tiles(m, tile.rows);
   pool.run(across * down, [&](std::int64_t task) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -11,13 +12,11 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "core/kernels/simd-inl.hpp"
+#include "core/kernels/panels-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-using Vectors = hn::ScalableTag<float>;
-constexpr std::int64_t kLanes = HWY_LANES(float);
 // A tile of C has kRows rows and one or two vectors of columns. It stays in registers, together with two
 // vectors of B and one element of A.
 constexpr int kRows = kLanes == 16 ? 14 : 6;
@@ -97,77 +96,6 @@ constexpr auto tiles_of(std::integer_sequence<int, kSmaller...>) {
 /// Tiles of 1 to kRows rows.
 template <int kVectors>
 constexpr auto kTiles = tiles_of<kVectors>(std::make_integer_sequence<int, kRows>());
-
-#if HWY_TARGET == HWY_SCALAR
-std::int64_t transpose_fours(const float* const* /*rows*/, std::int64_t /*k*/, float* /*out*/,
-                             std::int64_t /*pitch*/) {
-  return 0;
-}
-#else
-/// One row each of as many blocks of 16 bytes as a vector has, from `rows` a block's lanes apart.
-template <class D>
-HWY_INLINE hn::Vec<D> load_blocks(D d, const float* const* rows, std::int64_t p) {
-  if constexpr (hn::MaxLanes(D()) == 4) {
-    return hn::LoadU(d, rows[0] + p);
-  } else {
-    const hn::Half<D> half;
-    return hn::Combine(d, load_blocks(half, rows + hn::MaxLanes(half), p), load_blocks(half, rows, p));
-  }
-}
-
-/// The columns that transpose_rows can take four at a time; returns their number.
-std::int64_t transpose_fours(const float* const* rows, std::int64_t k, float* out, std::int64_t pitch) {
-  const Vectors d;
-  const hn::Repartition<double, Vectors> pairs;
-  const auto wide = [=](auto v) HWY_ATTR { return hn::BitCast(pairs, v); };
-  std::int64_t p = 0;
-  for (; p + 4 <= k; p += 4, out += 4 * pitch) {
-    const auto row0 = load_blocks(d, rows, p), row1 = load_blocks(d, rows + 1, p),
-               row2 = load_blocks(d, rows + 2, p), row3 = load_blocks(d, rows + 3, p);
-    const auto low01 = wide(hn::InterleaveLower(d, row0, row1)),
-               low23 = wide(hn::InterleaveLower(d, row2, row3)),
-               high01 = wide(hn::InterleaveUpper(d, row0, row1)),
-               high23 = wide(hn::InterleaveUpper(d, row2, row3));
-    hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, out);
-    hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + pitch);
-    hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, out + 2 * pitch);
-    hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * pitch);
-  }
-  return p;
-}
-#endif
-
-/// out[p · pitch + i] = rows[i][p] for kLanes rows.
-void transpose_rows(const float* const* rows, std::int64_t k, float* out, std::int64_t pitch) {
-  for (std::int64_t p = transpose_fours(rows, k, out, pitch); p < k; ++p) {
-    for (std::int64_t i = 0; i < kLanes; ++i) out[p * pitch + i] = rows[i][p];
-  }
-}
-
-/// The same for `count` rows of a matrix. Rows after the last one are copies of it.
-void transpose_part(const float* from, std::int64_t from_pitch, std::int64_t count, std::int64_t k,
-                    float* out, std::int64_t pitch) {
-  for (std::int64_t first = 0; first < pitch; first += kLanes) {
-    std::array<const float*, static_cast<std::size_t>(kLanes)> rows;
-    for (std::int64_t i = 0; i < kLanes; ++i)
-      rows[static_cast<std::size_t>(i)] = from + std::min(first + i, count - 1) * from_pitch;
-    transpose_rows(rows.data(), k, out + first, pitch);
-  }
-}
-
-/// out[p · pitch + i] = from[p · from_pitch + i] for i < count, and zeros up to `pitch`.
-void copy_part(const float* from, std::int64_t from_pitch, std::int64_t count, std::int64_t k, float* out,
-               std::int64_t pitch) {
-  const Vectors d;
-  for (std::int64_t p = 0; p < k; ++p, from += from_pitch, out += pitch) {
-    for (std::int64_t i = 0; i < pitch; i += kLanes) {
-      const std::int64_t rest = count - i;
-      hn::Store(
-          rest >= kLanes ? hn::LoadU(d, from + i) : load_first(d, from + i, std::max<std::int64_t>(rest, 0)),
-          d, out + i);
-    }
-  }
-}
 
 std::int64_t panel_pitch(std::int64_t columns) {
   return columns > kLanes ? kPanel : kLanes;
@@ -310,14 +238,32 @@ HWY_EXPORT(packed_width);
 HWY_EXPORT(columns_of_panel);
 HWY_EXPORT(scratch_size);
 
-/// Every thread keeps its scratch.
+/// Memory that a thread keeps, so that steps allocate nothing.
+struct Kept {
+  hwy::AlignedFreeUniquePtr<float[]> memory;
+  std::int64_t elements = 0;
+
+  float* at_least(std::int64_t wanted) {
+    if (elements < wanted) {
+      memory = hwy::AllocateAligned<float>(static_cast<std::size_t>(wanted));
+      if (memory == nullptr) throw std::bad_alloc();
+      elements = wanted;
+    }
+    return memory.get();
+  }
+};
+
 float* scratch() {
-  thread_local const auto memory =
-      hwy::AllocateAligned<float>(static_cast<std::size_t>(HWY_DYNAMIC_DISPATCH(scratch_size)()));
-  return memory.get();
+  thread_local Kept kept;
+  return kept.at_least(HWY_DYNAMIC_DISPATCH(scratch_size)());
 }
 
 }  // namespace
+
+float* shared_panels(std::int64_t n, std::int64_t k) {
+  thread_local Kept kept;
+  return kept.at_least(packed_size(n, k));
+}
 
 bool packing_is_fast() {
   return panel_columns() >= 16;

@@ -18,6 +18,9 @@ namespace granule {
 void pack(std::int64_t n, std::int64_t k, MatrixIn<float> b, std::int64_t begin, std::int64_t end,
           float* packed);
 
+/// Memory of the calling thread for one packed B[k,n]. The next call may give the same memory.
+[[nodiscard]] float* shared_panels(std::int64_t n, std::int64_t k);
+
 /// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread, with B packed by pack(). It writes columns [begin,
 /// end) only, with the same bounds as pack(). A is not transposed.
 void packed_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, const float* packed,
