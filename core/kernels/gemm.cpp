@@ -187,16 +187,18 @@ bool packing_is_worth_it(std::int64_t m, std::int64_t k, MatrixIn<float> a, Matr
 /// A product by Bᵀ whose panels are packed once, and not again for every tile.
 void gemm_packed_once(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a,
                       MatrixIn<float> b, MatrixOut<float> c) {
-  const std::int64_t panel = panel_columns(), panels = (n + panel - 1) / panel;
+  const auto up = [](std::int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; };
   float* const packed = shared_panels(n, k);
-  pool.run(panels, [&](std::int64_t i) { pack(n, k, b, i * panel, std::min(n, (i + 1) * panel), packed); });
+  pool.run(up(n), [&](std::int64_t i) {
+    pack(n, k, b, {i * kPanelColumns, std::min(n, (i + 1) * kPanelColumns)}, packed);
+  });
   const Tile tile = tile_of(m, n);
-  const std::int64_t columns = (tile.columns + panel - 1) / panel * panel,
-                     across = (n + columns - 1) / columns, down = tiles(m, tile.rows);
+  const std::int64_t columns = up(tile.columns) * kPanelColumns, across = (n + columns - 1) / columns,
+                     down = tiles(m, tile.rows);
   pool.run(across * down, [&](std::int64_t task) {
-    const std::int64_t i = task / across * tile.rows, j = task % across * columns;
-    packed_gemm(task / across == down - 1 ? m - i : tile.rows, n, k, {a.data + i * a.pitch, a.pitch}, packed,
-                j, std::min(n, j + columns), {c.data + i * c.pitch, c.pitch, c.beta});
+    const std::int64_t row = task / across, i = row * tile.rows, j = task % across * columns;
+    packed_gemm(row == down - 1 ? m - i : tile.rows, {a.data + i * a.pitch, a.pitch}, {packed, n, k}, {0, k},
+                {j, std::min(n, j + columns)}, {c.data + i * c.pitch + j, c.pitch, c.beta});
   });
 }
 

@@ -21,6 +21,7 @@ namespace granule::HWY_NAMESPACE {
 // vectors of B and one element of A.
 constexpr int kRows = kLanes == 16 ? 14 : 6;
 constexpr std::int64_t kPanel = 2 * kLanes;
+static_assert(kPanelColumns % kPanel == 0);
 // Rows of A that are copied together. They and a panel of B fit into the second level of cache.
 constexpr std::int64_t kLeftRows = 20 * kRows;
 // Terms of a sum that are added in registers.
@@ -37,7 +38,8 @@ std::int64_t depth_of(std::int64_t k) {
 
 struct TileArgs {
   std::int64_t k;
-  const float *a, *b;  // rows of a are kLeftPitch apart, and b is a packed panel
+  const float *a, *b;    // rows of a are kLeftPitch apart, and b is a packed panel
+  std::int64_t b_pitch;  // of the panel, which may have more vectors than are needed
   float* c;
   std::int64_t pitch, columns;  // of c
   Store store;
@@ -59,7 +61,7 @@ void tile(const TileArgs& t) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
   }
   const float *a = t.a, *b = t.b, *soon = t.soon;
-  for (std::int64_t p = 0; p < t.k; ++p, ++a, b += kVectors * kLanes, soon += t.step) {
+  for (std::int64_t p = 0; p < t.k; ++p, ++a, b += t.b_pitch, soon += t.step) {
     hwy::Prefetch(soon);
     hn::Vec<Vectors> right[kVectors];
 #pragma GCC unroll 2
@@ -112,110 +114,130 @@ void pack_right(std::int64_t p, std::int64_t k, MatrixIn<float> b, std::int64_t 
   }
 }
 
-/// Terms [p, p + terms) of the rows of A that a block of tiles needs, and of the columns of B.
+/// Terms that are summed in registers, rows of A that are copied together, and columns. A and C begin with
+/// the first row, term and column of the whole product.
 struct Block {
-  std::int64_t p, terms, first, rows, begin, end;
+  Range terms, rows, columns;
 };
 
 /// Copies up to kRows rows of A.
 void copy_rows(const Block& block, MatrixIn<float> a, std::int64_t i, float* left) {
-  for (std::int64_t r = i; r < std::min(i + kRows, block.rows); ++r) {
-    const float* const from = a.data + (block.first + r) * a.pitch + block.p;
+  for (std::int64_t r = i; r < std::min(i + kRows, block.rows.size()); ++r) {
     map(
-        Store::overwrite, left + r * kLeftPitch, block.terms, [](auto, auto v) HWY_ATTR { return v; }, from);
+        Store::overwrite, left + r * kLeftPitch, block.terms.size(), [](auto, auto v) HWY_ATTR { return v; },
+        a.data + r * a.pitch);
   }
 }
 
+/// A panel of B, and the matrix that it is packed from if its next panel is still to be packed.
+struct Panel {
+  const float* data;
+  std::int64_t pitch;
+  const MatrixIn<float>* source = nullptr;
+};
+
 /// What the tile in row i and column j has to fetch: the next rows of A during the first panel, and then its
 /// part of the next panel of B.
-void fetch_soon(const Block& block, MatrixIn<float> a, const MatrixIn<float>* b, std::int64_t i,
-                std::int64_t j, TileArgs& tile) {
+void fetch_soon(const Block& block, MatrixIn<float> a, const Panel& panel, std::int64_t i, std::int64_t j,
+                TileArgs& tile) {
+  const std::int64_t rows = block.rows.size(), terms = block.terms.size(), next = j + kPanel;
   tile.soon = tile.a;
   tile.step = 0;
-  if (j == block.begin && i + kRows < block.rows && a.pitch == block.terms) {
-    tile.soon = a.data + (block.first + i + kRows) * a.pitch;
+  if (j == block.columns.begin && i + kRows < rows && a.pitch == terms) {
+    tile.soon = a.data + (i + kRows) * a.pitch;
     tile.step = kRows;
-  } else if (j > block.begin && b != nullptr && j + kPanel < block.end && b->pitch == block.terms) {
-    const std::int64_t tiles = (block.rows + kRows - 1) / kRows,
-                       step = (std::min(kPanel, block.end - j - kPanel) + tiles - 1) / tiles;
-    tile.soon = b->data + (j + kPanel) * b->pitch + i / kRows * step * block.terms;
+  } else if (j > block.columns.begin && panel.source != nullptr && next < block.columns.end &&
+             panel.source->pitch == terms) {
+    const std::int64_t tiles = (rows + kRows - 1) / kRows,
+                       step = (std::min(kPanel, block.columns.end - next) + tiles - 1) / tiles;
+    tile.soon = panel.source->data + next * terms + i / kRows * step * terms;
     tile.step = step;
   }
 }
 
-/// Computes a block with panels of B from `panel_of(block, j, columns)`. B is given if its panels are not
-/// packed yet.
+/// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.
 template <class PanelOf>
-HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, const MatrixIn<float>* b,
-                               MatrixOut<float> c, float* left, const PanelOf& panel_of) {
-  for (std::int64_t j = block.begin; j < block.end; j += kPanel) {
-    const std::int64_t columns = std::min(kPanel, block.end - j);
-    const float* const panel = panel_of(block, j, columns);
-    for (std::int64_t i = 0; i < block.rows; i += kRows) {
-      if (j == block.begin) copy_rows(block, a, i, left);
-      const auto smaller = static_cast<std::size_t>(std::min<std::int64_t>(kRows, block.rows - i) - 1);
-      TileArgs tile{block.terms,
+HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<float> c, float* left,
+                               const PanelOf& panel_of) {
+  const std::int64_t rows = block.rows.size(), first = block.columns.begin;
+  for (std::int64_t j = first; j < block.columns.end; j += kPanel) {
+    const std::int64_t columns = std::min(kPanel, block.columns.end - j);
+    const Panel panel = panel_of(block.terms, j, columns);
+    for (std::int64_t i = 0; i < rows; i += kRows) {
+      if (j == first) copy_rows(block, a, i, left);
+      const auto smaller = static_cast<std::size_t>(std::min<std::int64_t>(kRows, rows - i) - 1);
+      TileArgs tile{block.terms.size(),
                     left + i * kLeftPitch,
-                    panel,
-                    c.data + (block.first + i) * c.pitch + j,
+                    panel.data,
+                    panel.pitch,
+                    c.data + i * c.pitch + j - first,
                     c.pitch,
                     columns,
                     store_of(c.beta),
                     {},
                     {}};
-      fetch_soon(block, a, b, i, j, tile);
+      fetch_soon(block, a, panel, i, j, tile);
       (columns > kLanes ? kTiles<2> : kTiles<1>)[smaller](tile);
     }
   }
 }
 
-/// What packed_gemm and packing_gemm do alike.
+/// What packed_gemm and packing_gemm do alike. The sums have k terms if all are added.
 template <class PanelOf>
-HWY_INLINE void multiply(std::int64_t m, std::int64_t k, MatrixIn<float> a, const MatrixIn<float>* b,
-                         std::int64_t begin, std::int64_t end, MatrixOut<float> c, float* left,
-                         const PanelOf& panel_of) {
-  const std::int64_t depth = depth_of(k);
-  for (std::int64_t p = 0; p < k; p += depth) {
-    for (std::int64_t first = 0; first < m; first += kLeftRows)
-      multiply_block({p, std::min(depth, k - p), first, std::min(kLeftRows, m - first), begin, end}, a, b,
-                     {c.data, c.pitch, p == 0 ? c.beta : 1.0}, left, panel_of);
+HWY_INLINE void multiply(std::int64_t m, std::int64_t k, MatrixIn<float> a, Range terms, Range columns,
+                         MatrixOut<float> c, float* left, const PanelOf& panel_of) {
+  const std::int64_t depth = std::max<std::int64_t>(depth_of(k), 1);
+  for (std::int64_t p = terms.begin; p < terms.end;) {
+    const std::int64_t end = std::min(terms.end, (p / depth + 1) * depth);
+    const double beta = p == terms.begin ? c.beta : 1.0;
+    for (std::int64_t first = 0; first < m; first += kLeftRows) {
+      const Block block{{p, end}, {first, std::min(m, first + kLeftRows)}, columns};
+      multiply_block(block, {a.data + first * a.pitch + p - terms.begin, a.pitch},
+                     {c.data + first * c.pitch, c.pitch, beta}, left, panel_of);
+    }
+    p = end;
   }
 }
 
-/// Part p of panel j is after the parts before it, and these are after each other's panels.
-std::int64_t place_in_packed(std::int64_t n, std::int64_t p, std::int64_t k, std::int64_t j) {
-  const std::int64_t width = n % kPanel == 0 ? n : n / kPanel * kPanel + panel_pitch(n % kPanel);
-  return p * width + j * k;
+/// Elements of the packed columns before column j, for each term.
+std::int64_t width_before(std::int64_t n, std::int64_t j) {
+  return j < n || n % kPanel == 0 ? j : n / kPanel * kPanel + panel_pitch(n % kPanel);
 }
 
-void pack_all(std::int64_t n, std::int64_t k, MatrixIn<float> b, std::int64_t begin, std::int64_t end,
-              float* packed) {
+/// Term p of the panel at column j. All panels of one part of the terms are before those of the next part.
+std::int64_t place_in_packed(std::int64_t n, std::int64_t k, std::int64_t p, std::int64_t j) {
+  const std::int64_t depth = depth_of(k), part = p / depth * depth, terms = std::min(depth, k - part);
+  return part * width_before(n, n) + j * terms + (p - part) * panel_pitch(n - j);
+}
+
+void pack_columns(std::int64_t n, std::int64_t k, MatrixIn<float> b, Range columns, float* packed) {
   const std::int64_t depth = depth_of(k);
   for (std::int64_t p = 0; p < k; p += depth) {
-    const std::int64_t terms = std::min(depth, k - p);
-    for (std::int64_t j = begin; j < end; j += kPanel)
-      pack_right(p, terms, b, j, std::min(kPanel, end - j), packed + place_in_packed(n, p, terms, j));
+    for (std::int64_t j = columns.begin; j < columns.end; j += kPanel)
+      pack_right(p, std::min(depth, k - p), b, j, std::min(kPanel, n - j),
+                 packed + place_in_packed(n, k, p, j));
   }
 }
 
-void multiply_packed(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, const float* packed,
-                     std::int64_t begin, std::int64_t end, MatrixOut<float> c, float* scratch) {
-  multiply(m, k, a, nullptr, begin, end, c, scratch,
-           [=](const Block& block, std::int64_t j, std::int64_t /*columns*/)
-               HWY_ATTR { return packed + place_in_packed(n, block.p, block.terms, j); });
+void multiply_packed(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range terms, Range columns,
+                     MatrixOut<float> c, float* scratch) {
+  const auto panel_of = [&](Range part, std::int64_t j, std::int64_t /*columns*/) HWY_ATTR {
+    return Panel{b.data + place_in_packed(b.n, b.k, part.begin, j), panel_pitch(b.n - j)};
+  };
+  multiply(m, b.k, a, terms, columns, c, scratch, panel_of);
 }
 
 void multiply_packing(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                       MatrixOut<float> c, float* scratch) {
-  multiply(m, k, a, &b, 0, n, c, scratch + kPanel * kDepth,
-           [=](const Block& block, std::int64_t j, std::int64_t columns) HWY_ATTR {
-             pack_right(block.p, block.terms, b, j, columns, scratch);
-             return scratch;
-           });
+  const auto panel_of = [&](Range part, std::int64_t j, std::int64_t columns) HWY_ATTR {
+    pack_right(part.begin, part.size(), b, j, columns, scratch);
+    return Panel{scratch, panel_pitch(columns), b.transpose == Transpose::yes ? &b : nullptr};
+  };
+  multiply(m, k, a, {0, k}, {0, n}, c, scratch + kPanel * kDepth, panel_of);
 }
 
 std::int64_t packed_width(std::int64_t n) {
-  return place_in_packed(n, 1, 0, 0);
+  return width_before(n, n);
 }
 std::int64_t columns_of_panel() {
   return kPanel;
@@ -231,7 +253,7 @@ HWY_AFTER_NAMESPACE();
 namespace granule {
 namespace {
 
-HWY_EXPORT(pack_all);
+HWY_EXPORT(pack_columns);
 HWY_EXPORT(multiply_packed);
 HWY_EXPORT(multiply_packing);
 HWY_EXPORT(packed_width);
@@ -266,21 +288,17 @@ float* shared_panels(std::int64_t n, std::int64_t k) {
 }
 
 bool packing_is_fast() {
-  return panel_columns() >= 16;
-}
-std::int64_t panel_columns() {
-  return HWY_DYNAMIC_DISPATCH(columns_of_panel)();
+  return HWY_DYNAMIC_DISPATCH(columns_of_panel)() >= 16;
 }
 std::int64_t packed_size(std::int64_t n, std::int64_t k) {
   return HWY_DYNAMIC_DISPATCH(packed_width)(n) * k;
 }
-void pack(std::int64_t n, std::int64_t k, MatrixIn<float> b, std::int64_t begin, std::int64_t end,
-          float* packed) {
-  HWY_DYNAMIC_DISPATCH(pack_all)(n, k, b, begin, end, packed);
+void pack(std::int64_t n, std::int64_t k, MatrixIn<float> b, Range columns, float* packed) {
+  HWY_DYNAMIC_DISPATCH(pack_columns)(n, k, b, columns, packed);
 }
-void packed_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, const float* packed,
-                 std::int64_t begin, std::int64_t end, MatrixOut<float> c) {
-  HWY_DYNAMIC_DISPATCH(multiply_packed)(m, n, k, a, packed, begin, end, c, scratch());
+void packed_gemm(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range terms, Range columns,
+                 MatrixOut<float> c) {
+  HWY_DYNAMIC_DISPATCH(multiply_packed)(m, a, b, terms, columns, c, scratch());
 }
 void packing_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                   MatrixOut<float> c) {

@@ -9,24 +9,33 @@ namespace granule {
 /// Whether the instruction set in use has registers enough for these kernels: AVX2 or AVX-512.
 [[nodiscard]] bool packing_is_fast();
 
+// A panel has at most as many columns with every instruction set, or a part of them that divides it.
+inline constexpr std::int64_t kPanelColumns = 32;
+
+struct Range {
+  std::int64_t begin, end;
+  [[nodiscard]] std::int64_t size() const { return end - begin; }
+};
+
 /// Elements of the packed form of B[k,n]. Its memory is aligned to 64 bytes.
 [[nodiscard]] std::int64_t packed_size(std::int64_t n, std::int64_t k);
-/// Columns of a panel.
-[[nodiscard]] std::int64_t panel_columns();
-/// Packs columns [begin, end) of B[k,n] into their place in `packed`. `begin` is a multiple of
-/// panel_columns(), and so is `end` if it is not n.
-void pack(std::int64_t n, std::int64_t k, MatrixIn<float> b, std::int64_t begin, std::int64_t end,
-          float* packed);
-
+/// Packs some columns of B[k,n] into their place in `packed`. `columns` begins at a multiple of
+/// kPanelColumns, and ends at one or at n.
+void pack(std::int64_t n, std::int64_t k, MatrixIn<float> b, Range columns, float* packed);
 /// Memory of the calling thread for one packed B[k,n]. The next call may give the same memory.
 [[nodiscard]] float* shared_panels(std::int64_t n, std::int64_t k);
 
-/// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread, with B packed by pack(). It writes columns [begin,
-/// end) only, with the same bounds as pack(). A is not transposed.
-void packed_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, const float* packed,
-                 std::int64_t begin, std::int64_t end, MatrixOut<float> c);
+/// B[k,n] as pack() made it.
+struct PackedMatrix {
+  const float* data;
+  std::int64_t n, k;
+};
+/// C = A B + beta C on the calling thread, with some terms of each sum and some columns. A and C begin with
+/// the first of these. A is not transposed, and columns.begin is a multiple of kPanelColumns.
+void packed_gemm(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range terms, Range columns,
+                 MatrixOut<float> c);
 
-/// The same with B as it is. Each panel is packed when it is needed.
+/// C[m,n] = A[m,k] B[k,n] + beta C with B as it is. Each panel is packed when it is needed.
 void packing_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                   MatrixOut<float> c);
 

@@ -1,6 +1,7 @@
 #include "core/ops/attention.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "core/kernels/dot_rows.hpp"
 #include "core/kernels/wide_elements.hpp"
@@ -48,18 +49,34 @@ struct ForwardData {
   T *y, *log_sum;  // log_sum may be nullptr
 };
 
-/// The workspace has Kᵀ of every sequence and key-value head, and the scores of a block for each thread.
+/// Elements of Kᵀ and V of one key-value head as they are stored for forward.
+template <class T>
+std::int64_t stored_elements(const Attention& a) {
+  return RightOperand<T>::elements(a.seq, a.qk_dim) + RightOperand<T>::elements(a.v_dim, a.seq);
+}
+
+/// Stores Kᵀ and V.
+template <class T>
+AttentionHead<T> with_stored(const Attention& a, AttentionHead<T> h, T* memory) {
+  h.k_transposed = RightOperand<T>::store(a.seq, a.qk_dim, {h.k, h.k_pitch, Transpose::yes}, memory);
+  memory += RightOperand<T>::elements(a.seq, a.qk_dim);
+  h.v_stored = RightOperand<T>::store(a.v_dim, a.seq, {h.v, h.v_pitch}, memory);
+  return h;
+}
+
+/// The workspace has the keys and values of every sequence, and the scores of a block for each thread.
 template <class T>
 void forward_blocks(const Attention::ForwardArgs& args, const ForwardData<T>& data, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.qkv.context().pool();
   const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
-  const std::int64_t key_size = a.qk_dim * a.seq, group = a.heads / a.kv_heads;
-  T* const keys = workspace.take<T>(a.batch * a.kv_heads * key_size);
+  const std::int64_t stored = stored_elements<T>(a), group = a.heads / a.kv_heads;
+  T* const memory = workspace.take<T>(a.batch * a.kv_heads * stored);
   T* const scratch = workspace.take<T>(pool.size() * scores_and_sums(kQueries, a.seq));
+  std::vector<AttentionHead<T>> heads(static_cast<std::size_t>(a.batch * a.kv_heads));
   pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
     const AttentionHead<T> h = head_of(a, data.qkv, task / a.kv_heads, task % a.kv_heads * group);
-    transpose<T>(h.k, a.seq, a.qk_dim, h.k_pitch, {keys + task * key_size, a.seq});
+    heads[static_cast<std::size_t>(task)] = with_stored(a, h, memory + task * stored);
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
     // Later blocks see more keys. They go first, so that no long task is left for the end.
@@ -67,8 +84,8 @@ void forward_blocks(const Attention::ForwardArgs& args, const ForwardData<T>& da
     const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
     const QueryBlock b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
-    AttentionHead<T> h = head_of(a, data.qkv, sequence, head);
-    h.k_transposed = {keys + (sequence * a.kv_heads + head / group) * key_size, a.seq};
+    AttentionHead<T> h = heads[static_cast<std::size_t>(sequence * a.kv_heads + head / group)];
+    h.q = head_of(a, data.qkv, sequence, head).q;
     T* const p = scratch + ThreadPool::thread_index() * scores_and_sums(kQueries, a.seq);
     T* const sums = data.log_sum != nullptr ? data.log_sum + row * a.heads + head : nullptr;
     forward_block(a, h, b, h.q + first * h.q_pitch, p, data.y + row * out + head * a.v_dim, sums);
@@ -90,11 +107,9 @@ struct BackwardHead {
     const std::int64_t out = a.heads * a.v_dim, w = a.width();
     const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
     scores(a, h, b, q, p);
-    gemm_serial<T>(b.rows, b.keys, a.v_dim, {dy_rows, out}, columns_of(b, h.v_transposed), {dp, b.keys},
-                   kOneRow);
+    h.v_transposed.multiply(b.rows, {dy_rows, out}, {0, a.v_dim}, b.range(), {dp, b.keys});
     for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
-    gemm_serial<T>(b.rows, a.qk_dim, b.keys, {dp, b.keys}, {h.k + b.begin * h.k_pitch, h.k_pitch},
-                   {dq + b.first * w, w, query_beta}, kOneRow);
+    h.k_stored.multiply(b.rows, {dp, b.keys}, b.range(), {0, a.qk_dim}, {dq + b.first * w, w, query_beta});
     // These two products are a sixth faster than dK = dSᵀ Q and dV = Pᵀ dY.
     gemm_serial<T>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, {dp, b.keys},
                    {dk_transposed + b.begin, a.seq, 1.0}, kOneRow);
@@ -122,6 +137,23 @@ struct BackwardData {
   double beta;
 };
 
+/// Elements of Kᵀ, Vᵀ and K of one key-value head as they are stored for backward.
+template <class T>
+std::int64_t stored_for_backward(const Attention& a) {
+  return RightOperand<T>::elements(a.seq, a.qk_dim) + RightOperand<T>::elements(a.seq, a.v_dim) +
+         RightOperand<T>::elements(a.qk_dim, a.seq);
+}
+
+template <class T>
+AttentionHead<T> stored_for_backward(const Attention& a, AttentionHead<T> h, T* memory) {
+  h.k_transposed = RightOperand<T>::store(a.seq, a.qk_dim, {h.k, h.k_pitch, Transpose::yes}, memory);
+  memory += RightOperand<T>::elements(a.seq, a.qk_dim);
+  h.v_transposed = RightOperand<T>::store(a.seq, a.v_dim, {h.v, h.v_pitch, Transpose::yes}, memory);
+  memory += RightOperand<T>::elements(a.seq, a.v_dim);
+  h.k_stored = RightOperand<T>::store(a.qk_dim, a.seq, {h.k, h.k_pitch}, memory);
+  return h;
+}
+
 /// Computes all query heads of one key-value head of one sequence together, because the gradients of its keys
 /// and values are sums over them.
 template <class T>
@@ -131,16 +163,13 @@ void backward_group(const Attention::BackwardArgs& args, const BackwardData<T>& 
   const std::int64_t out = a.heads * a.v_dim, group = a.heads / a.kv_heads, row = sequence * a.seq;
   const std::int32_t* const first_keys = first_keys_of(a, args.first_key, sequence);
   T* const gradient = data.dqkv + row * a.width();
-  T *const keys = scratch + 2 * kQueries * a.seq, *const values = keys + a.qk_dim * a.seq,
-           *const dkeys = values + a.v_dim * a.seq, *const dvalues = dkeys + a.qk_dim * a.seq;
+  T* const stored = scratch + 2 * kQueries * a.seq;
+  T *const dkeys = stored + stored_for_backward<T>(a), *const dvalues = dkeys + a.qk_dim * a.seq;
   std::fill_n(dkeys, (a.qk_dim + a.v_dim) * a.seq, T(0));
-  const AttentionHead<T> any = head_of(a, data.qkv, sequence, kv * group);
-  transpose<T>(any.k, a.seq, a.qk_dim, any.k_pitch, {keys, a.seq});
-  transpose<T>(any.v, a.seq, a.v_dim, any.v_pitch, {values, a.seq});
+  const AttentionHead<T> any = stored_for_backward(a, head_of(a, data.qkv, sequence, kv * group), stored);
   for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
-    AttentionHead<T> h = head_of(a, data.qkv, sequence, head);
-    h.k_transposed = {keys, a.seq};
-    h.v_transposed = {values, a.seq};
+    AttentionHead<T> h = any;
+    h.q = head_of(a, data.qkv, sequence, head).q;
     const BackwardHead<T> block{a,
                                 h,
                                 data.y + row * out + head * a.v_dim,
@@ -161,9 +190,10 @@ void backward_group(const Attention::BackwardArgs& args, const BackwardData<T>& 
 }
 
 /// Elements of scratch of a thread in backward: scores and their gradients, keys and values and their
-/// gradients.
+/// gradients. The scratch of every thread is aligned alike.
+template <class T>
 std::int64_t backward_planes(const Attention& a) {
-  return 2 * (kQueries + a.qk_dim + a.v_dim) * a.seq;
+  return align_up((2 * kQueries + a.qk_dim + a.v_dim) * a.seq + stored_for_backward<T>(a));
 }
 
 void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
@@ -180,9 +210,11 @@ void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
 std::int64_t forward_workspace(const Attention::ForwardArgs& args, int threads) {
   const Attention& a = args.attention;
   const DType dtype = wide_of(args.qkv.dtype());
+  std::int64_t stored = 0;
+  dispatch_float(dtype, [&]<class T>() { stored = a.batch * a.kv_heads * stored_elements<T>(a); });
   return workspace_bytes({wide_part(args.qkv),
                           wide_part(args.y),
-                          {a.batch * a.kv_heads * a.qk_dim * a.seq, dtype},
+                          {stored, dtype},
                           {threads * scores_and_sums(kQueries, a.seq), dtype}});
 }
 
@@ -198,20 +230,24 @@ void backward_cpu(const Attention::BackwardArgs& args, Workspace& workspace) {
                                args.log_sum.data<const W>(),
                                dqkv.elements(),
                                dqkv.beta()};
-    W* const scratch = workspace.take<W>(pool.size() * backward_planes(a));
+    const std::int64_t planes = backward_planes<W>(a);
+    W* const scratch = workspace.take<W>(pool.size() * planes);
     pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
       backward_group(args, data, task / a.kv_heads, task % a.kv_heads,
-                     scratch + ThreadPool::thread_index() * backward_planes(a));
+                     scratch + ThreadPool::thread_index() * planes);
     });
     dqkv.finish();
   });
 }
 std::int64_t backward_workspace(const Attention::BackwardArgs& args, int threads) {
+  const DType dtype = wide_of(args.dy.dtype());
+  std::int64_t planes = 0;
+  dispatch_float(dtype, [&]<class T>() { planes = threads * backward_planes<T>(args.attention); });
   return workspace_bytes({wide_part(args.dqkv.dst),
                           wide_part(args.qkv),
                           wide_part(args.y),
                           wide_part(args.dy),
-                          {threads * backward_planes(args.attention), wide_of(args.dy.dtype())}});
+                          {planes, dtype}});
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/kernels/gemm.hpp"
+#include "core/kernels/right_operand.hpp"
 #include "core/kernels/softmax.hpp"
 #include "core/ops/attention.hpp"
 
@@ -26,9 +26,8 @@ template <class T>
 struct AttentionHead {
   const T *q, *k, *v;
   std::int64_t q_pitch, k_pitch, v_pitch;
-  /// Kᵀ and Vᵀ. A product with a matrix that is stored transposed is a quarter faster than with one that is
-  /// read so.
-  MatrixIn<T> k_transposed{k, k_pitch, Transpose::yes}, v_transposed{v, v_pitch, Transpose::yes};
+  /// Stored for the products of all blocks of queries. Attention with a cache has them only as they are.
+  RightOperand<T> k_transposed{}, v_transposed{}, k_stored{}, v_stored{};
 };
 
 template <class T>
@@ -59,9 +58,11 @@ struct QueryBlock {
   QueryBlock(std::int64_t first_query, std::int64_t queries, const std::int32_t* first_keys)
       : first(first_query), rows(queries), first_key(first_keys), keys(first_query + queries) {
     if (first_key == nullptr || rows == 0) return;
-    begin = *std::min_element(first_key + first, first_key + first + rows);
+    // Products begin at a panel of the stored keys.
+    begin = *std::min_element(first_key + first, first_key + first + rows) / kPanelColumns * kPanelColumns;
     keys -= begin;
   }
+  [[nodiscard]] Range range() const { return {begin, begin + keys}; }
   /// Query i of the block sees its keys [from(i), to(i)).
   [[nodiscard]] std::int64_t from(std::int64_t i) const {
     return first_key == nullptr ? 0 : first_key[first + i] - begin;
@@ -75,18 +76,20 @@ struct QueryBlock {
   }
 };
 
-/// The columns of Kᵀ or Vᵀ that a block sees.
+/// C = A B for the keys that a block sees, which are terms or columns of B. `as_it_is` is that part of B if B
+/// is not stored.
 template <class T>
-MatrixIn<T> columns_of(const QueryBlock& b, MatrixIn<T> x) {
-  x.data += x.transpose == Transpose::yes ? b.begin * x.pitch : b.begin;
-  return x;
+void multiply(std::int64_t m, MatrixIn<T> a, const RightOperand<T>& stored, MatrixIn<T> as_it_is, Range terms,
+              Range columns, MatrixOut<T> c) {
+  if (stored.data != nullptr) return stored.multiply(m, a, terms, columns, c);
+  gemm_serial<T>(m, columns.size(), terms.size(), a, as_it_is, c, kOneRow);
 }
 
 /// The block's part of S = Q Kᵀ, unscaled, into s[rows, keys]; q points at its first query.
 template <class T>
 void scores(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, T* s) {
-  gemm_serial<T>(b.rows, b.keys, a.qk_dim, {q, h.q_pitch}, columns_of(b, h.k_transposed), {s, b.keys},
-                 kOneRow);
+  const MatrixIn<T> keys{h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes};
+  multiply<T>(b.rows, {q, h.q_pitch}, h.k_transposed, keys, {0, a.qk_dim}, b.range(), {s, b.keys});
 }
 
 /// Elements of scratch of a block's scores and of the sums of their exponentials.
@@ -109,8 +112,8 @@ void forward_block(const Attention& a, const AttentionHead<T>& h, const QueryBlo
     if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(found.log_sum);
   }
   const std::int64_t pitch = a.heads * a.v_dim;
-  gemm_serial<T>(b.rows, a.v_dim, b.keys, {p, b.keys}, {h.v + b.begin * h.v_pitch, h.v_pitch}, {y, pitch},
-                 kOneRow);
+  const MatrixIn<T> values{h.v + b.begin * h.v_pitch, h.v_pitch};
+  multiply<T>(b.rows, {p, b.keys}, h.v_stored, values, b.range(), {0, a.v_dim}, {y, pitch});
   for (std::int64_t i = 0; i < b.rows; ++i) {
     for (std::int64_t c = 0; c < a.v_dim; ++c) y[i * pitch + c] *= inverse[i];
   }

@@ -68,16 +68,23 @@ class Operands {
 /// Packed B, one panel after the other.
 class Packed {
  public:
-  explicit Packed(const Operands& o) {
+  explicit Packed(const Operands& o) : n_(o.shape().n), k_(o.shape().k) {
     const auto [m, n, k, b] = o.shape();
     memory_.reset(static_cast<float*>(
         ::operator new(std::size_t(packed_size(n, k)) * sizeof(float), std::align_val_t(64))));
-    const std::int64_t width = panel_columns();
-    for (std::int64_t j = 0; j < n; j += width) pack(n, k, o.b(), j, std::min(j + width, n), memory_.get());
+    for (std::int64_t j = 0; j < n; j += kPanelColumns)
+      pack(n, k, o.b(), {j, std::min(j + kPanelColumns, n)}, memory_.get());
   }
-  [[nodiscard]] const float* data() const { return memory_.get(); }
+
+  /// out = A B with some terms and columns.
+  void multiply(Operands& o, Range terms, Range columns, double beta) const {
+    const MatrixOut<float> out = o.out(beta);
+    packed_gemm(o.shape().m, {o.a().data + terms.begin, o.a().pitch}, {memory_.get(), n_, k_}, terms, columns,
+                {out.data + columns.begin, out.pitch, beta});
+  }
 
  private:
+  std::int64_t n_, k_;
   struct Free {
     void operator()(float* memory) const { ::operator delete(memory, std::align_val_t(64)); }
   };
@@ -109,7 +116,7 @@ TEST_CASE("packed_gemm equals plain loops for whole tiles, for parts of them and
         CHECK(o.error(7.0 * beta) <= 6e-8 * (4.0 + std::sqrt(double(c.k))));
         CHECK(o.fence_intact());
         Operands again(c);
-        packed_gemm(c.m, c.n, c.k, again.a(), Packed(again).data(), 0, c.n, again.out(beta));
+        Packed(again).multiply(again, {0, c.k}, {0, c.n}, beta);
         CHECK(again.values() == o.values());
       }
     }
@@ -121,11 +128,23 @@ TEST_CASE("packed_gemm: a range of columns has the bits that it has in the whole
   Operands whole(c), parts(c);
   const Packed packed(whole);
   packing_gemm(c.m, c.n, c.k, whole.a(), whole.b(), whole.out(0.0));
-  const std::int64_t cut = 2 * panel_columns();
-  packed_gemm(c.m, c.n, c.k, parts.a(), packed.data(), cut, c.n, parts.out(0.0));
-  CHECK(parts.at(3, cut - 1) == 7.0F);
-  packed_gemm(c.m, c.n, c.k, parts.a(), packed.data(), 0, cut, parts.out(0.0));
+  packed.multiply(parts, {0, c.k}, {64, c.n}, 0.0);
+  CHECK(parts.at(3, 63) == 7.0F);
+  packed.multiply(parts, {0, c.k}, {0, 49}, 0.0);
+  CHECK(parts.at(3, 49) == 7.0F);
+  packed.multiply(parts, {0, c.k}, {32, 64}, 0.0);
   CHECK(parts.values() == whole.values());
+}
+
+TEST_CASE("packed_gemm: the sums of a range of terms, and of the others, make the whole sum") {
+  const Case c{20, 50, 1200};
+  Operands whole(c), parts(c);
+  const Packed packed(parts);
+  packing_gemm(c.m, c.n, c.k, whole.a(), whole.b(), whole.out(0.0));
+  packed.multiply(parts, {0, 7}, {0, c.n}, 0.0);
+  packed.multiply(parts, {7, 1001}, {0, c.n}, 1.0);
+  packed.multiply(parts, {1001, c.k}, {0, c.n}, 1.0);
+  CHECK(parts.error(0.0) <= 6e-8 * (4.0 + std::sqrt(double(c.k))));
 }
 
 TEST_CASE("packed_gemm: the bits of an element depend on its row, its column and k alone") {

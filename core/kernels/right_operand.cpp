@@ -1,0 +1,61 @@
+#include "core/kernels/right_operand.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace granule {
+namespace {
+
+template <class T>
+bool in_panels() {
+  return std::is_same_v<T, float> && packing_is_fast();
+}
+
+/// out[k, n] = B, in squares whose lines of memory stay in the cache if B is transposed.
+template <class T>
+void copy_rows(std::int64_t n, std::int64_t k, MatrixIn<T> b, T* out) {
+  constexpr std::int64_t kSide = 16;
+  const std::int64_t along = b.transpose == Transpose::yes ? 1 : b.pitch,
+                     across = b.transpose == Transpose::yes ? b.pitch : 1;
+  for (std::int64_t row = 0; row < k; row += kSide) {
+    for (std::int64_t column = 0; column < n; column += kSide) {
+      for (std::int64_t p = row; p < std::min(row + kSide, k); ++p)
+        for (std::int64_t j = column; j < std::min(column + kSide, n); ++j)
+          out[p * n + j] = b.data[p * along + j * across];
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+std::int64_t RightOperand<T>::elements(std::int64_t n, std::int64_t k) {
+  return in_panels<T>() ? packed_size(n, k) : n * k;
+}
+
+template <class T>
+RightOperand<T> RightOperand<T>::store(std::int64_t n, std::int64_t k, MatrixIn<T> b, T* memory) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (packing_is_fast()) {
+      pack(n, k, b, {0, n}, memory);
+      return {memory, n, k};
+    }
+  }
+  copy_rows(n, k, b, memory);
+  return {memory, n, k};
+}
+
+template <class T>
+void RightOperand<T>::multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns,
+                               MatrixOut<T> c) const {
+  if constexpr (std::is_same_v<T, float>) {
+    if (packing_is_fast()) return packed_gemm(m, a, {data, n, k}, terms, columns, c);
+  }
+  gemm_serial<T>(m, columns.size(), terms.size(), a, {data + terms.begin * n + columns.begin, n}, c,
+                 OneRow::alone);
+}
+
+template struct RightOperand<float>;
+template struct RightOperand<double>;
+
+}  // namespace granule

@@ -1,0 +1,24 @@
+// The right operand of several products, stored so that each of them is fast: in the panels of
+// packed_gemm.hpp for float32, and otherwise row by row.
+#pragma once
+#include "core/kernels/packed_gemm.hpp"
+
+namespace granule {
+
+/// B[k, n]. T is float or double.
+template <class T>
+struct RightOperand {
+  const T* data = nullptr;
+  std::int64_t n = 0, k = 0;
+
+  /// Elements of B as it is stored here.
+  [[nodiscard]] static std::int64_t elements(std::int64_t n, std::int64_t k);
+  /// Stores B in memory of that many elements.
+  static RightOperand store(std::int64_t n, std::int64_t k, MatrixIn<T> b, T* memory);
+
+  /// C = A B on the calling thread with some terms of each sum and some columns. A and C begin with the first
+  /// of these. A is not transposed, and columns.begin is a multiple of kPanelColumns.
+  void multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns, MatrixOut<T> c) const;
+};
+
+}  // namespace granule
