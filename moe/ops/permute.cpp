@@ -1,8 +1,7 @@
 #include "moe/ops/permute.hpp"
 
-#include <algorithm>
-
 #include "core/kernels/dot_rows.hpp"
+#include "core/kernels/weighted_rows.hpp"
 
 namespace granule {
 namespace {
@@ -17,27 +16,11 @@ void gather_cpu(const Dispatch::ForwardArgs& args) {
     T* const y = args.y_RD.data<T>();
     parallel_chunks(args.x_ND.context().pool(), args.token_R.numel(), kRows,
                     [=](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t r = begin; r < end; ++r) std::copy_n(x + token[r] * d, d, y + r * d);
+                      for (std::int64_t r = begin; r < end; ++r)
+                        scale_row(x + token[r] * d, Wide<T>(1), d, 0.0, y + r * d);
+                      finish_rows();
                     });
   });
-}
-
-/// Columns of a row that are summed at once, in the wide type.
-constexpr std::int64_t kColumns = 256;
-
-/// to[0, n) = Σ_j w_j x[place_j · d, … + n) + beta to, in the order of j. Places below 0 are dropped.
-template <class T>
-void sum_copies_of_row(const T* x, const std::int32_t* place, const Wide<T>* w, std::int64_t k,
-                       std::int64_t d, std::int64_t n, double beta, T* to) {
-  Wide<T> sum[kColumns];
-  for (std::int64_t c = 0; c < n; ++c) sum[c] = beta == 0.0 ? Wide<T>(0) : widened(to[c]);
-  for (std::int64_t j = 0; j < k; ++j) {
-    if (place[j] < 0) continue;
-    const T* const row = x + place[j] * d;
-    const Wide<T> factor = w == nullptr ? Wide<T>(1) : w[j];
-    for (std::int64_t c = 0; c < n; ++c) sum[c] += factor * widened(row[c]);
-  }
-  for (std::int64_t c = 0; c < n; ++c) to[c] = static_cast<T>(sum[c]);
 }
 
 void sum_copies_cpu(const SumCopiesArgs& args) {
@@ -50,23 +33,13 @@ void sum_copies_cpu(const SumCopiesArgs& args) {
     const double beta = args.y_ND.beta;
     parallel_chunks(args.x_RD.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        for (std::int64_t c = 0; c < d; c += kColumns)
-          sum_copies_of_row(x + c, place + i * k, w == nullptr ? nullptr : w + i * k, k, d,
-                            std::min(kColumns, d - c), beta, y + i * d + c);
+        for (std::int64_t j = (i + 1) * k; i + 1 < end && j < (i + 2) * k; ++j)
+          if (place[j] >= 0) fetch_row(x + place[j] * d, d);
+        sum_weighted_rows<T>({x, d, place + i * k, k}, w == nullptr ? nullptr : w + i * k, d, beta,
+                             y + i * d);
       }
     });
   });
-}
-
-/// The part of Combine's backward for one copy. Returns ⟨x, dy⟩.
-template <class T>
-Wide<T> combine_backward_row(const T* x, const T* dy, Wide<T> w, T* dx, double beta, std::int64_t d) {
-  const Wide<T> product = dot(x, dy, d);
-  for (std::int64_t i = 0; dx != nullptr && i < d; ++i) {
-    const Wide<T> gradient = w * widened(dy[i]);
-    dx[i] = static_cast<T>(beta == 0.0 ? gradient : widened(dx[i]) + gradient);
-  }
-  return product;
 }
 
 void combine_backward_cpu(const Combine::BackwardArgs& args) {
@@ -82,12 +55,15 @@ void combine_backward_cpu(const Combine::BackwardArgs& args) {
     parallel_chunks(args.dy_ND.context().pool(), n, kRows, [=](std::int64_t begin, std::int64_t end) {
       for (std::int64_t j = begin * k; j < end * k; ++j) {
         W gradient = 0;  // stays 0 for a dropped copy
+        if (j + 1 < end * k && place[j + 1] >= 0) fetch_row(x + place[j + 1] * d, d);
         if (const std::int64_t row = place[j] * d; row >= 0) {
-          T* const dx_row = dx != nullptr ? dx + row : nullptr;
-          gradient = combine_backward_row(x + row, g + j / k * d, w[j], dx_row, dx_beta, d);
+          const T* const dy = g + j / k * d;
+          gradient = dot(x + row, dy, d);
+          if (dx != nullptr) scale_row(dy, w[j], d, dx_beta, dx + row);
         }
         if (dw != nullptr) dw[j] = dw_beta == 0.0 ? gradient : dw[j] + gradient;
       }
+      finish_rows();
     });
   });
 }
