@@ -86,7 +86,7 @@ Var LanguageModel::loss_sum(const Pass& pass, const Var& x_ND, const Tensor& tar
 Var LanguageModel::logits(const Pass& pass, const Var& x_ND) const {
   const UnitScope unit(pass, layers() + 1);
   const Var normed = rms_norm(x_ND, norm_, config_.rms_norm_eps);
-  return linear(normed, head_->weight(), {.result = Result::wide});
+  return linear(normed, head_->weight(), {.rounding = Rounding::none});
 }
 
 Var LanguageModel::loss_sum(const Pass& pass, const Tensor& token_N, const Tensor& target_N) const {

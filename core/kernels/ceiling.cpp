@@ -149,17 +149,25 @@ namespace {
 constexpr std::int64_t kRounds = 1'000'000;
 
 double bf16_gflops(ThreadPool& pool, std::int64_t chains, double seconds) {
-  const std::int64_t lanes = vector_lanes(DType::f32);
+  const auto length = static_cast<std::size_t>(chains * vector_lanes(DType::f32));
   return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {
-           std::vector<float> values(static_cast<std::size_t>(chains * lanes));
-           for (std::size_t i = 0; i < values.size(); ++i) values[i] = 1.0F / static_cast<float>(i + 2);
-           advance_bf16(kRounds, chains, values.data());
+           std::vector<float> values(length);
+           for (std::size_t i = 0; i < length; ++i) values[i] = 1.0F / static_cast<float>(i + 2);
+           const double work = bf16_chains(kRounds, chains, bf16(0.001F), bf16(1.0F), values);
            asm volatile("" : : "r"(values.data()) : "memory");
-           return 2.0 * kRounds * static_cast<double>(chains * vector_lanes(DType::bf16));
+           return work;
          });
 }
 
 }  // namespace
+
+double bf16_chains(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term,
+                   std::span<float> values) {
+  GRANULE_CHECK(std::ssize(values) == chains * vector_lanes(DType::f32), "{} values for {} chains",
+                values.size(), chains);
+  advance_bf16(rounds, chains, factor, term, values.data());
+  return 2.0 * static_cast<double>(rounds) * static_cast<double>(chains * vector_lanes(DType::bf16));
+}
 
 double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
   if (dtype == DType::bf16)

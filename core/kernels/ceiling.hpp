@@ -26,6 +26,10 @@ inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
 template <class T>
 double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values);
 
+/// The same of bf16: value + 2 · factor · term for each of `values` [chains × 16], by the bf16 units, which
+/// must be there.
+double bf16_chains(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term, std::span<float> values);
+
 /// Elements of one vector register of the instruction set in use. For bf16 that is the number of products
 /// that an instruction of the bf16 units sums.
 [[nodiscard]] std::int64_t vector_lanes(DType dtype);

@@ -44,14 +44,16 @@ GRANULE_BF16_INLINE __m512bh repeated(const bf16* pair) {
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
 }
 
-/// `sums` [R, kColumns] += A's R rows times a panel of `pairs` pairs of rows of B, [pairs, kColumns, 2].
+/// `sums` [R, kColumns] = A's R rows times a panel of `pairs` pairs of rows of B, [pairs, kColumns, 2]. Sums
+/// of an earlier panel are added to.
 template <std::size_t R>
-GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, float* sums) {
+GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, bool add, float* sums) {
   __m512 left[R], right[R];
 #pragma GCC unroll 16
   for (std::size_t i = 0; i < R; ++i) {
-    left[i] = _mm512_loadu_ps(sums + static_cast<std::int64_t>(i) * kColumns);
-    right[i] = _mm512_loadu_ps(sums + static_cast<std::int64_t>(i) * kColumns + kLanes);
+    const float* const from = sums + static_cast<std::int64_t>(i) * kColumns;
+    left[i] = add ? _mm512_loadu_ps(from) : _mm512_setzero_ps();
+    right[i] = add ? _mm512_loadu_ps(from + kLanes) : _mm512_setzero_ps();
   }
   for (std::int64_t p = 0; p < pairs; ++p) {
     const auto b0 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + p * 2 * kColumns));
@@ -71,7 +73,7 @@ GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, 
   }
 }
 
-using MultiplyRows = void (*)(Pairs, const bf16*, std::int64_t, float*);
+using MultiplyRows = void (*)(Pairs, const bf16*, std::int64_t, bool, float*);
 template <std::size_t... I>
 constexpr std::array<MultiplyRows, kRows + 1> kernels_of(std::index_sequence<I...>) {
   return {nullptr, multiply_rows<I + 1>...};
@@ -173,7 +175,6 @@ Pairs pairs_of(std::int64_t m, std::int64_t k, MatrixIn<bf16> a, std::vector<bf1
 void multiply_panel(std::int64_t m, std::int64_t k, Pairs a, MatrixIn<bf16> b, std::int64_t j,
                     std::int64_t columns, float* sums) {
   alignas(64) bf16 panel[kDepth * kColumns];
-  std::fill_n(sums, m * kColumns, 0.0F);
   for (std::int64_t from = 0; from < k; from += kDepth) {
     const std::int64_t depth = std::min(kDepth, k - from);
     if (b.transpose == Transpose::yes) {
@@ -185,7 +186,7 @@ void multiply_panel(std::int64_t m, std::int64_t k, Pairs a, MatrixIn<bf16> b, s
     for (std::int64_t i = 0; i < m; i += kRows) {
       const std::int64_t rows = std::min(kRows, m - i);
       kMultiplyRows[static_cast<std::size_t>(rows)]({start + i * a.row, a.row, a.pair}, panel,
-                                                    (depth + 1) / 2, sums + i * kColumns);
+                                                    (depth + 1) / 2, from > 0, sums + i * kColumns);
     }
   }
 }
@@ -212,19 +213,25 @@ GRANULE_BF16 void write_columns(std::int64_t m, std::int64_t columns, const floa
   }
 }
 
+/// A vector of one number.
+GRANULE_BF16_INLINE __m512bh filled(bf16 value) {
+  return reinterpret_cast<__m512bh>(_mm512_set1_epi16(static_cast<std::int16_t>(value.bits)));
+}
+
 template <std::size_t kChains>
-GRANULE_BF16 void advance(std::int64_t rounds, float* values) {
+GRANULE_BF16 void advance(std::int64_t rounds, bf16 factor, bf16 term, float* values) {
   __m512 sums[kChains];
-  const __m512bh factor = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3A833A83)),  // 0.001 in both halves
-      term = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3F803F80));               // 1
+  const __m512bh x = filled(factor), y = filled(term);
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kChains; ++i) sums[i] = _mm512_loadu_ps(values + i * 16);
+  for (std::size_t i = 0; i < kChains; ++i)
+    sums[i] = _mm512_loadu_ps(values + static_cast<std::int64_t>(i) * kLanes);
   for (std::int64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 12
-    for (std::size_t i = 0; i < kChains; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], factor, term);
+    for (std::size_t i = 0; i < kChains; ++i) sums[i] = _mm512_dpbf16_ps(sums[i], x, y);
   }
 #pragma GCC unroll 12
-  for (std::size_t i = 0; i < kChains; ++i) _mm512_storeu_ps(values + i * 16, sums[i]);
+  for (std::size_t i = 0; i < kChains; ++i)
+    _mm512_storeu_ps(values + static_cast<std::int64_t>(i) * kLanes, sums[i]);
 }
 
 }  // namespace
@@ -243,18 +250,18 @@ void gemm_bf16_units(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf
   }
 }
 
-void advance_bf16(std::int64_t rounds, std::int64_t chains, float* values) {
+void advance_bf16(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term, float* values) {
   switch (chains) {
     case 1:
-      return advance<1>(rounds, values);
+      return advance<1>(rounds, factor, term, values);
     case 2:
-      return advance<2>(rounds, values);
+      return advance<2>(rounds, factor, term, values);
     case 4:
-      return advance<4>(rounds, values);
+      return advance<4>(rounds, factor, term, values);
     case 8:
-      return advance<8>(rounds, values);
+      return advance<8>(rounds, factor, term, values);
     default:
-      return advance<12>(rounds, values);
+      return advance<12>(rounds, factor, term, values);
   }
 }
 
@@ -268,7 +275,7 @@ void gemm_bf16_units(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, M
                      MatrixOut<Out>) {
   GRANULE_ASSERT(false, "this program cannot use bf16 units");
 }
-void advance_bf16(std::int64_t, std::int64_t, float*) {
+void advance_bf16(std::int64_t, std::int64_t, bf16, bf16, float*) {
   GRANULE_ASSERT(false, "this program cannot use bf16 units");
 }
 

@@ -17,8 +17,8 @@ template <class Out>
 void gemm_bf16_units(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a, MatrixIn<bf16> b,
                      MatrixOut<Out> c);
 
-/// Advances chains of 16 sums by `rounds` dot products of pairs each, for the machine's ceiling. `chains` is
-/// one of kFmaChains, and there are 16 values for each.
-void advance_bf16(std::int64_t rounds, std::int64_t chains, float* values);
+/// Adds 2 · factor · term to every value `rounds` times, by dot products of two pairs, for the machine's
+/// ceiling. `chains` is one of kFmaChains, and there are 16 values for each.
+void advance_bf16(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term, float* values);
 
 }  // namespace granule

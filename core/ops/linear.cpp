@@ -31,7 +31,7 @@ Tensor LinearMap::forward(Saved* saved, const Tensor& x_ND, const Tensor& w_OD) 
   GRANULE_CHECK(x_ND.shape().rank() == 2 && w_OD.shape().rank() == 2 && x_ND.shape()[1] == w_OD.shape()[1],
                 "linear: x {} with w {}, [N, D] and [O, D] are needed", x_ND.shape().str(),
                 w_OD.shape().str());
-  const DType dtype = result == Result::wide ? wide_of(x_ND.dtype()) : x_ND.dtype();
+  const DType dtype = rounding == Rounding::none ? wide_of(x_ND.dtype()) : x_ND.dtype();
   Tensor y_NO = Tensor::empty(x_ND.context(), {x_ND.shape()[0], w_OD.shape()[0]}, dtype);
   if (x_ND.shape()[0] == 1 && one_row == OneRow::like_others) {
     const Tensor y_2O = y_NO.empty_like({2, w_OD.shape()[0]});

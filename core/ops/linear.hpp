@@ -5,15 +5,15 @@
 
 namespace granule {
 
-/// Whether a result has the dtype of the inputs, or the wide one of it. They differ if the inputs are bf16.
-enum class Result : bool { like_inputs, wide };
+/// Whether sums of inputs in bf16 are rounded to bf16. In other dtypes it is the same.
+enum class Rounding : bool { to_inputs, none };
 
 /// y_NO = x_ND w_OD^T.   dx_ND = dy_NO w_OD,   dw_OD = dy_NO^T x_ND.
 /// The error in f32 is about sqrt(D)·6e-8 of |x||w|. Sums of bf16 are f32 and rounded once, or not at all if
 /// the result is wide.
 struct LinearMap {
   OneRow one_row = OneRow::alone;  ///< how a product of one token is computed
-  Result result = Result::like_inputs;
+  Rounding rounding = Rounding::to_inputs;
 
   static constexpr std::string_view kName = "linear";
   struct Saved {

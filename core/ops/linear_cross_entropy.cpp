@@ -42,46 +42,57 @@ void check_targets(const Tensor& target, std::int64_t vocabulary) {
   }
 }
 
-/// A chunk of logits, the same in the dtype of the inputs, and the loss of each row. The first two are one
-/// buffer unless the inputs are bf16.
+/// A chunk of logits, their gradients, and the loss of each row. Gradients take the place of logits, or are
+/// beside them in bf16.
 template <class T>
 struct Buffers {
   Wide<T>* z;
   T* dz;
+  std::int64_t dz_pitch;
   double* losses;
 };
 
+/// The rows of a wide vocabulary would begin at equal places of the cache, and a product reads many at once.
+std::int64_t bf16_pitch(std::int64_t vocabulary) {
+  return vocabulary + 32;
+}
+
+/// Turns `rows` rows of logits into losses, and into gradients if they are wanted.
 template <class T>
-void round_rows(ThreadPool& pool, const Buffers<T>& buffers, std::int64_t rows, std::int64_t vocabulary) {
-  if constexpr (std::is_same_v<T, bf16>) {
-    parallel_chunks(pool, rows * vocabulary, 1 << 16, [&](std::int64_t begin, std::int64_t end) {
-      round_row(buffers.z + begin, end - begin, buffers.dz + begin);
-    });
-  }
+void losses_of_rows(ThreadPool& pool, const Buffers<T>& buffers, std::int64_t rows, std::int64_t v,
+                    const std::int32_t* target, double* losses, bool gradients) {
+  parallel_chunks(pool, rows, 8, [=](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      Wide<T>* const row = buffers.z + i * v;
+      losses[i] = loss_of_row(row, v, target[i]);
+      if constexpr (std::is_same_v<T, bf16>) {
+        if (gradients) round_row(row, v, buffers.dz + i * buffers.dz_pitch);
+      }
+    }
+  });
 }
 
 /// Sums the losses of all rows. The gradients for dy = 1 are wide, so that scaling them rounds once.
 template <class T>
 double sum_losses(const ForwardArgs& args, const Buffers<T>& buffers) {
-  const auto [z, dz, losses] = buffers;
   using W = Wide<T>;
   ThreadPool& pool = args.x_ND.context().pool();
   const std::int64_t n = args.x_ND.shape()[0], d = args.x_ND.shape()[1], v = args.w_VD.shape()[0],
                      chunk = chunk_rows(n, v);
   const auto* const target = args.target_N.data<const std::int32_t>();
   const T *const x = args.x_ND.data<const T>(), *const w = args.w_VD.data<const T>();
+  const bool gradients = args.dx_ND.defined();
+  const MatrixIn<T> dz{buffers.dz, buffers.dz_pitch},
+      dz_transposed{buffers.dz, buffers.dz_pitch, Transpose::yes};
+  double* const losses = buffers.losses;
   for (std::int64_t first = 0; first < n; first += chunk) {
     const std::int64_t rows = std::min(chunk, n - first);
     const T* const x_rows = x + first * d;
-    gemm<T, W>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {z, v}, OneRow::like_others);
-    parallel_chunks(pool, rows, 8, [&, z = z, losses = losses](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i)
-        losses[first + i] = loss_of_row(z + i * v, v, target[first + i]);
-    });
-    if (!args.dx_ND.defined()) continue;
-    round_rows(pool, buffers, rows, v);
-    gemm<T, W>(pool, rows, d, v, {dz, v}, {w, d}, {args.dx_ND.data<W>() + first * d, d}, OneRow::like_others);
-    gemm<T, W>(pool, v, d, rows, {dz, v, Transpose::yes}, {x_rows, d},
+    gemm<T, W>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {buffers.z, v}, OneRow::like_others);
+    losses_of_rows(pool, buffers, rows, v, target + first, losses + first, gradients);
+    if (!gradients) continue;
+    gemm<T, W>(pool, rows, d, v, dz, {w, d}, {args.dx_ND.data<W>() + first * d, d}, OneRow::like_others);
+    gemm<T, W>(pool, v, d, rows, dz_transposed, {x_rows, d},
                {args.dw_VD.data<W>(), d, first == 0 ? 0.0 : 1.0});
   }
   double sum = 0.0;
@@ -93,11 +104,14 @@ void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
   const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
   check_targets(args.target_N, v);
   dispatch_storage(args.x_ND.dtype(), [&]<class T>() {
+    const std::int64_t rows = chunk_rows(n, v);
     Buffers<T> buffers{};
-    buffers.z = workspace.take<Wide<T>>(chunk_rows(n, v) * v);
+    buffers.z = workspace.take<Wide<T>>(rows * v);
     if constexpr (std::is_same_v<T, bf16>) {
-      buffers.dz = workspace.take<T>(chunk_rows(n, v) * v);
+      buffers.dz_pitch = bf16_pitch(v);
+      buffers.dz = workspace.take<T>(rows * buffers.dz_pitch);
     } else {
+      buffers.dz_pitch = v;
       buffers.dz = buffers.z;
     }
     buffers.losses = workspace.take<double>(n);
@@ -106,10 +120,10 @@ void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
   const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
-  const std::int64_t logits = chunk_rows(n, v) * v;
+  const std::int64_t rows = chunk_rows(n, v);
   const DType dtype = args.x_ND.dtype();
-  return workspace_bytes(
-      {{logits, wide_of(dtype)}, {dtype == DType::bf16 ? logits : 0, dtype}, {n, DType::f64}});
+  const std::int64_t beside = dtype == DType::bf16 ? rows * bf16_pitch(v) : 0;
+  return workspace_bytes({{rows * v, wide_of(dtype)}, {beside, dtype}, {n, DType::f64}});
 }
 
 template <class T>

@@ -62,7 +62,7 @@ void TopKRouter::add_losses(const Pass& pass, const Var& x_ND, const Var& logit_
 Routes TopKRouter::operator()(const Pass& pass, const Var& x_ND) const {
   // Equal tokens must choose equally, so no score may depend on how many tokens there are. Scores that are
   // close must stay apart, so they are not rounded to bf16.
-  const Var logits = linear(x_ND, gate_, {OneRow::like_others, Result::wide});
+  const Var logits = linear(x_ND, gate_, {OneRow::like_others, Rounding::none});
   const Var scores = score(logits);
   const Choice choice = once_per_pass(pass, [&] { return choose(scores.value, rule_of(pass)); });
   add_losses(pass, x_ND, logits, scores.value, choice.id_NK);

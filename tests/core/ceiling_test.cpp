@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "core/kernels/instruction_set.hpp"
 #include "tests/support/catch.hpp"
 
 namespace granule {
@@ -38,6 +39,21 @@ TEMPLATE_TEST_CASE("ceiling: every lane of every chain is computed, and each cou
       CHECK(values == plain_loops(starts<TestType>(chains * lanes), rounds));
       CHECK(operations == static_cast<double>(2 * rounds * chains * lanes));
     }
+  }
+}
+
+TEST_CASE("ceiling: every lane of every chain of the bf16 units is computed, and each sums two products") {
+  if (!uses_bf16_units()) {
+    WARN("this processor has no bf16 units");
+    return;
+  }
+  for (const std::int64_t chains : kFmaChains) {
+    std::vector<float> values = starts<float>(chains * vector_lanes(DType::f32)), expected = values;
+    for (float& value : expected) value += 5.0F * 2.0F * 0.5F * 3.0F;
+    const double operations = bf16_chains(5, chains, bf16(0.5F), bf16(3.0F), values);
+    CHECK(values == expected);
+    // A lane sums two products in a round, which are four operations.
+    CHECK(operations == static_cast<double>(4 * 5 * std::ssize(values)));
   }
 }
 

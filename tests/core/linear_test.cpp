@@ -42,14 +42,14 @@ TEST_CASE("linear: a wide result of bf16 is not rounded, and its gradients are t
   for (const auto& [N, D, O] : {std::array<std::int64_t, 3>{5, 7, 3}, {1, 9, 2}, {0, 4, 3}, {40, 70, 33}}) {
     const auto name = fmt::format("wide linear {} {} {}", N, D, O);
     // A sum of up to 70 products in f32, and dx is rounded.
-    check_op({.name = name, .bf16 = true}, LinearMap{.result = Result::wide},
+    check_op({.name = name, .bf16 = true}, LinearMap{.rounding = Rounding::none},
              reference(std::size_t(N), std::size_t(D), std::size_t(O)), variable({N, D}), parameter({O, D}));
   }
   TestContext context;
   const Tensor x = tensor_of(context, {1, 2}, DType::bf16, Numbers{1.0, 0.00390625}),
                w = tensor_of(context, {1, 2}, DType::bf16, Numbers{1.0, 1.0});
   CHECK(values_of(LinearMap{}.forward(nullptr, x, w)) == Numbers{1.0});  // a tie, rounded to even
-  CHECK(values_of(LinearMap{.result = Result::wide}.forward(nullptr, x, w)) == Numbers{1.00390625});
+  CHECK(values_of(LinearMap{.rounding = Rounding::none}.forward(nullptr, x, w)) == Numbers{1.00390625});
 }
 
 TEST_CASE("linear: gradients of parameters in bf16 are f32, and other types are refused") {

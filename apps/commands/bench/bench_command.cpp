@@ -108,11 +108,12 @@ void print_ceiling(const nlohmann::ordered_json& result) {
   say("{} threads, {}, {:.2f} GHz; GFLOP/s of independent chains of multiply-adds:",
       result["threads"].get<int>(), result["instruction_set"].get<std::string>(),
       result["clock_ghz"].get<double>());
-  for (const char* const type : {"f32", "f64"}) {
+  for (const char* const type : {"f32", "f64", "bf16"}) {
+    if (!result.contains(type)) continue;  // bf16 without units of its own
     std::string line;
     for (const auto& [chains, rate] : result[type]["gflops_by_chains"].items())
       line += fmt::format("  {}: {:.1f}", chains, rate.get<double>());
-    say("{}{}  = {:.2f} vectors of {} a cycle and thread", type, line,
+    say("{:<4}{}  = {:.2f} vectors of {} a cycle and thread", type, line,
         result[type]["fmas_per_cycle"].get<double>(), result[type]["lanes"].get<int>());
   }
   say("{:.1f} GB/s read and written", result["stream_gbps"].get<double>());

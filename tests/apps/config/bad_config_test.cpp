@@ -130,7 +130,7 @@ TEST_CASE("bad_config: values of the wrong type or out of range are refused with
       in_file("[train]\nspike_sigma = -6\n", {"train.spike_sigma = -6 is out of range", "at least 0"}),
       in_file("[train]\nspike_sigma = nan\n", {"train.spike_sigma = nan is not a finite number"}),
       in_file("[train]\nspike_sigma = \"6\"\n", {"train.spike_sigma = \"6\" is not a number"}),
-      in_file("[train]\ndtype = \"f16\"\n", {"train.dtype = \"f16\"", "one of \"f32\", \"f64\""}),
+      in_file("[train]\ndtype = \"f16\"\n", {"train.dtype = \"f16\"", "one of \"f32\", \"bf16\", \"f64\""}),
       in_file("[train]\ndevice = \"gpu\"\n", {"train.device = \"gpu\"", "\"cpu\""}),
       in_file("[train]\nsteps = -5\n", {"train.steps = -5 is out of range", "more than 0"}),
       in_file("[train]\ndtype = \"float32\"\n", {"train.dtype = \"float32\" is not one of", "write \"f32\""}),
