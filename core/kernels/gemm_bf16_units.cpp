@@ -44,10 +44,18 @@ GRANULE_BF16_INLINE __m512bh repeated(const bf16* pair) {
   return reinterpret_cast<__m512bh>(_mm512_set1_epi32(bits));
 }
 
+/// Numbers of B that the next panel needs. Step p of a product asks the memory for first + p · step, and the
+/// same from `second` on. One request in each step is free, where all at once would wait.
+struct Ahead {
+  const bf16 *first, *second;
+  std::int64_t step;
+};
+
 /// `sums` [R, kColumns] = A's R rows times a panel of `pairs` pairs of rows of B, [pairs, kColumns, 2]. Sums
 /// of an earlier panel are added to.
 template <std::size_t R>
-GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, bool add, float* sums) {
+GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, bool add, Ahead ahead,
+                                float* sums) {
   __m512 left[R], right[R];
 #pragma GCC unroll 16
   for (std::size_t i = 0; i < R; ++i) {
@@ -59,6 +67,8 @@ GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, 
     const auto b0 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + p * 2 * kColumns));
     const auto b1 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + p * 2 * kColumns + 2 * kLanes));
     const bf16* const at = a.data + p * a.pair;
+    _mm_prefetch(ahead.first + p * ahead.step, _MM_HINT_T0);
+    _mm_prefetch(ahead.second + p * ahead.step, _MM_HINT_T0);
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < R; ++i) {
       const __m512bh x = repeated(at + static_cast<std::int64_t>(i) * a.row);
@@ -73,7 +83,7 @@ GRANULE_BF16 void multiply_rows(Pairs a, const bf16* panel, std::int64_t pairs, 
   }
 }
 
-using MultiplyRows = void (*)(Pairs, const bf16*, std::int64_t, bool, float*);
+using MultiplyRows = void (*)(Pairs, const bf16*, std::int64_t, bool, Ahead, float*);
 template <std::size_t... I>
 constexpr std::array<MultiplyRows, kRows + 1> kernels_of(std::index_sequence<I...>) {
   return {nullptr, multiply_rows<I + 1>...};
@@ -155,39 +165,64 @@ GRANULE_BF16 void pack_columns(const bf16* x, std::int64_t pitch, std::int64_t d
   }
 }
 
-/// All of A in pairs, for all columns of C. It is read where it is if its rows are along k.
+/// Whether rows of this many elements begin at so few places of the cache that fourteen of them do not fit.
+bool collides(std::int64_t pitch) {
+  return pitch * 2 % 2048 == 0;
+}
+
+/// All of A in pairs, for all columns of C. It is read where it is if its rows are along k and fit the cache.
 Pairs pairs_of(std::int64_t m, std::int64_t k, MatrixIn<bf16> a, std::vector<bf16>& buffer) {
-  if (a.transpose == Transpose::no && k % 2 == 0) return {a.data, a.pitch, 2};
-  const std::int64_t pairs = (k + 1) / 2;
-  buffer.resize(static_cast<std::size_t>(2 * pairs * m));
+  if (a.transpose == Transpose::no && k % 2 == 0 && !collides(a.pitch)) return {a.data, a.pitch, 2};
+  const std::int64_t width = k + k % 2;
   if (a.transpose == Transpose::yes) {
+    buffer.resize(static_cast<std::size_t>(width * m));
     pack_rows(a.data, a.pitch, k, m, m, buffer.data());
     return {buffer.data(), 2, 2 * m};
   }
-  for (std::int64_t i = 0; i < m; ++i) {  // with a zero after the last number of each row
-    std::copy_n(a.data + i * a.pitch, k, buffer.data() + i * 2 * pairs);
-    buffer[static_cast<std::size_t>(i * 2 * pairs + k)] = bf16(0.0F);
+  const std::int64_t pitch = collides(width) ? width + 32 : width;
+  buffer.resize(static_cast<std::size_t>(pitch * m));
+  for (std::int64_t i = 0; i < m; ++i) {
+    std::copy_n(a.data + i * a.pitch, k, buffer.data() + i * pitch);
+    if (width > k) buffer[static_cast<std::size_t>(i * pitch + k)] = bf16(0.0F);
   }
-  return {buffer.data(), 2 * pairs, 2};
+  return {buffer.data(), pitch, 2};
 }
 
-/// sums [m, kColumns] = A times `columns` columns of B from j on.
-void multiply_panel(std::int64_t m, std::int64_t k, Pairs a, MatrixIn<bf16> b, std::int64_t j,
-                    std::int64_t columns, float* sums) {
-  alignas(64) bf16 panel[kDepth * kColumns];
-  for (std::int64_t from = 0; from < k; from += kDepth) {
-    const std::int64_t depth = std::min(kDepth, k - from);
+/// A block of B: `depth` of its rows and at most kColumns of its columns.
+struct Block {
+  MatrixIn<bf16> b;
+  std::int64_t from, depth, column, columns;
+
+  [[nodiscard]] const bf16* start() const {
+    return b.transpose == Transpose::yes ? b.data + column * b.pitch + from
+                                         : b.data + from * b.pitch + column;
+  }
+  void pack(bf16* panel) const {
     if (b.transpose == Transpose::yes) {
-      pack_columns(b.data + j * b.pitch + from, b.pitch, depth, columns, panel);
+      pack_columns(start(), b.pitch, depth, columns, panel);
     } else {
-      pack_rows(b.data + from * b.pitch + j, b.pitch, depth, columns, kColumns, panel);
+      pack_rows(start(), b.pitch, depth, columns, kColumns, panel);
     }
-    const bf16* const start = a.data + from / 2 * a.pair;
-    for (std::int64_t i = 0; i < m; i += kRows) {
-      const std::int64_t rows = std::min(kRows, m - i);
-      kMultiplyRows[static_cast<std::size_t>(rows)]({start + i * a.row, a.row, a.pair}, panel,
-                                                    (depth + 1) / 2, from > 0, sums + i * kColumns);
-    }
+  }
+  /// What the product of the `index`-th kRows rows of A asks for. Each asks for two rows of Bᵀ, or the first
+  /// for all rows of B.
+  [[nodiscard]] Ahead ahead(std::int64_t index) const {
+    if (b.transpose == Transpose::no) return {start(), start() + b.pitch, index == 0 ? 2 * b.pitch : 0};
+    const std::int64_t row = std::min(2 * index, columns - 1), second = std::min(row + 1, columns - 1);
+    return {start() + row * b.pitch, start() + second * b.pitch, 2};
+  }
+};
+
+/// sums [m, kColumns] = A times a block, added to those of earlier blocks of its columns. `next` is the block
+/// that follows.
+void multiply_block(std::int64_t m, Pairs a, const Block& block, const Block& next, float* sums) {
+  alignas(64) bf16 panel[kDepth * kColumns];
+  block.pack(panel);
+  const bf16* const start = a.data + block.from / 2 * a.pair;
+  for (std::int64_t i = 0; i < m; i += kRows) {
+    const auto rows = static_cast<std::size_t>(std::min(kRows, m - i));
+    kMultiplyRows[rows]({start + i * a.row, a.row, a.pair}, panel, (block.depth + 1) / 2, block.from > 0,
+                        next.ahead(i / kRows), sums + i * kColumns);
   }
 }
 
@@ -243,10 +278,18 @@ void gemm_bf16_units(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf
   thread_local std::vector<float> sums;
   const Pairs pairs = pairs_of(m, k, a, packed);
   sums.resize(static_cast<std::size_t>(m * kColumns));
-  for (std::int64_t j = 0; j < n; j += kColumns) {
-    const std::int64_t columns = std::min(kColumns, n - j);
-    multiply_panel(m, k, pairs, b, j, columns, sums.data());
-    write_columns<Out>(m, columns, sums.data(), {c.data + j, c.pitch, c.beta});
+  const auto block_at = [&](std::int64_t column, std::int64_t from) {
+    return Block{b, from, std::min(kDepth, k - from), column, std::min(kColumns, n - column)};
+  };
+  for (Block block = block_at(0, 0); block.column < n;) {
+    const std::int64_t end = block.from + block.depth, column = block.column + kColumns;
+    Block next = block;  // after the last one, nothing new is asked for
+    if (end < k) next = block_at(block.column, end);
+    if (end == k && column < n) next = block_at(column, 0);
+    multiply_block(m, pairs, block, next, sums.data());
+    if (end == k) write_columns<Out>(m, block.columns, sums.data(), {c.data + block.column, c.pitch, c.beta});
+    if (end == k && column >= n) return;
+    block = next;
   }
 }
 
