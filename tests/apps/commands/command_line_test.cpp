@@ -1,6 +1,7 @@
 // The program before any command starts: version, help, usage errors, and streams that cannot be written.
 #include <fmt/format.h>
 
+#include "core/kernels/gemm_bf16_units.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/paths.hpp"
@@ -32,7 +33,8 @@ TEST_CASE("command_line: the version option names version, commit, instruction s
   granule::test::for_each_instruction_set([&](const std::string& name) {
     if (first.empty()) first = name;
   });
-  CHECK_THAT(result.out, Contains(fmt::format("\ncpu   {}\n", first)));
+  const char* const units = granule::has_bf16_units() ? "+bf16" : "";
+  CHECK_THAT(result.out, Contains(fmt::format("\ncpu   {}{}\n", first, units)));
 }
 
 TEST_CASE("command_line: the header that names the commit names the one that is checked out") {
