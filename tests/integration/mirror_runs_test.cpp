@@ -45,6 +45,7 @@ TEST_CASE("mirror: a run has the same bits as on the CPU, for every router, loss
   const std::vector<Words> kinds{
       {},
       {"train.dtype=f64", "train.recompute=full"},
+      {"train.dtype=bf16", "model.attention_bias=true", "data.document_mask=true"},
       {"moe.scoring_func=sigmoid", "moe.bias_update_speed=0.01", "moe.norm_topk_prob=true", "moe.n_group=4",
        "moe.topk_group=2", "train.recompute=moe"},
       {"moe.router=hash", "moe.capacity_factor=1.0"},

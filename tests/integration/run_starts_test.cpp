@@ -318,6 +318,7 @@ TEST_CASE("a fork may change the schedule, the batch, the data, the type and the
   CHECK_THAT(fork("others", {"data.path=" + shop.path("more"), "eval.every=0", "train.steps=22"}),
              Contains("the data are others"));
   fork("f64", {"train.dtype=f64", "train.steps=21"});
+  fork("bf16", {"train.dtype=bf16", "train.steps=21"});
   // The state is that of the source for any number of ranks, so the losses of the next step agree.
   const std::vector<std::string> words{program_path(),  "train",           "--fork",
                                        source,          "--out",           shop.path("ranks"),

@@ -9,6 +9,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/bf16.hpp"
+#include "distributed/checkpoints/checkpoint.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/paths.hpp"
 #include "tests/support/run_program.hpp"
@@ -349,4 +351,42 @@ TEST_CASE("a dry run needs no data where the config says the vocabulary") {
       run_program({"train", source_dir() + "/configs/baselines/dense.toml", "--dry-run"});
   CHECK(unknown.exit_code == 2);
   CHECK(unknown.err.find("data.path") != std::string::npos);
+}
+
+TEST_CASE("a run in bf16 follows that in float32, and its checkpoints and exports have float32 masters") {
+  const Workshop shop;
+  REQUIRE(shop.train("f32").exit_code == 0);
+  const ProgramResult trained = shop.train("bf16", {"train.dtype=bf16"});
+  REQUIRE(trained.exit_code == 0);
+  CHECK(trained.err.find("bf16 units") != std::string::npos);  // whether there are any
+  const auto wide = shop.metrics("f32"), narrow = shop.metrics("bf16");
+  REQUIRE(narrow.size() == wide.size());
+  // Here rounding moved the first loss by 1e-4 of it, and the last one by 6e-4. These bounds are ten times
+  // that.
+  CHECK(narrow[0]["ce"].get<double>() == Approx(wide[0]["ce"].get<double>()).epsilon(1e-3));
+  CHECK(narrow.back()["ce"].get<double>() == Approx(wide.back()["ce"].get<double>()).epsilon(6e-3));
+  // Few numbers of float32 are numbers of bf16.
+  const granule::Checkpoint checkpoint = granule::open_checkpoint(shop.checkpoint("bf16", 40));
+  const granule::TensorSet& tensors = checkpoint.model();
+  std::size_t not_in_bf16 = 0, all = 0;
+  for (const std::string& name : tensors.names()) {
+    CHECK(tensors.find(name)->dtype == granule::DType::f32);
+    std::vector<float> values(tensors.find(name)->bytes.size() / sizeof(float));
+    std::memcpy(values.data(), tensors.find(name)->bytes.data(), values.size() * sizeof(float));
+    for (const float value : values) not_in_bf16 += widened(granule::bf16(value)) != value ? 1 : 0;
+    all += values.size();
+  }
+  CHECK(not_in_bf16 > all * 9 / 10);
+  REQUIRE(run_program({"export", shop.path("bf16"), "--format", "hf", "--out", shop.path("hf")}).exit_code ==
+          0);
+  const auto ce = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), "eval");
+    words.insert(words.end(), {"--data", shop.path("data"), "data.seq_len=16"});
+    return nlohmann::json::parse(run_program(words).out)["ce"].get<double>();
+  };
+  // An export has no dtype of computation. The same loss is summed over batches of another size.
+  const auto near = [](double value) { return Approx(value).epsilon(1e-12); };
+  CHECK(ce({shop.path("hf"), "train.dtype=bf16"}) == near(ce({shop.path("bf16")})));
+  CHECK(ce({shop.path("hf")}) == near(ce({shop.path("bf16"), "train.dtype=f32"})));
+  CHECK(ce({shop.path("hf")}) != near(ce({shop.path("bf16")})));
 }

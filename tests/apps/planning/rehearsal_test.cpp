@@ -147,6 +147,8 @@ TEST_CASE("thread ranks: a rehearsal names the bytes that a rank holds and sends
       {.ranks = 4, .ep = 2, .zero = 2, .receive_limit = 31},
       {.ranks = 4, .ep = 4, .zero = 3, .receive_limit = 31},
       {.ranks = 4, .ep = 2, .zero = 3, .dtype = DType::f64},
+      {.ranks = 1, .dtype = DType::bf16},
+      {.ranks = 4, .ep = 2, .zero = 3, .dtype = DType::bf16},
   };
   for (Layout layout : layouts) {
     for (const Recompute recompute : kRecomputes) {
