@@ -1,17 +1,12 @@
 #include "core/kernels/gemm_bf16.hpp"
 
-#include <vector>
-
 #include "core/kernels/convert.hpp"
 #include "core/kernels/gemm_bf16_units.hpp"
 #include "core/kernels/instruction_set.hpp"
 
 namespace granule {
-namespace {
-
-/// The stored matrix of an operand with `rows` and `columns`, widened into a buffer that the thread keeps.
-MatrixIn<float> widened(std::int64_t rows, std::int64_t columns, MatrixIn<bf16> x,
-                        std::vector<float>& buffer) {
+MatrixIn<float> widened_matrix(std::int64_t rows, std::int64_t columns, MatrixIn<bf16> x,
+                               std::vector<float>& buffer) {
   if (x.transpose == Transpose::yes) std::swap(rows, columns);
   buffer.resize(static_cast<std::size_t>(rows * columns));
   for (std::int64_t i = 0; i < rows; ++i)
@@ -19,14 +14,12 @@ MatrixIn<float> widened(std::int64_t rows, std::int64_t columns, MatrixIn<bf16> 
   return {buffer.data(), columns, x.transpose};
 }
 
-}  // namespace
-
 // The products of numbers in bf16 are exact in float, so this is the product of the widened matrices.
 template <class Out>
 void gemm_bf16_widened(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a, MatrixIn<bf16> b,
                        MatrixOut<Out> c) {
   thread_local std::vector<float> left, right, sums;
-  const MatrixIn<float> x = widened(m, k, a, left), y = widened(k, n, b, right);
+  const MatrixIn<float> x = widened_matrix(m, k, a, left), y = widened_matrix(k, n, b, right);
   if constexpr (std::is_same_v<Out, float>) {
     gemm_serial<float>(m, n, k, x, y, c);
   } else {

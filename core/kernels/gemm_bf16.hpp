@@ -1,5 +1,7 @@
 // Products of matrices that are stored in bf16, summed in float.
 #pragma once
+#include <vector>
+
 #include "core/kernels/gemm.hpp"
 
 namespace granule {
@@ -15,5 +17,9 @@ void gemm_bf16(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a,
 template <class Out>
 void gemm_bf16_widened(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a, MatrixIn<bf16> b,
                        MatrixOut<Out> c);
+
+/// The stored matrix of an operand with `rows` and `columns`, widened into a buffer.
+[[nodiscard]] MatrixIn<float> widened_matrix(std::int64_t rows, std::int64_t columns, MatrixIn<bf16> x,
+                                             std::vector<float>& buffer);
 
 }  // namespace granule

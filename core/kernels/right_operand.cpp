@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <vector>
+
+#include "core/kernels/gemm_bf16.hpp"
+#include "core/kernels/instruction_set.hpp"
+#include "core/kernels/packed_bf16.hpp"
 
 namespace granule {
 namespace {
@@ -47,7 +52,7 @@ RightOperand<T> RightOperand<T>::store(std::int64_t n, std::int64_t k, MatrixIn<
 
 template <class T>
 void RightOperand<T>::multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns,
-                               MatrixOut<T> c) const {
+                               MatrixOut<Wide<T>> c) const {
   if constexpr (std::is_same_v<T, float>) {
     if (packing_is_fast()) return packed_gemm(m, a, {data, n, k}, terms, columns, c);
   }
@@ -57,5 +62,31 @@ void RightOperand<T>::multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range
 
 template struct RightOperand<float>;
 template struct RightOperand<double>;
+
+template <>
+std::int64_t RightOperand<bf16>::elements(std::int64_t n, std::int64_t k) {
+  return uses_bf16_units() ? packed_bf16_size(n, k) : 2 * RightOperand<float>::elements(n, k);
+}
+
+template <>
+RightOperand<bf16> RightOperand<bf16>::store(std::int64_t n, std::int64_t k, MatrixIn<bf16> b, bf16* memory) {
+  if (uses_bf16_units()) {
+    pack_bf16(n, k, b, memory);
+  } else {
+    thread_local std::vector<float> wide;
+    static_cast<void>(
+        RightOperand<float>::store(n, k, widened_matrix(k, n, b, wide), reinterpret_cast<float*>(memory)));
+  }
+  return {memory, n, k};
+}
+
+template <>
+void RightOperand<bf16>::multiply(std::int64_t m, MatrixIn<bf16> a, Range terms, Range columns,
+                                  MatrixOut<float> c) const {
+  if (uses_bf16_units()) return packed_gemm_bf16(m, a, data, k, terms, columns, c);
+  thread_local std::vector<float> wide;
+  const RightOperand<float> stored{reinterpret_cast<const float*>(data), n, k};
+  stored.multiply(m, widened_matrix(m, terms.size(), a, wide), terms, columns, c);
+}
 
 }  // namespace granule

@@ -1,24 +1,24 @@
 // The right operand of several products, stored so that each of them is fast: in the panels of
-// packed_gemm.hpp for float32, and otherwise row by row.
+// packed_gemm.hpp for float32, in those of packed_bf16.hpp for bf16, and otherwise row by row.
 #pragma once
 #include "core/kernels/packed_gemm.hpp"
 
 namespace granule {
 
-/// B[k, n]. T is float or double.
+/// B[k, n]. T is float, double or bf16.
 template <class T>
 struct RightOperand {
   const T* data = nullptr;
   std::int64_t n = 0, k = 0;
 
-  /// Elements of B as it is stored here.
+  /// Elements of B as it is stored here. Without bf16 units that is twice as many, because it is widened.
   [[nodiscard]] static std::int64_t elements(std::int64_t n, std::int64_t k);
-  /// Stores B in memory of that many elements.
+  /// Stores B in memory of that many elements, which is aligned to 64 bytes.
   static RightOperand store(std::int64_t n, std::int64_t k, MatrixIn<T> b, T* memory);
 
   /// C = A B on the calling thread with some terms of each sum and some columns. A and C begin with the first
-  /// of these. A is not transposed, and columns.begin is a multiple of kPanelColumns.
-  void multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns, MatrixOut<T> c) const;
+  /// of these. A is not transposed, and both ranges begin at multiples of kPanelColumns.
+  void multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns, MatrixOut<Wide<T>> c) const;
 };
 
 }  // namespace granule

@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "core/kernels/dot_rows.hpp"
-#include "core/kernels/wide_elements.hpp"
 #include "core/ops/attention_blocks.hpp"
 
 namespace granule {
@@ -17,14 +16,14 @@ constexpr std::int64_t kQueries = 32;  // rows of P held at once
 
 /// out = xᵀ for x[rows, columns], in squares whose lines of memory stay in the cache. beta 1 adds to out.
 template <class T>
-void transpose(const T* x, std::int64_t rows, std::int64_t columns, std::int64_t pitch, MatrixOut<T> out) {
+void transpose(const Wide<T>* x, std::int64_t rows, std::int64_t columns, MatrixOut<T> out) {
   constexpr std::int64_t kSide = 16;
   for (std::int64_t row = 0; row < rows; row += kSide) {
     for (std::int64_t column = 0; column < columns; column += kSide) {
       for (std::int64_t c = column; c < std::min(column + kSide, columns); ++c) {
         T* const to = out.data + c * out.pitch;
         for (std::int64_t i = row; i < std::min(row + kSide, rows); ++i)
-          to[i] = x[i * pitch + c] + (out.beta == 0.0 ? T(0) : to[i]);
+          to[i] = static_cast<T>(x[i * columns + c] + (out.beta == 0.0 ? Wide<T>(0) : widened(to[i])));
       }
     }
   }
@@ -43,12 +42,6 @@ void check_first_keys(const Attention& a, const Tensor& first_key) {
   }
 }
 
-template <class T>
-struct ForwardData {
-  const T* qkv;
-  T *y, *log_sum;  // log_sum may be nullptr
-};
-
 /// Elements of Kᵀ and V of one key-value head as they are stored for forward.
 template <class T>
 std::int64_t stored_elements(const Attention& a) {
@@ -66,16 +59,18 @@ AttentionHead<T> with_stored(const Attention& a, AttentionHead<T> h, T* memory) 
 
 /// The workspace has the keys and values of every sequence, and the scores of a block for each thread.
 template <class T>
-void forward_blocks(const Attention::ForwardArgs& args, const ForwardData<T>& data, Workspace& workspace) {
+void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.qkv.context().pool();
   const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
   const std::int64_t stored = stored_elements<T>(a), group = a.heads / a.kv_heads;
   T* const memory = workspace.take<T>(a.batch * a.kv_heads * stored);
-  T* const scratch = workspace.take<T>(pool.size() * scores_and_sums(kQueries, a.seq));
+  const T* const qkv = args.qkv.data<const T>();
+  const std::int64_t scratch_bytes = ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes;
+  std::byte* const scratch = workspace.take<std::byte>(pool.size() * scratch_bytes);
   std::vector<AttentionHead<T>> heads(static_cast<std::size_t>(a.batch * a.kv_heads));
   pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-    const AttentionHead<T> h = head_of(a, data.qkv, task / a.kv_heads, task % a.kv_heads * group);
+    const AttentionHead<T> h = head_of(a, qkv, task / a.kv_heads, task % a.kv_heads * group);
     heads[static_cast<std::size_t>(task)] = with_stored(a, h, memory + task * stored);
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
@@ -85,57 +80,13 @@ void forward_blocks(const Attention::ForwardArgs& args, const ForwardData<T>& da
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
     const QueryBlock b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
     AttentionHead<T> h = heads[static_cast<std::size_t>(sequence * a.kv_heads + head / group)];
-    h.q = head_of(a, data.qkv, sequence, head).q;
-    T* const p = scratch + ThreadPool::thread_index() * scores_and_sums(kQueries, a.seq);
-    T* const sums = data.log_sum != nullptr ? data.log_sum + row * a.heads + head : nullptr;
-    forward_block(a, h, b, h.q + first * h.q_pitch, p, data.y + row * out + head * a.v_dim, sums);
+    h.q = head_of(a, qkv, sequence, head).q;
+    const ForwardScratch<T> own(a, b.rows, b.keys, scratch + ThreadPool::thread_index() * scratch_bytes);
+    Wide<T>* const sums =
+        args.log_sum.defined() ? args.log_sum.data<Wide<T>>() + row * a.heads + head : nullptr;
+    forward_block(a, h, b, h.q + first * h.q_pitch, own, args.y.data<T>() + row * out + head * a.v_dim, sums);
   });
 }
-
-/// What the blocks of queries of one head contribute in backward.
-template <class T>
-struct BackwardHead {
-  const Attention& a;
-  AttentionHead<T> h;
-  // The rows of this sequence and head; their pitches are heads·v_dim, heads·v_dim and heads.
-  const T *y, *dy, *log_sum;
-  T* dq;                             // the row pitch is width()
-  T *p, *dp;                         // scratch, [kQueries, seq]
-  T *dk_transposed, *dv_transposed;  // [qk_dim, seq], [v_dim, seq], to which the blocks add
-
-  void run(const QueryBlock& b, double query_beta) const {
-    const std::int64_t out = a.heads * a.v_dim, w = a.width();
-    const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
-    scores(a, h, b, q, p);
-    h.v_transposed.multiply(b.rows, {dy_rows, out}, {0, a.v_dim}, b.range(), {dp, b.keys});
-    for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
-    h.k_stored.multiply(b.rows, {dp, b.keys}, b.range(), {0, a.qk_dim}, {dq + b.first * w, w, query_beta});
-    // These two products are a sixth faster than dK = dSᵀ Q and dV = Pᵀ dY.
-    gemm_serial<T>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, {dp, b.keys},
-                   {dk_transposed + b.begin, a.seq, 1.0}, kOneRow);
-    gemm_serial<T>(a.v_dim, b.keys, b.rows, {dy_rows, out, Transpose::yes}, {p, b.keys},
-                   {dv_transposed + b.begin, a.seq, 1.0}, kOneRow);
-  }
-
-  /// Turns row i of the block from scores into P, in p, and from dP into dS, in dp.
-  void score_gradient(const QueryBlock& b, std::int64_t i) const {
-    T *const p_row = p + i * b.keys, *const dp_row = dp + i * b.keys;
-    const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
-    const T* const y_row = y + query * a.heads * a.v_dim;
-    const T shift = dot(y_row, dy + query * a.heads * a.v_dim, a.v_dim);
-    softmax_row_backward(p_row + from, dp_row + from, visible, scale_of<T>(a), log_sum[query * a.heads],
-                         shift);
-    b.hide(i, p_row);
-    b.hide(i, dp_row);
-  }
-};
-
-template <class T>
-struct BackwardData {
-  const T *qkv, *y, *dy, *log_sum;
-  T* dqkv;
-  double beta;
-};
 
 /// Elements of Kᵀ, Vᵀ and K of one key-value head as they are stored for backward.
 template <class T>
@@ -154,100 +105,158 @@ AttentionHead<T> stored_for_backward(const Attention& a, AttentionHead<T> h, T* 
   return h;
 }
 
+/// Scratch of a thread in backward, cut from `memory`: scores and their gradients, in bf16 also rounded and
+/// with a block of dQ before it is rounded, stored operands, and the sums of the gradients of keys and
+/// values.
+template <class T>
+struct BackwardScratch {
+  Wide<T>*p, *dp, *dq, *dk_transposed, *dv_transposed;  // the last two are [qk_dim, seq] and [v_dim, seq]
+  T *rounded_p, *rounded_dp, *stored;
+  std::int64_t bytes;
+
+  BackwardScratch(const Attention& a, std::byte* memory) {
+    constexpr bool kRounds = !std::is_same_v<T, Wide<T>>;
+    Cutter cut(memory);
+    p = cut.take<Wide<T>>(kQueries * a.seq);
+    dp = cut.take<Wide<T>>(kQueries * a.seq);
+    dk_transposed = cut.take<Wide<T>>(a.qk_dim * a.seq);
+    dv_transposed = cut.take<Wide<T>>(a.v_dim * a.seq);
+    dq = cut.take<Wide<T>>(kRounds ? kQueries * a.qk_dim : 0);
+    rounded_p = cut.take<T>(kRounds ? kQueries * a.seq : 0);
+    rounded_dp = cut.take<T>(kRounds ? kQueries * a.seq : 0);
+    stored = cut.take<T>(stored_for_backward<T>(a));
+    bytes = cut.bytes();
+  }
+};
+
+/// What the blocks of queries of one head contribute in backward.
+template <class T>
+struct BackwardHead {
+  const Attention& a;
+  AttentionHead<T> h;
+  // The rows of this sequence and head; their pitches are heads·v_dim, heads·v_dim and heads.
+  const T *y, *dy;
+  const Wide<T>* log_sum;
+  T* dq;  // the row pitch is width()
+  BackwardScratch<T> scratch;
+
+  void run(const QueryBlock& b, double query_beta) const {
+    using W = Wide<T>;
+    const std::int64_t out = a.heads * a.v_dim;
+    const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
+    scores(a, h, b, q, scratch.p);
+    h.v_transposed.multiply(b.rows, {dy_rows, out}, {0, a.v_dim}, b.range(), {scratch.dp, b.keys});
+    for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
+    const auto [p, dp] = rounded(b.rows * b.keys);
+    query_gradient(b, dp, query_beta);
+    // These two products are a sixth faster than dK = dSᵀ Q and dV = Pᵀ dY.
+    gemm_serial<T, W>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, {dp, b.keys},
+                      {scratch.dk_transposed + b.begin, a.seq, 1.0}, kOneRow);
+    gemm_serial<T, W>(a.v_dim, b.keys, b.rows, {dy_rows, out, Transpose::yes}, {p, b.keys},
+                      {scratch.dv_transposed + b.begin, a.seq, 1.0}, kOneRow);
+  }
+
+  /// P and dS as products read them.
+  [[nodiscard]] std::pair<const T*, const T*> rounded(std::int64_t size) const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      round_row(scratch.p, size, scratch.rounded_p);
+      round_row(scratch.dp, size, scratch.rounded_dp);
+      return {scratch.rounded_p, scratch.rounded_dp};
+    } else {
+      return {scratch.p, scratch.dp};
+    }
+  }
+
+  /// dQ = dS K
+  void query_gradient(const QueryBlock& b, const T* dp, double beta) const {
+    T* const to = dq + b.first * a.width();
+    const auto multiply_into = [&](MatrixOut<Wide<T>> sums) {
+      h.k_stored.multiply(b.rows, {dp, b.keys}, b.range(), {0, a.qk_dim}, sums);
+    };
+    if constexpr (std::is_same_v<T, bf16>) {
+      multiply_into({scratch.dq, a.qk_dim});
+      for (std::int64_t i = 0; i < b.rows; ++i)
+        round_row(scratch.dq + i * a.qk_dim, a.qk_dim, to + i * a.width(), beta != 0.0);
+    } else {
+      multiply_into({to, a.width(), beta});
+    }
+  }
+
+  /// Turns row i of the block from scores into P, in p, and from dP into dS, in dp.
+  void score_gradient(const QueryBlock& b, std::int64_t i) const {
+    using W = Wide<T>;
+    W *const p_row = scratch.p + i * b.keys, *const dp_row = scratch.dp + i * b.keys;
+    const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
+    const T* const y_row = y + query * a.heads * a.v_dim;
+    const W shift = dot(y_row, dy + query * a.heads * a.v_dim, a.v_dim);
+    softmax_row_backward(p_row + from, dp_row + from, visible, scale_of<W>(a), log_sum[query * a.heads],
+                         shift);
+    b.hide(i, p_row);
+    b.hide(i, dp_row);
+  }
+};
+
 /// Computes all query heads of one key-value head of one sequence together, because the gradients of its keys
 /// and values are sums over them.
 template <class T>
-void backward_group(const Attention::BackwardArgs& args, const BackwardData<T>& data, std::int64_t sequence,
-                    std::int64_t kv, T* scratch) {
+void backward_group(const Attention::BackwardArgs& args, std::int64_t sequence, std::int64_t kv,
+                    const BackwardScratch<T>& scratch) {
   const Attention& a = args.attention;
   const std::int64_t out = a.heads * a.v_dim, group = a.heads / a.kv_heads, row = sequence * a.seq;
   const std::int32_t* const first_keys = first_keys_of(a, args.first_key, sequence);
-  T* const gradient = data.dqkv + row * a.width();
-  T* const stored = scratch + 2 * kQueries * a.seq;
-  T *const dkeys = stored + stored_for_backward<T>(a), *const dvalues = dkeys + a.qk_dim * a.seq;
-  std::fill_n(dkeys, (a.qk_dim + a.v_dim) * a.seq, T(0));
-  const AttentionHead<T> any = stored_for_backward(a, head_of(a, data.qkv, sequence, kv * group), stored);
+  const T* const qkv = args.qkv.data<const T>();
+  T* const gradient = args.dqkv.dst.data<T>() + row * a.width();
+  const double beta = args.dqkv.beta;
+  std::fill_n(scratch.dk_transposed, a.qk_dim * a.seq, Wide<T>(0));
+  std::fill_n(scratch.dv_transposed, a.v_dim * a.seq, Wide<T>(0));
+  const AttentionHead<T> any = stored_for_backward(a, head_of(a, qkv, sequence, kv * group), scratch.stored);
   for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
     AttentionHead<T> h = any;
-    h.q = head_of(a, data.qkv, sequence, head).q;
+    h.q = head_of(a, qkv, sequence, head).q;
     const BackwardHead<T> block{a,
                                 h,
-                                data.y + row * out + head * a.v_dim,
-                                data.dy + row * out + head * a.v_dim,
-                                data.log_sum + row * a.heads + head,
+                                args.y.data<const T>() + row * out + head * a.v_dim,
+                                args.dy.data<const T>() + row * out + head * a.v_dim,
+                                args.log_sum.data<const Wide<T>>() + row * a.heads + head,
                                 gradient + head * a.qk_dim,
-                                scratch,
-                                scratch + kQueries * a.seq,
-                                dkeys,
-                                dvalues};
+                                scratch};
     for (std::int64_t first = 0; first < a.seq; first += kQueries)
-      block.run({first, std::min(kQueries, a.seq - first), first_keys}, data.beta);
+      block.run({first, std::min(kQueries, a.seq - first), first_keys}, beta);
   }
   const std::int64_t key = (a.heads + kv) * a.qk_dim,
                      value = (a.heads + a.kv_heads) * a.qk_dim + kv * a.v_dim;
-  transpose<T>(dkeys, a.qk_dim, a.seq, a.seq, {gradient + key, a.width(), data.beta});
-  transpose<T>(dvalues, a.v_dim, a.seq, a.seq, {gradient + value, a.width(), data.beta});
-}
-
-/// Elements of scratch of a thread in backward: scores and their gradients, keys and values and their
-/// gradients. The scratch of every thread is aligned alike.
-template <class T>
-std::int64_t backward_planes(const Attention& a) {
-  return align_up((2 * kQueries + a.qk_dim + a.v_dim) * a.seq + stored_for_backward<T>(a));
+  transpose<T>(scratch.dk_transposed, a.qk_dim, a.seq, {gradient + key, a.width(), beta});
+  transpose<T>(scratch.dv_transposed, a.v_dim, a.seq, {gradient + value, a.width(), beta});
 }
 
 void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
   if (args.first_key.defined()) check_first_keys(args.attention, args.first_key);
-  dispatch_storage(args.qkv.dtype(), [&]<class T>() {
-    using W = Wide<T>;
-    const W* const qkv = wide_elements<T>(args.qkv, workspace);
-    const WideResult<T> y({args.y, 0.0}, workspace);
-    W* const log_sum = args.log_sum.defined() ? args.log_sum.data<W>() : nullptr;
-    forward_blocks<W>(args, {qkv, y.elements(), log_sum}, workspace);
-    y.finish();
-  });
+  dispatch_storage(args.qkv.dtype(), [&]<class T>() { forward_blocks<T>(args, workspace); });
 }
 std::int64_t forward_workspace(const Attention::ForwardArgs& args, int threads) {
   const Attention& a = args.attention;
-  const DType dtype = wide_of(args.qkv.dtype());
-  std::int64_t stored = 0;
-  dispatch_float(dtype, [&]<class T>() { stored = a.batch * a.kv_heads * stored_elements<T>(a); });
-  return workspace_bytes({wide_part(args.qkv),
-                          wide_part(args.y),
-                          {stored, dtype},
-                          {threads * scores_and_sums(kQueries, a.seq), dtype}});
+  return dispatch_storage(args.qkv.dtype(), [&]<class T>() {
+    return workspace_bytes({{a.batch * a.kv_heads * stored_elements<T>(a), dtype_of<T>},
+                            {threads * ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes, DType::u8}});
+  });
 }
 
 void backward_cpu(const Attention::BackwardArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.dy.context().pool();
   dispatch_storage(args.dy.dtype(), [&]<class T>() {
-    using W = Wide<T>;
-    const WideResult<T> dqkv(args.dqkv, workspace);
-    const BackwardData<W> data{wide_elements<T>(args.qkv, workspace),
-                               wide_elements<T>(args.y, workspace),
-                               wide_elements<T>(args.dy, workspace),
-                               args.log_sum.data<const W>(),
-                               dqkv.elements(),
-                               dqkv.beta()};
-    const std::int64_t planes = backward_planes<W>(a);
-    W* const scratch = workspace.take<W>(pool.size() * planes);
+    const std::int64_t bytes = BackwardScratch<T>(a, nullptr).bytes;
+    std::byte* const memory = workspace.take<std::byte>(pool.size() * bytes);
     pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-      backward_group(args, data, task / a.kv_heads, task % a.kv_heads,
-                     scratch + ThreadPool::thread_index() * planes);
+      backward_group<T>(args, task / a.kv_heads, task % a.kv_heads,
+                        BackwardScratch<T>(a, memory + ThreadPool::thread_index() * bytes));
     });
-    dqkv.finish();
   });
 }
 std::int64_t backward_workspace(const Attention::BackwardArgs& args, int threads) {
-  const DType dtype = wide_of(args.dy.dtype());
-  std::int64_t planes = 0;
-  dispatch_float(dtype, [&]<class T>() { planes = threads * backward_planes<T>(args.attention); });
-  return workspace_bytes({wide_part(args.dqkv.dst),
-                          wide_part(args.qkv),
-                          wide_part(args.y),
-                          wide_part(args.dy),
-                          {planes, dtype}});
+  return dispatch_storage(args.dy.dtype(), [&]<class T>() {
+    return workspace_bytes({{threads * BackwardScratch<T>(args.attention, nullptr).bytes, DType::u8}});
+  });
 }
 
 }  // namespace

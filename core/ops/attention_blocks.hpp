@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/allocator.hpp"
+#include "core/kernels/convert.hpp"
 #include "core/kernels/right_operand.hpp"
 #include "core/kernels/softmax.hpp"
 #include "core/ops/attention.hpp"
@@ -47,6 +49,23 @@ T scale_of(const Attention& a) {
   return static_cast<T>(1.0 / std::sqrt(static_cast<double>(a.qk_dim)));
 }
 
+/// Cuts parts from memory that is aligned to kAlignment, or only counts them if there is none.
+class Cutter {
+ public:
+  explicit Cutter(std::byte* memory) : memory_(memory) {}
+  template <class T>
+  [[nodiscard]] T* take(std::int64_t elements) {
+    const std::int64_t at = bytes_;
+    bytes_ += align_up(elements * static_cast<std::int64_t>(sizeof(T)));
+    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + at);
+  }
+  [[nodiscard]] std::int64_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* memory_;
+  std::int64_t bytes_ = 0;
+};
+
 /// One block of a sequence's queries, and the keys that at least one of them sees. Queries and keys are
 /// counted from the sequence's first key.
 struct QueryBlock {
@@ -80,42 +99,68 @@ struct QueryBlock {
 /// is not stored.
 template <class T>
 void multiply(std::int64_t m, MatrixIn<T> a, const RightOperand<T>& stored, MatrixIn<T> as_it_is, Range terms,
-              Range columns, MatrixOut<T> c) {
+              Range columns, MatrixOut<Wide<T>> c) {
   if (stored.data != nullptr) return stored.multiply(m, a, terms, columns, c);
-  gemm_serial<T>(m, columns.size(), terms.size(), a, as_it_is, c, kOneRow);
+  gemm_serial<T, Wide<T>>(m, columns.size(), terms.size(), a, as_it_is, c, kOneRow);
 }
 
 /// The block's part of S = Q Kᵀ, unscaled, into s[rows, keys]; q points at its first query.
 template <class T>
-void scores(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, T* s) {
+void scores(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, Wide<T>* s) {
   const MatrixIn<T> keys{h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes};
   multiply<T>(b.rows, {q, h.q_pitch}, h.k_transposed, keys, {0, a.qk_dim}, b.range(), {s, b.keys});
 }
 
-/// Elements of scratch of a block's scores and of the sums of their exponentials.
-inline std::int64_t scores_and_sums(std::int64_t rows, std::int64_t keys) {
-  return rows * (keys + 1);
-}
+/// Scratch of a block's part of forward, cut from `memory`: scores, the sums of their exponentials, and in
+/// bf16 the rounded exponentials and rows of y before they are rounded.
+template <class T>
+struct ForwardScratch {
+  Wide<T>*p, *inverse, *y;
+  T* rounded;
+  std::int64_t bytes;
+
+  ForwardScratch(const Attention& a, std::int64_t rows, std::int64_t keys, std::byte* memory) {
+    constexpr bool kRounds = !std::is_same_v<T, Wide<T>>;
+    Cutter cut(memory);
+    p = cut.take<Wide<T>>(rows * keys);
+    inverse = cut.take<Wide<T>>(rows);
+    y = cut.take<Wide<T>>(kRounds ? rows * a.v_dim : 0);
+    rounded = cut.take<T>(kRounds ? rows * keys : 0);
+    bytes = cut.bytes();
+  }
+};
 
 /// q, y and log_sum (or nullptr) point at the block's first query. Rows of y have fewer elements than rows of
-/// P, so they and not P are divided by the sums. p has room for these after the block's scores.
+/// P, so they and not P are divided by the sums.
 template <class T>
-void forward_block(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, T* p, T* y,
-                   T* log_sum) {
-  T* const inverse = p + b.rows * b.keys;
-  scores(a, h, b, q, p);
+void forward_block(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q,
+                   const ForwardScratch<T>& scratch, T* y, Wide<T>* log_sum) {
+  using W = Wide<T>;
+  scores(a, h, b, q, scratch.p);
   for (std::int64_t i = 0; i < b.rows; ++i) {
-    T* const row = p + i * b.keys;
-    const ExpSum found = exp_row(row + b.from(i), b.to(i) - b.from(i), scale_of<T>(a));
+    W* const row = scratch.p + i * b.keys;
+    const ExpSum found = exp_row(row + b.from(i), b.to(i) - b.from(i), scale_of<W>(a));
     b.hide(i, row);
-    inverse[i] = static_cast<T>(1.0 / found.sum);
-    if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<T>(found.log_sum);
+    scratch.inverse[i] = static_cast<W>(1.0 / found.sum);
+    if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<W>(found.log_sum);
+    if constexpr (std::is_same_v<T, bf16>) round_row(row, b.keys, scratch.rounded + i * b.keys);
   }
   const std::int64_t pitch = a.heads * a.v_dim;
   const MatrixIn<T> values{h.v + b.begin * h.v_pitch, h.v_pitch};
-  multiply<T>(b.rows, {p, b.keys}, h.v_stored, values, b.range(), {0, a.v_dim}, {y, pitch});
-  for (std::int64_t i = 0; i < b.rows; ++i) {
-    for (std::int64_t c = 0; c < a.v_dim; ++c) y[i * pitch + c] *= inverse[i];
+  const auto sum_values = [&](const T* p, MatrixOut<W> sums) {
+    multiply<T>(b.rows, {p, b.keys}, h.v_stored, values, b.range(), {0, a.v_dim}, sums);
+  };
+  const auto divide = [&](MatrixIn<W> sums) {
+    for (std::int64_t i = 0; i < b.rows; ++i)
+      for (std::int64_t c = 0; c < a.v_dim; ++c)
+        y[i * pitch + c] = static_cast<T>(sums.data[i * sums.pitch + c] * scratch.inverse[i]);
+  };
+  if constexpr (std::is_same_v<T, bf16>) {
+    sum_values(scratch.rounded, {scratch.y, a.v_dim});
+    divide({scratch.y, a.v_dim});
+  } else {
+    sum_values(scratch.p, {y, pitch});
+    divide({y, pitch});
   }
 }
 

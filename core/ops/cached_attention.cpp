@@ -32,7 +32,8 @@ void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
     const W* const qkv = wide_elements<T>(args.qkv, workspace);
     const WideResult<T> y({args.y, 0.0}, workspace);
     append_to_cache<W>(args, qkv);
-    W* const scratch = workspace.take<W>(a.heads * scores_and_sums(a.seq, total));
+    const std::int64_t bytes = ForwardScratch<W>(a, a.seq, total, nullptr).bytes;
+    std::byte* const scratch = workspace.take<std::byte>(a.heads * bytes);
     args.y.context().pool().run(a.heads, [&](std::int64_t head) {
       const std::int64_t kv = head / (a.heads / a.kv_heads);
       const AttentionHead<W> h{qkv + head * a.qk_dim,
@@ -41,17 +42,18 @@ void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
                                a.width(),
                                a.kv_heads * a.qk_dim,
                                a.kv_heads * a.v_dim};
-      forward_block<W>(a, h, {args.past, a.seq, nullptr}, h.q, scratch + head * scores_and_sums(a.seq, total),
-                       y.elements() + head * a.v_dim, nullptr);
+      const ForwardScratch<W> own(a, a.seq, total, scratch + head * bytes);
+      forward_block<W>(a, h, {args.past, a.seq, nullptr}, h.q, own, y.elements() + head * a.v_dim, nullptr);
     });
     y.finish();
   });
 }
 std::int64_t cached_workspace(const CachedAttentionArgs& args, int /*threads*/) {
   const Attention& a = args.attention;
-  return workspace_bytes({wide_part(args.qkv),
-                          wide_part(args.y),
-                          {a.heads * scores_and_sums(a.seq, args.past + a.seq), wide_of(args.y.dtype())}});
+  const std::int64_t total = args.past + a.seq;
+  const std::int64_t scratch = dispatch_float(
+      wide_of(args.y.dtype()), [&]<class W>() { return ForwardScratch<W>(a, a.seq, total, nullptr).bytes; });
+  return workspace_bytes({wide_part(args.qkv), wide_part(args.y), {a.heads * scratch, DType::u8}});
 }
 
 }  // namespace
