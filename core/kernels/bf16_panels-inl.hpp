@@ -6,8 +6,10 @@
 #include "core/bf16.hpp"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#ifndef __clang__
 // GCC 12 warns of values in its own header that are meant to be undefined.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #define GRANULE_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define GRANULE_BF16_INLINE GRANULE_BF16 __attribute__((always_inline)) inline
