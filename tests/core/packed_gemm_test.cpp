@@ -5,6 +5,8 @@
 #include <memory>
 #include <new>
 
+#include <hwy/targets.h>
+
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -159,4 +161,44 @@ TEST_CASE("packed_gemm: the bits of an element depend on its row, its column and
     packing_gemm(c.m, 1, c.k, all.a(), {all.b().data + j * c.k, c.k, Transpose::yes},
                  {&columns.at(0, j), c.n + 4});
   CHECK(columns.values() == all.values());
+}
+
+namespace {
+
+/// Kernels use no better instruction set than the given one for as long as it lives. 0: the best one.
+class Limited {
+ public:
+  explicit Limited(std::int64_t target) { use(target == 0 ? 0 : target - 1); }
+  ~Limited() { use(0); }
+  Limited(const Limited&) = delete;
+  Limited& operator=(const Limited&) = delete;
+
+ private:
+  static void use(std::int64_t disabled) {
+    hwy::DisableTargets(disabled);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("packed_gemm: every instruction set computes it, and those with multiply-adds have the same bits") {
+  for (Case c : kCases) {
+    for (const Transpose transpose : {Transpose::no, Transpose::yes}) {
+      c.b = transpose;
+      CAPTURE(c.m, c.n, c.k, int(transpose));
+      Operands best(c);
+      packing_gemm(c.m, c.n, c.k, best.a(), best.b(), best.out(1.0));
+      for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+        CAPTURE(hwy::TargetName(target));
+        const Limited limited(target);
+        Operands other(c), packed(c);
+        packing_gemm(c.m, c.n, c.k, other.a(), other.b(), other.out(1.0));
+        Packed(packed).multiply(packed, {0, c.k}, {0, c.n}, 1.0);
+        CHECK(packed.values() == other.values());
+        CHECK(other.error(7.0) <= 6e-8 * (4.0 + std::sqrt(double(c.k))));
+        if (packing_is_fast()) CHECK(other.values() == best.values());
+      }
+    }
+  }
 }
