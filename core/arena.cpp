@@ -30,16 +30,22 @@ constexpr std::int64_t kGuardAhead = std::int64_t{1} << 16;
 }  // namespace
 
 Arena::Arena(std::int64_t bytes, Poison poison, DeviceRuntime* device)
-    : capacity_(bytes / kAlignment * kAlignment), poison_(poison) {
-  GRANULE_CHECK(capacity_ > 0, "arena: a reservation of {} bytes", bytes);
-  memory_ = device == nullptr ? reserve_host_memory(capacity_) : take_device_memory(*device, capacity_);
-  base_ = memory_->base();
-  raise_high_water(0);
-  add_free(0, capacity_);
+    : device_(device), capacity_(bytes), poison_(poison) {
+  if (device_ == nullptr) reserve();
 }
 
 Arena::~Arena() {
-  memory_->open(0, std::min(capacity_, high_water_ + kGuardAhead));
+  if (memory_ != nullptr) memory_->open(0, std::min(capacity_, high_water_ + kGuardAhead));
+}
+
+void Arena::reserve() {
+  const std::int64_t bytes = capacity_ == 0 && device_ != nullptr ? device_->step_memory() : capacity_;
+  capacity_ = bytes / kAlignment * kAlignment;
+  GRANULE_CHECK(capacity_ > 0, "arena: a reservation of {} bytes", bytes);
+  memory_ = device_ == nullptr ? reserve_host_memory(capacity_) : take_device_memory(*device_, capacity_);
+  base_ = memory_->base();
+  raise_high_water(0);
+  add_free(0, capacity_);
 }
 
 void Arena::add_free(Offset offset, std::int64_t size) {
@@ -64,6 +70,7 @@ void Arena::raise_high_water(std::int64_t end) {
 }
 
 std::byte* Arena::allocate(std::int64_t bytes) {
+  if (memory_ == nullptr) reserve();
   const std::int64_t size = block_size(bytes);
   const auto fit = free_by_size_.lower_bound({size, 0});
   if (fit == free_by_size_.end()) exhausted(size, in_use_, capacity_);
@@ -89,9 +96,7 @@ void Arena::release(std::byte* data, std::int64_t bytes) noexcept {
   Offset offset = begin - fence();
   if (poison_ == Poison::yes) {
     memory_->open(offset, size);
-    const Offset end = begin + bytes;
-    if (!memory_->holds(offset, fence(), kFence) || !memory_->holds(end, offset + size - end, kFence))
-      ++damaged_;
+    memory_->check_around({begin, begin + bytes}, {offset, offset + size}, kFence);
   }
   memory_->close(offset, size);
   in_use_ -= size;

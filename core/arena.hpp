@@ -16,7 +16,8 @@ enum class Poison : bool { no, yes };
 
 class Arena final : public Allocator {
  public:
-  /// Reserves `bytes` of address space, which is no memory yet, or takes them from a device. Poison::yes
+  /// Reserves `bytes` of address space, which is no memory yet. From a device it takes them at the first
+  /// allocation, and asks it how many if `bytes` is 0. Poison::yes
   /// fills each block with 0xff on allocation, which is NaN for floats, so a kernel that reads what nobody
   /// wrote is found. It also puts fences around each block, so a kernel that writes past its ends is counted
   /// in damaged_blocks().
@@ -30,7 +31,9 @@ class Arena final : public Allocator {
   /// Bytes from the start of the reservation that were ever handed out.
   [[nodiscard]] std::int64_t high_water() const { return high_water_; }
   /// How many of the blocks released so far had been written to beyond their ends (Poison::yes).
-  [[nodiscard]] std::int64_t damaged_blocks() const { return damaged_; }
+  [[nodiscard]] std::int64_t damaged_blocks() const {
+    return memory_ == nullptr ? 0 : memory_->failed_checks();
+  }
 
  private:
   using Offset = std::int64_t;
@@ -40,13 +43,15 @@ class Arena final : public Allocator {
   void add_free(Offset offset, std::int64_t size);
   void remove_free(std::map<Offset, std::int64_t>::iterator block);
 
+  void reserve();
+
+  DeviceRuntime* device_;
+  std::int64_t capacity_;
+  Poison poison_;
   std::unique_ptr<ArenaMemory> memory_;
   std::byte* base_ = nullptr;
-  std::int64_t capacity_ = 0;
-  Poison poison_;
   std::int64_t in_use_ = 0;
   std::int64_t high_water_ = 0;
-  std::int64_t damaged_ = 0;
   std::map<Offset, std::int64_t> free_by_offset_;
   // Of equal sizes the one with the lowest address comes first, so use stays compact.
   std::set<std::pair<std::int64_t, Offset>> free_by_size_;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
+#include <span>
 
 #include <sys/mman.h>
 
@@ -19,8 +19,8 @@
 namespace granule {
 namespace {
 
-bool all_are(const std::byte* data, std::int64_t bytes, std::byte value) {
-  return std::all_of(data, data + bytes, [value](std::byte b) { return b == value; });
+bool all_are(const std::byte* begin, const std::byte* end, std::byte value) {
+  return std::all_of(begin, end, [value](std::byte b) { return b == value; });
 }
 
 class HostArenaMemory final : public ArenaMemory {
@@ -43,9 +43,12 @@ class HostArenaMemory final : public ArenaMemory {
   void fill(std::int64_t offset, std::int64_t bytes, std::byte value) override {
     std::memset(base_ + offset, std::to_integer<int>(value), static_cast<std::size_t>(bytes));
   }
-  bool holds(std::int64_t offset, std::int64_t bytes, std::byte value) const override {
-    return all_are(base_ + offset, bytes, value);
+  void check_around(Range inner, Range outer, std::byte value) override {
+    const bool same = all_are(base_ + outer.begin, base_ + inner.begin, value) &&
+                      all_are(base_ + inner.end, base_ + outer.end, value);
+    failed_checks_ += same ? 0 : 1;
   }
+  std::int64_t failed_checks() const override { return failed_checks_; }
   void open(std::int64_t offset, std::int64_t bytes) override {
     ASAN_UNPOISON_MEMORY_REGION(base_ + offset, static_cast<std::size_t>(bytes));
   }
@@ -56,6 +59,7 @@ class HostArenaMemory final : public ArenaMemory {
  private:
   std::int64_t bytes_;
   std::byte* base_ = nullptr;
+  std::int64_t failed_checks_ = 0;
 };
 
 class DeviceArenaMemory final : public ArenaMemory {
@@ -68,12 +72,12 @@ class DeviceArenaMemory final : public ArenaMemory {
   void fill(std::int64_t offset, std::int64_t bytes, std::byte value) override {
     runtime_.fill(base_ + offset, bytes, value);
   }
-  bool holds(std::int64_t offset, std::int64_t bytes, std::byte value) const override {
-    std::vector<std::byte> copy(static_cast<std::size_t>(bytes));
-    runtime_.copy_to_host(copy, base_ + offset);
-    runtime_.wait();
-    return all_are(copy.data(), bytes, value);
+  void check_around(Range inner, Range outer, std::byte value) override {
+    runtime_.check({std::span(base_ + outer.begin, base_ + inner.begin),
+                    std::span(base_ + inner.end, base_ + outer.end)},
+                   value);
   }
+  std::int64_t failed_checks() const override { return runtime_.failed_checks(); }
 
  private:
   DeviceRuntime& runtime_;

@@ -16,7 +16,13 @@ class ArenaMemory {
   ArenaMemory& operator=(const ArenaMemory&) = delete;
   [[nodiscard]] virtual std::byte* base() const = 0;
   virtual void fill(std::int64_t offset, std::int64_t bytes, std::byte value) = 0;
-  [[nodiscard]] virtual bool holds(std::int64_t offset, std::int64_t bytes, std::byte value) const = 0;
+  /// Whether all bytes between the ends of `outer` and those of `inner` have a value. A device finds out in
+  /// its turn. If they have not, it is counted.
+  struct Range {
+    std::int64_t begin, end;
+  };
+  virtual void check_around(Range inner, Range outer, std::byte value) = 0;
+  [[nodiscard]] virtual std::int64_t failed_checks() const = 0;
   /// Tells AddressSanitizer which bytes may be used. Only host memory has one.
   virtual void open(std::int64_t /*offset*/, std::int64_t /*bytes*/) {}
   virtual void close(std::int64_t /*offset*/, std::int64_t /*bytes*/) {}

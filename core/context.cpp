@@ -3,7 +3,6 @@
 #include <hwy/targets.h>
 
 #include "core/address_space.hpp"
-#include "core/meta_device.hpp"
 
 namespace granule {
 namespace {
@@ -14,9 +13,10 @@ bool choose_instruction_set() {
   return true;
 }
 
+/// 0: the device knows.
 std::int64_t step_memory_of(const ContextOptions& options) {
-  if (options.step_memory > 0) return options.step_memory;
-  return options.device.type == DeviceType::meta ? kMetaStepMemory : default_step_memory();
+  const bool of_host = options.step_memory == 0 && options.device.type == DeviceType::cpu;
+  return of_host ? default_step_memory() : options.step_memory;
 }
 
 }  // namespace

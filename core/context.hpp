@@ -13,10 +13,11 @@
 namespace granule {
 
 struct ContextOptions {
-  int threads = 1;               ///< on a device without bytes they are declared, and none is started
-  Device device{};               ///< a plug-in must have brought it, unless it is the CPU
-  Poison poison = Poison::no;    ///< step memory starts as NaN
-  std::int64_t step_memory = 0;  ///< bytes of addresses for a step; 0: all physical memory, or all of meta's
+  int threads = 1;             ///< on a device without bytes they are declared, and none is started
+  Device device{};             ///< a plug-in must have brought it, unless it is the CPU
+  Poison poison = Poison::no;  ///< step memory starts as NaN
+  std::int64_t step_memory =
+      0;  ///< bytes for a step; 0: addresses of all physical memory, or the device's free memory
 };
 
 class Context {

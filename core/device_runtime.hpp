@@ -1,6 +1,7 @@
 // What a device offers besides kernels: memory, and copies between it and the host. A plug-in that brings a
 // device says how its runtime is made. Kernels are in slots (core/kernel_slot.hpp).
 #pragma once
+#include <array>
 #include <memory>
 #include <span>
 
@@ -29,6 +30,18 @@ class DeviceRuntime : public Allocator {
   /// Are called around each kernel, with all memory that it may read or write.
   virtual void begin_kernel(std::span<const std::span<std::byte>> memory) = 0;
   virtual void end_kernel() noexcept = 0;
+  /// Throws what kernels have found wrong in their arguments, as far as they were waited for.
+  virtual void throw_faults() {}
+
+  /// How many bytes the memory of a step may have. It is asked when a step first allocates, so memory of the
+  /// run is already taken.
+  [[nodiscard]] virtual std::int64_t step_memory() const = 0;
+  /// Two runs of bytes.
+  using Pieces = std::array<std::span<const std::byte>, 2>;
+  /// Starts a check that both have this value everywhere. If not, it is one failure.
+  virtual void check(Pieces pieces, std::byte value) = 0;
+  /// How many checks failed. It waits for those that were started.
+  [[nodiscard]] virtual std::int64_t failed_checks() = 0;
 };
 
 /// How the runtime of the n-th device of a type is made. It throws if there is no such device.

@@ -22,7 +22,10 @@ class MetaRuntime final : public DeviceRuntime {
     std::ranges::fill(to, std::byte{0});
   }
   void fill(std::byte* /*data*/, std::int64_t /*bytes*/, std::byte /*value*/) override {}
+  void check(Pieces /*pieces*/, std::byte /*value*/) override {}
+  std::int64_t failed_checks() override { return 0; }
   void wait() override {}
+  std::int64_t step_memory() const override { return kMetaStepMemory; }
 
   DeviceType kernels() const override { return DeviceType::cpu; }
   bool keeps_bytes() const override { return false; }

@@ -38,6 +38,7 @@ const Tensor& HostBytes::arrived() const {
   if (!beside_a_device && !context.has_copied(arriving_->number)) {
     context.profile().add_wait();
     context.wait_for_copies();
+    if (context.runtime() != nullptr) context.runtime()->throw_faults();
   }
   return arriving_->on_host;
 }

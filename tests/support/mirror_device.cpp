@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/address_space.hpp"
 #include "core/error.hpp"
 
 namespace granule::test {
@@ -64,6 +65,18 @@ class MirrorRuntime final : public DeviceRuntime {
     std::ranges::fill(target, value);
     protect(target, PROT_NONE);
   }
+  void check(Pieces pieces, std::byte value) override {
+    bool same = true;
+    for (const auto piece : pieces) {
+      const Bytes checked(const_cast<std::byte*>(piece.data()), piece.size());
+      protect(checked, PROT_READ);
+      same = same && std::ranges::all_of(piece, [value](std::byte b) { return b == value; });
+      protect(checked, PROT_NONE);
+    }
+    failed_checks_ += same ? 0 : 1;
+  }
+  std::int64_t failed_checks() override { return failed_checks_; }
+  std::int64_t step_memory() const override { return default_step_memory(); }
   void wait() override {
     for (const Copy& copy : arriving_) std::ranges::copy(copy.bytes, copy.to.begin());
     arriving_.clear();
@@ -91,6 +104,7 @@ class MirrorRuntime final : public DeviceRuntime {
 
   std::vector<Copy> arriving_;
   std::vector<Bytes> open_;
+  std::int64_t failed_checks_ = 0;
 };
 
 }  // namespace
