@@ -41,10 +41,12 @@ LoaderOptions loader_options(const RunConfig& config, const Communicator& ranks,
           .mask = DocumentMask{config.data.document_mask}};
 }
 
-/// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak". Each category is at its own peak.
-std::string memory_text(const MemoryTable& memory) {
+/// "memory: weights 1.2 MiB, …, 5.0 MiB at the peak". Each category is at its own peak. Memory of the host
+/// beside a device has a line of its own.
+std::string memory_text(Context& context, Place place) {
+  const MemoryTable& memory = context.memory(place);
   const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
-  std::string text = "memory:";
+  std::string text = place == Place::host ? "memory of the host:" : "memory:";
   for (int i = 0; i < kMemoryCategories; ++i) {
     const auto category = static_cast<MemoryCategory>(i);
     if (memory.peak(category) > 0)
@@ -84,6 +86,20 @@ Trainer::Trainer(Context& context, ShardedModel& sharded, const RunConfig& confi
 
 void Trainer::tell(const std::string& line) {
   if (directory_ != nullptr) directory_->log(line);
+}
+
+void Trainer::tell_memory() {
+  tell(memory_text(context_, Place::device));
+  if (context_.runtime() != nullptr) tell(memory_text(context_, Place::host));
+}
+
+StepReport Trainer::step_or_tell_memory(std::int64_t n) {
+  try {
+    return step(n);
+  } catch (const Error& error) {
+    if (error.code() == ExitCode::out_of_memory) tell_memory();
+    throw;
+  }
 }
 
 MicroBatch Trainer::next_micro_batch() {
@@ -176,7 +192,7 @@ void Trainer::save_on_request(StopSignals& signals) {
 
 SignalRequest Trainer::advance(StopSignals& signals, Watchdog& watchdog) {
   signals.enter(StopSignals::Activity::step, done_ + 1);
-  StepReport report = step(done_ + 1);
+  StepReport report = step_or_tell_memory(done_ + 1);
   watchdog.step_took(report.seconds);
   SignalRequest request = agree_on_request(signals, report.peak_bytes);
   means_.add(report);
@@ -213,7 +229,7 @@ int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   pace_ = Pace();
   while (!complete() && request.stop == 0) {
     request = advance(signals, watchdog);
-    if (done_ == first + 1) tell(memory_text(context_.memory()));
+    if (done_ == first + 1) tell_memory();
   }
   if (done_ != first && saved_ != done_) save();
   std::int64_t unused = 0;

@@ -47,6 +47,8 @@ class Trainer {
 
  private:
   [[nodiscard]] StepReport step(std::int64_t n);
+  /// The same, but if memory runs out, the log says first for what it was used.
+  [[nodiscard]] StepReport step_or_tell_memory(std::int64_t n);
   [[nodiscard]] MicroBatch next_micro_batch();
   void finish_report(StepReport& report, std::chrono::steady_clock::time_point start);
   /// Does a step and records it. Then come the save and the evaluation that are due after it, in this order.
@@ -72,6 +74,7 @@ class Trainer {
   [[nodiscard]] SignalRequest make_up_evaluation(StopSignals& signals);
   void warn_of_divergence(const Evaluation& evaluation);
   void tell(const std::string& line);
+  void tell_memory();
   [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
 
