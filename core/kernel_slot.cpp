@@ -31,7 +31,7 @@ DeviceType kernels_for(const Tensor& tensor) {
 }
 
 void no_kernel(std::string_view slot) {
-  GRANULE_CHECK(false, "{}: no kernel for this device", slot);
+  user_error(fmt::format("the device has no kernel for {}", slot), "train.device", "use \"cpu\"");
 }
 
 }  // namespace granule::detail

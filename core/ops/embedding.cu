@@ -1,6 +1,6 @@
-#include "core/gpu.hpp"
-#include "core/kernels/reduce.cuh"
-#include "core/kernels/vector.cuh"
+#include "core/gpu/runtime.cuh"
+#include "core/gpu/stable_sort.cuh"
+#include "core/gpu/vector.cuh"
 #include "core/ops/embedding.hpp"
 
 namespace granule {
@@ -8,117 +8,126 @@ namespace {
 
 using gpu::Pack;
 
-constexpr unsigned kThreads = 256;
-constexpr unsigned kWarps = kThreads / gpu::kWarp;
-
-/// The first position of an id outside [0, V), or N. It runs as one block.
-__global__ void find_foreign_id(const std::int32_t* id, std::int64_t N, std::int64_t V, std::int64_t* place) {
-  __shared__ std::int64_t first[kThreads];
-  std::int64_t mine = N;
-  for (std::int64_t i = threadIdx.x; i < N && mine == N; i += kThreads) {
-    if (id[i] < 0 || id[i] >= V) mine = i;
-  }
-  first[threadIdx.x] = mine;
-  for (unsigned half = kThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.x < half && first[threadIdx.x + half] < first[threadIdx.x]) {
-      first[threadIdx.x] = first[threadIdx.x + half];
-    }
-  }
-  if (threadIdx.x == 0) *place = first[0];
-}
-
 /// There is one block for each token.
 template <class T, int kWidth>
-__global__ void copy_rows(const T* w, const std::int32_t* id, std::int64_t D, T* y) {
-  const T* const from = w + id[blockIdx.x] * D;
+__global__ void __launch_bounds__(gpu::kThreads)
+    copy_rows(const T* __restrict__ w, const std::int32_t* __restrict__ id, std::int64_t V, std::int64_t D,
+              gpu::Fault fault, T* __restrict__ y) {
+  const std::int64_t row = id[blockIdx.x];
+  if (row < 0 || row >= V) {
+    if (threadIdx.x == 0) fault.report(row, blockIdx.x, V);
+    return;
+  }
+  const T* const from = w + row * D;
   T* const to = y + blockIdx.x * D;
   for (std::int64_t p = threadIdx.x; p < D / kWidth; p += blockDim.x)
     gpu::store(to, p, gpu::load<kWidth>(from, p));
 }
 
-/// dw[d] += dy[i] for the packs of one row that this thread owns.
-template <class T, int kWidth>
-__device__ void add_row(const T* dy, std::int64_t D, T* dw) {
-  for (std::int64_t p = threadIdx.x; p < D / kWidth; p += kThreads) {
-    Pack<T, kWidth> sum = gpu::load<kWidth>(dw, p);
-    const Pack<T, kWidth> g = gpu::load<kWidth>(dy, p);
-    for (int i = 0; i < kWidth; ++i) sum.value[i] += g.value[i];
-    gpu::store(dw, p, sum);
-  }
-}
+constexpr int kDigit = 8;  // bits by which one pass sorts
 
-/// There is one block for each token. The block of an id's first token adds the rows of all its tokens in
-/// their order, and the other blocks do nothing. There are no atomics, so the order is always the same.
+/// Eight bits of the id of token i.
+struct Digit {
+  const std::int32_t* id;
+  int shift;
+  __device__ int operator()(std::int64_t i) const {
+    return static_cast<int>(static_cast<unsigned>(id[i]) >> static_cast<unsigned>(shift)) &
+           ((1 << kDigit) - 1);
+  }
+};
+struct Tokens {
+  std::int32_t *id, *token;
+};
+struct MoveToken {
+  const std::int32_t *id, *token;  // token nullptr: the i-th is i
+  Tokens to;
+  __device__ void operator()(std::int64_t i, int place) const {
+    to.id[place] = id[i];
+    to.token[place] = token == nullptr ? static_cast<std::int32_t>(i) : token[i];
+  }
+};
+
+/// There is one block for each token of the sorted order. The block of an id's first token adds the rows of
+/// all its tokens in their order, and the other blocks do nothing.
 template <class T, int kWidth>
-__global__ void add_rows_of_first_tokens(const std::int32_t* id, std::int64_t N, const T* dy, std::int64_t D,
-                                         T* dw) {
-  __shared__ unsigned same_in_warp[kWarps];
-  const std::int64_t token = blockIdx.x;
-  const std::int32_t mine = id[token];
-  bool earlier = false;
-  for (std::int64_t i = threadIdx.x; i < token && !earlier; i += kThreads) earlier = id[i] == mine;
-  if (__syncthreads_or(earlier) != 0) return;
-  for (std::int64_t begin = token; begin < N; begin += kThreads) {
-    const std::int64_t i = begin + threadIdx.x;
-    const unsigned same = __ballot_sync(gpu::kAllLanes, i < N && id[i] == mine);
-    if (threadIdx.x % gpu::kWarp == 0) same_in_warp[threadIdx.x / gpu::kWarp] = same;
-    __syncthreads();
-    for (unsigned warp = 0; warp < kWarps; ++warp) {
-      for (unsigned left = same_in_warp[warp]; left != 0; left &= left - 1) {
-        const std::int64_t row =
-            begin + warp * gpu::kWarp + static_cast<unsigned>(__ffs(static_cast<int>(left)) - 1);
-        add_row<T, kWidth>(dy + row * D, D, dw + mine * D);
-      }
+__global__ void __launch_bounds__(gpu::kThreads)
+    add_rows(Tokens sorted, std::int64_t N, std::int64_t V, const T* __restrict__ dy, std::int64_t D,
+             T* __restrict__ dw) {
+  const std::int64_t first = blockIdx.x, row = sorted.id[first];
+  if (row < 0 || row >= V || (first > 0 && sorted.id[first - 1] == row)) return;
+  std::int64_t end = first + 1;
+  while (end < N && sorted.id[end] == row) ++end;
+  for (std::int64_t p = threadIdx.x; p < D / kWidth; p += blockDim.x) {
+    Pack<T, kWidth> sum = gpu::load<kWidth>(dw + row * D, p);
+    for (std::int64_t i = first; i < end; ++i) {
+      const Pack<T, kWidth> g = gpu::load<kWidth>(dy + sorted.token[i] * D, p);
+      for (int j = 0; j < kWidth; ++j) sum.value[j] += g.value[j];
     }
-    __syncthreads();
+    gpu::store(dw + row * D, p, sum);
   }
 }
 
-/// Waits for the device, so that a wrong id is reported here and not later as a wrong address.
-void check_ids(const Tensor& w_VD, const Tensor& id_N, std::int64_t* place) {
-  const std::int64_t N = id_N.numel(), V = w_VD.shape()[0];
-  gpu::launch(find_foreign_id, {1, 1, kThreads}, id_N.data<const std::int32_t>(), N, V, place);
-  std::int64_t found = N;
-  GRANULE_GPU_CHECK(cudaMemcpyAsync(&found, place, sizeof(found), cudaMemcpyDeviceToHost, gpu::stream()));
-  GRANULE_GPU_CHECK(cudaStreamSynchronize(gpu::stream()));
-  GRANULE_CHECK(found == N, "embedding: the id of row {} is not in a table of {} rows", found, V);
-}
-
-void forward_cuda(const Embedding::ForwardArgs& args, Workspace& workspace) {
-  const std::int64_t N = args.id_N.numel(), D = args.w_VD.shape()[1];
-  check_ids(args.w_VD, args.id_N, workspace.take<std::int64_t>(1));
+void forward_cuda(const Embedding::ForwardArgs& args) {
+  const std::int64_t N = args.id_N.numel(), V = args.w_VD.shape()[0], D = args.w_VD.shape()[1];
+  gpu::Runtime& runtime = gpu::runtime_of(args.y_ND);
+  const gpu::Fault fault = GRANULE_FAULT(runtime, "embedding: id {} of row {}, the table has {} rows");
   dispatch_float(args.w_VD.dtype(), [&]<class T>() {
     const T* w = args.w_VD.data<const T>();
-    const std::int32_t* id = args.id_N.data<const std::int32_t>();
     T* y = args.y_ND.data<T>();
     const auto launch = [&]<int kWidth>() {
-      gpu::launch(copy_rows<T, kWidth>, {N, 1, kThreads}, w, id, D, y);
+      gpu::launch(runtime.stream(), copy_rows<T, kWidth>, {N, 1, gpu::threads_for_row(D / kWidth)}, w,
+                  args.id_N.data<const std::int32_t>(), V, D, fault, y);
     };
     gpu::dispatch_width<T>(D, launch, w, y);
   });
 }
 
-std::int64_t forward_workspace(const Embedding::ForwardArgs& /*args*/, int /*threads*/) {
-  return workspace_bytes({{1, DType::i64}});
+/// The tokens sorted by id, and of one id by position. A pass sorts by eight bits, the lowest first.
+Tokens sort_tokens(const Embedding::BackwardArgs& args, Workspace& workspace) {
+  const std::int64_t N = args.id_N.numel(), V = args.dw_VD.shape()[0];
+  Tokens now{workspace.take<std::int32_t>(N), workspace.take<std::int32_t>(N)},
+      next{workspace.take<std::int32_t>(N), workspace.take<std::int32_t>(N)};
+  auto* const counts = workspace.take<std::int32_t>(gpu::sort_counts(N, 1 << kDigit));
+  const std::int32_t *id = args.id_N.data<const std::int32_t>(), *token = nullptr;
+  int shift = 0;
+  do {
+    gpu::stable_sort(gpu::stream_of(args.id_N), N, 1 << kDigit, counts, Digit{id, shift},
+                     MoveToken{id, token, next});
+    std::swap(now, next);
+    id = now.id;
+    token = now.token;
+    shift += kDigit;
+  } while (shift < 32 && (V - 1) >> shift > 0);
+  return now;
 }
 
-void backward_cuda(const Embedding::BackwardArgs& args) {
-  const std::int64_t N = args.id_N.numel(), D = args.dy_ND.shape()[1];
+void backward_cuda(const Embedding::BackwardArgs& args, Workspace& workspace) {
+  const std::int64_t N = args.id_N.numel(), V = args.dw_VD.shape()[0], D = args.dy_ND.shape()[1];
+  if (N == 0) return;
+  const Tokens sorted = sort_tokens(args, workspace);
   dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
     const T* dy = args.dy_ND.data<const T>();
-    const std::int32_t* id = args.id_N.data<const std::int32_t>();
     T* dw = args.dw_VD.data<T>();
     const auto launch = [&]<int kWidth>() {
-      gpu::launch(add_rows_of_first_tokens<T, kWidth>, {N, 1, kThreads}, id, N, dy, D, dw);
+      gpu::launch(gpu::stream_of(args.id_N), add_rows<T, kWidth>, {N, 1, gpu::threads_for_row(D / kWidth)},
+                  sorted, N, V, dy, D, dw);
     };
     gpu::dispatch_width<T>(D, launch, dy, dw);
   });
 }
 
+std::int64_t backward_workspace(const Embedding::BackwardArgs& args, int /*threads*/) {
+  const std::int64_t N = args.id_N.numel();
+  return workspace_bytes({{N, DType::i32},
+                          {N, DType::i32},
+                          {N, DType::i32},
+                          {N, DType::i32},
+                          {gpu::sort_counts(N, 1 << kDigit), DType::i32}});
+}
+
 const gpu::Kernels kernels([] {
-  Embedding::forward_kernel.fill(DeviceType::cuda, forward_cuda, forward_workspace);
-  Embedding::backward_kernel.fill(DeviceType::cuda, backward_cuda);
+  Embedding::forward_kernel.fill(DeviceType::cuda, forward_cuda);
+  Embedding::backward_kernel.fill(DeviceType::cuda, backward_cuda, backward_workspace);
   return 2;
 });
 

@@ -19,10 +19,10 @@ set_target_properties(granule_settings PROPERTIES EXPORT_NAME settings)
 install(TARGETS granule_settings ${targets} EXPORT granule ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT granule FILE granuleTargets.cmake NAMESPACE granule:: DESTINATION ${package_dir})
 install(DIRECTORY ${modules} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/granule
-        FILES_MATCHING PATTERN *.hpp PATTERN gpu.hpp EXCLUDE)
+        FILES_MATCHING PATTERN *.hpp PATTERN *.cuh EXCLUDE)
 
 configure_package_config_file(scripts/cmake/granuleConfig.cmake.in granuleConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(granuleConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/granuleConfig.cmake ${PROJECT_BINARY_DIR}/granuleConfigVersion.cmake
-              scripts/cmake/GranuleDependencies.cmake DESTINATION ${package_dir})
+              scripts/cmake/GranuleDependencies.cmake scripts/cmake/GranuleDevices.cmake DESTINATION ${package_dir})

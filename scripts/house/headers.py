@@ -10,7 +10,7 @@ import sys
 import compiler
 import tree
 
-OUTSIDE = (".cuh", "core/gpu.hpp")  # compiled by nvcc; every .cu includes its own header first, too
+OUTSIDE = (".cuh",)  # compiled by nvcc; every .cu includes its own header first, too
 
 
 def source_of(header):

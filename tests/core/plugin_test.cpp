@@ -3,9 +3,6 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "core/kernels/matmul.hpp"
-#include "core/ops/embedding.hpp"
-#include "core/ops/rms_norm.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -66,26 +63,11 @@ TEST_CASE("plugin: A missing driver, a missing device and a device are told apar
 }
 
 #ifdef GRANULE_CUDA_LIBRARY
-TEST_CASE(
-    "plugin: The CUDA plug-in is found where it is said to be, fills every slot it claims and says why there "
-    "is no "
-    "device") {
+TEST_CASE("plugin: The CUDA plug-in is refused by a program that does not have all modules") {
   CHECK(load_cuda_plugin().state == CudaState::missing);  // it is not in the test's folder
-  CHECK_FALSE(RmsNorm::forward_kernel.has(DeviceType::cuda));
   const CudaStatus status = load_from(GRANULE_CUDA_LIBRARY);
-  INFO(status.reason);
-  const bool filled[] = {
-      RmsNorm::forward_kernel.has(DeviceType::cuda), RmsNorm::backward_kernel.has(DeviceType::cuda),
-      Embedding::forward_kernel.has(DeviceType::cuda), Embedding::backward_kernel.has(DeviceType::cuda),
-      matmul_kernel.has(DeviceType::cuda)};
-  for (const bool slot : filled) CHECK(slot);
-  CHECK(status.slots == static_cast<int>(std::size(filled)));
-  if (status.devices == 0) {
-    CHECK((status.state == CudaState::no_driver || status.state == CudaState::no_device));
-    CHECK_FALSE(status.reason.empty());
-  } else {
-    CHECK(status.state == CudaState::ready);
-  }
+  CHECK(status.state == CudaState::not_loadable);
+  CHECK(status.reason.find("undefined symbol") != std::string::npos);
 }
 #else
 TEST_CASE("plugin: A build without a CUDA toolkit says that it has no plug-in") {

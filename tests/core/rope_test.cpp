@@ -96,7 +96,7 @@ TEST_CASE("rope refuses odd heads, positions behind the table and heads that are
   const RopeTable table(context, DType::f32, 4, 1e4, 10);
   const Tensor x = Tensor::zeros(context, {1, 8}, DType::f32);
   const auto position = [&](std::int32_t p) { return ids_of(context, {1}, std::vector{p}); };
-  CHECK_THROWS_WITH(Rope{2}.forward(nullptr, x, table, position(10)),
+  CHECK_THROWS_WITH(values_of(Rope{2}.forward(nullptr, x, table, position(10))),
                     Catch::Contains("rope: position 10 of row 0, the table has 10"));
   CHECK_THROWS_WITH(Rope{3}.forward(nullptr, x, table, position(1)),
                     Catch::Contains("rope: 3 heads of 4 columns in x [1, 8]"));

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/plugin.hpp"
 #include "tests/support/mirror_device.hpp"
 
 namespace granule::test {
@@ -20,11 +21,22 @@ Device test_device() {
   static const Device device = [] {
     const char* const named = std::getenv("GRANULE_TEST_DEVICE");
     if (named == nullptr) return Device{};
-    GRANULE_CHECK(std::string_view(named) == "mirror", "GRANULE_TEST_DEVICE is {}, mirror is known", named);
-    offer_device(DeviceType::cuda, make_mirror_device);
+    if (std::string_view(named) == "mirror") {
+      offer_device(DeviceType::cuda, make_mirror_device);
+    } else {
+      GRANULE_CHECK(std::string_view(named) == "cuda", "GRANULE_TEST_DEVICE is {}, mirror and cuda are known",
+                    named);
+      const CudaStatus status = load_cuda_plugin();
+      GRANULE_CHECK(status.state == CudaState::ready, "GRANULE_TEST_DEVICE: {}", status.reason);
+    }
     return Device{DeviceType::cuda};
   }();
   return device;
+}
+
+bool computes_slowly() {
+  const char* const named = std::getenv("GRANULE_TEST_DEVICE");
+  return named != nullptr && std::string_view(named) == "cuda";
 }
 
 TestContext::TestContext(ContextOptions options) : Context(on_test_device(options)) {}

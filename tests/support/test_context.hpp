@@ -1,5 +1,5 @@
-// The Context of a test. Every test runs on the CPU, and with GRANULE_TEST_DEVICE=mirror on the mirror
-// device.
+// The Context of a test. Every test runs on the CPU, with GRANULE_TEST_DEVICE=mirror on the mirror device,
+// and with GRANULE_TEST_DEVICE=cuda on the device that the CUDA plug-in finds.
 #pragma once
 #include "core/context.hpp"
 
@@ -7,6 +7,9 @@ namespace granule::test {
 
 /// The device that the environment names.
 [[nodiscard]] Device test_device();
+/// Whether it is slow to compute there, because it may be emulated. Then tests do not do the same again and
+/// again.
+[[nodiscard]] bool computes_slowly();
 
 class TestContext : public Context {
  public:

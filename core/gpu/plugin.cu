@@ -1,7 +1,6 @@
-#include <algorithm>
 #include <cstring>
 
-#include "core/gpu.hpp"
+#include "core/gpu/runtime.cuh"
 #include "core/plugin.hpp"
 
 namespace granule::gpu {
@@ -9,6 +8,10 @@ namespace {
 
 /// Constructors set it while the library is loaded, before anyone can read it.
 constinit const Kernels* files = nullptr;
+
+std::unique_ptr<DeviceRuntime> make_runtime(int index) {
+  return std::make_unique<Runtime>(index);
+}
 
 }  // namespace
 
@@ -44,8 +47,10 @@ extern "C" __attribute__((visibility("default"))) void granule_cuda_plugin(
   if (!same) return;
   report->slots = granule::gpu::Kernels::fill_all();
   const cudaError_t status = cudaGetDeviceCount(&report->devices);
-  if (status == cudaSuccess) return;
-  report->devices = 0;
-  report->no_driver = status == cudaErrorInsufficientDriver;
-  std::strncpy(report->reason.data(), cudaGetErrorString(status), report->reason.size() - 1);
+  if (status != cudaSuccess) {
+    report->devices = 0;
+    report->no_driver = status == cudaErrorInsufficientDriver;
+    std::strncpy(report->reason.data(), cudaGetErrorString(status), report->reason.size() - 1);
+  }
+  if (report->devices > 0) granule::offer_device(granule::DeviceType::cuda, granule::gpu::make_runtime);
 }

@@ -1,0 +1,123 @@
+#include <new>
+
+#include "core/gpu/runtime.cuh"
+
+namespace granule::gpu {
+namespace {
+
+/// What cuBLAS recommends for its workspace on Hopper and after it, and before.
+constexpr std::size_t kLargeWorkspace = std::size_t{32} << 20, kSmallWorkspace = std::size_t{4} << 20;
+
+/// Counts a failure if one of two runs of bytes has another value somewhere. It runs as one block.
+__global__ void __launch_bounds__(128)
+    compare_bytes(const std::byte* a, std::int64_t a_bytes, const std::byte* b, std::int64_t b_bytes,
+                  std::byte value, unsigned* failed) {
+  bool differs = false;
+  for (std::int64_t i = threadIdx.x; i < a_bytes; i += blockDim.x) differs |= a[i] != value;
+  for (std::int64_t i = threadIdx.x; i < b_bytes; i += blockDim.x) differs |= b[i] != value;
+  if (__syncthreads_or(differs ? 1 : 0) != 0 && threadIdx.x == 0) *failed += 1;
+}
+
+}  // namespace
+
+void check_blas(cublasStatus_t status, const char* what) {
+  GRANULE_CHECK(status == CUBLAS_STATUS_SUCCESS, "CUDA: {}: {}", what, cublasGetStatusString(status));
+}
+
+Runtime::Runtime(int index) : owner_(std::this_thread::get_id()) {
+  GRANULE_GPU_CHECK(cudaSetDevice(index));
+  GRANULE_GPU_CHECK(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, index));
+  GRANULE_GPU_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  void* record = nullptr;
+  GRANULE_GPU_CHECK(cudaHostAlloc(&record, sizeof(FaultRecord), cudaHostAllocMapped));
+  faults_ = new (record) FaultRecord;
+  GRANULE_GPU_CHECK(cudaMalloc(reinterpret_cast<void**>(&failed_checks_), sizeof(unsigned)));
+  GRANULE_GPU_CHECK(cudaMemsetAsync(failed_checks_, 0, sizeof(unsigned), stream_));
+  ring_ = std::make_unique<PinnedRing>(stream_);
+}
+
+Runtime::~Runtime() {
+  if (blas_ != nullptr) cublasDestroy(blas_);
+  cudaFree(blas_workspace_);
+  cudaFree(failed_checks_);
+  ring_.reset();
+  cudaFreeHost(faults_);
+  cudaStreamDestroy(stream_);
+}
+
+std::byte* Runtime::allocate(std::int64_t bytes) {
+  void* data = nullptr;
+  GRANULE_GPU_CHECK(cudaMalloc(&data, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 1))));
+  return static_cast<std::byte*>(data);
+}
+
+void Runtime::release(std::byte* data, std::int64_t /*bytes*/) noexcept {
+  cudaFree(data);
+}
+
+/// What is free, but a twentieth, which the driver and the libraries use.
+std::int64_t Runtime::step_memory() const {
+  std::size_t free = 0, total = 0;
+  GRANULE_GPU_CHECK(cudaMemGetInfo(&free, &total));
+  return static_cast<std::int64_t>(free / 20 * 19);
+}
+
+void Runtime::copy_to_device(std::byte* to, std::span<const std::byte> from) {
+  ring_->to_device(to, from);
+}
+
+void Runtime::copy_to_host(std::span<std::byte> to, const std::byte* from) {
+  ring_->to_host(to, from);
+}
+
+void Runtime::fill(std::byte* data, std::int64_t bytes, std::byte value) {
+  GRANULE_GPU_CHECK(
+      cudaMemsetAsync(data, std::to_integer<int>(value), static_cast<std::size_t>(bytes), stream_));
+}
+
+void Runtime::check(Pieces pieces, std::byte value) {
+  GRANULE_ASSERT(pieces.size() == 2, "a check of {} pieces", pieces.size());
+  launch(stream_, compare_bytes, {1, 1, 128}, pieces[0].data(), std::ssize(pieces[0]), pieces[1].data(),
+         std::ssize(pieces[1]), value, failed_checks_);
+}
+
+std::int64_t Runtime::failed_checks() {
+  unsigned failed = 0;
+  copy_to_host(std::as_writable_bytes(std::span(&failed, 1)),
+               reinterpret_cast<const std::byte*>(failed_checks_));
+  wait();
+  return failed;
+}
+
+void Runtime::wait() {
+  GRANULE_GPU_CHECK(cudaStreamSynchronize(stream_));
+  ring_->deliver();
+}
+
+void Runtime::throw_faults() {
+  if (faults_->text == 0) return;
+  const FaultRecord found = *faults_;
+  *faults_ = {};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): fault() made it of this pointer
+  const auto* const text = reinterpret_cast<const FaultText*>(found.text);
+  detail::check_failed(
+      text->file, text->line,
+      fmt::format(fmt::runtime(text->text), found.numbers[0], found.numbers[1], found.numbers[2]));
+}
+
+void Runtime::begin_kernel(std::span<const std::span<std::byte>> /*memory*/) {
+  GRANULE_ASSERT(std::this_thread::get_id() == owner_,
+                 "a kernel is started by another thread than the rank's");
+}
+
+cublasHandle_t Runtime::blas() {
+  if (blas_ != nullptr) return blas_;
+  check_blas(cublasCreate(&blas_), "cublasCreate");
+  check_blas(cublasSetStream(blas_, stream_), "cublasSetStream");
+  const std::size_t bytes = major_ >= 9 ? kLargeWorkspace : kSmallWorkspace;
+  blas_workspace_ = allocate(static_cast<std::int64_t>(bytes));
+  check_blas(cublasSetWorkspace(blas_, blas_workspace_, bytes), "cublasSetWorkspace");
+  return blas_;
+}
+
+}  // namespace granule::gpu

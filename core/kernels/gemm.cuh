@@ -1,0 +1,19 @@
+// Matrix products by cuBLAS, for row-major matrices as in core/kernels/gemm.hpp.
+#pragma once
+#include "core/gpu/runtime.cuh"
+#include "core/kernels/gemm.hpp"
+
+namespace granule::gpu {
+
+/// Several products of one shape, whose matrices are so many elements apart. A distance may be 0 for a and b.
+struct Batch {
+  std::int64_t count = 1;
+  std::int64_t a = 0, b = 0, c = 0;
+};
+
+/// C[m,n] = A[m,k] B[k,n] + beta C. Any extent may be 0. T is float or double.
+template <class T>
+void gemm(Runtime& runtime, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+          MatrixOut<T> c, const Batch& batch = {});
+
+}  // namespace granule::gpu

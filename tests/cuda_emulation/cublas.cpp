@@ -1,0 +1,170 @@
+// The part of cuBLAS that the plug-in calls, with NVIDIA's own prototypes. Matrices are stored by columns. It
+// takes no more combinations of types than the tables of cublasGemmEx in NVIDIA's documentation.
+#include <algorithm>
+#include <limits>
+
+#include <cublas_v2.h>
+#include <cuda_bf16.h>
+
+#include "tests/cuda_emulation/emulation.hpp"
+
+using cuda_emulation::fail;
+
+struct cublasContext {
+  cudaStream_t stream = nullptr;
+  void* workspace = nullptr;
+  std::size_t workspace_bytes = 0;
+};
+
+namespace {
+
+struct Matrix {
+  const void* data;
+  cudaDataType type;
+  std::int64_t rows, columns, leading, stride;
+  bool transposed;
+};
+struct Gemm {
+  std::int64_t m, n, k, batch;
+  double alpha, beta;
+  Matrix a, b, c;
+};
+
+std::int64_t size_of(cudaDataType type) {
+  return type == CUDA_R_64F ? 8 : type == CUDA_R_32F ? 4 : 2;
+}
+
+double element(const Matrix& x, std::int64_t item, std::int64_t row, std::int64_t column) {
+  const std::int64_t at =
+      item * x.stride + (x.transposed ? column + row * x.leading : row + column * x.leading);
+  if (x.type == CUDA_R_64F) return static_cast<const double*>(x.data)[at];
+  if (x.type == CUDA_R_32F) return double{static_cast<const float*>(x.data)[at]};
+  return double{__bfloat162float(static_cast<const __nv_bfloat16*>(x.data)[at])};
+}
+
+void store(const Matrix& x, std::int64_t item, std::int64_t row, std::int64_t column, double value) {
+  const std::int64_t at = item * x.stride + row + column * x.leading;
+  void* const data = const_cast<void*>(x.data);
+  if (x.type == CUDA_R_64F) {
+    static_cast<double*>(data)[at] = value;
+  } else if (x.type == CUDA_R_32F) {
+    static_cast<float*>(data)[at] = static_cast<float>(value);
+  } else {
+    static_cast<__nv_bfloat16*>(data)[at] = __float2bfloat16(static_cast<float>(value));
+  }
+}
+
+/// Sums in float64. A library may add in any order, so only the rounding of the inputs and of the result is
+/// its own.
+void multiply(const Gemm& gemm) {
+  for (std::int64_t item = 0; item < gemm.batch; ++item) {
+    for (std::int64_t column = 0; column < gemm.n; ++column) {
+      for (std::int64_t row = 0; row < gemm.m; ++row) {
+        double sum = 0.0;
+        for (std::int64_t i = 0; i < gemm.k; ++i)
+          sum += element(gemm.a, item, row, i) * element(gemm.b, item, i, column);
+        const double before = gemm.beta == 0.0 ? 0.0 : gemm.beta * element(gemm.c, item, row, column);
+        store(gemm.c, item, row, column, gemm.alpha * sum + before);
+      }
+    }
+  }
+}
+
+/// NVIDIA's table for real numbers, as far as the plug-in's types go.
+bool is_documented(cudaDataType a, cudaDataType b, cudaDataType c, cublasComputeType_t compute) {
+  if (a != b) return false;
+  if (compute == CUBLAS_COMPUTE_64F || compute == CUBLAS_COMPUTE_64F_PEDANTIC)
+    return a == CUDA_R_64F && c == CUDA_R_64F;
+  if (compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_PEDANTIC) return false;
+  return (a == CUDA_R_32F && c == CUDA_R_32F) || (a == CUDA_R_16BF && (c == CUDA_R_16BF || c == CUDA_R_32F));
+}
+
+bool is_shaped(const Matrix& x) {
+  return x.rows >= 0 && x.columns >= 0 &&
+         x.leading >= std::max<std::int64_t>(1, x.transposed ? x.columns : x.rows);
+}
+
+void require_device(const Matrix& x, std::int64_t batch, const char* name) {
+  if (x.rows == 0 || x.columns == 0 || batch == 0) return;
+  const std::int64_t rows = x.transposed ? x.columns : x.rows, columns = x.transposed ? x.rows : x.columns;
+  const std::int64_t elements = (batch - 1) * x.stride + (columns - 1) * x.leading + rows;
+  if (!cuda_emulation::is_on_device(x.data, static_cast<std::size_t>(elements * size_of(x.type))))
+    fail(std::string("cuBLAS: matrix ") + name + " is not inside one allocation of the device");
+}
+
+/// What was in the workspace is lost when the product runs.
+cublasStatus_t start(const cublasContext& handle, const Gemm& gemm, cublasComputeType_t compute) {
+  if (!is_documented(gemm.a.type, gemm.b.type, gemm.c.type, compute)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (!is_shaped(gemm.a) || !is_shaped(gemm.b) || !is_shaped(gemm.c) || gemm.batch < 0)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if (handle.workspace == nullptr) fail("cuBLAS: a product without an own workspace, which would not repeat");
+  require_device(gemm.a, gemm.batch, "A");
+  require_device(gemm.b, gemm.batch, "B");
+  require_device(gemm.c, gemm.batch, "C");
+  constexpr std::size_t kLost = 4096;
+  cuda_emulation::submit(
+      handle.stream, {[gemm, workspace = handle.workspace, bytes = std::min(kLost, handle.workspace_bytes)] {
+        std::memset(workspace, 0xff, bytes);
+        multiply(gemm);
+      }});
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+double scalar(const void* value, cublasComputeType_t compute) {
+  const bool wide = compute == CUBLAS_COMPUTE_64F || compute == CUBLAS_COMPUTE_64F_PEDANTIC;
+  return wide ? *static_cast<const double*>(value) : double{*static_cast<const float*>(value)};
+}
+
+}  // namespace
+
+extern "C" {
+
+cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  *handle = new cublasContext;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+  delete handle;
+  return CUBLAS_STATUS_SUCCESS;
+}
+/// It takes the workspace away, as the documentation says.
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  *handle = {stream};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, std::size_t bytes) {
+  if (!cuda_emulation::is_on_device(workspace, bytes)) fail("cuBLAS: a workspace that is not on the device");
+  if (reinterpret_cast<std::uintptr_t>(workspace) % 256 != 0) return CUBLAS_STATUS_INVALID_VALUE;
+  handle->workspace = workspace;
+  handle->workspace_bytes = bytes;
+  return CUBLAS_STATUS_SUCCESS;
+}
+const char* cublasGetStatusString(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_NOT_SUPPORTED ? "the requested functionality is not supported"
+         : status == CUBLAS_STATUS_INVALID_VALUE
+             ? "an unsupported value or parameter was passed to the function"
+             : "the operation completed successfully";
+}
+
+cublasStatus_t cublasGemmStridedBatchedEx_64(cublasHandle_t handle, cublasOperation_t transa,
+                                             cublasOperation_t transb, std::int64_t m, std::int64_t n,
+                                             std::int64_t k, const void* alpha, const void* a,
+                                             cudaDataType atype, std::int64_t lda, long long stridea,
+                                             const void* b, cudaDataType btype, std::int64_t ldb,
+                                             long long strideb, const void* beta, void* c, cudaDataType ctype,
+                                             std::int64_t ldc, long long stridec, std::int64_t batch,
+                                             cublasComputeType_t compute, cublasGemmAlgo_t /*algorithm*/) {
+  return start(*handle,
+               {m,
+                n,
+                k,
+                batch,
+                scalar(alpha, compute),
+                scalar(beta, compute),
+                {a, atype, m, k, lda, stridea, transa != CUBLAS_OP_N},
+                {b, btype, k, n, ldb, strideb, transb != CUBLAS_OP_N},
+                {c, ctype, m, n, ldc, stridec, false}},
+               compute);
+}
+
+}  // extern "C"

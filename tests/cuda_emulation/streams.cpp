@@ -1,0 +1,131 @@
+// Streams of the emulated device. Their operations wait until somebody waits for them or asks for news. Which
+// stream goes on is random and repeatable, so a missing wait shows in the result.
+#include "tests/cuda_emulation/streams.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <deque>
+#include <string_view>
+
+#include "tests/cuda_emulation/emulation.hpp"
+#include "tests/cuda_emulation/random_order.hpp"
+
+namespace cuda_emulation {
+namespace {
+
+std::vector<CUstream_st*>& streams() {
+  static std::vector<CUstream_st*> all;
+  return all;
+}
+
+CUstream_st& known(cudaStream_t stream) {
+  const auto& all = streams();
+  if (std::find(all.begin(), all.end(), stream) == all.end())
+    fail(
+        "this stream does not exist; the default streams have no place here, because they wait for each "
+        "other");
+  return *stream;
+}
+
+/// Runs the first operation of a stream, if it may start.
+bool step(CUstream_st& stream) {
+  if (!stream.work.front().may_start()) return false;
+  const Work work = std::move(stream.work.front());
+  stream.work.pop_front();
+  work.run();
+  return true;
+}
+
+/// One operation of a random stream that can go on.
+bool step_any() {
+  static RandomOrder order = [] {
+    RandomOrder fresh;
+    fresh.restart(settings().seed);
+    return fresh;
+  }();
+  std::vector<CUstream_st*> busy;
+  for (CUstream_st* const stream : streams()) {
+    if (!stream->work.empty()) busy.push_back(stream);
+  }
+  order.shuffle(busy);
+  const DeviceAccess access;
+  return std::any_of(busy.begin(), busy.end(), [](CUstream_st* stream) { return step(*stream); });
+}
+
+void drain_until(const std::function<bool()>& done) {
+  const DeviceAccess access;
+  while (!done()) {
+    if (!step_any()) fail("the streams are deadlocked: each waits for an event that is never recorded");
+  }
+}
+
+}  // namespace
+
+Settings& settings() {
+  static Settings all = [] {
+    Settings read;
+    if (const char* const schedule = std::getenv("GRANULE_EMULATED_SCHEDULE")) {
+      const std::string_view name(schedule);
+      read.order = name == "forward" ? Order::forward : name == "reverse" ? Order::reverse : Order::random;
+      if (read.order == Order::random) read.seed = std::stoull(schedule);
+    }
+    if (const char* const devices = std::getenv("GRANULE_EMULATED_DEVICES"))
+      read.devices = std::stoi(devices);
+    return read;
+  }();
+  return all;
+}
+
+Counts& counts() {
+  static Counts all;
+  return all;
+}
+
+Live& live() {
+  static Live all;
+  return all;
+}
+
+CUstream_st* make_stream() {
+  streams().push_back(new CUstream_st);
+  ++live().streams;
+  return streams().back();
+}
+
+void destroy_stream(CUstream_st* stream) {
+  drain(stream);
+  std::erase(streams(), stream);
+  --live().streams;
+  delete stream;
+}
+
+bool is_idle(cudaStream_t stream) {
+  return known(stream).work.empty();
+}
+
+void submit(cudaStream_t stream, Work work) {
+  known(stream).work.push_back(std::move(work));
+}
+
+void drain(cudaStream_t stream) {
+  CUstream_st& one = known(stream);
+  drain_until([&] { return one.work.empty(); });
+}
+
+void drain_all() {
+  drain_until([] {
+    return std::all_of(streams().begin(), streams().end(),
+                       [](CUstream_st* one) { return one->work.empty(); });
+  });
+}
+
+void make_progress() {
+  step_any();
+}
+
+void wait_for(const CUevent_st& event) {
+  const std::uint64_t number = event.recorded;
+  drain_until([&] { return event.state->done >= number; });
+}
+
+}  // namespace cuda_emulation

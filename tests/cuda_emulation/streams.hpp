@@ -1,0 +1,27 @@
+// What NVIDIA's opaque handles of streams and events point to.
+#pragma once
+#include <chrono>
+#include <deque>
+
+#include "tests/cuda_emulation/emulation.hpp"
+
+struct CUstream_st {
+  std::deque<cuda_emulation::Work> work;
+};
+struct CUevent_st {
+  struct State {
+    std::uint64_t done = 0;  // the number of the last record that was reached
+    std::chrono::steady_clock::time_point when;
+  };
+  std::uint64_t recorded = 0;
+  std::shared_ptr<State> state = std::make_shared<State>();
+};
+
+namespace cuda_emulation {
+
+[[nodiscard]] CUstream_st* make_stream();
+void destroy_stream(CUstream_st* stream);
+[[nodiscard]] bool is_idle(cudaStream_t stream);
+void wait_for(const CUevent_st& event);
+
+}  // namespace cuda_emulation
