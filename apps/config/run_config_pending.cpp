@@ -11,9 +11,9 @@ using nlohmann::json;
 constexpr auto kOnly = PendingKey::Rule::only;
 constexpr auto kNever = PendingKey::Rule::never;
 
-bool has_gpu() {
-  static_cast<void>(load_cuda_plugin());
-  return is_offered(DeviceType::cuda);
+std::string missing_gpu() {
+  const CudaStatus status = load_cuda_plugin();
+  return is_offered(DeviceType::cuda) ? "" : status.reason;
 }
 
 const PendingKey* row_of(std::string_view key) {
@@ -28,7 +28,7 @@ const PendingKey* row_of(std::string_view key) {
 const std::vector<PendingKey>& pending_keys() {
   static const std::vector<PendingKey> rows{
       {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
-      {"train.device", kNever, "cuda", "the CUDA backend has not landed; use \"cpu\"", has_gpu},
+      {"train.device", kNever, "cuda", "use \"cpu\"", missing_gpu},
       {"parallel.offload", kOnly, false, ""},
       {"checkpoint.async", kOnly, false, ""},
   };
@@ -38,10 +38,12 @@ const std::vector<PendingKey>& pending_keys() {
 void refuse_pending(std::string_view key, const json& value, std::string_view where) {
   const PendingKey* row = row_of(key);
   if (row == nullptr || (value == row->value) == (row->rule == kOnly)) return;
-  if (row->there != nullptr && row->there()) return;
+  const std::string missing = row->missing == nullptr ? "" : row->missing();
+  if (row->missing != nullptr && missing.empty()) return;
   const std::string leave_out = fmt::format("leave it out, or set it to {}", row->value.dump());
   const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  user_error(fmt::format("{} = {} is not built yet", key, text), where,
+  const std::string_view why = missing.empty() ? std::string_view("it is not built yet") : missing;
+  user_error(fmt::format("{} = {}: {}", key, text, why), where,
              row->advice.empty() ? std::string_view(leave_out) : row->advice);
 }
 

@@ -19,8 +19,9 @@ struct PendingKey {
   std::string_view key;
   Rule rule = Rule::only;
   nlohmann::json value;
-  std::string_view advice;    ///< what to do instead; if empty, the message says to leave the key out
-  bool (*there)() = nullptr;  ///< whether a plug-in brings it after all
+  std::string_view advice;  ///< what to do instead; if empty, the message says to leave the key out
+  /// Why a plug-in does not bring it on this machine; empty if it does. Without it, the value is not built.
+  std::string (*missing)() = nullptr;
 };
 
 [[nodiscard]] const std::vector<PendingKey>& pending_keys();

@@ -1,0 +1,131 @@
+// Whole commands on the emulated CUDA device (tests/cuda_emulation): a run equals that of the CPU within
+// rounding, and what the real plug-in says without a GPU.
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/mpirun.hpp"
+#include "tests/support/paths.hpp"
+#include "tests/support/workshop.hpp"
+
+#ifdef GRANULE_CUDA_EMULATED
+
+using namespace granule::test;
+
+namespace {
+
+using Words = std::vector<std::string>;
+using nlohmann::json;
+
+Words operator+(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+const Words kOnCuda{"train.device=cuda"};
+ProgramOptions with(const char* plugin) {
+  return {.environment = {{"GRANULE_CUDA_PLUGIN", plugin}}};
+}
+
+Words train_words(const Workshop& shop, const char* out, const Words& more) {
+  return Words{"train", shop.path("run.toml"), "--out", shop.path(out), "train.steps=6", "eval.every=3"} +
+         more;
+}
+
+/// The largest relative difference of two numbers at the same place, or infinity if anything else differs.
+double difference(const json& a, const json& b) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (a.is_number_float() && b.is_number_float()) {
+    const double x = a.get<double>(), y = b.get<double>();
+    return x == y ? 0.0 : std::abs(x - y) / std::max(std::abs(x), std::abs(y));
+  }
+  if (!a.is_structured()) return a == b ? 0.0 : kInfinity;
+  if (a.type() != b.type() || a.size() != b.size()) return kInfinity;
+  const json left = a.flatten(), right = b.flatten();
+  double most = 0.0;
+  for (const auto& [place, value] : left.items())
+    most = std::max(most, right.contains(place) ? difference(value, right[place]) : kInfinity);
+  return most;
+}
+
+void require_close_runs(const Workshop& shop, double bound) {
+  CHECK(difference(json(shop.metrics("cuda")), json(shop.metrics("cpu"))) <= bound);
+}
+
+}  // namespace
+
+TEST_CASE("emulated CUDA: a run equals the CPU's, for every router, loss and kind of recomputation") {
+  // In f64 every choice is the same. Six steps of AdamW made of roundings of 1e-16 at most 5e-15.
+  const std::vector<Words> kinds{
+      {},
+      {"train.recompute=full", "model.attention_bias=true", "model.tie_word_embeddings=true"},
+      {"moe.scoring_func=sigmoid", "moe.bias_update_speed=0.01", "moe.norm_topk_prob=true", "moe.n_group=4",
+       "moe.topk_group=2", "train.recompute=moe"},
+      {"moe.router=hash", "moe.capacity_factor=1.0"},
+      {"moe.capacity_factor=1.0", "moe.device_groups=2", "moe.device_loss_alpha=0.01",
+       "moe.z_loss_alpha=0.01", "data.document_mask=true"},
+  };
+  for (const Words& kind : kinds) {
+    CAPTURE(kind);
+    const Workshop shop;
+    const Words wide = kind + Words{"train.dtype=f64"};
+    REQUIRE(run_program(train_words(shop, "cpu", wide)).exit_code == 0);
+    const ProgramResult result =
+        run_program(train_words(shop, "cuda", wide) + kOnCuda, with(GRANULE_CUDA_EMULATED));
+    INFO(result.err);
+    REQUIRE(result.exit_code == 0);
+    require_close_runs(shop, 1e-12);
+  }
+}
+
+TEST_CASE("emulated CUDA: a run in f32 is as close to the CPU's as roundings allow") {
+  const Workshop shop;
+  REQUIRE(run_program(train_words(shop, "cpu", {})).exit_code == 0);
+  const ProgramResult result = run_program(train_words(shop, "cuda", kOnCuda), with(GRANULE_CUDA_EMULATED));
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  // No choice flips in these steps. AdamW divides by the root of v, so a small gradient's roundings count in
+  // full.
+  require_close_runs(shop, 1e-4);
+}
+
+TEST_CASE("emulated CUDA: ranks that share experts and ZeRO parts equal those of the CPU") {
+  for (const Words& layout : {Words{"parallel.zero=3", "parallel.ep=2"}, Words{"parallel.zero=1"}}) {
+    CAPTURE(layout);
+    const Workshop shop;
+    const auto ranks = [&](const char* out, const Words& more, const ProgramOptions& options) {
+      const Words wide{"train.dtype=f64"};
+      const ProgramResult result =
+          under_mpirun(2, Words{program_path()} + train_words(shop, out, layout + wide + more), options);
+      INFO(result.err);
+      REQUIRE(result.exit_code == 0);
+    };
+    ranks("cpu", {}, {});
+    ranks("cuda", kOnCuda, with(GRANULE_CUDA_EMULATED));
+    require_close_runs(shop, 1e-12);
+  }
+}
+
+TEST_CASE("emulated CUDA: verify certifies layouts there") {
+  const Workshop shop;
+  const ProgramResult result = under_mpirun(
+      2, Words{program_path(), "verify", shop.path("run.toml")} + kOnCuda, with(GRANULE_CUDA_EMULATED));
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+}
+
+TEST_CASE("CUDA: a machine without a GPU gets one line and exit code 2") {
+  const Workshop shop;
+  const ProgramResult result =
+      run_program(train_words(shop, "cuda", kOnCuda), with("/nowhere/libgranule_cuda.so"));
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Catch::Contains("train.device = \"cuda\": GRANULE_CUDA_PLUGIN cannot be loaded"));
+  const ProgramResult none = run_program(
+      train_words(shop, "cuda", kOnCuda),
+      {.environment = {{"GRANULE_CUDA_PLUGIN", GRANULE_CUDA_EMULATED}, {"GRANULE_EMULATED_DEVICES", "0"}}});
+  CHECK(none.exit_code == 2);
+  CHECK_THAT(none.err, Catch::Contains("train.device = \"cuda\": no CUDA-capable device is detected"));
+}
+
+#endif
