@@ -11,7 +11,7 @@ constexpr int kRuns = 64;  // of one launch: the table is an argument, and argum
 
 struct RunTable {
   int runs = 0;
-  std::int64_t rows = 0;      // of all runs
+  std::int64_t rows = 0;           // of all runs
   std::int64_t first[kRuns] = {};  // rows of the runs before
   std::int64_t from[kRuns] = {}, to[kRuns] = {};
 };
