@@ -27,7 +27,7 @@ struct bf16 {
 };
 static_assert(sizeof(bf16) == 2 && std::is_trivially_copyable_v<bf16>);
 
-/// The type in which values of T are computed with, and in which results that must be exact are stored.
+/// The type in which kernels compute with values of T, and in which results that must be exact are stored.
 template <class T>
 using Wide = std::conditional_t<std::is_same_v<T, bf16>, float, T>;
 

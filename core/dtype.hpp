@@ -99,7 +99,7 @@ struct Precision {
 /// Calls body.operator()<float>() or <double>(), the two types that kernels compute in.
 template <class Body>
 decltype(auto) dispatch_float(DType type, Body&& body) {
-  GRANULE_CHECK(type == DType::f32 || type == DType::f64, "computing in {}: only f32 and f64 are computed in",
+  GRANULE_CHECK(type == DType::f32 || type == DType::f64, "{}: this is computed in f32 and f64 only",
                 name_of(type));
   return type == DType::f32 ? body.template operator()<float>() : body.template operator()<double>();
 }

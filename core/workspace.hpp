@@ -1,6 +1,7 @@
 // Scratch of one kernel call. The kernel's slot states how many bytes a call needs, the operator's call
-// allocates them, and the kernel takes its buffers from them. So kernels allocate nothing, and what a step
-// needs can be told without running it.
+// allocates them, and the kernel takes its buffers from them. So what a step needs can be told without
+// running it. Products of matrices pack their operands into buffers beside that, which a thread keeps, as the
+// libraries do.
 #pragma once
 #include <initializer_list>
 

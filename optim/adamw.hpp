@@ -46,7 +46,7 @@ extern KernelSlot<AdamWArgs> adamw_kernel;
 class AdamW {
  public:
   /// The ranges must cover [0, elements) in order. The moments start at zero. Masters are kept if they are
-  /// not the values. They also start at zero, and somebody must set them before the first step.
+  /// not the values. They also start at zero, and the caller sets them before the first step.
   AdamW(Context& context, const AdamWConfig& config, Precision precision, std::int64_t elements,
         std::vector<DecayRange> ranges);
 

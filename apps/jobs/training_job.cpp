@@ -94,7 +94,7 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
 /// How products of bf16 are computed, which decides the speed of such a run.
 std::string units_text(DType dtype) {
   if (dtype != DType::bf16) return "";
-  return uses_bf16_units() ? ", bf16 units" : ", no bf16 units (products in f32)";
+  return uses_bf16_units() ? ", bf16 units" : ", bf16 units not used (products in f32)";
 }
 
 /// Every rank checks its own host before anything large is allocated.

@@ -43,7 +43,8 @@ double relative(const std::vector<double>& a, const std::vector<double>& b, doub
 
 // For float64, the tolerance is for sums of some thousand terms in another order. For float32, it is what was
 // measured (2e-7 for losses and 4e-6 for norms), and some room. A wrong mean or a loss of local counts shows
-// at 1e-3 and above. `noise` times `tensor` is a few roundings of the dtype.
+// at 1e-3 and above. `noise` times `tensor` is a few roundings of the dtype. In bf16
+// every layout rounds the same activations, token by token, so its sums differ as those of float32 do.
 struct Tolerances {
   double loss, norm, tensor, noise;
 };

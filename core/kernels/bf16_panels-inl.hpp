@@ -7,7 +7,8 @@
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #ifndef __clang__
-// GCC 12 warns of values in its own header that are meant to be undefined.
+// GCC 12 warns of values in its own header that are meant to be undefined, wherever its functions are
+// inlined.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <immintrin.h>

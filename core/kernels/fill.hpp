@@ -7,7 +7,7 @@ namespace granule {
 
 /// All bits zero, for every dtype.
 void fill_zero(const Tensor& tensor);
-/// f32 and f64.
+/// f32, f64 and bf16.
 void fill(const Tensor& tensor, double value);
 
 struct FillArgs {

@@ -94,8 +94,8 @@ RowBlocks row_blocks() {
   if constexpr (std::is_same_v<T, float>) {
     static const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
     const auto has = [](unsigned set) { return (isa & set) == set; };
-    // With AVX-512 a special kernel multiplies 2 to 15 rows by a transposed matrix. With AVX2 a block has six
-    // rows, and more than 48 rows may be cut inside a block.
+    // With AVX-512 a special kernel multiplies 2 to 15 rows of a transposed matrix by a transposed one. With
+    // AVX2 a block has six rows, and more than 48 rows may be cut inside a block.
     if (has(dnnl_cpu_isa_avx512_core)) return {.least = 16};
     if (has(dnnl_cpu_isa_avx)) return {.block = 6, .least = 6, .most = 48};
     return {};
@@ -116,10 +116,6 @@ std::int64_t alike_rows(const RowBlocks& rows, std::int64_t m) {
 template <class T>
 void filled_up_product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                        MatrixOut<T> c) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (a.transpose == Transpose::no && b.transpose == Transpose::yes && packing_is_fast())
-      return packing_gemm(m, n, k, a, b, c);
-  }
   const RowBlocks rows = row_blocks<T>();
   const std::int64_t filled = std::max(rows.least, rows.block);
   thread_local std::vector<T> left, out;
@@ -158,14 +154,18 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
+/// Whether our own kernels are faster than the library's.
+bool packs(MatrixIn<float> a, MatrixIn<float> b) {
+  return a.transpose == Transpose::no && b.transpose == Transpose::yes && packing_is_fast();
+}
+
 /// The product by our own kernels if they are faster, and otherwise in blocks of rows that the library sums
 /// alike. Neither choice depends on m.
 template <class T>
 void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                      MatrixOut<T> c) {
   if constexpr (std::is_same_v<T, float>) {
-    if (a.transpose == Transpose::no && b.transpose == Transpose::yes && packing_is_fast())
-      return packing_gemm(m, n, k, a, b, c);
+    if (packs(a, b)) return packing_gemm(m, n, k, a, b, c);
   }
   const RowBlocks rows = row_blocks<T>();
   for (std::int64_t done = 0; done < m;) {
@@ -180,8 +180,7 @@ void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T>
 /// Whether many rows of tiles would pack the same panels.
 bool packing_is_worth_it(std::int64_t m, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
   constexpr std::int64_t kMany = 1024;
-  return m >= kMany && k > 0 && a.transpose == Transpose::no && b.transpose == Transpose::yes &&
-         packing_is_fast();
+  return m >= kMany && k > 0 && packs(a, b);
 }
 
 /// A product by Bᵀ whose panels are packed once, and not again for every tile.

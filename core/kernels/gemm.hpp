@@ -1,7 +1,7 @@
-// Matrix products on the CPU: oneDNN for float32 and bf16 (gemm_bf16.hpp), our own kernels for float32 by a
-// transposed matrix (packed_gemm.hpp), and Eigen for float64 and when oneDNN is switched off. Each runs on
-// one thread, and the product is cut into tiles by its shape alone. Equal rows of A give equal rows of C, bit
-// for bit, independently of their position and of the other rows.
+// Matrix products on the CPU. Float32 uses oneDNN, and our own kernels by a transposed matrix
+// (packed_gemm.hpp). bf16 has kernels of its own (gemm_bf16.hpp). Float64 uses Eigen, as float32 does when
+// oneDNN is switched off. Each runs on one thread, and the product is cut into tiles by its shape alone.
+// Equal rows of A give equal rows of C, bit for bit, independently of their position and of the other rows.
 #pragma once
 #include <cstdint>
 

@@ -1,5 +1,5 @@
 // Products of bf16 by the processor's own dot products (AVX512-BF16), which sum pairs of products in float.
-// It is the one file whose instructions Highway does not have. Call nothing of it unless has_bf16_units().
+// Call nothing of it unless has_bf16_units().
 #pragma once
 #include <cstdint>
 

@@ -36,7 +36,7 @@ int rank_of(std::string_view name) {
   if (with_units) name.remove_suffix(kWithUnits.size());
   int bit = 0;
   while (bit < 62 && name != name_of(std::int64_t{1} << bit)) ++bit;
-  return with_units ? bit : 63 + bit;  // any machine without units is behind all that have them
+  return with_units ? bit : 63 + bit;  // any set without units comes after all that have them
 }
 
 /// oneDNN chooses by itself, among the same instruction sets under other names.

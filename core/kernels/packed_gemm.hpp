@@ -9,7 +9,7 @@ namespace granule {
 /// Whether the instruction set in use has registers enough for these kernels: AVX2 or AVX-512.
 [[nodiscard]] bool packing_is_fast();
 
-// A panel has at most as many columns with every instruction set, or a part of them that divides it.
+// Panels of every instruction set have a number of columns that divides this one.
 inline constexpr std::int64_t kPanelColumns = 32;
 
 struct Range {

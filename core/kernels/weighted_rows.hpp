@@ -20,7 +20,7 @@ struct PlacedRows {
 template <class T>
 void sum_weighted_rows(const PlacedRows<T>& rows, const Wide<T>* w, std::int64_t n, double beta, T* y);
 
-/// y = w x + beta y over n columns. With beta 0 the caches keep nothing of y, so finish_rows() must follow.
+/// y = w x + beta y over n columns. With beta 0 it may write past the caches, so finish_rows() must follow.
 template <class T>
 void scale_row(const T* x, Wide<T> w, std::int64_t n, double beta, T* y);
 

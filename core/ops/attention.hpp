@@ -14,7 +14,8 @@ namespace granule {
 /// with O = heads · v_dim. Token i of a sequence sees its tokens first_key_i to i. Without first_key_N, these
 /// are all tokens up to i. With it (int32, counted from 0 in the sequence), first_key_i is where the token's
 /// document begins. Keys that no query of a block sees cost nothing. Backward recomputes P from the saved log
-/// of its row sums (Dao et al., FlashAttention, 2022).
+/// of its row sums (Dao et al., FlashAttention, 2022). In bf16, S and its softmax are f32, and P and dS are
+/// rounded before their products.
 struct Attention {
   std::int64_t batch, seq;
   std::int64_t heads, kv_heads;

@@ -13,8 +13,9 @@ inline constexpr std::int32_t kIgnoreTarget = -100;
 ///   y = Σ_i [log Σ_v exp z_iv − z_{i, target_i}]
 ///   dz_iv = dy (softmax(z_i)_v − [v = target_i]),   dx = dz w,   dw = dzᵀ x
 /// y is the sum and not the mean, because only the step knows by what to divide. It is float64 for every
-/// dtype of x. target_N is int32, in [0, V) or kIgnoreTarget. If gradients are wanted, forward saves dx and
-/// dw for dy = 1, so the logits are not computed twice. Backward scales them.
+/// dtype of x. In bf16, z and its softmax are f32, and dz is rounded before its products. target_N is int32,
+/// in [0, V) or kIgnoreTarget. If gradients are wanted, forward saves dx and dw for dy = 1, so the logits are
+/// not computed twice. Backward scales them.
 struct LinearCrossEntropy {
   static constexpr std::string_view kName = "linear_cross_entropy";
   struct Saved {

@@ -25,7 +25,7 @@ class GradientNorm {
 
 class ShardedOptimizer {
  public:
-  /// If it keeps masters, the parameters must be initialised or loaded after this.
+  /// Masters begin as the values. If these are initialised or loaded later, they have all their digits.
   ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config, DecayOf decay);
 
   /// Updates the rank's own parts of what is trainable (stage 0: all of it) and tells the parameters that

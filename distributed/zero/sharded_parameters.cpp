@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/kernels/accumulate.hpp"
 #include "core/kernels/fill.hpp"
 #include "core/transfer_pieces.hpp"
 #include "data/files/digest.hpp"
@@ -54,6 +55,16 @@ void ShardedParameters::initialise(std::uint64_t seed, double initializer_range)
     }
   }
   if (gatherer_) gatherer_->values_changed();
+}
+
+void ShardedParameters::keep_masters(const ArenaPart& masters) {
+  masters_ = masters;
+  if (masters.extent == Extent::whole)
+    return accumulate(store_.values().slice(0, masters.data.shape()), {masters.data, 0.0});
+  for (std::size_t i = 0; i < plan_.trainable.shards; ++i) {
+    const ShardPlan::Shard& own = plan_.shards[i];
+    accumulate(own_values(i), {masters.data.slice(own.offset, {own.size()}), 0.0});
+  }
 }
 
 ArenaPart ShardedParameters::exact_values(const LogicalTensor& tensor) const {

@@ -37,8 +37,9 @@ class ShardedParameters final : public UnitObserver {
   /// The range must be one of ranges_held(plan(), Extent::parts, …).
   [[nodiscard]] Tensor own_gradients(const ArenaPart::Range& range) const { return reducer_.part(range); }
   [[nodiscard]] ArenaPart values() const;
-  /// From now on initial and loaded values are also written into the masters, which an optimizer keeps.
-  void keep_masters(const ArenaPart& masters) { masters_ = masters; }
+  /// The masters of an optimizer become the values. Initial and loaded values are also written into them from
+  /// now on.
+  void keep_masters(const ArenaPart& masters);
   /// What a checkpoint has of a tensor: the masters, or the values if they are the masters or it is frozen.
   [[nodiscard]] ArenaPart exact_values(const LogicalTensor& tensor) const;
   /// The places where the values of a tensor are stored, from the most exact one on.

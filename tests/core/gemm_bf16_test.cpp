@@ -40,8 +40,12 @@ TEST_CASE("gemm_bf16: the bf16 units give the product of the widened matrices, u
   }
   for (const Transpose ta : {Transpose::no, Transpose::yes}) {
     for (const Transpose tb : {Transpose::no, Transpose::yes}) {
-      for (const auto& [m, n, k] :
-           {std::array<std::int64_t, 3>{1, 1, 1}, {15, 33, 31}, {29, 70, 64}, {5, 16, 1027}}) {
+      for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{1, 1, 1},
+                                    {15, 33, 31},
+                                    {29, 70, 64},
+                                    {5, 16, 1027},
+                                    {15, 33, 1024},
+                                    {15, 33, 1023}}) {
         INFO(m << " x " << n << " x " << k << (ta == Transpose::yes ? " T" : " N")
                << (tb == Transpose::yes ? "T" : "N"));
         const std::vector<bf16> x = numbers(m * k, 1), y = numbers(k * n, 2);

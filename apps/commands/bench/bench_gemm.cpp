@@ -38,9 +38,9 @@ void add_product(std::vector<BenchPiece>& pieces, Context& context, const Produc
                y = Tensor::zeros(context, {p.rows, p.out}, dtype),
                dw = Tensor::zeros(context, {p.out, p.in}, Precision(dtype).gradients);
   const double flops = 2.0 * static_cast<double>(p.rows * p.out * p.in);
-  const auto bytes = static_cast<double>(x.bytes() + w.bytes() + y.bytes());
   const auto add = [&](std::string_view form, const Tensor& a, Transpose transpose_a, const Tensor& b,
                        Transpose transpose_b, const Tensor& c) {
+    const auto bytes = static_cast<double>(a.bytes() + b.bytes() + c.bytes());
     pieces.push_back(
         {fmt::format("{}: {}", p.name, form), flops, bytes, [=] {
            const auto start = std::chrono::steady_clock::now();

@@ -140,11 +140,12 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
   const std::vector<std::int64_t> offsets(offset.begin(), offset.end());
   const Param w13 = bench.parameter({e, 2 * f, s.d}), w2 = bench.parameter({e, s.d, f});
   const Tensor weights = bench.random_wide({s.n, k});
-  bench.add("softmax", 5.0 * product(s.n, e), 2.0 * element * product(s.n, e), logits,
+  const auto wide = static_cast<double>(size_of(wide_of(c.train.dtype)));
+  bench.add("softmax", 5.0 * product(s.n, e), 2.0 * wide * product(s.n, e), logits,
             [](const Var& v) { return softmax(v); });
-  bench.add("gate_weights", product(rows), element * product(s.n, e + k), logits,
+  bench.add("gate_weights", product(rows), wide * product(s.n, e + k), logits,
             [=](const Var& v) { return gate_weights(v, ids, {.normalise = true}); });
-  bench.add("balance_loss", 2.0 * product(s.n, e), element * product(s.n, e), logits,
+  bench.add("balance_loss", 2.0 * product(s.n, e), wide * product(s.n, e), logits,
             [=](const Var& v) { return balance_loss(v, counts, {}, {.choices = k}); });
   bench.add("dispatch", 0.0, element * product(s.n + rows, s.d), x,
             [=](const Var& v) { return dispatch(v, order); });

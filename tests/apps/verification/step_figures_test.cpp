@@ -143,7 +143,7 @@ TEST_CASE("step_figures: granule verify takes lists as one word each, and tries 
 TEST_CASE("step_figures: a gradient that is zero but for rounding is no difference between layouts") {
   // In a sequence of one token, attention has no choice. So queries and keys have no gradient.
   const SmallRun& small = small_run();
-  for (const char* dtype : {"train.dtype=f64", "train.dtype=f32"}) {
+  for (const char* dtype : {"train.dtype=f64", "train.dtype=f32", "train.dtype=bf16"}) {
     const ProgramResult result =
         run_program({"verify", small.config, "data.seq_len=1", dtype, "train.micro_batch_size=2", "--ranks",
                      "2", "--zero", "1", "moe.norm_topk_prob=true"});

@@ -83,6 +83,13 @@ TEST_CASE(
       const std::int64_t sent = world.ledger().bytes(CollectiveKind::all_gather) - before;
       expect(sent == 2 * parameters.plan().own, fmt::format("{} bytes sent", sent));
       expect(parameters.own_gradients(0).dtype() == DType::f32, "gradients are f32");
+      for (std::size_t i = 0; i < parameters.plan().trainable.shards; ++i) {
+        const Tensor values = parameters.own_values(i);
+        write_values(Numbers(static_cast<std::size_t>(values.numel()), 3.0), values);
+      }
+      const ShardedOptimizer later(context, parameters, {}, DecayOf::matrices);
+      expect(values_of(later.masters().data)[0] == 3.0, "values that are there become the masters");
+      parameters.keep_masters(optimizer.masters());
       parameters.initialise(3, 0.5);
       const Numbers start = values_of(optimizer.masters().data);
       const auto rounded = [&] {
