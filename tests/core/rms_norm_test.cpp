@@ -42,7 +42,7 @@ TEST_CASE("rms_norm sums a long f32 row as if in float64") {
   const Tensor y =
       RmsNorm{0.0}.forward(nullptr, tensor_of(context, {1, D}, DType::f32, x),
                            tensor_of(context, {D}, DType::f32, Numbers(static_cast<std::size_t>(D), 1.0)));
-  CHECK(std::abs(values_of(y).back() - 1.0) < 2e-7);  // two roundings
+  CHECK(std::abs(values_of(y).back() - 1.0) < 3e-7);  // two roundings, which are 1.2e-7 above 1
 }
 
 TEST_CASE("rms_norm refuses a weight of another width and states both") {
