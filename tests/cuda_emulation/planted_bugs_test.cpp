@@ -4,7 +4,7 @@
 
 #include "core/gpu/reduce.cuh"
 #include "core/gpu/vector.cuh"
-#include "tests/cuda_emulation/schedules.hpp"
+#include "tests/cuda_emulation/schedules.cuh"
 #include "tests/cuda_emulation/streams.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/faults.hpp"

@@ -1,6 +1,6 @@
 #include "core/gpu/runtime.cuh"
 
-#include "tests/cuda_emulation/schedules.hpp"
+#include "tests/cuda_emulation/schedules.cuh"
 #include "tests/support/catch.hpp"
 
 using namespace granule;
