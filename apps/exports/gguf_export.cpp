@@ -4,6 +4,7 @@
 #include "apps/exports/gguf_model.hpp"
 #include "apps/exports/gguf_tensors.hpp"
 #include "apps/exports/read_back.hpp"
+#include "apps/models/chat_templates.hpp"
 #include "core/error.hpp"
 #include "data/files/paths.hpp"
 #include "data/open_tokenizer.hpp"
@@ -78,6 +79,7 @@ ExportResult export_gguf(const ExportRequest& request, const ModelFiles& files) 
   add_model_keys(metadata, source.model(), source.moe(), request.type, title_of(target));
   const std::string caveat =
       add_tokenizer_keys(metadata, *tokenizer, files.bos_of_documents(), source.model().vocab_size);
+  add_chat_templates(metadata, chat_templates_in(files.companions()));
 
   ExportResult result{tensors.size(), true};
   if (!caveat.empty()) result.notes.push_back(fmt::format("llama.cpp with this tokenizer: {}", caveat));

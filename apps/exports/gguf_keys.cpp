@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "apps/models/chat_templates.hpp"
 #include "apps/models/qwen2moe.hpp"
 #include "core/error.hpp"
 
@@ -163,6 +164,20 @@ std::string add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenize
   metadata.add("tokenizer.ggml.add_space_prefix", listing.adds_space_prefix);
   add_special_ids(metadata, tokenizer, bos);
   return listing.caveat;
+}
+
+void add_chat_templates(GgufMetadata& metadata, const std::map<std::string, std::string>& templates) {
+  constexpr std::string_view key = "tokenizer.chat_template";
+  std::vector<std::string> names;
+  for (const auto& [name, text] : templates) {
+    if (name == kDefaultChatTemplate) {
+      metadata.add(key, text);
+    } else {
+      names.push_back(name);
+      metadata.add(fmt::format("{}.{}", key, name), text);
+    }
+  }
+  if (!names.empty()) metadata.add("tokenizer.chat_templates", std::span<const std::string>(names));
 }
 
 }  // namespace granule

@@ -1,5 +1,6 @@
 // The keys of a GGUF file's header: what describes the model, and its tokenizer.
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,5 +22,8 @@ void add_model_keys(GgufMetadata& metadata, const ModelConfig& model, const MoeC
 /// what llama.cpp does differently with some texts, or nothing.
 std::string add_tokenizer_keys(GgufMetadata& metadata, const Tokenizer& tokenizer,
                                std::optional<std::int32_t> bos, std::int64_t vocab_size);
+
+/// tokenizer.chat_template and its companions, for programs that chat. See chat_templates_in().
+void add_chat_templates(GgufMetadata& metadata, const std::map<std::string, std::string>& templates);
 
 }  // namespace granule

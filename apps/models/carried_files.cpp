@@ -17,12 +17,11 @@ constexpr std::string_view kCarried[] = {"tokenizer.model",
                                          "vocab.json",
                                          "vocab.txt",
                                          "merges.txt",
-                                         "chat_template.jinja",
+                                         kChatTemplateFile,
                                          "chat_template.json",
                                          "generation_config.json"};
 /// The names may have any ending: LICENSE, LICENSE.txt, LICENSE-MODEL, README.md.
 constexpr std::string_view kTexts[] = {"LICENSE", "LICENCE", "COPYING", "NOTICE", "USE_POLICY", "README"};
-constexpr std::string_view kTemplates = "additional_chat_templates";
 
 bool is_carried(const std::string& name) {
   const auto begins = [&](std::string_view text) { return name.starts_with(text); };
@@ -56,7 +55,7 @@ CarriedFiles carried_files(const fs::path& model) {
     std::error_code unreadable;
     if (entry->is_regular_file(unreadable) && is_carried(name)) {
       found.files.push_back(entry->path());
-    } else if (entry->is_directory(unreadable) && name == kTemplates) {
+    } else if (entry->is_directory(unreadable) && name == kMoreChatTemplates) {
       found.directories.push_back(entry->path());
     } else if (!is_replaced(name)) {
       found.left.push_back(name);

@@ -2,9 +2,13 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace granule {
+
+inline constexpr std::string_view kChatTemplateFile = "chat_template.jinja";
+inline constexpr std::string_view kMoreChatTemplates = "additional_chat_templates";  ///< a directory
 
 struct CarriedFiles {
   std::vector<std::filesystem::path> files{};  ///< tokenizer, generation settings, chat template, licence

@@ -58,15 +58,11 @@ std::optional<std::int32_t> configured(const JsonField& config, const std::strin
   return id;
 }
 
-std::optional<std::int32_t> usual_eos(const fs::path& tokenizer, const std::vector<AddedToken>& added) {
+void find_usual_eos(DocumentEnds& ends, const std::vector<AddedToken>& added) {
   const auto found = named(kEosNames, added);
-  if (found.size() > 1) {
-    user_error(fmt::format("{} and {} could both end documents", found[0]->content, found[1]->content),
-               tokenizer.string(),
-               fmt::format("say which: --eos TOKEN of data build, or eos_token in a {} beside it",
-                           kTokenizerConfigFile));
-  }
-  return found.empty() ? std::nullopt : std::optional(found.front()->id);
+  if (found.size() == 1) ends.eos = found.front()->id;
+  if (found.size() < 2) return;
+  for (const AddedToken* const token : found) ends.undecided.push_back(token->content);
 }
 
 std::int32_t required(std::string_view token, const fs::path& tokenizer, const Vocabulary& vocabulary) {
@@ -96,11 +92,19 @@ DocumentEnds find_document_ends(const fs::path& tokenizer, std::string_view eos,
     ends.config = read_file(beside);
   }
   if (!eos.empty()) ends.eos = required(eos, tokenizer, vocabulary);
-  if (!ends.eos) ends.eos = usual_eos(tokenizer, added);
+  if (!ends.eos) find_usual_eos(ends, added);
   const auto starts = named(kBosNames, added);
   if (!ends.bos && starts.size() == 1) ends.bos = starts.front()->id;
   if (!eos.empty()) ends.config = with_eos(ends.config, eos);
   return ends;
+}
+
+std::optional<std::int32_t> decided_eos(const DocumentEnds& ends, const fs::path& tokenizer) {
+  if (ends.undecided.empty()) return ends.eos;
+  user_error(fmt::format("{} and {} could both end documents", ends.undecided[0], ends.undecided[1]),
+             tokenizer.string(),
+             fmt::format("say which: --eos TOKEN of data build, or eos_token in a {} beside it",
+                         kTokenizerConfigFile));
 }
 
 }  // namespace granule

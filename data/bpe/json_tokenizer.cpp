@@ -135,7 +135,7 @@ class JsonTokenizer final : public Tokenizer {
   }
   [[nodiscard]] std::int64_t vocab_size() const override { return vocabulary_.size(); }
   [[nodiscard]] std::optional<std::int32_t> bos_id() const override { return ends_.bos; }
-  [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return ends_.eos; }
+  [[nodiscard]] std::optional<std::int32_t> eos_id() const override { return decided_eos(ends_, path()); }
   [[nodiscard]] std::optional<std::int32_t> unknown_id() const override {
     return vocabulary_.first_symbols().unknown_id();
   }

@@ -231,8 +231,14 @@ TEST_CASE("export_model: a byte-level BPE is in the GGUF file with its merges an
   fs::remove(temp / "model/tokenizer.model");
   const fs::path tokenizer = temp / "model/tokenizer.json";
   fs::copy_file(fixtures_dir() + "/tokenizers/base.json", tokenizer);
+  write_text(temp / "model/chat_template.jinja", "{{ messages }}");
+  fs::create_directory(temp / "model/additional_chat_templates");
+  write_text(temp / "model/additional_chat_templates/tools.jinja", "{{ tools }}");
   (void)exported(temp / "model", temp / "m.gguf", ExportFormat::gguf);
   const GgufFile file = GgufFile::open(temp / "m.gguf");
+  CHECK(file.value("tokenizer.chat_template") == "{{ messages }}");
+  CHECK(file.value("tokenizer.chat_template.tools") == "{{ tools }}");
+  CHECK(file.value("tokenizer.chat_templates") == json{"tools"});
   CHECK(file.value("tokenizer.ggml.model") == "gpt2");
   CHECK(file.value("tokenizer.ggml.pre") == "deepseek-v3");
   CHECK(file.value("tokenizer.ggml.scores").is_null());

@@ -221,6 +221,7 @@ TEST_CASE(
   CHECK(open(with_added({"<s>", "</s>"}))->bos_id() == 659);
   CHECK_FALSE(open(with_added({"<s>", "<bos>", "</s>"}))->bos_id().has_value());
   CHECK_FALSE(open(with_added({"<|im_end|>"}))->eos_id().has_value());
+  CHECK(open(two)->decode(open(two)->encode("a b")) == "a b");  // needs no EOS
   Json html = with_added({"<eos>", "</s>", "<s>"});
   html["added_tokens"][1]["special"] = false;
   CHECK(open(html)->eos_id() == 659);
@@ -360,7 +361,7 @@ TEST_CASE(
   CHECK_THAT(error("absent.json"), Catch::Contains("No such file"));
   const Json two = with_added({"</s>", "<|endoftext|>"});
   CHECK_THAT(
-      user_error_of([&] { open(two); }),
+      user_error_of([&] { static_cast<void>(open(two)->eos_id()); }),
       Catch::Contains("</s> and <|endoftext|> could both end documents") && Catch::Contains("--eos TOKEN"));
   CHECK_THAT(user_error_of([&] { open(two, "<eos>"); }), Catch::Contains("<eos> is not in the tokenizer"));
   CHECK_THAT(user_error_of([&] { open(two, "", R"({"eos_token": "<eos>"})"); }),
