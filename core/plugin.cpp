@@ -53,7 +53,7 @@ CudaStatus ask(void* library, const std::string& path) {
             fmt::format("{} is of version {}, the program of {}", path, report.version, GRANULE_VERSION),
             path};
   }
-  CudaStatus status{CudaState::ready, "", path, report.slots, report.devices};
+  CudaStatus status{CudaState::ready, "", path, report.slots, report.devices, report.device_name.data()};
   if (report.devices > 0) return status;
   const char* const words = report.reason[0] != '\0' ? report.reason.data() : "CUDA finds no device";
   status.state = report.no_driver ? CudaState::no_driver : CudaState::no_device;

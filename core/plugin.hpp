@@ -24,6 +24,7 @@ struct CudaStatus {
   std::string path;    ///< of the plug-in that was loaded, or that should have been
   int slots = 0;       ///< kernel slots it filled, with or without a device
   int devices = 0;
+  std::string device_name{};  ///< of the first device, as its driver names it
 };
 
 /// If GRANULE_CUDA_PLUGIN is set, it is the only path that is tried. Otherwise the places are the program's
@@ -39,6 +40,7 @@ struct CudaPluginReport {
   int slots = 0;
   int devices = 0;
   bool no_driver = false;
+  std::array<char, 256> device_name{};
   std::array<char, 256> reason{};  ///< CUDA's own words if there is no device
 };
 

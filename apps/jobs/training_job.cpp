@@ -1,6 +1,7 @@
 #include "apps/jobs/training_job.hpp"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "apps/jobs/start_digests.hpp"
 #include "apps/models/carried_files.hpp"
 #include "apps/models/generation_settings.hpp"
+#include "apps/planning/device.hpp"
 #include "apps/planning/host_memory.hpp"
 #include "apps/program/console.hpp"
 #include "apps/runs/shared_directory.hpp"
@@ -84,11 +86,14 @@ std::unique_ptr<RunDirectory> open_directory(const TrainArguments& arguments, co
   return directory;
 }
 
-/// The rate of the threads of all ranks together.
+/// The rate of the threads, or of the GPUs, of all ranks together. 0 if a GPU's is not known.
 double peak_flops(Communicator& ranks, Context& context, DType dtype) {
-  double flops = 1e9 * fma_ceiling_gflops(context.pool(), dtype, kCeilingSeconds);
-  ranks.all_reduce(std::span(&flops, 1), ReduceOp::sum, "ceiling").wait();
-  return flops;
+  const double own = context.runtime() != nullptr
+                         ? peak_of_gpu(dtype).value_or(0.0)
+                         : 1e9 * fma_ceiling_gflops(context.pool(), dtype, kCeilingSeconds);
+  std::array<double, 2> sums{own, own > 0.0 ? 1.0 : 0.0};
+  ranks.all_reduce(std::span(sums), ReduceOp::sum, "ceiling").wait();
+  return sums[1] == ranks.size() ? sums[0] : 0.0;
 }
 
 /// How products of bf16 are computed, which decides the speed of such a run.

@@ -7,25 +7,27 @@
 
 #include "core/arena.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "core/plugin.hpp"
 
 namespace granule {
 namespace {
 
 struct Accelerator {
-  std::string_view name;
+  std::string_view name, driver_name;
   double tflops_bf16, tflops_f32, tflops_f64;
   double gigabytes, memory_gbps, node_gbps, network_gbps;
 };
 
-// The figures come from NVIDIA's data sheets of the SXM cards (H100; A100 40 GB and 80 GB). Rates are dense:
-// bf16 on tensor cores, f32 on CUDA cores, f64 on tensor cores. Within a node, the rate is one direction of
-// NVLink, which is half of the advertised 900 and 600 GB/s. Between nodes, it is the adapter for each card in
-// a DGX H100 (400 Gb/s) and a DGX A100 (200 Gb/s). Memory is the size in the name, in 10⁹ bytes. What a card
-// has above that is left for its context and libraries.
+// The figures come from NVIDIA's data sheets of the SXM cards (H100; H200; A100 40 GB and 80 GB). Rates are
+// dense: bf16 on tensor cores, f32 on CUDA cores, f64 on tensor cores. Within a node, the rate is one
+// direction of NVLink, which is half of the advertised 900 and 600 GB/s. Between nodes, it is the adapter for
+// each card in a DGX H100 or H200 (400 Gb/s) and a DGX A100 (200 Gb/s). Memory is the size in the name, in
+// 10⁹ bytes. What a card has above that is left for its context and libraries.
 constexpr std::array kAccelerators{
-    Accelerator{"h100", 989.4, 66.9, 66.9, 80.0, 3350.0, 450.0, 50.0},
-    Accelerator{"a100-40g", 312.0, 19.5, 19.5, 40.0, 1555.0, 300.0, 25.0},
-    Accelerator{"a100-80g", 312.0, 19.5, 19.5, 80.0, 2039.0, 300.0, 25.0},
+    Accelerator{"h100", "NVIDIA H100 80GB HBM3", 989.4, 66.9, 66.9, 80.0, 3350.0, 450.0, 50.0},
+    Accelerator{"h200", "NVIDIA H200", 989.4, 66.9, 66.9, 141.0, 4800.0, 450.0, 50.0},
+    Accelerator{"a100-40g", "NVIDIA A100-SXM4-40GB", 312.0, 19.5, 19.5, 40.0, 1555.0, 300.0, 25.0},
+    Accelerator{"a100-80g", "NVIDIA A100-SXM4-80GB", 312.0, 19.5, 19.5, 80.0, 2039.0, 300.0, 25.0},
 };
 constexpr std::int64_t kCardsOfNode = 8;
 /// The rate of OpenMPI between two processes of a host, in bytes a second.
@@ -76,6 +78,15 @@ DeviceFigures device_figures(std::string_view name, DType dtype, std::int64_t ra
           .node_rate = card->node_gbps * 1e9,
           .network_rate = card->network_gbps * 1e9,
           .node_size = kCardsOfNode};
+}
+
+std::optional<double> peak_of_gpu(DType dtype) {
+  const CudaStatus status = load_cuda_plugin();
+  const auto* const card =
+      std::find_if(kAccelerators.begin(), kAccelerators.end(),
+                   [&](const Accelerator& a) { return a.driver_name == status.device_name; });
+  if (card == kAccelerators.end()) return std::nullopt;
+  return tflops_of(*card, dtype) * 1e12;
 }
 
 }  // namespace granule

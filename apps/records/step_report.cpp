@@ -42,21 +42,22 @@ double without_sign_of_nan(double value) {
 }
 
 nlohmann::ordered_json metrics_row(const StepReport& report) {
-  nlohmann::ordered_json row{{"step", report.step},
-                             {"tokens", report.tokens},
-                             {"epoch", report.epoch},
-                             {"ce", report.losses.ce},
-                             {"aux", report.losses.aux()},
-                             {"device_aux", report.losses.device_aux()},
-                             {"z", report.losses.z()},
-                             {"lr", report.lr},
-                             {"grad_norm", report.grad_norm},
-                             {"skipped", report.verdict != StepVerdict::apply},
-                             {"skips", report.skips},
-                             {"tokens_per_second", report.tokens_per_second},
-                             {"step_seconds", report.seconds},
-                             {"mfu", report.mfu},
-                             {"peak_bytes", report.peak_bytes}};
+  nlohmann::ordered_json row{
+      {"step", report.step},
+      {"tokens", report.tokens},
+      {"epoch", report.epoch},
+      {"ce", report.losses.ce},
+      {"aux", report.losses.aux()},
+      {"device_aux", report.losses.device_aux()},
+      {"z", report.losses.z()},
+      {"lr", report.lr},
+      {"grad_norm", report.grad_norm},
+      {"skipped", report.verdict != StepVerdict::apply},
+      {"skips", report.skips},
+      {"tokens_per_second", report.tokens_per_second},
+      {"step_seconds", report.seconds},
+      {"mfu", report.mfu ? nlohmann::ordered_json(*report.mfu) : nlohmann::ordered_json()},
+      {"peak_bytes", report.peak_bytes}};
   add_routers(row, report.routers);
   const auto of_each_layer = [&](std::vector<double> values) {
     values.resize(report.routers.size());  // a layer without a loss has 0

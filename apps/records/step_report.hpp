@@ -22,7 +22,8 @@ struct StepReport {
   double lr = 0.0, grad_norm = 0.0;
   StepVerdict verdict = StepVerdict::apply;
   std::int64_t skips = 0;  ///< steps skipped since the start of the run, including this one
-  double seconds = 0.0, tokens_per_second = 0.0, mfu = 0.0;
+  double seconds = 0.0, tokens_per_second = 0.0;
+  std::optional<double> mfu{};  ///< absent if the peak of the device is not known
   std::int64_t peak_bytes = 0;
   std::optional<std::map<std::string, double, std::less<>>> seconds_by_phase;  ///< if they are needed
   std::vector<RouterReport> routers;                                           ///< for each MoE layer

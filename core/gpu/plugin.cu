@@ -52,5 +52,8 @@ extern "C" __attribute__((visibility("default"))) void granule_cuda_plugin(
     report->no_driver = status == cudaErrorInsufficientDriver;
     std::strncpy(report->reason.data(), cudaGetErrorString(status), report->reason.size() - 1);
   }
+  cudaDeviceProp first{};
+  if (report->devices > 0 && cudaGetDeviceProperties(&first, 0) == cudaSuccess)
+    std::strncpy(report->device_name.data(), first.name, report->device_name.size() - 1);
   if (report->devices > 0) granule::offer_device(granule::DeviceType::cuda, granule::gpu::make_runtime);
 }

@@ -1,7 +1,10 @@
 # Builds libgranule_cuda.so from every .cu of the project if there is a CUDA toolkit. With GRANULE_WITH_CUDA=ON, a
 # missing toolkit is no error. With REQUIRED, it is one. Nothing links the plug-in; core/plugin.cpp loads it.
+# With EMULATED, only the tests' emulated device is built, which needs the toolkit's headers and no nvcc.
 set(cuda_built 0)
-if(GRANULE_WITH_CUDA)
+if(GRANULE_WITH_CUDA STREQUAL "EMULATED")
+  find_package(CUDAToolkit 12.8 QUIET)
+elseif(GRANULE_WITH_CUDA)
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
@@ -21,6 +24,15 @@ file(RELATIVE_PATH from_program ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FUL
 set_property(SOURCE ${PROJECT_SOURCE_DIR}/core/plugin.cpp TARGET_DIRECTORY granule_core APPEND PROPERTY
   COMPILE_DEFINITIONS GRANULE_CUDA_BUILT=${cuda_built} GRANULE_CUDA_FROM_PROGRAM="${from_program}"
   GRANULE_VERSION="${PROJECT_VERSION}")
+if(NOT CUDAToolkit_FOUND OR NOT TARGET CUDA::cublas)
+  return()
+endif()
+
+set(cuda_sources "")
+foreach(module core autograd nn moe optim distributed)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${module}/*.cu)
+  list(APPEND cuda_sources ${sources})
+endforeach()
 if(NOT cuda_built)
   return()
 endif()
@@ -40,11 +52,6 @@ endif()
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 
-set(cuda_sources "")
-foreach(module core autograd nn moe optim distributed)
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${module}/*.cu)
-  list(APPEND cuda_sources ${sources})
-endforeach()
 add_library(granule_cuda SHARED ${cuda_sources})
 target_include_directories(granule_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(granule_cuda PRIVATE GRANULE_VERSION="${PROJECT_VERSION}"

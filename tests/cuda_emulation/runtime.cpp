@@ -1,6 +1,7 @@
 // The part of CUDA's runtime library that the plug-in calls, with NVIDIA's own prototypes. What a program
 // must not do throws and says so; what can happen to a right program is returned as CUDA returns it.
 #include <cstdlib>
+#include <cstring>
 #include <map>
 
 #include "tests/cuda_emulation/emulation.hpp"
@@ -66,6 +67,12 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaSetDevice(int device) {
   return note(device >= 0 && device < settings().devices ? cudaSuccess : cudaErrorInvalidDevice);
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device < 0 || device >= settings().devices) return note(cudaErrorInvalidDevice);
+  *properties = {};
+  std::strcpy(properties->name, "emulated device");
+  return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int /*device*/) {
   switch (attribute) {

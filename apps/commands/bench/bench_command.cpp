@@ -9,10 +9,12 @@
 #include "apps/commands/commands.hpp"
 #include "apps/inputs/same_input.hpp"
 #include "apps/jobs/split_rows.hpp"
+#include "apps/planning/device.hpp"
 #include "apps/program/console.hpp"
 #include "apps/program/usage.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
+#include "core/plugin.hpp"
 #include "data/files/strict_json.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/mpi/launcher.hpp"
@@ -28,6 +30,7 @@ struct BenchArguments {
   int threads = available_cores();
   double seconds = 0.2;
   Routing routing = Routing::natural;
+  std::optional<double> peak_tflops{};
 };
 
 RunConfig config_of(const BenchArguments& arguments, std::int64_t ranks = 1) {
@@ -60,11 +63,11 @@ void print_machine(const nlohmann::ordered_json& result) {
 }
 
 void print_step(const nlohmann::ordered_json& result) {
-  say("{:.0f} tokens/s, {:.3f} s a step, of which the floor of {:.3f} s is {:.0f} %; peak of tensors {:.2f} "
-      "GiB",
+  say("{:.0f} tokens/s, {:.3f} s a step, of which the floor of {:.3f} s is {:.0f} %, MFU {:.1f} %; peak of "
+      "tensors {:.2f} GiB",
       result["tokens_per_second"].get<double>(), result["step_seconds"].get<double>(),
       result["floor_seconds"].get<double>(), 100.0 * result["share_of_floor"].get<double>(),
-      result["peak_bytes"].get<double>() / (1 << 30));
+      100.0 * result["mfu"].get<double>(), result["peak_bytes"].get<double>() / (1 << 30));
   print_machine(result);
   for (const auto& [phase, seconds] : result["seconds_by_phase"].items()) {
     say("  {:<32} {:8.1f} ms", phase, 1e3 * seconds.get<double>());
@@ -129,11 +132,29 @@ void show(const BenchArguments& arguments, const nlohmann::ordered_json& result,
   if (!arguments.compare.empty()) compare(result, arguments.compare);
 }
 
+/// Of a GPU: what the user states, or the published figure. A CPU's rate is measured.
+std::optional<double> stated_peak(const BenchArguments& arguments, const RunConfig& config) {
+  if (config.train.device == DeviceType::cpu) {
+    if (arguments.peak_tflops)
+      user_error("a CPU's peak is measured, not stated", "--peak-tflops",
+                 "leave it out, or set train.device=cuda");
+    return std::nullopt;
+  }
+  if (arguments.peak_tflops) return *arguments.peak_tflops * 1e12;
+  if (const auto published = peak_of_gpu(config.train.dtype)) return published;
+  user_error(fmt::format("the peak of this GPU is not known: {}", load_cuda_plugin().device_name),
+             "--peak-tflops", "give it, in 10¹² operations a second");
+}
+
 void run_step(const BenchArguments& arguments) {
   run_job_together([&](Communicator& ranks) {
     Watchdog watchdog(ranks, watchdog_options());
     RunConfig config;
-    agree(ranks, [&] { config = config_of(arguments, ranks.size()); });
+    std::optional<double> peak;
+    agree(ranks, [&] {
+      config = config_of(arguments, ranks.size());
+      peak = stated_peak(arguments, config);
+    });
     const Hosts hosts(ranks);
     require_same_options(ranks, hosts,
                          {{"--steps", fmt::format("{}", arguments.steps)},
@@ -143,7 +164,8 @@ void run_step(const BenchArguments& arguments) {
     watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
     const int threads = thread_count(config, ranks_on_these_cores(ranks));
     const auto result = bench_step(
-        ranks, config, {.threads = threads, .steps = arguments.steps, .routing = arguments.routing});
+        ranks, config,
+        {.threads = threads, .steps = arguments.steps, .routing = arguments.routing, .stated_peak = peak});
     if (ranks.rank() == 0) show(arguments, result, print_step, compare_step);
   });
 }
@@ -151,9 +173,10 @@ void run_step(const BenchArguments& arguments) {
 void run_pieces(const BenchArguments& arguments,
                 std::vector<BenchPiece> (*make)(Context&, const RunConfig&)) {
   const RunConfig config = config_of(arguments);
+  const std::optional<double> peak = stated_peak(arguments, config);
   Context context(context_options(config, thread_count(config)));
   const auto pieces = make(context, config);
-  show(arguments, measure_pieces(context, config.train.dtype, pieces, arguments.repeats), print_pieces,
+  show(arguments, measure_pieces(context, config.train.dtype, pieces, arguments.repeats, peak), print_pieces,
        compare_pieces);
 }
 
@@ -206,6 +229,13 @@ CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, Ben
       ->add_option("--compare", arguments.compare,
                    "An earlier result of --json. The ratios to it are printed.")
       ->type_name("FILE");
+  command
+      ->add_option(
+          "--peak-tflops", arguments.peak_tflops,
+          "Peak of the GPU at the dtype of the config, in 10¹² operations a second. Cards with a known "
+          "name need none.")
+      ->type_name("T")
+      ->check(CLI::Range(1e-6, 1e12));
   command->footer(fmt::format("Example:\n  granule bench {} configs/bench.toml --json", name));
   return command;
 }

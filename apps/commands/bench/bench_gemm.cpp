@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 
 #include "apps/commands/bench/bench_rates.hpp"
 #include "core/kernels/matmul.hpp"
@@ -43,9 +42,7 @@ void add_product(std::vector<BenchPiece>& pieces, Context& context, const Produc
     const auto bytes = static_cast<double>(a.bytes() + b.bytes() + c.bytes());
     pieces.push_back(
         {fmt::format("{}: {}", p.name, form), flops, bytes, [=] {
-           const auto start = std::chrono::steady_clock::now();
-           matmul("bench", a, transpose_a, b, transpose_b, {c, 0.0});
-           return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+           return seconds_of(a.context(), [&] { matmul("bench", a, transpose_a, b, transpose_b, {c, 0.0}); });
          }});
   };
   add("y = x wT", x, Transpose::no, w, Transpose::yes, y);

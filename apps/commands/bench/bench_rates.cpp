@@ -1,10 +1,13 @@
 #include "apps/commands/bench/bench_rates.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 #include <nlohmann/json.hpp>
 
+#include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
+#include "core/kernels/copy.hpp"
 
 namespace granule {
 namespace {
@@ -17,9 +20,36 @@ double median_seconds(const BenchPiece& piece, std::int64_t repeats) {
   return seconds[seconds.size() / 2];
 }
 
+/// Reads and writes together, of copies from one part of the device's memory to another.
+double copy_gbps(Context& context) {
+  constexpr std::int64_t kMost = std::int64_t{256} << 20, kCopies = 10;
+  const std::int64_t floats = std::min(kMost, context.runtime()->step_memory() / 8) / size_of(DType::f32);
+  const Tensor from = Tensor::zeros(context, {floats}, DType::f32),
+               to = Tensor::zeros(context, {floats}, DType::f32);
+  double least = seconds_of(context, [&] { copy(from, to); });
+  for (std::int64_t i = 0; i < kCopies; ++i)
+    least = std::min(least, seconds_of(context, [&] { copy(from, to); }));
+  return 2.0 * static_cast<double>(from.bytes()) / least / 1e9;
+}
+
 }  // namespace
 
-MachineRates measure_rates(Context& context, DType dtype) {
+double seconds_of(Context& context, const std::function<void()>& work) {
+  const auto settle = [&] {
+    if (context.runtime() != nullptr) context.runtime()->wait();
+  };
+  settle();
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  settle();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+MachineRates measure_rates(Context& context, DType dtype, std::optional<double> stated_peak) {
+  if (context.runtime() != nullptr) {
+    GRANULE_CHECK(stated_peak.has_value(), "bench: the peak of the device is not stated");
+    return {*stated_peak / 1e9, copy_gbps(context)};
+  }
   return {fma_ceiling_gflops(context.pool(), dtype), stream_gbps(context.pool())};
 }
 
@@ -28,11 +58,11 @@ MachineRates better_of(const MachineRates& before, const MachineRates& after) {
 }
 
 nlohmann::ordered_json measure_pieces(Context& context, DType dtype, const std::vector<BenchPiece>& pieces,
-                                      std::int64_t repeats) {
-  const MachineRates before = measure_rates(context, dtype);
+                                      std::int64_t repeats, std::optional<double> stated_peak) {
+  const MachineRates before = measure_rates(context, dtype, stated_peak);
   std::vector<double> typical;
   for (const BenchPiece& piece : pieces) typical.push_back(median_seconds(piece, repeats));
-  const auto [gflops, gbps] = better_of(before, measure_rates(context, dtype));
+  const auto [gflops, gbps] = better_of(before, measure_rates(context, dtype, stated_peak));
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const BenchPiece& piece = pieces[i];

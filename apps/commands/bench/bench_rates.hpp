@@ -3,6 +3,7 @@
 // run.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,15 @@ namespace granule {
 struct MachineRates {
   double gflops = 0.0, gbps = 0.0;
 };
-[[nodiscard]] MachineRates measure_rates(Context& context, DType dtype);
+/// The rates of a CPU's threads are measured. A GPU's rate of operations is its stated peak, in operations a
+/// second, and the rate of its memory is that of a copy.
+[[nodiscard]] MachineRates measure_rates(Context& context, DType dtype, std::optional<double> stated_peak);
 /// Rates are measured before and after the work, because other programs can disturb one of the two. Less than
 /// what the machine gives would make every share too large.
 [[nodiscard]] MachineRates better_of(const MachineRates& before, const MachineRates& after);
+
+/// Seconds until the context's device has done the work, and all of it.
+[[nodiscard]] double seconds_of(Context& context, const std::function<void()>& work);
 
 struct BenchPiece {
   std::string name;
@@ -35,7 +41,7 @@ struct BenchPiece {
 /// streaming rate. A piece whose bytes stay in a cache can beat its floor.
 [[nodiscard]] nlohmann::ordered_json measure_pieces(Context& context, DType dtype,
                                                     const std::vector<BenchPiece>& pieces,
-                                                    std::int64_t repeats);
+                                                    std::int64_t repeats, std::optional<double> stated_peak);
 
 /// The matrix products of a step, for every layer at the config's sizes: forward and both gradients.
 [[nodiscard]] std::vector<BenchPiece> gemm_pieces(Context& context, const RunConfig& config);

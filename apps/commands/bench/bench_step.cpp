@@ -71,8 +71,9 @@ class BenchStep {
 };
 
 /// All ranks measure at once, which shows what the machine gives them together.
-MachineRates rates_of_all(Communicator& ranks, Context& context, DType dtype) {
-  const MachineRates own = measure_rates(context, dtype);
+MachineRates rates_of_all(Communicator& ranks, Context& context, DType dtype,
+                          std::optional<double> stated_peak) {
+  const MachineRates own = measure_rates(context, dtype, stated_peak);
   std::array<double, 2> sum{own.gflops, own.gbps};
   ranks.all_reduce(std::span(sum), ReduceOp::sum, "ceilings").wait();
   return {sum[0], sum[1]};
@@ -98,7 +99,8 @@ StepFloor step_floor(const RunConfig& config) {
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {
   Context context(context_options(config, options.threads));
-  const MachineRates before = rates_of_all(ranks, context, config.train.dtype);
+  const auto rates = [&] { return rates_of_all(ranks, context, config.train.dtype, options.stated_peak); };
+  const MachineRates before = rates();
   BenchStep step(context, ranks, config, options.routing);
   step.run(0);
   context.profile().reset();
@@ -106,22 +108,26 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   for (std::int64_t n = 1; n <= options.steps; ++n) seconds.push_back(step.run(n));
   std::int64_t peak = context.memory().peak_total();
   ranks.all_reduce(std::span(&peak, 1), ReduceOp::max, "peak").wait();
-  const auto [gflops, gbps] = better_of(before, rates_of_all(ranks, context, config.train.dtype));
+  const auto [gflops, gbps] = better_of(before, rates());
   const double typical = median(seconds), floor = step_floor(config).seconds(gflops, gbps);
   nlohmann::ordered_json phases;
   for (const auto& [phase, total] : context.profile().seconds())
     phases[phase] = total / static_cast<double>(options.steps);
-  return {{"tokens_per_second", static_cast<double>(config.train.batch_size * config.data.seq_len) / typical},
-          {"step_seconds", typical},
-          {"fma_ceiling_gflops", gflops},
-          {"stream_gbps", gbps},
-          {"floor_seconds", floor},
-          {"share_of_floor", floor / typical},
-          {"threads", options.threads},
-          {"ranks", ranks.size()},
-          {"routing", name_of(options.routing)},
-          {"peak_bytes", peak},
-          {"seconds_by_phase", phases}};
+  return {
+      {"tokens_per_second", static_cast<double>(config.train.batch_size * config.data.seq_len) / typical},
+      {"step_seconds", typical},
+      {"fma_ceiling_gflops", gflops},
+      {"stream_gbps", gbps},
+      {"floor_seconds", floor},
+      {"share_of_floor", floor / typical},
+      {"mfu", model_flops_utilisation(training_flops(config.model, config.moe,
+                                                     totals_of(config).target_tokens, config.data.seq_len),
+                                      typical, gflops * 1e9)},
+      {"threads", options.threads},
+      {"ranks", ranks.size()},
+      {"routing", name_of(options.routing)},
+      {"peak_bytes", peak},
+      {"seconds_by_phase", phases}};
 }
 
 }  // namespace granule

@@ -1,6 +1,8 @@
 // `granule bench step`: whole training steps compared with the least time that this machine could take for
 // them.
 #pragma once
+#include <optional>
+
 #include <nlohmann/json_fwd.hpp>
 
 #include "apps/config/run_config.hpp"
@@ -13,6 +15,7 @@ struct BenchOptions {
   int threads = 1;
   std::int64_t steps = 7;  ///< how many steps are measured; one more step runs before them
   Routing routing = Routing::natural;
+  std::optional<double> stated_peak{};  ///< of a GPU, in operations a second
 };
 
 /// The least seconds of a step. They are the sum of two parts:
@@ -28,7 +31,7 @@ struct StepFloor {
 [[nodiscard]] StepFloor step_floor(const RunConfig& config);
 
 ///   {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds,
-///    share_of_floor, threads, ranks, routing, peak_bytes, seconds_by_phase}
+///    share_of_floor, mfu, threads, ranks, routing, peak_bytes, seconds_by_phase}
 /// The tokens are random. With several ranks, fma_ceiling_gflops and stream_gbps are sums over the ranks, and
 /// peak_bytes is the largest of any rank. threads and seconds_by_phase are those of this rank.
 [[nodiscard]] nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config,

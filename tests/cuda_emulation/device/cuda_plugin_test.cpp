@@ -8,6 +8,7 @@
 
 using namespace granule;
 
+#ifdef GRANULE_CUDA_LIBRARY
 namespace {
 
 CudaStatus load_from(const char* path) {
@@ -39,3 +40,4 @@ TEST_CASE("cuda plug-in: the emulated one has as many kernels as the real one, a
   CHECK(emulated.slots == real.slots);
   CHECK(is_offered(DeviceType::cuda));
 }
+#endif
