@@ -1,6 +1,7 @@
 // Whole commands on the emulated CUDA device (tests/cuda_emulation): a run equals that of the CPU within
 // rounding, and what the real plug-in says without a GPU.
 #include <cmath>
+#include <cstdlib>
 
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,11 @@ Words operator+(Words words, const Words& more) {
 }
 
 const Words kOnCuda{"train.device=cuda"};
+/// The emulated device, or on a machine with GPUs the plug-in that the environment names.
+const char* device_plugin() {
+  const char* const named = std::getenv("GRANULE_CUDA_PLUGIN");
+  return named != nullptr ? named : GRANULE_CUDA_EMULATED;
+}
 ProgramOptions with(const char* plugin) {
   return {.environment = {{"GRANULE_CUDA_PLUGIN", plugin}}};
 }
@@ -72,7 +78,7 @@ TEST_CASE("emulated CUDA: a run equals the CPU's, for every router, loss and kin
     const Words wide = kind + Words{"train.dtype=f64"};
     REQUIRE(run_program(train_words(shop, "cpu", wide)).exit_code == 0);
     const ProgramResult result =
-        run_program(train_words(shop, "cuda", wide) + kOnCuda, with(GRANULE_CUDA_EMULATED));
+        run_program(train_words(shop, "cuda", wide) + kOnCuda, with(device_plugin()));
     INFO(result.err);
     REQUIRE(result.exit_code == 0);
     require_close_runs(shop, 1e-12);
@@ -82,7 +88,7 @@ TEST_CASE("emulated CUDA: a run equals the CPU's, for every router, loss and kin
 TEST_CASE("emulated CUDA: a run in f32 is as close to the CPU's as roundings allow") {
   const Workshop shop;
   REQUIRE(run_program(train_words(shop, "cpu", {})).exit_code == 0);
-  const ProgramResult result = run_program(train_words(shop, "cuda", kOnCuda), with(GRANULE_CUDA_EMULATED));
+  const ProgramResult result = run_program(train_words(shop, "cuda", kOnCuda), with(device_plugin()));
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   // No choice flips in these steps. AdamW divides by the root of v, so a small gradient's roundings count in
@@ -102,7 +108,7 @@ TEST_CASE("emulated CUDA: ranks that share experts and ZeRO parts equal those of
       REQUIRE(result.exit_code == 0);
     };
     ranks("cpu", {}, {});
-    ranks("cuda", kOnCuda, with(GRANULE_CUDA_EMULATED));
+    ranks("cuda", kOnCuda, with(device_plugin()));
     require_close_runs(shop, 1e-12);
   }
 }
@@ -110,7 +116,7 @@ TEST_CASE("emulated CUDA: ranks that share experts and ZeRO parts equal those of
 TEST_CASE("emulated CUDA: verify certifies layouts there") {
   const Workshop shop;
   const ProgramResult result = under_mpirun(
-      2, Words{program_path(), "verify", shop.path("run.toml")} + kOnCuda, with(GRANULE_CUDA_EMULATED));
+      2, Words{program_path(), "verify", shop.path("run.toml")} + kOnCuda, with(device_plugin()));
   INFO(result.err);
   CHECK(result.exit_code == 0);
 }
