@@ -92,16 +92,16 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// The work that all threads together do in a second: the best of several equal pieces, for about `seconds`.
-/// The best counts, because noise only ever slows a piece down. `piece(thread)` returns the work it did.
+/// The work that all threads together do in a second, in several equal pieces for about `seconds`.
+/// `piece(thread)` returns the work it did.
 ///
 /// Threads must share nothing but the clock. A thread that is put aside after the start runs alone later, and
 /// its own time is that of a thread that has the machine to itself.
 template <class Piece>
-double best_rate(ThreadPool& pool, double seconds, const Piece& piece) {
+RateOfPieces rate_of(ThreadPool& pool, double seconds, const Piece& piece) {
   const auto threads = static_cast<std::size_t>(pool.size());
   std::vector<double> work(threads), took(threads);
-  double best = 0.0;
+  double best = 0.0, all_work = 0.0, all_seconds = 0.0;
   const double until = now() + seconds;
   do {
     std::atomic<int> arrived{0};
@@ -114,9 +114,12 @@ double best_rate(ThreadPool& pool, double seconds, const Piece& piece) {
       work[static_cast<std::size_t>(i)] = piece(i);
       took[static_cast<std::size_t>(i)] = now() - start;
     });
-    best = std::max(best, std::reduce(work.begin(), work.end()) / *std::ranges::max_element(took));
+    const double done = std::reduce(work.begin(), work.end());
+    best = std::max(best, done / *std::ranges::max_element(took));
+    all_work += done;
+    all_seconds += std::reduce(took.begin(), took.end()) / static_cast<double>(threads);
   } while (now() < until);
-  return best;
+  return {best, all_work / all_seconds};
 }
 
 }  // namespace
@@ -148,15 +151,15 @@ namespace {
 // About a millisecond, so it often runs between the work of other programs.
 constexpr std::int64_t kRounds = 1'000'000;
 
-double bf16_gflops(ThreadPool& pool, std::int64_t chains, double seconds) {
+RateOfPieces bf16_rate(ThreadPool& pool, std::int64_t chains, double seconds) {
   const auto length = static_cast<std::size_t>(chains * vector_lanes(DType::f32));
-  return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {
-           std::vector<float> values(length);
-           for (std::size_t i = 0; i < length; ++i) values[i] = 1.0F / static_cast<float>(i + 2);
-           const double work = bf16_chains(kRounds, chains, bf16(0.001F), bf16(1.0F), values);
-           asm volatile("" : : "r"(values.data()) : "memory");
-           return work;
-         });
+  return rate_of(pool, seconds, [&](std::int64_t) {
+    std::vector<float> values(length);
+    for (std::size_t i = 0; i < length; ++i) values[i] = 1.0F / static_cast<float>(i + 2);
+    const double work = bf16_chains(kRounds, chains, bf16(0.001F), bf16(1.0F), values);
+    asm volatile("" : : "r"(values.data()) : "memory");
+    return work;
+  });
 }
 
 }  // namespace
@@ -169,32 +172,30 @@ double bf16_chains(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 t
   return 2.0 * static_cast<double>(rounds) * static_cast<double>(chains * vector_lanes(DType::bf16));
 }
 
-double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
+RateOfPieces fma_rate(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
   if (dtype == DType::bf16)
-    return uses_bf16_units() ? bf16_gflops(pool, chains, seconds)
-                             : fma_gflops(pool, DType::f32, chains, seconds);
+    return uses_bf16_units() ? bf16_rate(pool, chains, seconds) : fma_rate(pool, DType::f32, chains, seconds);
   return dispatch_float(dtype, [&]<class T>() {
     const auto length = static_cast<std::size_t>(chains * vector_lanes(dtype));
-    return 1e-9 * best_rate(pool, seconds, [&](std::int64_t) {
-             // Every lane begins with another value, and the values are used. The compiler computes equal
-             // chains once, and unused chains never, but their operations would be counted all the same.
-             std::vector<T> values(length);
-             for (std::size_t i = 0; i < length; ++i) values[i] = T(1) / static_cast<T>(i + 2);
-             const double work =
-                 multiply_add_chains(kRounds, chains, T(0.999), T(0.001), std::span<T>(values));
-             asm volatile("" : : "r"(values.data()) : "memory");
-             return work;
-           });
+    return rate_of(pool, seconds, [&](std::int64_t) {
+      // Every lane begins with another value, and the values are used. The compiler computes equal
+      // chains once, and unused chains never, but their operations would be counted all the same.
+      std::vector<T> values(length);
+      for (std::size_t i = 0; i < length; ++i) values[i] = T(1) / static_cast<T>(i + 2);
+      const double work = multiply_add_chains(kRounds, chains, T(0.999), T(0.001), std::span<T>(values));
+      asm volatile("" : : "r"(values.data()) : "memory");
+      return work;
+    });
   });
 }
 
 double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds) {
-  return fma_gflops(pool, dtype, kFmaChains.back(), seconds);
+  return 1e-9 * fma_rate(pool, dtype, kFmaChains.back(), seconds).best;
 }
 
 double clock_ghz(ThreadPool& pool, double seconds) {
   constexpr std::int64_t kAdditions = 4'000'000;
-  const double all = best_rate(pool, seconds, [](std::int64_t) {
+  const RateOfPieces additions = rate_of(pool, seconds, [](std::int64_t) {
     std::int64_t sum = 1;
     std::int64_t step = 3;
     asm volatile("" : "+r"(step));
@@ -208,7 +209,7 @@ double clock_ghz(ThreadPool& pool, double seconds) {
     }
     return static_cast<double>(kAdditions);
   });
-  return 1e-9 * all / pool.size();
+  return 1e-9 * additions.best / pool.size();
 }
 
 double stream_gbps(ThreadPool& pool, double seconds) {

@@ -13,15 +13,22 @@ namespace granule {
 /// it, and chains do not wait for each other. Twelve are more than latency × units of any CPU that we know.
 inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
 
+/// Work a second. Noise only ever slows a piece of work down, so the best piece is what the machine can do.
+/// All pieces together show what it gives over a longer time, beside what else its cores and its host do.
+struct RateOfPieces {
+  double best = 0.0, mean = 0.0;
+};
+
 /// Fused multiply-adds in registers, on all threads of the pool. The unit is 10⁹ floating-point operations a
 /// second, two for each multiply-add. For bf16 they are those of the processor's bf16 units, or those of f32
 /// if it has none or they are not used. It takes about `seconds`.
 [[nodiscard]] double fma_ceiling_gflops(ThreadPool& pool, DType dtype, double seconds = 0.1);
 
-/// The same with the given number of chains, one of kFmaChains. With few chains the unit waits for results.
-[[nodiscard]] double fma_gflops(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds);
+/// Operations a second with the given number of chains, one of kFmaChains. With few chains the unit waits for
+/// results.
+[[nodiscard]] RateOfPieces fma_rate(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds);
 
-/// The work that `fma_gflops` times, of one thread. It computes v = v · factor + term `rounds` times for each
+/// The work that `fma_rate` times, of one thread. It computes v = v · factor + term `rounds` times for each
 /// of `values` [chains × vector_lanes], and returns the number of floating-point operations.
 template <class T>
 double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values);

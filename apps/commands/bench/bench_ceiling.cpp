@@ -11,16 +11,17 @@ namespace {
 
 nlohmann::ordered_json rates_of(ThreadPool& pool, DType dtype, double clock, double seconds) {
   nlohmann::ordered_json by_chains;
-  double gflops = 0.0;
+  RateOfPieces rate;
   for (const std::int64_t chains : kFmaChains) {
-    gflops = fma_gflops(pool, dtype, chains, seconds);
-    by_chains[std::to_string(chains)] = gflops;
+    rate = fma_rate(pool, dtype, chains, seconds);
+    by_chains[std::to_string(chains)] = 1e-9 * rate.best;
   }
   const auto lanes = static_cast<double>(vector_lanes(dtype));
   return {{"lanes", vector_lanes(dtype)},
           {"gflops_by_chains", by_chains},
-          {"fma_ceiling_gflops", gflops},
-          {"fmas_per_cycle", gflops / (2.0 * lanes * clock * pool.size())}};
+          {"fma_ceiling_gflops", 1e-9 * rate.best},
+          {"sustained_gflops", 1e-9 * rate.mean},
+          {"fmas_per_cycle", 1e-9 * rate.best / (2.0 * lanes * clock * pool.size())}};
 }
 
 }  // namespace

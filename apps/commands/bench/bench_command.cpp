@@ -116,8 +116,10 @@ void print_ceiling(const nlohmann::ordered_json& result) {
     std::string line;
     for (const auto& [chains, rate] : result[type]["gflops_by_chains"].items())
       line += fmt::format("  {}: {:.1f}", chains, rate.get<double>());
-    say("{:<4}{}  = {:.2f} vectors of {} a cycle and thread", type, line,
-        result[type]["fmas_per_cycle"].get<double>(), result[type]["lanes"].get<int>());
+    say("{:<4}{}  = {:.2f} vectors of {} a cycle and thread, {:.0f} % of it on average", type, line,
+        result[type]["fmas_per_cycle"].get<double>(), result[type]["lanes"].get<int>(),
+        100.0 * result[type]["sustained_gflops"].get<double>() /
+            result[type]["fma_ceiling_gflops"].get<double>());
   }
   say("{:.1f} GB/s read and written", result["stream_gbps"].get<double>());
 }
