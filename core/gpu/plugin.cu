@@ -53,7 +53,8 @@ extern "C" __attribute__((visibility("default"))) void granule_cuda_plugin(
     std::strncpy(report->reason.data(), cudaGetErrorString(status), report->reason.size() - 1);
   }
   cudaDeviceProp first{};
+  static_assert(sizeof(first.name) == sizeof(report->device_name));
   if (report->devices > 0 && cudaGetDeviceProperties(&first, 0) == cudaSuccess)
-    std::strncpy(report->device_name.data(), first.name, report->device_name.size() - 1);
+    std::memcpy(report->device_name.data(), first.name, sizeof(first.name));
   if (report->devices > 0) granule::offer_device(granule::DeviceType::cuda, granule::gpu::make_runtime);
 }

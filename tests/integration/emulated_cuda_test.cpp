@@ -2,6 +2,7 @@
 // rounding, and what the real plug-in says without a GPU.
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 
 #include <nlohmann/json.hpp>
 
@@ -94,6 +95,10 @@ TEST_CASE("emulated CUDA: a run in f32 is as close to the CPU's as roundings all
   // No choice flips in these steps. AdamW divides by the root of v, so a small gradient's roundings count in
   // full.
   require_close_runs(shop, 1e-4);
+  std::ifstream file(shop.directory / "cuda/metrics.jsonl");
+  std::string row;
+  std::getline(file, row);
+  CHECK(json::parse(row)["mfu"].is_null());  // the peak of this device is not known
 }
 
 TEST_CASE("emulated CUDA: ranks that share experts and ZeRO parts equal those of the CPU") {
@@ -119,6 +124,36 @@ TEST_CASE("emulated CUDA: verify certifies layouts there") {
       2, Words{program_path(), "verify", shop.path("run.toml")} + kOnCuda, with(device_plugin()));
   INFO(result.err);
   CHECK(result.exit_code == 0);
+}
+
+TEST_CASE(
+    "emulated CUDA: a benchmark needs the peak of a GPU whose name is not known, and a CPU's is measured") {
+  const auto bench = [](const Words& more) {
+    const Words small{"bench",
+                      "step",
+                      source_dir() + "/configs/tiny.toml",
+                      "model.vocab_size=64",
+                      "data.seq_len=16",
+                      "train.batch_size=1",
+                      "train.micro_batch_size=1",
+                      "model.num_hidden_layers=2",
+                      "--steps",
+                      "1",
+                      "--json"};
+    return run_program(small + more, with(GRANULE_CUDA_EMULATED));
+  };
+  const ProgramResult stated = bench(kOnCuda + Words{"--peak-tflops", "2"});
+  INFO(stated.err);
+  REQUIRE(stated.exit_code == 0);
+  const json result = json::parse(stated.out);
+  CHECK(result["device"] == "emulated device");
+  CHECK(result["fma_ceiling_gflops"] == 2000.0);
+  CHECK(result["mfu"].get<double>() > 0.0);
+  const ProgramResult unknown = bench(kOnCuda), measured = bench({"--peak-tflops", "2"});
+  CHECK(unknown.exit_code == 2);
+  CHECK_THAT(unknown.err, Catch::Contains("the peak of this GPU is not known: emulated device"));
+  CHECK(measured.exit_code == 2);
+  CHECK_THAT(measured.err, Catch::Contains("a CPU's peak is measured"));
 }
 
 TEST_CASE("CUDA: a machine without a GPU gets one line and exit code 2") {

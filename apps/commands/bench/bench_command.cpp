@@ -33,6 +33,12 @@ struct BenchArguments {
   std::optional<double> peak_tflops{};
 };
 
+constexpr const char* kCpu = "cpu";
+/// As its driver names it.
+std::string device_name(const RunConfig& config) {
+  return config.train.device == DeviceType::cpu ? kCpu : load_cuda_plugin().device_name;
+}
+
 RunConfig config_of(const BenchArguments& arguments, std::int64_t ranks = 1) {
   RunConfig config = load_run_config(arguments.config, arguments.overrides, {.ranks = ranks});
   if (config.model.vocab_size == 0) {
@@ -58,6 +64,11 @@ double figure(const nlohmann::json& result, const char* key, const std::filesyst
 void print_machine(const nlohmann::ordered_json& result) {
   const int ranks = result.value("ranks", 1);
   const std::string of = ranks > 1 ? fmt::format("{} ranks of ", ranks) : std::string();
+  if (result["device"] != kCpu) {
+    say("{}{}: stated peak {:.4g} TFLOP/s, a copy {:.1f} GB/s", of, result["device"].get<std::string>(),
+        result["fma_ceiling_gflops"].get<double>() / 1e3, result["stream_gbps"].get<double>());
+    return;
+  }
   say("machine, {}{} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s", of, result["threads"].get<int>(),
       result["fma_ceiling_gflops"].get<double>(), result["stream_gbps"].get<double>());
 }
@@ -144,8 +155,8 @@ std::optional<double> stated_peak(const BenchArguments& arguments, const RunConf
   }
   if (arguments.peak_tflops) return *arguments.peak_tflops * 1e12;
   if (const auto published = peak_of_gpu(config.train.dtype)) return published;
-  user_error(fmt::format("the peak of this GPU is not known: {}", load_cuda_plugin().device_name),
-             "--peak-tflops", "give it, in 10¹² operations a second");
+  user_error(fmt::format("the peak of this GPU is not known: {}", device_name(config)), "--peak-tflops",
+             "give it, in 10¹² operations a second");
 }
 
 void run_step(const BenchArguments& arguments) {
@@ -165,9 +176,10 @@ void run_step(const BenchArguments& arguments) {
     warn_of_split_rows(ranks, hosts, config.parallel.ep);
     watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
     const int threads = thread_count(config, ranks_on_these_cores(ranks));
-    const auto result = bench_step(
+    nlohmann::ordered_json result = bench_step(
         ranks, config,
         {.threads = threads, .steps = arguments.steps, .routing = arguments.routing, .stated_peak = peak});
+    result["device"] = device_name(config);
     if (ranks.rank() == 0) show(arguments, result, print_step, compare_step);
   });
 }
@@ -178,8 +190,9 @@ void run_pieces(const BenchArguments& arguments,
   const std::optional<double> peak = stated_peak(arguments, config);
   Context context(context_options(config, thread_count(config)));
   const auto pieces = make(context, config);
-  show(arguments, measure_pieces(context, config.train.dtype, pieces, arguments.repeats, peak), print_pieces,
-       compare_pieces);
+  auto result = measure_pieces(context, config.train.dtype, pieces, arguments.repeats, peak);
+  result["device"] = device_name(config);
+  show(arguments, result, print_pieces, compare_pieces);
 }
 
 void run_ceiling(const BenchArguments& arguments) {

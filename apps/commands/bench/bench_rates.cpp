@@ -20,9 +20,11 @@ double median_seconds(const BenchPiece& piece, std::int64_t repeats) {
   return seconds[seconds.size() / 2];
 }
 
-/// Reads and writes together, of copies from one part of the device's memory to another.
-double copy_gbps(Context& context) {
+/// Reads and writes together, of copies from one part of the device's memory to another. The memory is not
+/// that of the work, whose peak is reported.
+double copy_gbps(Device device) {
   constexpr std::int64_t kMost = std::int64_t{256} << 20, kCopies = 10;
+  Context context({.device = device});
   const std::int64_t floats = std::min(kMost, context.runtime()->step_memory() / 8) / size_of(DType::f32);
   const Tensor from = Tensor::zeros(context, {floats}, DType::f32),
                to = Tensor::zeros(context, {floats}, DType::f32);
@@ -48,7 +50,7 @@ double seconds_of(Context& context, const std::function<void()>& work) {
 MachineRates measure_rates(Context& context, DType dtype, std::optional<double> stated_peak) {
   if (context.runtime() != nullptr) {
     GRANULE_CHECK(stated_peak.has_value(), "bench: the peak of the device is not stated");
-    return {*stated_peak / 1e9, copy_gbps(context)};
+    return {*stated_peak / 1e9, copy_gbps(context.device())};
   }
   return {fma_ceiling_gflops(context.pool(), dtype), stream_gbps(context.pool())};
 }
