@@ -33,8 +33,8 @@ struct Efficiencies {
 /// machine, measured now and divided evenly among `ranks` ranks. Throws a user error for another name.
 [[nodiscard]] DeviceFigures device_figures(std::string_view name, DType dtype, std::int64_t ranks);
 
-/// Operations a second at `dtype` of the first GPU that the CUDA plug-in finds. Absent if there is none, or no
-/// published figures of it are known here.
+/// Operations a second at `dtype` of the first GPU that the CUDA plug-in finds. Absent if there is none, or
+/// no published figures of it are known here.
 [[nodiscard]] std::optional<double> peak_of_gpu(DType dtype);
 
 }  // namespace granule
