@@ -11,9 +11,9 @@
 namespace granule {
 namespace {
 
-// The scores of a piece of a prompt against all tokens before it are held at once. A small piece keeps that
-// memory small.
-constexpr std::size_t kPiece = 128;
+// Tokens of a prompt that pass through the model together. Each piece reads all weights, and its activations
+// are held at once.
+constexpr std::size_t kPiece = 512;
 constexpr std::int64_t kLogitRows = 16;  // rows of the whole vocabulary that are held at once
 
 }  // namespace

@@ -13,15 +13,14 @@ struct TokenWork {
   std::int64_t attention = 0, feed_forward = 0, head = 0;
 };
 
-TokenWork token_work(const RunConfig& config) {
+TokenWork token_work(const RunConfig& config, std::int64_t seq_len) {
   const ModelConfig& m = config.model;
   const MoeConfig& e = config.moe;
   const std::int64_t h = m.hidden_size;
   const std::int64_t kv = m.kv_width();
   TokenWork work{.head = m.vocab_size * h};
   for (std::int64_t layer = 0; layer < m.num_hidden_layers; ++layer) {
-    work.attention +=
-        2 * h * h + 2 * h * kv + h * config.data.seq_len;  // Q Kᵀ and P V, half the sequence each
+    work.attention += 2 * h * h + 2 * h * kv + h * seq_len;  // Q Kᵀ and P V, half the sequence each
     work.feed_forward += e.is_moe_layer(layer) ? 3 * h * e.moe_intermediate_size *
                                                          (e.num_experts_per_tok + e.n_shared_experts) +
                                                      h * e.n_routed_experts
@@ -33,7 +32,7 @@ TokenWork token_work(const RunConfig& config) {
 }  // namespace
 
 StepOperations step_operations(const RunConfig& config) {
-  const TokenWork work = token_work(config);
+  const TokenWork work = token_work(config, config.data.seq_len);
   const double tokens =
       static_cast<double>(config.train.batch_size) * static_cast<double>(config.data.seq_len);
   std::int64_t again = 0;
@@ -41,6 +40,12 @@ StepOperations step_operations(const RunConfig& config) {
   if (config.train.recompute == Recompute::full) again += work.attention;
   return {.needed = 6.0 * tokens * static_cast<double>(work.attention + work.feed_forward + work.head),
           .recomputed = 2.0 * tokens * static_cast<double>(again)};
+}
+
+double prompt_operations(const RunConfig& config, std::int64_t tokens) {
+  const TokenWork work = token_work(config, tokens);
+  return 2.0 * (static_cast<double>(tokens) * static_cast<double>(work.attention + work.feed_forward) +
+                static_cast<double>(work.head));
 }
 
 double group_rate(const PlanRequest& request, std::string_view group, const DeviceFigures& device) {

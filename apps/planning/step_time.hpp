@@ -14,6 +14,8 @@ struct StepOperations {
   double recomputed = 0.0;  ///< forward once more
 };
 [[nodiscard]] StepOperations step_operations(const RunConfig& config);
+/// The operations of forward over one prompt, with logits for the token after it alone.
+[[nodiscard]] double prompt_operations(const RunConfig& config, std::int64_t tokens);
 
 struct StepTime {
   double compute = 0.0, recompute = 0.0, optimizer = 0.0;

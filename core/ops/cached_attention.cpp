@@ -11,6 +11,8 @@ using namespace attention;
 
 namespace {
 
+constexpr std::int64_t kQueries = 32;  // whose scores a thread holds at once
+
 /// Appends the new tokens' keys and values to those of the cache.
 template <class T>
 void append_to_cache(const CachedAttentionArgs& args, const T* qkv) {
@@ -32,28 +34,35 @@ void cached_cpu(const CachedAttentionArgs& args, Workspace& workspace) {
     const W* const qkv = wide_elements<T>(args.qkv, workspace);
     const WideResult<T> y({args.y, 0.0}, workspace);
     append_to_cache<W>(args, qkv);
-    const std::int64_t bytes = ForwardScratch<W>(a, a.seq, total, nullptr).bytes;
-    std::byte* const scratch = workspace.take<std::byte>(a.heads * bytes);
-    args.y.context().pool().run(a.heads, [&](std::int64_t head) {
-      const std::int64_t kv = head / (a.heads / a.kv_heads);
+    ThreadPool& pool = args.y.context().pool();
+    const std::int64_t most = std::min(kQueries, a.seq), blocks = (a.seq + kQueries - 1) / kQueries;
+    const std::int64_t bytes = ForwardScratch<W>(a, most, total, nullptr).bytes;
+    std::byte* const scratch = workspace.take<std::byte>(pool.size() * bytes);
+    pool.run(a.heads * blocks, [&](std::int64_t task) {
+      // Later blocks see more keys, so they go first.
+      const std::int64_t head = task % a.heads, first = (blocks - 1 - task / a.heads) * kQueries,
+                         rows = std::min(kQueries, a.seq - first), kv = head / (a.heads / a.kv_heads);
       const AttentionHead<W> h{qkv + head * a.qk_dim,
                                args.keys.data<const W>() + kv * a.qk_dim,
                                args.values.data<const W>() + kv * a.v_dim,
                                a.width(),
                                a.kv_heads * a.qk_dim,
                                a.kv_heads * a.v_dim};
-      const ForwardScratch<W> own(a, a.seq, total, scratch + head * bytes);
-      forward_block<W>(a, h, {args.past, a.seq, nullptr}, h.q, own, y.elements() + head * a.v_dim, nullptr);
+      const QueryBlock b(args.past + first, rows, nullptr);
+      const ForwardScratch<W> own(a, rows, b.keys, scratch + ThreadPool::thread_index() * bytes);
+      forward_block<W>(a, h, b, h.q + first * h.q_pitch, own,
+                       y.elements() + first * a.heads * a.v_dim + head * a.v_dim, nullptr);
     });
     y.finish();
   });
 }
-std::int64_t cached_workspace(const CachedAttentionArgs& args, int /*threads*/) {
+std::int64_t cached_workspace(const CachedAttentionArgs& args, int threads) {
   const Attention& a = args.attention;
   const std::int64_t total = args.past + a.seq;
-  const std::int64_t scratch = dispatch_float(
-      wide_of(args.y.dtype()), [&]<class W>() { return ForwardScratch<W>(a, a.seq, total, nullptr).bytes; });
-  return workspace_bytes({wide_part(args.qkv), wide_part(args.y), {a.heads * scratch, DType::u8}});
+  const std::int64_t scratch = dispatch_float(wide_of(args.y.dtype()), [&]<class W>() {
+    return ForwardScratch<W>(a, std::min(kQueries, a.seq), total, nullptr).bytes;
+  });
+  return workspace_bytes({wide_part(args.qkv), wide_part(args.y), {threads * scratch, DType::u8}});
 }
 
 }  // namespace

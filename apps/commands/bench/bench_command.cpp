@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/bench/bench_ceiling.hpp"
+#include "apps/commands/bench/bench_generation.hpp"
 #include "apps/commands/bench/bench_rates.hpp"
 #include "apps/commands/bench/bench_step.hpp"
 #include "apps/commands/commands.hpp"
@@ -30,6 +31,7 @@ struct BenchArguments {
   int threads = available_cores();
   double seconds = 0.2;
   Routing routing = Routing::natural;
+  GenerationBench generation{};
   std::optional<double> peak_tflops{};
 };
 
@@ -195,6 +197,46 @@ void run_pieces(const BenchArguments& arguments,
   show(arguments, result, print_pieces, compare_pieces);
 }
 
+void print_generation(const nlohmann::ordered_json& result) {
+  const auto &prefill = result["prefill"], &decode = result["decode"];
+  say("prompt of {} tokens: {:.1f} ms, {:.0f} tokens/s, {:.1f} GFLOP/s, which is {:.0f} % of the ceiling",
+      prefill["tokens"].get<std::int64_t>(), 1e3 * prefill["seconds"].get<double>(),
+      prefill["tokens_per_second"].get<double>(), prefill["gflops"].get<double>(),
+      100.0 * prefill["share_of_ceiling"].get<double>());
+  say("a token after it: {:.2f} ms, {:.0f} tokens/s, {:.1f} GB/s of weights and cache, which is {:.0f} % of "
+      "the "
+      "stream",
+      1e3 * decode["seconds"].get<double>(), decode["tokens_per_second"].get<double>(),
+      decode["gbps"].get<double>(), 100.0 * decode["share_of_stream"].get<double>());
+  print_machine(result);
+}
+
+void compare_generation(const nlohmann::ordered_json& now, const std::filesystem::path& path) {
+  const auto before = earlier_result(path);
+  for (const char* const part : {"prefill", "decode"}) {
+    if (!before.contains(part))
+      user_error(fmt::format("there is no {} in it", part), path.string(),
+                 "name a result of the same benchmark");
+    const double then = figure(before[part], "tokens_per_second", path),
+                 here = now[part]["tokens_per_second"].get<double>();
+    say("{}: {:.4g} tokens/s then, {:.4g} now, ratio {:.3f}", part, then, here, here / then);
+  }
+}
+
+void run_generation(const BenchArguments& arguments) {
+  const RunConfig config = config_of(arguments);
+  if (config.train.device != DeviceType::cpu)
+    user_error("generation runs on the CPU", "train.device", "leave it out, or set it to \"cpu\"");
+  const GenerationBench& options = arguments.generation;
+  if (options.prompt + options.tokens > config.model.positions())
+    user_error(fmt::format("--prompt and --tokens are {} tokens, and the model has {} positions",
+                           options.prompt + options.tokens, config.model.positions()),
+               arguments.config.string(), "give less, or set model.max_position_embeddings");
+  auto result = bench_generation(config, thread_count(config), options);
+  result["device"] = kCpu;
+  show(arguments, result, print_generation, compare_generation);
+}
+
 void run_ceiling(const BenchArguments& arguments) {
   const nlohmann::ordered_json result = bench_ceiling(arguments.threads, arguments.seconds);
   if (arguments.json) return print_json(result);
@@ -234,6 +276,16 @@ void add_ceiling(CLI::App& bench, const std::shared_ptr<BenchArguments>& argumen
   command->callback([arguments] { run_ceiling(*arguments); });
 }
 
+void add_peak(CLI::App& command, BenchArguments& arguments) {
+  command
+      .add_option(
+          "--peak-tflops", arguments.peak_tflops,
+          "Peak of the GPU at the dtype of the config, in 10¹² operations a second. Cards with a known "
+          "name need none.")
+      ->type_name("T")
+      ->check(CLI::Range(1e-6, 1e12));
+}
+
 CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, BenchArguments& arguments) {
   CLI::App* command = bench.add_subcommand(name, what);
   command->add_option("config", arguments.config, kConfigHelp)->required()->type_name("CONFIG");
@@ -244,13 +296,6 @@ CLI::App* add_benchmark(CLI::App& bench, const char* name, const char* what, Ben
       ->add_option("--compare", arguments.compare,
                    "An earlier result of --json. The ratios to it are printed.")
       ->type_name("FILE");
-  command
-      ->add_option(
-          "--peak-tflops", arguments.peak_tflops,
-          "Peak of the GPU at the dtype of the config, in 10¹² operations a second. Cards with a known "
-          "name need none.")
-      ->type_name("T")
-      ->check(CLI::Range(1e-6, 1e12));
   command->footer(fmt::format("Example:\n  granule bench {} configs/bench.toml --json", name));
   return command;
 }
@@ -276,6 +321,17 @@ void add_bench_command(CLI::App& program) {
   step->add_option("--steps", arguments->steps, "How many steps are measured. Their median is reported.")
       ->check(CLI::Range(1, 1000000));
   add_routing(*step, arguments);
+  for (CLI::App* const command : {gemm, ops, step}) add_peak(*command, *arguments);
+  CLI::App* generation =
+      add_benchmark(*bench, "generation",
+                    "Measure how a model with random weights reads a prompt and continues it.", *arguments);
+  const auto count = [&](const char* name, std::int64_t& value, const char* text) {
+    generation->add_option(name, value, text)->check(CLI::Range(1, 1000000))->capture_default_str();
+  };
+  count("--prompt", arguments->generation.prompt, "Tokens of the prompt, which are read together.");
+  count("--tokens", arguments->generation.tokens, "Tokens after it, which are read one after the other.");
+  count("--repeats", arguments->generation.repeats, "How often all is repeated. Medians are reported.");
+  generation->callback([arguments] { run_generation(*arguments); });
   gemm->callback([arguments] { run_pieces(*arguments, gemm_pieces); });
   ops->callback([arguments] { run_pieces(*arguments, operator_pieces); });
   step->callback([arguments] { run_step(*arguments); });

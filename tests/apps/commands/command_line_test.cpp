@@ -78,7 +78,7 @@ TEST_CASE("command_line: a mistake on the command line is one line that names th
       {{"train", "a.toml", "--out", "x", "--out", "y"}, {"--out is given more than once"}},
       {{"train", "a.toml", "--dry-run=maybe"}, {"--dry-run maybe takes no value"}},
       {{"inspect", "run", "more"}, {"'more' is one word too many", "see granule inspect --help"}},
-      {{"bench"}, {"granule bench needs a command: ceiling, gemm, ops, step", "see granule bench --help"}},
+      {{"bench"}, {"granule bench needs a command: ceiling, gemm, ops, step, generation", "see granule bench --help"}},
       {{"generate", "run", "--prompt", "a", "--seed", "18446744073709551616"},
        {"--seed 18446744073709551616 is too large", "see granule generate --help"}},
       {{"data", "build", "--shard-tokens", "99999999999999999999"},
