@@ -29,7 +29,8 @@ TEST_CASE("chat_templates: they come from tokenizer_config.json, and files of th
   write_text(temp / "chat_template.jinja", "f\n");
   CHECK(chat_templates_in(temp.path()) == Templates{{"default", "f\n"}, {"rag", "d"}});
   write_text(config, R"({"chat_template": [{"name": "default"}]})");
-  CHECK_THAT(user_error_of([&] { (void)chat_templates_in(temp.path()); }), Catch::Contains("chat_template[0]"));
+  CHECK_THAT(user_error_of([&] { (void)chat_templates_in(temp.path()); }),
+             Catch::Contains("chat_template[0]"));
   write_text(config, R"({"chat_template": 7})");
   CHECK_THAT(user_error_of([&] { (void)chat_templates_in(temp.path()); }),
              Catch::Contains("chat_template is not a string"));
