@@ -10,12 +10,18 @@ elseif(GRANULE_WITH_CUDA)
   if(CMAKE_CUDA_COMPILER)
     find_package(CUDAToolkit 12.8 QUIET)  # the first version that knows compute capability 10.0
   endif()
-  if(CUDAToolkit_FOUND AND TARGET CUDA::cublas)
+  if(CUDAToolkit_FOUND)
+    # cuDNN has no package of its own. It is in the toolkit, or beside the libraries of the system.
+    find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+    find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR})
+  endif()
+  set(needed "a CUDA toolkit from 12.8 on with cuBLAS, and cuDNN 9")
+  if(CUDAToolkit_FOUND AND TARGET CUDA::cublas AND CUDNN_INCLUDE_DIR AND CUDNN_LIBRARY)
     set(cuda_built 1)
   elseif(GRANULE_WITH_CUDA STREQUAL "REQUIRED")
-    message(FATAL_ERROR "GRANULE_WITH_CUDA is REQUIRED: a CUDA toolkit from 12.8 on with cuBLAS, its nvcc in PATH")
+    message(FATAL_ERROR "GRANULE_WITH_CUDA is REQUIRED: it takes ${needed}, with nvcc in PATH")
   else()
-    message(STATUS "No CUDA toolkit from 12.8 on with cuBLAS: the CUDA plug-in is left out")
+    message(STATUS "The CUDA plug-in is left out: there is not ${needed}")
   endif()
 endif()
 
@@ -59,7 +65,8 @@ target_compile_definitions(granule_cuda PRIVATE GRANULE_VERSION="${PROJECT_VERSI
   $<TARGET_PROPERTY:fmt::fmt,INTERFACE_COMPILE_DEFINITIONS>)
 target_compile_options(granule_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Werror
   -Xptxas=-warn-spills,-warn-lmem-usage,-Werror)
-target_link_libraries(granule_cuda PRIVATE CUDA::cudart CUDA::cublas)
+target_include_directories(granule_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})
+target_link_libraries(granule_cuda PRIVATE CUDA::cudart CUDA::cublas ${CUDNN_LIBRARY})
 set_target_properties(granule_cuda PROPERTIES
   LIBRARY_OUTPUT_DIRECTORY $<TARGET_FILE_DIR:granule> CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
   BUILD_RPATH ${CUDAToolkit_LIBRARY_DIR} INSTALL_RPATH ${CUDAToolkit_LIBRARY_DIR})
