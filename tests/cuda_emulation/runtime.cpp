@@ -65,6 +65,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
   *count = settings().devices;
   return note(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;  // no program here uses another
+  return cudaSuccess;
+}
 cudaError_t cudaSetDevice(int device) {
   return note(device >= 0 && device < settings().devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
@@ -78,6 +82,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int /*d
   switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor:
       *value = 8;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = 0;
       return cudaSuccess;
     case cudaDevAttrMultiProcessorCount:
       *value = 4;  // so that grids of the machine's size stay small
