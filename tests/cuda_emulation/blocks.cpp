@@ -121,9 +121,9 @@ void run_threads() {
     } catch (...) {
       if (!failure) failure = std::current_exception();
     }
-    publish(&end_of_launch);
     thread->state = State::done;
     after_return(*thread);
+    publish(&end_of_launch);
     const bool more = turn + 1 < turns.size() && block.threads[turns[turn + 1]].state == State::fresh;
     if (failure || one_thread_per_fiber() || !more) return;
     now = &block.threads[turns[++turn]];
@@ -151,6 +151,7 @@ void wait_for_change(const std::uint32_t* number, const char* what, const Locati
   thread->seen = *number;
   thread->what = what;
   thread->where = where;
+  publish(&end_of_launch);  // if the launch fails, this thread never returns
   pause();
   thread->state = State::running;
   if (failure) throw std::runtime_error("the block was abandoned");
@@ -359,6 +360,10 @@ void run(const Launch& launch, const cudaLaunchConfig_t& config) {
   begin_launch();
   ++counts().launches;
   publish(&start_of_launch);
+  // What comes after the launch comes after its threads, also if one of them has failed.
+  struct AfterThreads {
+    ~AfterThreads() { observe(&end_of_launch); }
+  } const after_threads;
   const Unwatched unwatched;
   for (const std::uint64_t i : blocks_in_order(std::uint64_t{grid.x} * grid.y * grid.z)) {
     block_index = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
@@ -370,7 +375,6 @@ void run(const Launch& launch, const cudaLaunchConfig_t& config) {
     free_shared_memory();
     run_block(shape.x * shape.y * shape.z);
   }
-  observe(&end_of_launch);
 }
 
 }  // namespace cuda_emulation

@@ -66,7 +66,8 @@ FiberBody body = nullptr;
 void* scheduler_stack_pointer = nullptr;
 Fiber* running = nullptr;
 std::vector<Fiber*> idle;
-std::vector<Fiber*> all;  // LeakSanitizer finds them here
+// It is never destroyed, so that LeakSanitizer finds the fibers in it at the end.
+std::vector<Fiber*>& all = *new std::vector<Fiber*>;
 std::size_t next_identity = 0;
 #if defined(__SANITIZE_ADDRESS__)
 void* scheduler_fake_stack = nullptr;
