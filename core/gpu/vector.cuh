@@ -2,12 +2,13 @@
 #pragma once
 #include <cstdint>
 
-#include "core/gpu/launch.cuh"
+#include "core/gpu/bf16.cuh"
 
 namespace granule::gpu {
 
+/// Several elements of a row. A pack of more than 16 bytes is accessed in parts.
 template <class T, int kWidth>
-struct alignas(sizeof(T) * kWidth) Pack {
+struct alignas(sizeof(T) * kWidth < 16 ? sizeof(T) * kWidth : 16) Pack {
   T value[kWidth];
 };
 
@@ -19,6 +20,41 @@ __device__ Pack<T, kWidth> load(const T* from, std::int64_t i) {
 template <int kWidth, class T>
 __device__ void store(T* to, std::int64_t i, const Pack<T, kWidth>& pack) {
   reinterpret_cast<Pack<T, kWidth>*>(to)[i] = pack;
+}
+
+/// A pack as kernels compute with it, and the reverse.
+template <class T, int kWidth>
+__device__ Pack<Wide<T>, kWidth> wide(const Pack<T, kWidth>& pack) {
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    return pack;
+  } else {
+    Pack<Wide<T>, kWidth> result;
+    for (int i = 0; i < kWidth; ++i) result.value[i] = wide(pack.value[i]);
+    return result;
+  }
+}
+template <class T, int kWidth>
+__device__ Pack<T, kWidth> rounded(const Pack<Wide<T>, kWidth>& pack) {
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    return pack;
+  } else if constexpr (kWidth == 1) {
+    return {{rounded<T>(pack.value[0])}};
+  } else {
+    struct {
+      std::uint32_t pair[kWidth / 2];
+    } words;
+    for (int i = 0; i < kWidth / 2; ++i)
+      words.pair[i] = rounded_pair(pack.value[2 * i], pack.value[2 * i + 1]);
+    return __builtin_bit_cast(Pack<T, kWidth>, words);
+  }
+}
+template <int kWidth, class T>
+__device__ Pack<Wide<T>, kWidth> load_wide(const T* from, std::int64_t i) {
+  return wide(load<kWidth>(from, i));
+}
+template <int kWidth, class T>
+__device__ void store_rounded(T* to, std::int64_t i, const Pack<Wide<T>, kWidth>& pack) {
+  store(to, i, rounded<T>(pack));
 }
 
 /// out = f(in…) + beta out, element by element.
@@ -37,7 +73,7 @@ template <class... Pointers>
 }
 
 /// Calls body.operator()<kWidth>() with 16 bytes of elements if the alignment of every pointer and row of D
-/// elements allows it, otherwise with 1.
+/// elements allows it, otherwise with 1. Wider elements than T are accessed in parts of 16 bytes.
 template <class T, class Body, class... Pointers>
 void dispatch_width(std::int64_t D, Body&& body, const Pointers*... pointers) {
   constexpr int kWidest = static_cast<int>(16 / sizeof(T));

@@ -20,8 +20,8 @@ struct Same {
 
 void fill_cuda(const FillArgs& args) {
   if (args.value == 0.0) return gpu::runtime_of(args.y).fill(args.y.raw(), args.y.bytes(), std::byte{0});
-  dispatch_float(args.y.dtype(), [&]<class T>() {
-    gpu::map_tensors<T>({args.y, 0.0}, Constant<T>{static_cast<T>(args.value)});
+  dispatch_storage(args.y.dtype(), [&]<class T>() {
+    gpu::map_tensors<T>({args.y, 0.0}, Constant<Wide<T>>{static_cast<Wide<T>>(args.value)});
   });
 }
 
@@ -30,11 +30,23 @@ void copy_cuda(const CopyArgs& args) {
                                     cudaMemcpyDeviceToDevice, gpu::stream_of(args.to)));
 }
 
+template <class To, class From>
+void add_up(const AccumulateArgs& args) {
+  gpu::map_tensors<To, From>(args.destination, Same{}, args.source);
+}
+
 void accumulate_cuda(const AccumulateArgs& args) {
-  if (args.source.dtype() == DType::i64)
-    return gpu::map_tensors<std::int64_t>(args.destination, Same{}, args.source);
-  dispatch_float(args.source.dtype(),
-                 [&]<class T>() { gpu::map_tensors<T>(args.destination, Same{}, args.source); });
+  const bool to_bf16 = args.destination.dst.dtype() == DType::bf16;
+  switch (args.source.dtype()) {
+    case DType::i64:
+      return add_up<std::int64_t, std::int64_t>(args);
+    case DType::f64:
+      return add_up<double, double>(args);
+    case DType::f32:
+      return to_bf16 ? add_up<bf16, float>(args) : add_up<float, float>(args);
+    default:
+      return to_bf16 ? add_up<bf16, bf16>(args) : add_up<float, bf16>(args);
+  }
 }
 
 const gpu::Kernels kernels([] {
