@@ -114,6 +114,8 @@ cublasHandle_t Runtime::blas() {
   if (blas_ != nullptr) return blas_;
   check_blas(cublasCreate(&blas_), "cublasCreate");
   check_blas(cublasSetStream(blas_, stream_), "cublasSetStream");
+  // cuBLAS may otherwise add parts of a sum in the type of the result, which is bf16.
+  check_blas(cublasSetMathMode(blas_, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION), "cublasSetMathMode");
   const std::size_t bytes = major_ >= 9 ? kLargeWorkspace : kSmallWorkspace;
   blas_workspace_ = allocate(static_cast<std::int64_t>(bytes));
   check_blas(cublasSetWorkspace(blas_, blas_workspace_, bytes), "cublasSetWorkspace");

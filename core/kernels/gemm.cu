@@ -7,6 +7,16 @@ cublasOperation_t operation_of(Transpose transpose) {
   return transpose == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
 }
 
+template <class T>
+constexpr cudaDataType kTypeOf = std::is_same_v<T, double>  ? CUDA_R_64F
+                                 : std::is_same_v<T, float> ? CUDA_R_32F
+                                                            : CUDA_R_16BF;
+/// Pedantic products of float32 use no TF32. Those of bf16 are exact in float32, in which they are added.
+template <class T>
+constexpr cublasComputeType_t kComputedIn = std::is_same_v<T, double>  ? CUBLAS_COMPUTE_64F_PEDANTIC
+                                            : std::is_same_v<T, float> ? CUBLAS_COMPUTE_32F_PEDANTIC
+                                                                       : CUBLAS_COMPUTE_32F;
+
 /// A product without terms. cuBLAS need not be asked for it.
 template <class T>
 void clear(Runtime& runtime, std::int64_t m, std::int64_t n, const MatrixOut<T>& c, const Batch& batch) {
@@ -21,19 +31,16 @@ void clear(Runtime& runtime, std::int64_t m, std::int64_t n, const MatrixOut<T>&
 }  // namespace
 
 /// cuBLAS stores matrices by columns, so it is asked for the transpose: Cᵀ = op(B)ᵀ op(A)ᵀ.
-template <class T>
+template <class T, class Out>
 void gemm(Runtime& runtime, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-          MatrixOut<T> c, const Batch& batch) {
+          MatrixOut<Out> c, const Batch& batch) {
   if (m == 0 || n == 0 || batch.count == 0) return;
   if (k == 0) return clear(runtime, m, n, c, batch);
-  constexpr bool kWide = std::is_same_v<T, double>;
-  constexpr cudaDataType kType = kWide ? CUDA_R_64F : CUDA_R_32F;
-  const T one = T(1), beta = static_cast<T>(c.beta);
+  const Wide<T> one = Wide<T>(1), beta = static_cast<Wide<T>>(c.beta);
   check_blas(cublasGemmStridedBatchedEx_64(
                  runtime.blas(), operation_of(b.transpose), operation_of(a.transpose), n, m, k, &one, b.data,
-                 kType, b.pitch, batch.b, a.data, kType, a.pitch, batch.a, &beta, c.data, kType, c.pitch,
-                 batch.c, batch.count, kWide ? CUBLAS_COMPUTE_64F_PEDANTIC : CUBLAS_COMPUTE_32F_PEDANTIC,
-                 CUBLAS_GEMM_DEFAULT),
+                 kTypeOf<T>, b.pitch, batch.b, a.data, kTypeOf<T>, a.pitch, batch.a, &beta, c.data,
+                 kTypeOf<Out>, c.pitch, batch.c, batch.count, kComputedIn<T>, CUBLAS_GEMM_DEFAULT),
              "cublasGemmStridedBatchedEx");
 }
 
@@ -41,5 +48,9 @@ template void gemm(Runtime&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<
                    MatrixOut<float>, const Batch&);
 template void gemm(Runtime&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<double>, MatrixIn<double>,
                    MatrixOut<double>, const Batch&);
+template void gemm(Runtime&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                   MatrixOut<bf16>, const Batch&);
+template void gemm(Runtime&, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                   MatrixOut<float>, const Batch&);
 
 }  // namespace granule::gpu

@@ -11,9 +11,10 @@ struct Batch {
   std::int64_t a = 0, b = 0, c = 0;
 };
 
-/// C[m,n] = A[m,k] B[k,n] + beta C. Any extent may be 0. T is float or double.
-template <class T>
+/// C[m,n] = A[m,k] B[k,n] + beta C. Any extent may be 0. T is float, double or bf16. Out is T, or float for
+/// bf16: sums are float then, and rounded only if C is stored in bf16.
+template <class T, class Out = T>
 void gemm(Runtime& runtime, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
-          MatrixOut<T> c, const Batch& batch = {});
+          MatrixOut<Out> c, const Batch& batch = {});
 
 }  // namespace granule::gpu

@@ -4,13 +4,18 @@
 namespace granule {
 namespace {
 
-void matmul_cuda(const MatmulArgs& args) {
+template <class T, class Out>
+void multiply(const MatmulArgs& args) {
   const Tensor &a = args.a, &b = args.b, &c = args.c.dst;
-  dispatch_float(a.dtype(), [&]<class T>() {
-    gpu::gemm<T>(
-        gpu::runtime_of(c), c.shape()[0], c.shape()[1], a.shape()[args.transpose_a == Transpose::yes ? 0 : 1],
-        {a.data<const T>(), a.shape()[1], args.transpose_a},
-        {b.data<const T>(), b.shape()[1], args.transpose_b}, {c.data<T>(), c.shape()[1], args.c.beta});
+  gpu::gemm<T, Out>(
+      gpu::runtime_of(c), c.shape()[0], c.shape()[1], a.shape()[args.transpose_a == Transpose::yes ? 0 : 1],
+      {a.data<const T>(), a.shape()[1], args.transpose_a},
+      {b.data<const T>(), b.shape()[1], args.transpose_b}, {c.data<Out>(), c.shape()[1], args.c.beta});
+}
+
+void matmul_cuda(const MatmulArgs& args) {
+  dispatch_storage(args.a.dtype(), [&]<class T>() {
+    args.c.dst.dtype() == dtype_of<T> ? multiply<T, T>(args) : multiply<T, Wide<T>>(args);
   });
 }
 

@@ -14,6 +14,7 @@ struct cublasContext {
   cudaStream_t stream = nullptr;
   void* workspace = nullptr;
   std::size_t workspace_bytes = 0;
+  cublasMath_t math = CUBLAS_DEFAULT_MATH;
 };
 
 namespace {
@@ -34,40 +35,56 @@ std::int64_t size_of(cudaDataType type) {
   return type == CUDA_R_64F ? 8 : type == CUDA_R_32F ? 4 : 2;
 }
 
-double element(const Matrix& x, std::int64_t item, std::int64_t row, std::int64_t column) {
-  const std::int64_t at =
-      item * x.stride + (x.transposed ? column + row * x.leading : row + column * x.leading);
-  if (x.type == CUDA_R_64F) return static_cast<const double*>(x.data)[at];
-  if (x.type == CUDA_R_32F) return double{static_cast<const float*>(x.data)[at]};
-  return double{__bfloat162float(static_cast<const __nv_bfloat16*>(x.data)[at])};
+float number(float x) {
+  return x;
 }
-
-void store(const Matrix& x, std::int64_t item, std::int64_t row, std::int64_t column, double value) {
-  const std::int64_t at = item * x.stride + row + column * x.leading;
-  void* const data = const_cast<void*>(x.data);
-  if (x.type == CUDA_R_64F) {
-    static_cast<double*>(data)[at] = value;
-  } else if (x.type == CUDA_R_32F) {
-    static_cast<float*>(data)[at] = static_cast<float>(value);
+double number(double x) {
+  return x;
+}
+float number(__nv_bfloat16 x) {
+  return __bfloat162float(x);
+}
+template <class T, class Sum>
+T stored(Sum sum) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return __float2bfloat16(sum);
   } else {
-    static_cast<__nv_bfloat16*>(data)[at] = __float2bfloat16(static_cast<float>(value));
+    return sum;
   }
 }
 
-/// Sums in float64. A library may add in any order, so only the rounding of the inputs and of the result is
-/// its own.
+template <class T>
+T* element(const Matrix& x, std::int64_t item, std::int64_t row, std::int64_t column) {
+  const std::int64_t at =
+      item * x.stride + (x.transposed ? column + row * x.leading : row + column * x.leading);
+  return static_cast<T*>(const_cast<void*>(x.data)) + at;
+}
+
+/// Sums in the type that is computed in, term by term. A library may add in any order. The result is rounded
+/// once.
+template <class In, class Out, class Sum>
 void multiply(const Gemm& gemm) {
   for (std::int64_t item = 0; item < gemm.batch; ++item) {
     for (std::int64_t column = 0; column < gemm.n; ++column) {
       for (std::int64_t row = 0; row < gemm.m; ++row) {
-        double sum = 0.0;
+        Sum sum = 0;
         for (std::int64_t i = 0; i < gemm.k; ++i)
-          sum += element(gemm.a, item, row, i) * element(gemm.b, item, i, column);
-        const double before = gemm.beta == 0.0 ? 0.0 : gemm.beta * element(gemm.c, item, row, column);
-        store(gemm.c, item, row, column, gemm.alpha * sum + before);
+          sum += Sum{number(*element<const In>(gemm.a, item, row, i))} *
+                 Sum{number(*element<const In>(gemm.b, item, i, column))};
+        sum *= static_cast<Sum>(gemm.alpha);
+        Out& to = *element<Out>(gemm.c, item, row, column);
+        if (gemm.beta != 0.0) sum += static_cast<Sum>(gemm.beta) * Sum{number(to)};
+        to = stored<Out>(sum);
       }
     }
   }
+}
+
+void multiply(const Gemm& gemm) {
+  if (gemm.a.type == CUDA_R_64F) return multiply<double, double, double>(gemm);
+  if (gemm.a.type == CUDA_R_32F) return multiply<float, float, float>(gemm);
+  if (gemm.c.type == CUDA_R_32F) return multiply<__nv_bfloat16, float, float>(gemm);
+  multiply<__nv_bfloat16, __nv_bfloat16, float>(gemm);
 }
 
 /// NVIDIA's table for real numbers, as far as the plug-in's types go.
@@ -98,6 +115,8 @@ cublasStatus_t start(const cublasContext& handle, const Gemm& gemm, cublasComput
   if (!is_shaped(gemm.a) || !is_shaped(gemm.b) || !is_shaped(gemm.c) || gemm.batch < 0)
     return CUBLAS_STATUS_INVALID_VALUE;
   if (handle.workspace == nullptr) fail("cuBLAS: a product without an own workspace, which would not repeat");
+  const bool sums_are_wide = (handle.math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != 0;
+  if (gemm.c.type == CUDA_R_16BF && !sums_are_wide) fail("cuBLAS: a product that may add its parts in bf16");
   require_device(gemm.a, gemm.batch, "A");
   require_device(gemm.b, gemm.batch, "B");
   require_device(gemm.c, gemm.batch, "C");
@@ -129,7 +148,17 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
 }
 /// It takes the workspace away, as the documentation says.
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
-  *handle = {stream};
+  handle->stream = stream;
+  handle->workspace = nullptr;
+  handle->workspace_bytes = 0;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  handle->math = mode;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
+  *mode = handle->math;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, std::size_t bytes) {
