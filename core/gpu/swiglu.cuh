@@ -12,36 +12,37 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t packs = F / kWidth, i = thread_index();
   if (i >= rows * packs) return;
   const std::int64_t row = i / packs, p = i % packs;
-  const Pack<T, kWidth> g = load<kWidth>(h + row * 2 * F, p);
-  Pack<T, kWidth> u = load<kWidth>(h + row * 2 * F + F, p);
+  const auto g = load_wide<kWidth>(h + row * 2 * F, p);
+  auto u = load_wide<kWidth>(h + row * 2 * F + F, p);
   for (int j = 0; j < kWidth; ++j) u.value[j] *= g.value[j] * sigmoid_of(g.value[j]);
-  store(y + row * F, p, u);
+  store_rounded(y + row * F, p, u);
 }
 
 /// A thread has one pack of dy, and writes two of dh.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads)
     swiglu_backward_packs(const T* __restrict__ h, const T* __restrict__ dy, std::int64_t rows,
-                          std::int64_t F, T beta, T* dh) {
+                          std::int64_t F, Wide<T> beta, T* dh) {
   const std::int64_t packs = F / kWidth, i = thread_index();
   if (i >= rows * packs) return;
   const std::int64_t row = i / packs, p = i % packs;
   const T* const gate = h + row * 2 * F;
   T* const dgate = dh + row * 2 * F;
-  const Pack<T, kWidth> g = load<kWidth>(gate, p), u = load<kWidth>(gate + F, p),
-                        d = load<kWidth>(dy + row * F, p);
-  Pack<T, kWidth> dg{}, du{};
-  if (beta != T(0)) {
-    dg = load<kWidth>(dgate, p);
-    du = load<kWidth>(dgate + F, p);
+  using W = Wide<T>;
+  const auto g = load_wide<kWidth>(gate, p), u = load_wide<kWidth>(gate + F, p),
+             d = load_wide<kWidth>(dy + row * F, p);
+  Pack<W, kWidth> dg{}, du{};
+  if (beta != W(0)) {
+    dg = load_wide<kWidth>(dgate, p);
+    du = load_wide<kWidth>(dgate + F, p);
   }
   for (int j = 0; j < kWidth; ++j) {
-    const T x = g.value[j], s = sigmoid_of(x);
-    dg.value[j] = beta * dg.value[j] + d.value[j] * u.value[j] * s * (T(1) + x * (T(1) - s));
+    const W x = g.value[j], s = sigmoid_of(x);
+    dg.value[j] = beta * dg.value[j] + d.value[j] * u.value[j] * s * (W(1) + x * (W(1) - s));
     du.value[j] = beta * du.value[j] + d.value[j] * x * s;
   }
-  store(dgate, p, dg);
-  store(dgate + F, p, du);
+  store_rounded(dgate, p, dg);
+  store_rounded(dgate + F, p, du);
 }
 
 /// y[rows, F] = silu(g) ∘ u of h[rows, 2F] = [g | u].

@@ -1,13 +1,16 @@
 // Attention by batched products and a masked softmax between them, one block of queries at a time. It takes
-// every head size and both dtypes.
+// every head size and dtype. In bf16, scores and their gradients are float beside the P and dS that products
+// read, and the gradients of keys and values are summed in float.
 #include <cmath>
 
-#include "core/gpu/math.cuh"
-#include "core/gpu/reduce.cuh"
 #include "core/kernels/gemm.cuh"
 #include "core/ops/attention.hpp"
+#include "core/ops/attention_rows.cuh"
 
 namespace granule {
+
+using namespace attention;
+
 namespace {
 
 using ForwardArgs = Attention::ForwardArgs;
@@ -26,72 +29,22 @@ std::int64_t block_elements(const Attention& a) {
   return a.kv_heads * block_queries(a) * a.seq;
 }
 
-/// What the kernels between the products know of a block: query i of it and head h have the row h · queries +
-/// i.
-struct Rows {
-  std::int64_t first, queries, keys;  // the first query in its sequence
-  std::int64_t row;                   // of the first query among all tokens
-  std::int64_t heads, head, group;    // the head of key-value head h is head + h · group
-  std::int64_t v_dim;
-  double scale;
-  const std::int32_t* first_key;  // nullptr: 0
-};
-
-/// The keys [from, to) that the query of this block of threads sees.
-struct Visible {
-  std::int64_t from, to;
-  __device__ Visible(const Rows& b, std::int64_t i, const gpu::Fault& fault)
-      : from(b.first_key == nullptr ? 0 : b.first_key[b.row + i]), to(b.first + i + 1) {
-    if (from >= 0 && from < to) return;
-    if (threadIdx.x == 0) fault.report(to - 1, from);
-    from = 0;
-  }
-};
-
-/// There is one block of threads for each row of scores. Hidden keys get 0.
-template <class T>
-__global__ void __launch_bounds__(gpu::kThreads)
-    softmax_rows(Rows b, gpu::Fault fault, T* __restrict__ scores, T* log_sum) {
-  const std::int64_t i = blockIdx.x, h = blockIdx.y;
-  T* const row = scores + (h * b.queries + i) * b.keys;
-  const Visible seen(b, i, fault);
-  const T scale = static_cast<T>(b.scale);
-  T most = gpu::minus_infinity<T>();
-  for (std::int64_t k = seen.from + threadIdx.x; k < seen.to; k += blockDim.x)
-    most = gpu::larger(most, row[k]);
-  most = gpu::over_block(most, gpu::minus_infinity<T>(), gpu::Maximum{}) * scale;
-  T sum = T(0);
-  for (std::int64_t k = seen.from + threadIdx.x; k < seen.to; k += blockDim.x)
-    sum += gpu::exp_of(row[k] * scale - most);
-  const double all = gpu::over_block(static_cast<double>(sum));
-  const T inverse = static_cast<T>(1.0 / all);
-  for (std::int64_t k = threadIdx.x; k < b.keys; k += blockDim.x)
-    row[k] = k >= seen.from && k < seen.to ? gpu::exp_of(row[k] * scale - most) * inverse : T(0);
-  if (log_sum == nullptr || threadIdx.x != 0) return;
-  log_sum[(b.row + i) * b.heads + b.head + h * b.group] =
-      static_cast<T>(static_cast<double>(most) + log(all));
+/// The parts of the workspace that Scores need.
+WorkspacePart wide_part(std::int64_t elements, DType dtype) {
+  return {elements, wide_of(dtype)};
+}
+WorkspacePart rounded_part(std::int64_t elements, DType dtype) {
+  return {dtype == DType::bf16 ? elements : 0, dtype};
 }
 
-/// Turns scores into P, and dP into dS = scale · P ∘ (dP − ⟨y, dy⟩).
+/// Where the gradients of a sequence's keys and values are summed over blocks of queries and query heads: in
+/// their own place, or in bf16 beside it. Rows have the keys of all heads, and then the values.
 template <class T>
-__global__ void __launch_bounds__(gpu::kThreads)
-    score_gradients(Rows b, gpu::Fault fault, const T* __restrict__ y, const T* __restrict__ dy,
-                    const T* __restrict__ log_sum, T* __restrict__ p, T* __restrict__ dp) {
-  const std::int64_t i = blockIdx.x, h = blockIdx.y, head = (b.row + i) * b.heads + b.head + h * b.group;
-  T shift = T(0);
-  for (std::int64_t c = threadIdx.x; c < b.v_dim; c += blockDim.x)
-    shift += y[head * b.v_dim + c] * dy[head * b.v_dim + c];
-  shift = gpu::over_block(shift);
-  const Visible seen(b, i, fault);
-  const T scale = static_cast<T>(b.scale), sum = log_sum[head];
-  const std::int64_t row = (h * b.queries + i) * b.keys;
-  for (std::int64_t k = threadIdx.x; k < b.keys; k += blockDim.x) {
-    const bool visible = k >= seen.from && k < seen.to;
-    const T weight = visible ? gpu::exp_of(p[row + k] * scale - sum) : T(0);
-    p[row + k] = weight;
-    dp[row + k] = visible ? scale * weight * (dp[row + k] - shift) : T(0);
-  }
-}
+struct KeySums {
+  Wide<T>* data;
+  std::int64_t pitch;
+  double beta;  // of the first sum
+};
 
 /// The products of one block of queries, for the key-value heads of one sequence and one query head of each
 /// group.
@@ -117,10 +70,10 @@ struct Products {
   [[nodiscard]] std::int64_t outputs() const { return b.row * out() + b.head * a.v_dim; }
 
   /// S = Q Kᵀ
-  void scores(const T* qkv, T* s) const {
-    gpu::gemm<T>(runtime, b.queries, b.keys, a.qk_dim, {queries(qkv), a.width()},
-                 {keys(qkv), a.width(), Transpose::yes}, {s, b.keys},
-                 {a.kv_heads, query_step(), a.qk_dim, plane()});
+  void scores(const T* qkv, Wide<T>* s) const {
+    gpu::gemm<T, Wide<T>>(runtime, b.queries, b.keys, a.qk_dim, {queries(qkv), a.width()},
+                          {keys(qkv), a.width(), Transpose::yes}, {s, b.keys},
+                          {a.kv_heads, query_step(), a.qk_dim, plane()});
   }
   /// Y = P V
   void output(const T* p, const T* qkv, T* y) const {
@@ -128,23 +81,31 @@ struct Products {
                  {y + outputs(), out()}, {a.kv_heads, plane(), a.v_dim, output_step()});
   }
   /// dP = dY Vᵀ
-  void weight_gradients(const T* dy, const T* qkv, T* dp) const {
-    gpu::gemm<T>(runtime, b.queries, b.keys, a.v_dim, {dy + outputs(), out()},
-                 {values(qkv), a.width(), Transpose::yes}, {dp, b.keys},
-                 {a.kv_heads, output_step(), a.v_dim, plane()});
+  void weight_gradients(const T* dy, const T* qkv, Wide<T>* dp) const {
+    gpu::gemm<T, Wide<T>>(runtime, b.queries, b.keys, a.v_dim, {dy + outputs(), out()},
+                          {values(qkv), a.width(), Transpose::yes}, {dp, b.keys},
+                          {a.kv_heads, output_step(), a.v_dim, plane()});
   }
-  /// dQ = dS K, dK += dSᵀ Q, dV += Pᵀ dY
-  void input_gradients(const T* p, const T* ds, const T* dy, const T* qkv, T* dqkv, double query_beta,
-                       double key_beta) const {
-    const std::int64_t w = a.width(), first = start * w;
-    gpu::gemm<T>(runtime, b.queries, a.qk_dim, b.keys, {ds, b.keys}, {keys(qkv), w},
-                 {dqkv + b.row * w + query_column(), w, query_beta},
-                 {a.kv_heads, plane(), a.qk_dim, query_step()});
-    gpu::gemm<T>(runtime, b.keys, a.qk_dim, b.queries, {ds, b.keys, Transpose::yes}, {queries(qkv), w},
-                 {dqkv + first + key_column(), w, key_beta}, {a.kv_heads, plane(), query_step(), a.qk_dim});
-    gpu::gemm<T>(runtime, b.keys, a.v_dim, b.queries, {p, b.keys, Transpose::yes}, {dy + outputs(), out()},
-                 {dqkv + first + value_column(), w, key_beta}, {a.kv_heads, plane(), output_step(), a.v_dim});
+  /// dQ = dS K
+  void query_gradients(const T* ds, const T* qkv, const Grad& dqkv) const {
+    T* const to = dqkv.dst.data<T>() + b.row * a.width() + query_column();
+    gpu::gemm<T>(runtime, b.queries, a.qk_dim, b.keys, {ds, b.keys}, {keys(qkv), a.width()},
+                 {to, a.width(), dqkv.beta}, {a.kv_heads, plane(), a.qk_dim, query_step()});
   }
+  /// dK += dSᵀ Q, dV += Pᵀ dY
+  void key_gradients(const T* p, const T* ds, const T* dy, const T* qkv, const KeySums<T>& sums) const {
+    const bool writes_first = b.keys == a.seq && b.head == 0;
+    const double beta = writes_first ? sums.beta : 1.0;
+    Wide<T>* const values = sums.data + value_column() - key_column();
+    gpu::gemm<T, Wide<T>>(runtime, b.keys, a.qk_dim, b.queries, {ds, b.keys, Transpose::yes},
+                          {queries(qkv), a.width()}, {sums.data, sums.pitch, beta},
+                          {a.kv_heads, plane(), query_step(), a.qk_dim});
+    gpu::gemm<T, Wide<T>>(runtime, b.keys, a.v_dim, b.queries, {p, b.keys, Transpose::yes},
+                          {dy + outputs(), out()}, {values, sums.pitch, beta},
+                          {a.kv_heads, plane(), output_step(), a.v_dim});
+  }
+  /// Whether the gradients of the sequence's keys and values are complete after these products.
+  [[nodiscard]] bool are_last() const { return b.first == 0 && b.head + 1 == b.group; }
 };
 
 /// Calls body(products) for every sequence, for blocks of queries from the last to the first, and each query
@@ -180,42 +141,80 @@ gpu::Fault fault_of(const Tensor& tensor) {
 
 void forward_cuda(const ForwardArgs& args, Workspace& workspace) {
   const gpu::Fault fault = fault_of(args.qkv);
-  dispatch_float(args.qkv.dtype(), [&]<class T>() {
-    T* const p = workspace.take<T>(block_elements(args.attention));
+  dispatch_storage(args.qkv.dtype(), [&]<class T>() {
+    const Scores<T> p(block_elements(args.attention), workspace);
     const T* const qkv = args.qkv.data<const T>();
-    T* const log_sum = args.log_sum.defined() ? args.log_sum.data<T>() : nullptr;
+    Wide<T>* const log_sum = args.log_sum.defined() ? args.log_sum.data<Wide<T>>() : nullptr;
     for_each_block<T>(args.attention, args.qkv, args.first_key, [&](const Products<T>& products) {
-      products.scores(qkv, p);
+      products.scores(qkv, p.sums);
       gpu::launch(products.runtime.stream(), softmax_rows<T>, shape_of(args.attention, products.b),
                   products.b, fault, p, log_sum);
-      products.output(p, qkv, args.y.data<T>());
+      products.output(p.rounded, qkv, args.y.data<T>());
     });
   });
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
-  return workspace_bytes({{block_elements(args.attention), args.qkv.dtype()}});
+  const std::int64_t elements = block_elements(args.attention);
+  const DType dtype = args.qkv.dtype();
+  return workspace_bytes({wide_part(elements, dtype), rounded_part(elements, dtype)});
+}
+
+/// Columns of a row of KeySums.
+std::int64_t key_columns(const Attention& a) {
+  return a.kv_heads * (a.qk_dim + a.v_dim);
+}
+
+/// Elements of KeySums that are beside their place.
+std::int64_t sums_beside(const BackwardArgs& args) {
+  return args.qkv.dtype() == DType::bf16 ? args.attention.seq * key_columns(args.attention) : 0;
+}
+
+/// `beside` has sums_beside() elements, which every sequence uses again.
+template <class T>
+KeySums<T> key_sums(const Products<T>& products, const Grad& dqkv, Wide<T>* beside) {
+  if constexpr (std::is_same_v<T, Wide<T>>) {
+    const std::int64_t pitch = products.a.width();
+    return {dqkv.dst.data<T>() + products.start * pitch + products.key_column(), pitch, dqkv.beta};
+  } else {
+    return {beside, key_columns(products.a), 0.0};
+  }
+}
+
+/// Rounds the sums of a sequence into their place, if they are beside it.
+template <class T>
+void finish(const Products<T>& products, const KeySums<T>& sums, const Grad& dqkv) {
+  if constexpr (!std::is_same_v<T, Wide<T>>) {
+    const std::int64_t columns = sums.pitch, pitch = products.a.width();
+    T* const to = dqkv.dst.data<T>() + products.start * pitch + products.key_column();
+    gpu::launch(products.runtime.stream(), write_sums<T>, {products.a.seq, 1, gpu::threads_for_row(columns)},
+                sums.data, columns, to, pitch, dqkv.beta);
+  }
 }
 
 void backward_cuda(const BackwardArgs& args, Workspace& workspace) {
   const gpu::Fault fault = fault_of(args.qkv);
   const Attention& a = args.attention;
-  dispatch_float(args.qkv.dtype(), [&]<class T>() {
-    T *const p = workspace.take<T>(block_elements(a)), *const dp = workspace.take<T>(block_elements(a));
+  dispatch_storage(args.qkv.dtype(), [&]<class T>() {
+    const Scores<T> p(block_elements(a), workspace), dp(block_elements(a), workspace);
+    Wide<T>* const beside = workspace.take<Wide<T>>(sums_beside(args));
     const T *const qkv = args.qkv.data<const T>(), *const dy = args.dy.data<const T>();
     for_each_block<T>(a, args.qkv, args.first_key, [&](const Products<T>& products) {
-      products.scores(qkv, p);
-      products.weight_gradients(dy, qkv, dp);
+      products.scores(qkv, p.sums);
+      products.weight_gradients(dy, qkv, dp.sums);
       gpu::launch(products.runtime.stream(), score_gradients<T>, shape_of(a, products.b), products.b, fault,
-                  args.y.data<const T>(), dy, args.log_sum.data<const T>(), p, dp);
-      const bool writes_first = products.b.keys == a.seq && products.b.head == 0;
-      products.input_gradients(p, dp, dy, qkv, args.dqkv.dst.data<T>(), args.dqkv.beta,
-                               writes_first ? args.dqkv.beta : 1.0);
+                  args.y.data<const T>(), dy, args.log_sum.data<const Wide<T>>(), p, dp);
+      products.query_gradients(dp.rounded, qkv, args.dqkv);
+      const KeySums<T> sums = key_sums(products, args.dqkv, beside);
+      products.key_gradients(p.rounded, dp.rounded, dy, qkv, sums);
+      if (products.are_last()) finish(products, sums, args.dqkv);
     });
   });
 }
 std::int64_t backward_workspace(const BackwardArgs& args, int /*threads*/) {
   const std::int64_t elements = block_elements(args.attention);
-  return workspace_bytes({{elements, args.qkv.dtype()}, {elements, args.qkv.dtype()}});
+  const DType dtype = args.qkv.dtype();
+  const WorkspacePart wide = wide_part(elements, dtype), rounded = rounded_part(elements, dtype);
+  return workspace_bytes({wide, rounded, wide, rounded, {sums_beside(args), wide_of(dtype)}});
 }
 
 const gpu::Kernels kernels([] {

@@ -6,8 +6,6 @@
 namespace granule {
 namespace {
 
-using gpu::Pack;
-
 /// A thread has one pack of y.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads)
@@ -15,27 +13,27 @@ __global__ void __launch_bounds__(gpu::kThreads)
              T* __restrict__ y) {
   const std::int64_t i = gpu::thread_index();
   if (i >= n) return;
-  Pack<T, kWidth> sum = gpu::load<kWidth>(x, i);
-  const Pack<T, kWidth> bias = gpu::load<kWidth>(b, i % packs);
+  auto sum = gpu::load_wide<kWidth>(x, i);
+  const auto bias = gpu::load_wide<kWidth>(b, i % packs);
   for (int j = 0; j < kWidth; ++j) sum.value[j] += bias.value[j];
-  gpu::store(y, i, sum);
+  gpu::store_rounded(y, i, sum);
 }
 
 /// A block sums kRows rows, with a thread for each column.
 template <class T>
 __global__ void __launch_bounds__(gpu::kThreads)
-    sum_rows(const T* __restrict__ dy, std::int64_t N, std::int64_t O, T* __restrict__ partial) {
+    sum_rows(const T* __restrict__ dy, std::int64_t N, std::int64_t O, Wide<T>* __restrict__ partial) {
   const std::int64_t column = gpu::thread_index(), begin = blockIdx.y * BiasAdd::kRows;
   if (column >= O) return;
   const std::int64_t end = begin + BiasAdd::kRows < N ? begin + BiasAdd::kRows : N;
-  T sum = T(0);
-  for (std::int64_t row = begin; row < end; ++row) sum += dy[row * O + column];
+  Wide<T> sum = Wide<T>(0);
+  for (std::int64_t row = begin; row < end; ++row) sum += gpu::wide(dy[row * O + column]);
   partial[blockIdx.y * O + column] = sum;
 }
 
 void forward_cuda(const BiasAdd::ForwardArgs& args) {
   const std::int64_t N = args.y_NO.shape()[0], O = args.b_O.numel();
-  dispatch_float(args.y_NO.dtype(), [&]<class T>() {
+  dispatch_storage(args.y_NO.dtype(), [&]<class T>() {
     const T *x = args.x_NO.data<const T>(), *b = args.b_O.data<const T>();
     T* y = args.y_NO.data<T>();
     const auto launch = [&]<int kWidth>() {
@@ -51,17 +49,17 @@ void backward_cuda(const BiasAdd::BackwardArgs& args, Workspace& workspace) {
   const std::int64_t N = args.dy_NO.shape()[0], O = args.dy_NO.shape()[1],
                      parts = gpu::ceil_div(N, BiasAdd::kRows);
   const cudaStream_t stream = gpu::stream_of(args.dy_NO);
-  dispatch_float(args.dy_NO.dtype(), [&]<class T>() {
-    T* const partial = workspace.take<T>(parts * O);
+  dispatch_storage(args.dy_NO.dtype(), [&]<class T>() {
+    Wide<T>* const partial = workspace.take<Wide<T>>(parts * O);
     gpu::LaunchShape shape = gpu::one_thread_each(O);
     shape.blocks_y = parts;
     gpu::launch(stream, sum_rows<T>, shape, args.dy_NO.data<const T>(), N, O, partial);
-    gpu::sum_columns<T>(stream, partial, parts, O, args.db_O.beta, args.db_O.dst.data<T>());
+    gpu::sum_columns(stream, partial, parts, O, args.db_O.beta, args.db_O.dst.data<Wide<T>>());
   });
 }
 std::int64_t backward_workspace(const BiasAdd::BackwardArgs& args, int /*threads*/) {
   const std::int64_t parts = gpu::ceil_div(args.dy_NO.shape()[0], BiasAdd::kRows);
-  return workspace_bytes({{parts * args.dy_NO.shape()[1], args.dy_NO.dtype()}});
+  return workspace_bytes({{parts * args.dy_NO.shape()[1], wide_of(args.dy_NO.dtype())}});
 }
 
 const gpu::Kernels kernels([] {

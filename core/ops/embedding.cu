@@ -6,8 +6,6 @@
 namespace granule {
 namespace {
 
-using gpu::Pack;
-
 /// There is one block for each token.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads)
@@ -52,15 +50,15 @@ struct MoveToken {
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads)
     add_rows(Tokens sorted, std::int64_t N, std::int64_t V, const T* __restrict__ dy, std::int64_t D,
-             T* __restrict__ dw) {
+             Wide<T>* __restrict__ dw) {
   const std::int64_t first = blockIdx.x, row = sorted.id[first];
   if (row < 0 || row >= V || (first > 0 && sorted.id[first - 1] == row)) return;
   std::int64_t end = first + 1;
   while (end < N && sorted.id[end] == row) ++end;
   for (std::int64_t p = threadIdx.x; p < D / kWidth; p += blockDim.x) {
-    Pack<T, kWidth> sum = gpu::load<kWidth>(dw + row * D, p);
+    auto sum = gpu::load<kWidth>(dw + row * D, p);
     for (std::int64_t i = first; i < end; ++i) {
-      const Pack<T, kWidth> g = gpu::load<kWidth>(dy + sorted.token[i] * D, p);
+      const auto g = gpu::load_wide<kWidth>(dy + sorted.token[i] * D, p);
       for (int j = 0; j < kWidth; ++j) sum.value[j] += g.value[j];
     }
     gpu::store(dw + row * D, p, sum);
@@ -71,7 +69,7 @@ void forward_cuda(const Embedding::ForwardArgs& args) {
   const std::int64_t N = args.id_N.numel(), V = args.w_VD.shape()[0], D = args.w_VD.shape()[1];
   gpu::Runtime& runtime = gpu::runtime_of(args.y_ND);
   const gpu::Fault fault = GRANULE_FAULT(runtime, "embedding: id {} of row {}, the table has {} rows");
-  dispatch_float(args.w_VD.dtype(), [&]<class T>() {
+  dispatch_storage(args.w_VD.dtype(), [&]<class T>() {
     const T* w = args.w_VD.data<const T>();
     T* y = args.y_ND.data<T>();
     const auto launch = [&]<int kWidth>() {
@@ -105,9 +103,9 @@ void backward_cuda(const Embedding::BackwardArgs& args, Workspace& workspace) {
   const std::int64_t N = args.id_N.numel(), V = args.dw_VD.shape()[0], D = args.dy_ND.shape()[1];
   if (N == 0) return;
   const Tokens sorted = sort_tokens(args, workspace);
-  dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
+  dispatch_storage(args.dy_ND.dtype(), [&]<class T>() {
     const T* dy = args.dy_ND.data<const T>();
-    T* dw = args.dw_VD.data<T>();
+    Wide<T>* dw = args.dw_VD.data<Wide<T>>();
     const auto launch = [&]<int kWidth>() {
       gpu::launch(gpu::stream_of(args.id_N), add_rows<T, kWidth>, {N, 1, gpu::threads_for_row(D / kWidth)},
                   sorted, N, V, dy, D, dw);

@@ -115,9 +115,15 @@ struct MseSlope {
   }
 };
 
+// Only the residual stream's sum is also in bf16, as on the CPU.
 template <class F, class... In>
 void map(const Grad& y, const F& f, const In&... in) {
   dispatch_float(y.dst.dtype(), [&]<class T>() { gpu::map_tensors<T>(y, f, in...); });
+}
+void add_forward(const Add::ForwardArgs& args) {
+  dispatch_storage(args.y.dtype(), [&]<class T>() {
+    gpu::map_tensors<T>({args.y, 0.0}, Plus{}, args.a, args.b);
+  });
 }
 
 void gelu_forward(const Gelu::ForwardArgs& args) {
@@ -149,9 +155,7 @@ void mse_backward(const Mse::BackwardArgs& args) {
 
 const gpu::Kernels kernels([] {
   constexpr auto kCuda = DeviceType::cuda;
-  Add::forward_kernel.fill(kCuda, [](const Add::ForwardArgs& args) {
-    map({args.y, 0.0}, Plus{}, args.a, args.b);
-  });
+  Add::forward_kernel.fill(kCuda, add_forward);
   Sub::forward_kernel.fill(kCuda, [](const Sub::ForwardArgs& args) {
     map({args.y, 0.0}, Minus{}, args.a, args.b);
   });

@@ -11,20 +11,21 @@ using gpu::Pack;
 
 template <class T>
 struct Rotation {
-  const T *x, *cos, *sin;
+  const T* x;
+  const Wide<T>*cos, *sin;
   const std::int32_t* position;
   std::int64_t W, H, P, heads;
-  T sign, beta;
+  Wide<T> sign, beta;
   T* y;
 };
 
 template <class T, int kWidth>
-__device__ void write_pack(T* y, std::int64_t p, Pack<T, kWidth> value, T beta) {
-  if (beta != T(0)) {
-    const Pack<T, kWidth> before = gpu::load<kWidth>(y, p);
+__device__ void write_pack(T* y, std::int64_t p, Pack<Wide<T>, kWidth> value, Wide<T> beta) {
+  if (beta != Wide<T>(0)) {
+    const auto before = gpu::load_wide<kWidth>(y, p);
     for (int j = 0; j < kWidth; ++j) value.value[j] += beta * before.value[j];
   }
-  gpu::store(y, p, value);
+  gpu::store_rounded(y, p, value);
 }
 
 /// There is one block for each row. A thread turns a pack of pairs, or copies a pack of the columns after the
@@ -43,10 +44,10 @@ __global__ void __launch_bounds__(gpu::kThreads) rotate_rows(Rotation<T> a, gpu:
   const int threads = static_cast<int>(blockDim.x), rest = 2 * turned;
   for (int i = static_cast<int>(threadIdx.x); i < turned; i += threads) {
     const int p = i / half * 2 * half + i % half;
-    const Pack<T, kWidth> u = gpu::load<kWidth>(x, p), v = gpu::load<kWidth>(x, p + half),
-                          c = gpu::load<kWidth>(a.cos + at * a.H, i % half),
-                          s = gpu::load<kWidth>(a.sin + at * a.H, i % half);
-    Pack<T, kWidth> first, second;
+    const auto u = gpu::load_wide<kWidth>(x, p), v = gpu::load_wide<kWidth>(x, p + half);
+    const auto c = gpu::load<kWidth>(a.cos + at * a.H, i % half),
+               s = gpu::load<kWidth>(a.sin + at * a.H, i % half);
+    Pack<Wide<T>, kWidth> first, second;
     for (int j = 0; j < kWidth; ++j) {
       first.value[j] = u.value[j] * c.value[j] - v.value[j] * (s.value[j] * a.sign);
       second.value[j] = v.value[j] * c.value[j] + u.value[j] * (s.value[j] * a.sign);
@@ -55,7 +56,7 @@ __global__ void __launch_bounds__(gpu::kThreads) rotate_rows(Rotation<T> a, gpu:
     write_pack(y, p + half, second, a.beta);
   }
   for (std::int64_t p = rest + static_cast<int>(threadIdx.x); p < a.W / kWidth; p += threads)
-    write_pack(y, p, gpu::load<kWidth>(x, p), a.beta);
+    write_pack(y, p, gpu::load_wide<kWidth>(x, p), a.beta);
 }
 
 void rope_cuda(const Rope::Args& args) {
@@ -63,18 +64,18 @@ void rope_cuda(const Rope::Args& args) {
                      H = args.cos_PH.shape()[1];
   gpu::Runtime& runtime = gpu::runtime_of(args.x_NW);
   const gpu::Fault fault = GRANULE_FAULT(runtime, "rope: position {} of row {}, the table has {}");
-  dispatch_float(args.x_NW.dtype(), [&]<class T>() {
-    const T sign = args.turn == Rope::Turn::forwards ? T(1) : T(-1);
+  dispatch_storage(args.x_NW.dtype(), [&]<class T>() {
+    const Wide<T> sign = args.turn == Rope::Turn::forwards ? Wide<T>(1) : Wide<T>(-1);
     const Rotation<T> all{args.x_NW.data<const T>(),
-                          args.cos_PH.data<const T>(),
-                          args.sin_PH.data<const T>(),
+                          args.cos_PH.data<const Wide<T>>(),
+                          args.sin_PH.data<const Wide<T>>(),
                           args.position_N.data<const std::int32_t>(),
                           W,
                           H,
                           P,
                           args.heads,
                           sign,
-                          static_cast<T>(args.y_NW.beta),
+                          static_cast<Wide<T>>(args.y_NW.beta),
                           args.y_NW.dst.data<T>()};
     const auto launch = [&]<int kWidth>() {
       gpu::launch(runtime.stream(), rotate_rows<T, kWidth>, {N, 1, gpu::threads_for_row(W / kWidth / 2)}, all,

@@ -7,14 +7,14 @@ namespace {
 
 void forward_cuda(const SwiGlu::ForwardArgs& args) {
   const std::int64_t N = args.y_NF.shape()[0], F = args.y_NF.shape()[1];
-  dispatch_float(args.y_NF.dtype(), [&]<class T>() {
+  dispatch_storage(args.y_NF.dtype(), [&]<class T>() {
     gpu::swiglu_rows(gpu::stream_of(args.y_NF), args.x_N2F.data<const T>(), N, F, args.y_NF.data<T>());
   });
 }
 
 void backward_cuda(const SwiGlu::BackwardArgs& args) {
   const std::int64_t N = args.dy_NF.shape()[0], F = args.dy_NF.shape()[1];
-  dispatch_float(args.dy_NF.dtype(), [&]<class T>() {
+  dispatch_storage(args.dy_NF.dtype(), [&]<class T>() {
     gpu::swiglu_rows_backward(gpu::stream_of(args.dy_NF), args.x_N2F.data<const T>(),
                               args.dy_NF.data<const T>(), N, F, args.dx_N2F.beta, args.dx_N2F.dst.data<T>());
   });
