@@ -19,25 +19,28 @@ struct RunTable {
 /// There is one block for each row of the runs.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads)
-    copy_rows(RunTable table, const T* __restrict__ from, std::int64_t D, T beta, T* to) {
+    copy_rows(RunTable table, const T* __restrict__ from, std::int64_t D, Wide<T> beta, T* to) {
   const std::int64_t row = blockIdx.x;
   int run = 0;
   while (run + 1 < table.runs && table.first[run + 1] <= row) ++run;
   const T* const source = from + (table.from[run] + row - table.first[run]) * D;
   T* const target = to + (table.to[run] + row - table.first[run]) * D;
   for (std::int64_t p = threadIdx.x; p < D / kWidth; p += blockDim.x) {
-    Pack<T, kWidth> value = gpu::load<kWidth>(source, p);
-    if (beta != T(0)) {
-      const Pack<T, kWidth> before = gpu::load<kWidth>(target, p);
-      for (int j = 0; j < kWidth; ++j) value.value[j] += beta * before.value[j];
+    const Pack<T, kWidth> copied = gpu::load<kWidth>(source, p);
+    if (beta == Wide<T>(0)) {
+      gpu::store(target, p, copied);
+      continue;
     }
-    gpu::store(target, p, value);
+    auto sum = gpu::wide(copied);
+    const auto before = gpu::load_wide<kWidth>(target, p);
+    for (int j = 0; j < kWidth; ++j) sum.value[j] += beta * before.value[j];
+    gpu::store_rounded(target, p, sum);
   }
 }
 
 void copy_table(const CopyRunsArgs& args, const RunTable& table) {
   const std::int64_t D = args.from_RD.shape()[1];
-  dispatch_float(args.from_RD.dtype(), [&]<class T>() {
+  dispatch_storage(args.from_RD.dtype(), [&]<class T>() {
     const T* from = args.from_RD.data<const T>();
     T* to = args.to_RD.dst.data<T>();
     const auto launch = [&]<int kWidth>() {

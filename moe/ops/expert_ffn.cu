@@ -41,7 +41,7 @@ void forward(const ForwardArgs& args, Workspace& workspace) {
 }
 
 void forward_cuda(const ForwardArgs& args, Workspace& workspace) {
-  dispatch_float(args.x_RD.dtype(), [&]<class T>() { forward<T>(args, workspace); });
+  dispatch_storage(args.x_RD.dtype(), [&]<class T>() { forward<T>(args, workspace); });
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
   return workspace_bytes({{args.x_RD.shape()[0] * args.w2_EDF.shape()[2], args.x_RD.dtype()}});
@@ -53,10 +53,10 @@ void weight_gradient(gpu::Runtime& runtime, const T* left_RO, const T* right_RI,
                      std::span<const std::int64_t> offset, const Grad& dw_EOI) {
   if (!dw_EOI) return;
   const std::int64_t out = dw_EOI.dst.shape()[1], in = dw_EOI.dst.shape()[2];
-  T* const dw = dw_EOI.dst.data<T>();
+  Wide<T>* const dw = dw_EOI.dst.data<Wide<T>>();
   for_each_expert(offset, [&](const ExpertRows& rows) {
-    gpu::gemm<T>(runtime, out, in, rows.count, {left_RO + rows.begin * out, out, Transpose::yes},
-                 {right_RI + rows.begin * in, in}, {dw + rows.expert * out * in, in, dw_EOI.beta});
+    gpu::gemm<T, Wide<T>>(runtime, out, in, rows.count, {left_RO + rows.begin * out, out, Transpose::yes},
+                          {right_RI + rows.begin * in, in}, {dw + rows.expert * out * in, in, dw_EOI.beta});
   });
 }
 
@@ -86,7 +86,7 @@ void backward(const BackwardArgs& args, Workspace& workspace) {
 }
 
 void backward_cuda(const BackwardArgs& args, Workspace& workspace) {
-  dispatch_float(args.dy_RD.dtype(), [&]<class T>() { backward<T>(args, workspace); });
+  dispatch_storage(args.dy_RD.dtype(), [&]<class T>() { backward<T>(args, workspace); });
 }
 std::int64_t backward_workspace(const BackwardArgs& args, int /*threads*/) {
   const std::int64_t elements = args.dy_RD.shape()[0] * args.w2_EDF.shape()[2];

@@ -22,60 +22,65 @@ __global__ void __launch_bounds__(gpu::kThreads)
 /// There is one block for each token. Copies are added in their order. Without weights all are 1.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads)
-    sum_copies_of(const T* __restrict__ x, const T* __restrict__ w, const std::int32_t* __restrict__ place,
-                  std::int64_t K, std::int64_t D, T beta, T* y) {
+    sum_copies_of(const T* __restrict__ x, const Wide<T>* __restrict__ w,
+                  const std::int32_t* __restrict__ place, std::int64_t K, std::int64_t D, Wide<T> beta,
+                  T* y) {
+  using W = Wide<T>;
   place += blockIdx.x * K;
   T* const to = y + blockIdx.x * D;
   for (std::int64_t p = threadIdx.x; p < D / kWidth; p += blockDim.x) {
-    Pack<T, kWidth> sum{};
-    if (beta != T(0)) sum = gpu::load<kWidth>(to, p);
+    Pack<W, kWidth> sum{};
+    if (beta != W(0)) sum = gpu::load_wide<kWidth>(to, p);
     for (std::int64_t k = 0; k < K; ++k) {
       if (place[k] < 0) continue;
-      const T factor = w == nullptr ? T(1) : w[blockIdx.x * K + k];
-      const Pack<T, kWidth> row = gpu::load<kWidth>(x + place[k] * D, p);
+      const W factor = w == nullptr ? W(1) : w[blockIdx.x * K + k];
+      const auto row = gpu::load_wide<kWidth>(x + place[k] * D, p);
       for (int j = 0; j < kWidth; ++j) sum.value[j] += factor * row.value[j];
     }
-    gpu::store(to, p, sum);
+    gpu::store_rounded(to, p, sum);
   }
 }
 
 template <class T>
 struct CombineGradient {
-  const T *x, *w, *dy;
+  const T *x, *dy;
+  const Wide<T>* w;
   const std::int32_t* place;
   std::int64_t K, D;
-  T *dx, *dw;  // nullptr: not wanted
-  T dx_beta, dw_beta;
+  T* dx;  // nullptr: not wanted, as in dw
+  Wide<T>* dw;
+  Wide<T> dx_beta, dw_beta;
 };
 
 /// There is one block for each copy. It writes the copy's row of dx, and ⟨x, dy⟩.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads) combine_backward(CombineGradient<T> a) {
+  using W = Wide<T>;
   const std::int64_t copy = blockIdx.x, place = a.place[copy];
-  T product = T(0);
+  W product = W(0);
   if (place >= 0) {
     const T *const x = a.x + place * a.D, *const dy = a.dy + copy / a.K * a.D;
     T* const dx = a.dx == nullptr ? nullptr : a.dx + place * a.D;
-    const T w = a.w[copy];
+    const W w = a.w[copy];
     for (std::int64_t p = threadIdx.x; p < a.D / kWidth; p += blockDim.x) {
-      const Pack<T, kWidth> u = gpu::load<kWidth>(x, p), g = gpu::load<kWidth>(dy, p);
-      Pack<T, kWidth> out{};
-      if (dx != nullptr && a.dx_beta != T(0)) out = gpu::load<kWidth>(dx, p);
+      const auto u = gpu::load_wide<kWidth>(x, p), g = gpu::load_wide<kWidth>(dy, p);
+      Pack<W, kWidth> out{};
+      if (dx != nullptr && a.dx_beta != W(0)) out = gpu::load_wide<kWidth>(dx, p);
       for (int j = 0; j < kWidth; ++j) {
         product += u.value[j] * g.value[j];
         out.value[j] = a.dx_beta * out.value[j] + w * g.value[j];
       }
-      if (dx != nullptr) gpu::store(dx, p, out);
+      if (dx != nullptr) gpu::store_rounded(dx, p, out);
     }
   }
   product = gpu::over_block(product);
   if (threadIdx.x == 0 && a.dw != nullptr)
-    a.dw[copy] = a.dw_beta == T(0) ? product : product + a.dw_beta * a.dw[copy];
+    a.dw[copy] = a.dw_beta == W(0) ? product : product + a.dw_beta * a.dw[copy];
 }
 
 void gather_cuda(const Dispatch::ForwardArgs& args) {
   const std::int64_t D = args.x_ND.shape()[1];
-  dispatch_float(args.x_ND.dtype(), [&]<class T>() {
+  dispatch_storage(args.x_ND.dtype(), [&]<class T>() {
     const T* x = args.x_ND.data<const T>();
     T* y = args.y_RD.data<T>();
     const auto launch = [&]<int kWidth>() {
@@ -89,8 +94,9 @@ void gather_cuda(const Dispatch::ForwardArgs& args) {
 
 void sum_copies_cuda(const SumCopiesArgs& args) {
   const std::int64_t N = args.row_NK.shape()[0], K = args.row_NK.shape()[1], D = args.x_RD.shape()[1];
-  dispatch_float(args.x_RD.dtype(), [&]<class T>() {
-    const T *x = args.x_RD.data<const T>(), *w = args.w_NK.defined() ? args.w_NK.data<const T>() : nullptr;
+  dispatch_storage(args.x_RD.dtype(), [&]<class T>() {
+    const T* x = args.x_RD.data<const T>();
+    const Wide<T>* w = args.w_NK.defined() ? args.w_NK.data<const Wide<T>>() : nullptr;
     T* y = args.y_ND.dst.data<T>();
     const auto launch = [&]<int kWidth>() {
       gpu::launch(gpu::stream_of(args.x_RD), sum_copies_of<T, kWidth>,
@@ -103,17 +109,17 @@ void sum_copies_cuda(const SumCopiesArgs& args) {
 
 void combine_backward_cuda(const Combine::BackwardArgs& args) {
   const std::int64_t D = args.dy_ND.shape()[1];
-  dispatch_float(args.dy_ND.dtype(), [&]<class T>() {
+  dispatch_storage(args.dy_ND.dtype(), [&]<class T>() {
     const CombineGradient<T> all{args.x_RD.data<const T>(),
-                                 args.w_NK.data<const T>(),
                                  args.dy_ND.data<const T>(),
+                                 args.w_NK.data<const Wide<T>>(),
                                  args.row_NK.data<const std::int32_t>(),
                                  args.row_NK.shape()[1],
                                  D,
                                  args.dx_RD ? args.dx_RD.dst.data<T>() : nullptr,
-                                 args.dw_NK ? args.dw_NK.dst.data<T>() : nullptr,
-                                 static_cast<T>(args.dx_RD.beta),
-                                 static_cast<T>(args.dw_NK.beta)};
+                                 args.dw_NK ? args.dw_NK.dst.data<Wide<T>>() : nullptr,
+                                 static_cast<Wide<T>>(args.dx_RD.beta),
+                                 static_cast<Wide<T>>(args.dw_NK.beta)};
     const auto launch = [&]<int kWidth>() {
       gpu::launch(gpu::stream_of(args.dy_ND), combine_backward<T, kWidth>,
                   {args.row_NK.numel(), 1, gpu::threads_for_row(D / kWidth)}, all);
