@@ -35,16 +35,18 @@ struct Step {
   T rest1, rest2;
 };
 
-template <class T>
+/// If w are masters, values in V are made of them. Otherwise V is T.
+template <class T, class V>
 struct Arrays {
   T *w, *m, *v;
   const T* g;
+  V* rounded;
 };
 
 /// A thread has one pack of elements [begin, end).
-template <class T, int kWidth>
+template <class T, class V, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads)
-    update(Arrays<T> a, std::int64_t begin, std::int64_t end, DecayTable table, Step<T> step) {
+    update(Arrays<T, V> a, std::int64_t begin, std::int64_t end, DecayTable table, Step<T> step) {
   const std::int64_t first = begin + gpu::thread_index() * kWidth;
   if (first >= end) return;
   int range = 0;
@@ -64,34 +66,40 @@ __global__ void __launch_bounds__(gpu::kThreads)
   gpu::store(a.w + first, 0, w);
   gpu::store(a.m + first, 0, m);
   gpu::store(a.v + first, 0, v);
+  if constexpr (!std::is_same_v<V, T>) gpu::store_rounded(a.rounded + first, 0, w);
 }
 
+template <class T, class V>
 void update_table(const AdamWArgs& args, std::int64_t begin, const DecayTable& table) {
   const std::int64_t end = table.end[table.ranges - 1];
-  dispatch_float(args.w.dtype(), [&]<class T>() {
-    const Arrays<T> all{args.w.data<T>(), args.m.data<T>(), args.v.data<T>(), args.g.data<const T>()};
-    const auto launch = [&]<int kWidth>() {
-      gpu::launch(gpu::stream_of(args.w), update<T, kWidth>, gpu::one_thread_each((end - begin) / kWidth),
-                  all, begin, end, table, Step<T>(args.step));
-    };
-    const std::int64_t unit = std::gcd(begin, end);  // packs must begin and end where this part does
-    gpu::dispatch_width<T>(unit, launch, all.w, all.m, all.v, all.g);
-  });
+  const Arrays<T, V> all{args.w.data<T>(), args.m.data<T>(), args.v.data<T>(), args.g.data<const T>(),
+                         args.rounded.defined() ? args.rounded.data<V>() : nullptr};
+  const auto launch = [&]<int kWidth>() {
+    gpu::launch(gpu::stream_of(args.w), update<T, V, kWidth>, gpu::one_thread_each((end - begin) / kWidth),
+                all, begin, end, table, Step<T>(args.step));
+  };
+  const std::int64_t unit = std::gcd(begin, end);  // packs must begin and end where this part does
+  gpu::dispatch_width<V>(unit, launch, all.w, all.m, all.v, all.g, all.rounded);
 }
 
-void adamw_cuda(const AdamWArgs& args) {
-  GRANULE_CHECK(!args.rounded.defined(), "adamw: CUDA keeps no values in {}", name_of(args.rounded.dtype()));
+template <class T, class V>
+void update_all(const AdamWArgs& args) {
   DecayTable table;
   std::int64_t begin = 0;
   for (const DecayRange& range : args.ranges) {
     if (range.decay == Decay::yes) table.decays |= std::uint64_t{1} << static_cast<unsigned>(table.ranges);
     table.end[table.ranges++] = range.end;
     if (table.ranges < kRanges) continue;
-    update_table(args, begin, table);
+    update_table<T, V>(args, begin, table);
     begin = range.end;
     table = {};
   }
-  if (table.ranges > 0) update_table(args, begin, table);
+  if (table.ranges > 0) update_table<T, V>(args, begin, table);
+}
+
+void adamw_cuda(const AdamWArgs& args) {
+  if (args.rounded.defined()) return update_all<float, bf16>(args);
+  dispatch_float(args.w.dtype(), [&]<class T>() { update_all<T, T>(args); });
 }
 
 const gpu::Kernels kernels([] {

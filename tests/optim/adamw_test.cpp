@@ -87,6 +87,37 @@ TEST_CASE("AdamW updates values in several pieces as it updates values in one, b
   }
 }
 
+TEST_CASE("AdamW in bf16 updates masters as it updates float32, and values are masters rounded") {
+  // More ranges than one launch on a device has, most of which end inside a pack.
+  constexpr std::int64_t kElements = 1500;
+  std::vector<DecayRange> ranges;
+  for (std::int64_t at = 0; at < kElements; at += 15)
+    ranges.push_back({at, at + 15, at % 2 == 0 ? Decay::yes : Decay::no});
+  const auto start = normal_values(kElements, 1);
+  TestContext context;
+  for (const bool aligned : {true, false}) {
+    const Tensor wide = tensor_of(context, {kElements}, DType::f32, start),
+                 g = tensor_of(context, {kElements}, DType::f32, normal_values(kElements, 2));
+    AdamW of_f32(context, {}, DType::f32, kElements, ranges),
+        of_bf16(context, {}, DType::bf16, kElements, ranges);
+    write_values(start, of_bf16.masters());
+    const Fenced fenced(context, {kElements}, DType::bf16);  // of NaN, which the step does not read
+    const Tensor values = aligned ? Tensor::empty(context, {kElements}, DType::bf16) : fenced.tensor();
+    const auto piece = [&](std::int64_t at, std::int64_t size) {
+      return AdamWPiece{values.slice(at, {size}), g.slice(at, {size})};
+    };
+    const std::vector<AdamWPiece> pieces{piece(0, 1000), piece(1000, 0), piece(1000, 500)};
+    for (int step = 0; step < 2; ++step) {
+      of_f32.step(wide, g, 0.1, 0.5);
+      of_bf16.step(pieces, 0.1, 0.5);
+      CHECK(same_bits(of_bf16.masters(), wide));
+      CHECK(same_bits(values, tensor_of(context, {kElements}, DType::bf16, values_of(wide))));
+    }
+    CHECK(same_bits(of_bf16.second_moment(), of_f32.second_moment()));
+    CHECK(fenced.intact());
+  }
+}
+
 TEST_CASE("AdamW refuses ranges with holes and tensors of another length") {
   TestContext context;
   CHECK_THROWS_AS(AdamW(context, {}, DType::f32, 4, {{0, 2, Decay::yes}, {3, 4, Decay::no}}), Error);
