@@ -45,7 +45,7 @@ TEST_CASE("linear: a wide result of bf16 is not rounded, and its gradients are t
     check_op({.name = name, .bf16 = true}, LinearMap{.rounding = Rounding::none},
              reference(std::size_t(N), std::size_t(D), std::size_t(O)), variable({N, D}), parameter({O, D}));
   }
-  Context context;  // no other device has bf16
+  TestContext context;
   const Tensor x = tensor_of(context, {1, 2}, DType::bf16, Numbers{1.0, 0.00390625}),
                w = tensor_of(context, {1, 2}, DType::bf16, Numbers{1.0, 1.0});
   CHECK(values_of(LinearMap{}.forward(nullptr, x, w)) == Numbers{1.0});  // a tie, rounded to even
@@ -53,7 +53,7 @@ TEST_CASE("linear: a wide result of bf16 is not rounded, and its gradients are t
 }
 
 TEST_CASE("linear: gradients of parameters in bf16 are f32, and other types are refused") {
-  Context context;
+  TestContext context;
   const auto zeros = [&](const Shape& shape, DType dtype) { return Tensor::zeros(context, shape, dtype); };
   const Tensor x = zeros({2, 3}, DType::bf16), w = zeros({4, 3}, DType::bf16),
                dy = zeros({2, 4}, DType::bf16);
