@@ -5,7 +5,6 @@
 #include "apps/config/run_config_check.hpp"
 #include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
-#include "core/kernels/matmul.hpp"
 #include "core/parallel.hpp"
 
 namespace granule {
@@ -176,10 +175,6 @@ int thread_count(const RunConfig& config, std::int64_t sharers) {
 }
 
 ContextOptions context_options(const RunConfig& config, int threads) {
-  const bool of_cuda = config.train.device == DeviceType::cuda && matmul_kernel.has(DeviceType::cuda);
-  if (of_cuda && config.train.dtype == DType::bf16)
-    user_error("CUDA kernels compute in f32 and f64", "train.dtype = \"bf16\"",
-               "use \"f32\", or train.device = \"cpu\"");
   return {.threads = threads, .device = {config.train.device}};
 }
 

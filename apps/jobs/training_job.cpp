@@ -96,9 +96,9 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
   return sums[1] == ranks.size() ? sums[0] : 0.0;
 }
 
-/// How products of bf16 are computed, which decides the speed of such a run.
-std::string units_text(DType dtype) {
-  if (dtype != DType::bf16) return "";
+/// How the CPU multiplies bf16, which decides the speed of such a run.
+std::string units_text(const RunConfig::Train& train) {
+  if (train.dtype != DType::bf16 || train.device != DeviceType::cpu) return "";
   return uses_bf16_units() ? ", bf16 units" : ", bf16 units not used (products in f32)";
 }
 
@@ -181,7 +181,7 @@ JobEnd train_together(Communicator& ranks, StopSignals& signals, const TrainArgu
   std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
   check_memory(ranks, hosts, input.config, threads);
   JobRecord record(ranks, hosts, threads);
-  const std::string job = ranks_and_threads(ranks, hosts, threads) + units_text(input.config.train.dtype);
+  const std::string job = ranks_and_threads(ranks, hosts, threads) + units_text(input.config.train);
 
   const RunConfig& config = input.config;
   Context context(context_options(config, threads));
