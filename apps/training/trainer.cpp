@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
 #include "apps/models/model_files.hpp"
 #include "apps/runs/saved_run.hpp"
 #include "apps/training/step_end.hpp"
+#include "core/device_remarks.hpp"
 #include "data/tokenizers/tokenizer.hpp"
 #include "distributed/agreement.hpp"
 #include "distributed/checkpoints/parameter_files.hpp"
@@ -91,6 +93,11 @@ void Trainer::tell(const std::string& line) {
 void Trainer::tell_memory() {
   tell(memory_text(context_, Place::device));
   if (context_.runtime() != nullptr) tell(memory_text(context_, Place::host));
+}
+
+void Trainer::tell_choices_of_device() {
+  std::istringstream remarks(device_remarks(context_.runtime()));
+  for (std::string line; std::getline(remarks, line);) tell(line);
 }
 
 StepReport Trainer::step_or_tell_memory(std::int64_t n) {
@@ -229,7 +236,10 @@ int Trainer::run(StopSignals& signals, Watchdog& watchdog) {
   pace_ = Pace();
   while (!complete() && request.stop == 0) {
     request = advance(signals, watchdog);
-    if (done_ == first + 1) tell_memory();
+    if (done_ == first + 1) {
+      tell_memory();
+      tell_choices_of_device();
+    }
   }
   if (done_ != first && saved_ != done_) save();
   std::int64_t unused = 0;

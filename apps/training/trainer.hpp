@@ -75,6 +75,7 @@ class Trainer {
   void warn_of_divergence(const Evaluation& evaluation);
   void tell(const std::string& line);
   void tell_memory();
+  void tell_choices_of_device();
   [[noreturn]] void give_up(const StepReport& last) const;
   [[nodiscard]] nlohmann::json sections() const;
 

@@ -1,5 +1,7 @@
 #include <cstring>
 
+#include "core/device_remarks.hpp"
+#include "core/gpu/known_plans.cuh"
 #include "core/gpu/runtime.cuh"
 #include "core/plugin.hpp"
 
@@ -11,6 +13,9 @@ constinit const Kernels* files = nullptr;
 
 std::unique_ptr<DeviceRuntime> make_runtime(int index) {
   return std::make_unique<Runtime>(index);
+}
+std::string remarks_of(const DeviceRuntime& runtime) {
+  return attention_remarks(static_cast<const Runtime&>(runtime).stream());
 }
 
 }  // namespace
@@ -56,5 +61,7 @@ extern "C" __attribute__((visibility("default"))) void granule_cuda_plugin(
   static_assert(sizeof(first.name) == sizeof(report->device_name));
   if (report->devices > 0 && cudaGetDeviceProperties(&first, 0) == cudaSuccess)
     std::memcpy(report->device_name.data(), first.name, sizeof(first.name));
-  if (report->devices > 0) granule::offer_device(granule::DeviceType::cuda, granule::gpu::make_runtime);
+  if (report->devices <= 0) return;
+  granule::offer_device(granule::DeviceType::cuda, granule::gpu::make_runtime);
+  granule::offer_device_remarks(granule::DeviceType::cuda, granule::gpu::remarks_of);
 }

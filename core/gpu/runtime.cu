@@ -1,5 +1,6 @@
 #include <new>
 
+#include "core/gpu/known_plans.cuh"
 #include "core/gpu/runtime.cuh"
 
 namespace granule::gpu {
@@ -37,6 +38,7 @@ Runtime::Runtime(int index) : owner_(std::this_thread::get_id()) {
 }
 
 Runtime::~Runtime() {
+  forget_attention_plans(stream_);
   if (blas_ != nullptr) cublasDestroy(blas_);
   cudaFree(blas_workspace_);
   cudaFree(failed_checks_);

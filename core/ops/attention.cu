@@ -1,11 +1,13 @@
 // Attention by batched products and a masked softmax between them, one block of queries at a time. It takes
-// every head size and dtype. In bf16, scores and their gradients are float beside the P and dS that products
-// read, and the gradients of keys and values are summed in float.
+// every head size and dtype. What cuDNN computes in one kernel goes to fused_attention.cu. In bf16, scores
+// and their gradients are float beside the P and dS that products read, and the gradients of keys and values
+// are summed in float.
 #include <cmath>
 
 #include "core/kernels/gemm.cuh"
 #include "core/ops/attention.hpp"
 #include "core/ops/attention_rows.cuh"
+#include "core/ops/fused_attention.cuh"
 
 namespace granule {
 
@@ -140,6 +142,7 @@ gpu::Fault fault_of(const Tensor& tensor) {
 }
 
 void forward_cuda(const ForwardArgs& args, Workspace& workspace) {
+  if (gpu::run_fused(args, workspace)) return;
   const gpu::Fault fault = fault_of(args.qkv);
   dispatch_storage(args.qkv.dtype(), [&]<class T>() {
     const Scores<T> p(block_elements(args.attention), workspace);
@@ -154,6 +157,7 @@ void forward_cuda(const ForwardArgs& args, Workspace& workspace) {
   });
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
+  if (const auto fused = gpu::fused_workspace(args)) return *fused;
   const std::int64_t elements = block_elements(args.attention);
   const DType dtype = args.qkv.dtype();
   return workspace_bytes({wide_part(elements, dtype), rounded_part(elements, dtype)});
@@ -192,6 +196,7 @@ void finish(const Products<T>& products, const KeySums<T>& sums, const Grad& dqk
 }
 
 void backward_cuda(const BackwardArgs& args, Workspace& workspace) {
+  if (gpu::run_fused(args, workspace)) return;
   const gpu::Fault fault = fault_of(args.qkv);
   const Attention& a = args.attention;
   dispatch_storage(args.qkv.dtype(), [&]<class T>() {
@@ -211,6 +216,7 @@ void backward_cuda(const BackwardArgs& args, Workspace& workspace) {
   });
 }
 std::int64_t backward_workspace(const BackwardArgs& args, int /*threads*/) {
+  if (const auto fused = gpu::fused_workspace(args)) return *fused;
   const std::int64_t elements = block_elements(args.attention);
   const DType dtype = args.qkv.dtype();
   const WorkspacePart wide = wide_part(elements, dtype), rounded = rounded_part(elements, dtype);

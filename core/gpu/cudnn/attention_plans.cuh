@@ -51,12 +51,4 @@ class AttentionPlans {
   std::map<std::pair<Direction, AttentionShape>, std::optional<AttentionPlan>> plans_;
 };
 
-/// The plans of the Context whose stream it is. They are made when they are first asked for, for the current
-/// device of the thread.
-[[nodiscard]] AttentionPlans& attention_plans(cudaStream_t stream);
-/// Empty if nobody has asked for plans.
-[[nodiscard]] std::string attention_remarks(cudaStream_t stream);
-/// To be called before a stream is destroyed.
-void forget_attention_plans(cudaStream_t stream);
-
 }  // namespace granule::gpu::dnn
