@@ -3,6 +3,7 @@
 #include <hwy/targets.h>
 
 #include "core/address_space.hpp"
+#include "core/background.hpp"
 
 namespace granule {
 namespace {
@@ -32,6 +33,7 @@ Context::Context(const ContextOptions& options)
 
 void Context::wait_for_copies() {
   if (runtime_ != nullptr) runtime_->wait();
+  settle_background();
   copies_done_ = copies_begun_;
 }
 

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "core/kernels/copy.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 #include "distributed/communicators/host_staging.hpp"
 
 namespace granule {
@@ -67,6 +68,11 @@ void check_parts(CollectiveKind kind, Phase phase, const Tensor& part, const Ten
 
 }  // namespace
 
+Communicator::Communicator(GroupPosition place, std::shared_ptr<Ledger> ledger)
+    : place_(std::move(place)), ledger_(std::move(ledger)) {}
+
+Communicator::~Communicator() = default;
+
 Ticket Communicator::next_ticket(const Collective& collective) {
   Ticket ticket{.sequence = sequence_++,
                 .step = ledger_->step(),
@@ -95,9 +101,24 @@ std::unique_ptr<Operation> Communicator::carry(Collective collective, const Tick
     copy(from, to);
     return nullptr;
   }
+  if (carriage_ != nullptr) {
+    std::unique_ptr<Operation> comparison = compare(collective, ticket);
+    return carriage_->start(collective, std::move(comparison));
+  }
   HostStaging staging(collective, rank());
   std::unique_ptr<Operation> carried = start(staging.on_host(), ticket);
   return deliver_after(std::move(carried), std::move(staging));
+}
+
+std::unique_ptr<Operation> Communicator::compare(Collective /*collective*/, const Ticket& ticket) {
+  GRANULE_ASSERT(false, "{}: this communicator takes no carrier", describe(ticket));
+}
+
+void Communicator::carry_tensors_by(std::unique_ptr<DeviceCarrier> carrier) {
+  carriage_.reset();
+  if (carrier == nullptr) return;
+  GRANULE_CHECK(carriages() != nullptr, "the ranks of '{}' take no carrier of a device", name());
+  carriage_ = std::make_unique<TensorCarriage>(*this, std::move(carrier));
 }
 
 Collective Communicator::of_tensors(CollectiveKind kind, const Tensor& input, const Tensor& output,
@@ -235,7 +256,12 @@ std::unique_ptr<Communicator> Communicator::split(const SeatOf& seat_of, std::st
     ++place.size;
     if (std::pair(seat.key, other) < my_place) ++place.rank;
   }
-  return form({std::move(place), mine.color, seat_of});
+  const int place_in_group = place.rank, color = place.size > 1 ? mine.color : -1;
+  std::unique_ptr<Communicator> group = form({std::move(place), mine.color, seat_of});
+  if (carriage_ == nullptr) return group;
+  if (auto carrier = carriage_->carrier().split(color, place_in_group))
+    group->carry_tensors_by(std::move(carrier));
+  return group;
 }
 
 void run_or_abort(Communicator& ranks, const std::function<void(Communicator&)>& body) {

@@ -15,15 +15,20 @@
 
 namespace granule {
 
+class Carriages;
+class DeviceCarrier;
+class TensorCarriage;
+
 /// Every rank of the group calls the same collectives, in the same order and with the same phase. They start
 /// at once and end in the Pending that they return. Tensors are f32, f64, i64 or i32 and keep their counts
-/// and row widths, so nobody counts bytes. They may be on a device (host_staging.hpp). A group of one rank
+/// and row widths, so nobody counts bytes. They may be on a device (device_carrier.hpp). A group of one rank
 /// copies what others would send. Sums of the same ranks over the same shapes have the same bits on every
-/// rank and in every run. Throws Error: 1 for buffers that do not fit, 76 for ranks that run different
-/// collectives, and after abort() its code. A communicator must outlive its Pendings.
+/// rank, and in every run unless a carrier of a device adds as it likes. Throws Error: 1 for buffers that do
+/// not fit, 76 for ranks that run different collectives, and after abort() its code. A communicator must
+/// outlive its Pendings.
 class Communicator {
  public:
-  virtual ~Communicator() = default;
+  virtual ~Communicator();
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
@@ -45,6 +50,14 @@ class Communicator {
   /// Groups of the ranks of the same color (≥ 0), ordered by key and then by rank. Every rank knows the seats
   /// of all, and must give the same ones, so no message is needed to tell them.
   [[nodiscard]] std::unique_ptr<Communicator> split(const SeatOf& seat_of, std::string_view name);
+
+  /// From now on tensors on a device travel by this carrier, and those of groups that are split from here by
+  /// carriers that are split from it. With nullptr they pass through the host again. All ranks call it
+  /// together.
+  virtual void carry_tensors_by(std::unique_ptr<DeviceCarrier> carrier);
+  /// Where abort() finds the carriers of this rank. It is nullptr if this communicator takes none, because it
+  /// has no peers or they are in the same process.
+  [[nodiscard]] virtual Carriages* carriages() { return nullptr; }
 
   /// In place: every element becomes the sum over the ranks.
   [[nodiscard]] Pending all_reduce(const Tensor& data, Phase phase);
@@ -87,12 +100,15 @@ class Communicator {
     int color = 0;
     SeatOf seat_of;
   };
-  Communicator(GroupPosition place, std::shared_ptr<Ledger> ledger)
-      : place_(std::move(place)), ledger_(std::move(ledger)) {}
+  Communicator(GroupPosition place, std::shared_ptr<Ledger> ledger);
 
   /// Starts a checked collective between host buffers. Returns what is left to do, or null.
   [[nodiscard]] virtual std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) = 0;
-  /// Starts a checked collective wherever its tensors are: those on a device go through the host.
+  /// Starts to compare a collective that a carrier runs, as start() would before data move. Ranks that
+  /// differ end the job (76). The counts of rows are compared too.
+  [[nodiscard]] virtual std::unique_ptr<Operation> compare(Collective collective, const Ticket& ticket);
+  /// Starts a checked collective wherever its tensors are: those on a device go by the carrier, or through
+  /// the host.
   [[nodiscard]] virtual std::unique_ptr<Operation> carry(Collective collective, const Ticket& ticket);
   /// All ranks of this communicator call it together, each for its own group.
   [[nodiscard]] virtual std::unique_ptr<Communicator> form(const Group& group) = 0;
@@ -110,6 +126,7 @@ class Communicator {
   GroupPosition place_;
   std::shared_ptr<Ledger> ledger_;
   std::int64_t sequence_ = 0;
+  std::unique_ptr<TensorCarriage> carriage_;
 };
 
 /// A rank's part in a job: runs body. If it throws, aborts with the exit code and message of the exception.

@@ -15,6 +15,7 @@ class MpiCommunicator final : public Communicator {
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;
 
+  [[nodiscard]] Carriages* carriages() override { return &link_.job->carriages(); }
   [[noreturn]] void abort(ExitCode code, std::string_view message) override {
     link_.job->abort(code, message);
   }
@@ -22,6 +23,9 @@ class MpiCommunicator final : public Communicator {
  private:
   [[nodiscard]] std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) override {
     return start_mpi_operation(link_, std::move(collective), ticket);
+  }
+  [[nodiscard]] std::unique_ptr<Operation> compare(Collective collective, const Ticket& ticket) override {
+    return start_mpi_comparison(link_, std::move(collective), ticket);
   }
   [[nodiscard]] std::unique_ptr<Communicator> form(const Group& group) override;
   /// Every communicator of the job but this one has gone.
@@ -48,6 +52,7 @@ MpiLink link_over(const std::shared_ptr<MpiJob>& job, const std::shared_ptr<Ledg
 
 MpiCommunicator::~MpiCommunicator() {
   if (std::uncaught_exceptions() > 0 && link_.size > 1) {
+    carry_tensors_by(nullptr);  // its comparisons need the link
     // Others wait for this rank. Waiting for all ranks here, or finalising MPI, would hang for ever. Code
     // that catches the exception ends the job with it, as run_job does. If nobody did, the last communicator
     // must.
@@ -63,6 +68,7 @@ MpiCommunicator::~MpiCommunicator() {
   }
   // This finds a rank that leaves while another one still waits in a collective.
   start_mpi_operation(link_, leave, next_ticket(leave))->wait();
+  carry_tensors_by(nullptr);  // no sooner: a carrier may wait for all ranks when it ends
   if (is_last()) link_.signs->close();
   MPI_Comm_free(&link_.tickets);
   MPI_Comm_free(&link_.data);

@@ -101,6 +101,7 @@ void MpiJob::abort(ExitCode code, std::string_view message) const {
   fmt::print(stderr, "{}", fmt::format("granule: error: rank {}: {}\n", rank_, message));
   std::fflush(stdout);
   std::fflush(stderr);
+  carriages_.abort();
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(code));
   std::abort();  // MPI_Abort does not return
 }
@@ -113,7 +114,7 @@ void MpiJob::check(int result, std::string_view call, std::string_view what) con
   abort(ExitCode::failure, fmt::format("{} failed ({}): {}", call, what, text.data()));
 }
 
-void MpiJob::progress() {
+void MpiJob::advance() {
   for (std::size_t i = under_way_.size(); i-- > 0;)
     under_way_[i]->advance();  // an operation that ends removes itself
 }

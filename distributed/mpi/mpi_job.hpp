@@ -7,25 +7,27 @@
 
 #include <mpi.h>
 
+#include "core/background.hpp"
 #include "core/error.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 #include "distributed/wait_guard.hpp"
 
 namespace granule {
 
 class MpiOperation;
 
-class MpiJob {
+class MpiJob final : public Background {
  public:
   /// Initialises MPI for calls from one thread (MPI_THREAD_FUNNELED). Only abort() may come from another
   /// thread.
   MpiJob();
-  ~MpiJob();
+  ~MpiJob() override;
   MpiJob(const MpiJob&) = delete;
   MpiJob& operator=(const MpiJob&) = delete;
 
   [[nodiscard]] int rank() const { return rank_; }
-  /// Ends every rank of the job with this exit code, after one line on stderr. Any thread may call it. This
-  /// process ends even if MPI does not return.
+  /// Ends every rank of the job with this exit code, after one line on stderr. Any thread may call it. What
+  /// carriers of devices have under way is given up. This process ends even if they or MPI do not return.
   [[noreturn]] void abort(ExitCode code, std::string_view message) const;
   /// Ends the job if an MPI call has failed. `call` names it, and `what` the collective that it belongs to.
   void check(int result, std::string_view call, std::string_view what) const;
@@ -39,7 +41,9 @@ class MpiJob {
 
   /// Advances every operation under way a little. A rank that waits for one operation must call it, because
   /// another rank may be waiting for the next one.
-  void progress();
+  void advance() override;
+  /// The carriers of this rank that abort() must end.
+  [[nodiscard]] Carriages& carriages() { return carriages_; }
   void add(MpiOperation& operation) { under_way_.push_back(&operation); }
   void remove(MpiOperation& operation) { std::erase(under_way_, &operation); }
 
@@ -47,6 +51,7 @@ class MpiJob {
   int rank_ = 0;
   double end_seconds_ = 0.0;
   std::vector<MpiOperation*> under_way_;
+  mutable Carriages carriages_;
 };
 
 }  // namespace granule

@@ -1,16 +1,13 @@
 #include "distributed/mpi/mpi_operation.hpp"
 
 #include <algorithm>
-#include <chrono>
-#include <thread>
 
 namespace granule {
 namespace {
 
-constexpr int kTicketTag = 0;
-constexpr std::int64_t kTags = 32768;          // every MPI has at least this many
-constexpr std::chrono::milliseconds kSpin{5};  // a message within a host takes much less
-constexpr std::chrono::microseconds kNap{50};  // a wait becomes at most one percent longer by it
+constexpr int kTicketTag = 0, kCountTag = 1;  // of messages between the same two ranks
+constexpr int kTicketRequest = 1;             // among the requests of the first round
+constexpr std::int64_t kTags = 32768;         // every MPI has at least this many
 
 }  // namespace
 
@@ -28,36 +25,28 @@ void MpiOperation::exchange_tickets() {
   link_.job->check(
       MPI_Isend(&mine_, sizeof(Ticket), MPI_BYTE, after, kTicketTag, link_.tickets, &requests_[0]),
       "MPI_Isend", describe(mine_));
-  link_.job->check(
-      MPI_Irecv(&before_, sizeof(Ticket), MPI_BYTE, before, kTicketTag, link_.tickets, &requests_[1]),
-      "MPI_Irecv", describe(mine_));
+  link_.job->check(MPI_Irecv(&before_, sizeof(Ticket), MPI_BYTE, before, kTicketTag, link_.tickets,
+                             &requests_[kTicketRequest]),
+                   "MPI_Irecv", describe(mine_));
+}
+
+void MpiOperation::compare_tickets() const {
+  if (same_collective(mine_, before_)) return;
+  const Error error = out_of_step(before_, mine_, link_.group);
+  link_.job->abort(error.code(), error.what());
 }
 
 bool MpiOperation::poll() {
-  if (!done_) link_.job->progress();
+  if (!done_) link_.job->advance();
   return done_;
 }
 
 void MpiOperation::wait() {
-  const auto begin = std::chrono::steady_clock::now();
-  while (!poll()) {
-    // Other ranks may share the core. A rank that is far behind must not be waited for with all of the core's
-    // time.
-    if (std::chrono::steady_clock::now() - begin < kSpin) {
-      std::this_thread::yield();
-    } else {
-      link_.signs->hear();
-      std::this_thread::sleep_for(kNap);
-    }
-  }
+  wait_until([this] { return done_; });
 }
 
 void MpiOperation::advance() {
   while (!done_ && round_over()) {
-    if (!compared_ && !same_collective(mine_, before_)) {
-      const Error error = out_of_step(before_, mine_, link_.group);
-      link_.job->abort(error.code(), error.what());
-    }
     compared_ = true;
     requests_.clear();
     expected_.clear();
@@ -81,6 +70,8 @@ bool MpiOperation::round_over() {
     for (std::size_t i = 0; i < static_cast<std::size_t>(ended); ++i) {
       const int error = result == MPI_ERR_IN_STATUS ? statuses_[i].MPI_ERROR : MPI_SUCCESS;
       check_ended(expected_[static_cast<std::size_t>(indices_[i])], statuses_[i], error);
+      // Not later: a rank that is out of step may send nothing else of this round.
+      if (!compared_ && indices_[i] == kTicketRequest) compare_tickets();
     }
   }
 }
@@ -93,11 +84,29 @@ void MpiOperation::check_ended(const Expected& expected, const MPI_Status& statu
   int elements = 0;
   if (!longer) MPI_Get_count(&status, compared_ ? type() : MPI_BYTE, &elements);
   if (!longer && elements == expected.elements) return;
-  link_.job->abort(ExitCode::out_of_step,
-                   fmt::format("ranks out of step: {}, a message of {} elements was expected from rank {} "
-                               "of group '{}', {} came: exchange the row counts first",
-                               describe(mine_), expected.elements, expected.peer, link_.group,
-                               longer ? "more" : fmt::format("{}", elements)));
+  abort_for_count(expected.peer, expected.elements, longer ? -1 : elements);
+}
+
+void MpiOperation::abort_for_count(int peer, std::int64_t expected, std::int64_t came) const {
+  link_.job->abort(
+      ExitCode::out_of_step,
+      fmt::format("ranks out of step: {}, a message of {} elements was expected from rank {} "
+                  "of group '{}', {} came: exchange the row counts first",
+                  describe(mine_), expected, peer, link_.group, came < 0 ? "more" : fmt::format("{}", came)));
+}
+
+void MpiOperation::send_with_ticket(int peer, const void* from, std::size_t bytes) {
+  expected_.push_back({peer, -1});
+  link_.job->check(MPI_Isend(from, static_cast<int>(bytes), MPI_BYTE, peer, kCountTag, link_.tickets,
+                             &requests_.emplace_back()),
+                   "MPI_Isend", describe(mine_));
+}
+
+void MpiOperation::receive_with_ticket(int peer, void* to, std::size_t bytes) {
+  expected_.push_back({peer, static_cast<std::int64_t>(bytes)});
+  link_.job->check(MPI_Irecv(to, static_cast<int>(bytes), MPI_BYTE, peer, kCountTag, link_.tickets,
+                             &requests_.emplace_back()),
+                   "MPI_Irecv", describe(mine_));
 }
 
 int MpiOperation::tag() const {

@@ -55,6 +55,11 @@ class MpiOperation : public Operation {
                                 std::int64_t largest);
   [[nodiscard]] bool receive_piece(int peer, std::byte* to, std::int64_t elements, std::int64_t begin,
                                    std::int64_t largest);
+  /// The same of a few bytes beside the tickets, before the first round. They must be `bytes` at both ends.
+  void send_with_ticket(int peer, const void* from, std::size_t bytes);
+  void receive_with_ticket(int peer, void* to, std::size_t bytes);
+  /// Ends the job, because a peer sends other counts than this rank expects. -1: it sends more.
+  [[noreturn]] void abort_for_count(int peer, std::int64_t expected, std::int64_t came) const;
   [[nodiscard]] const MpiLink& link() const { return link_; }
   [[nodiscard]] const Collective& collective() const { return collective_; }
 
@@ -64,6 +69,7 @@ class MpiOperation : public Operation {
     std::int64_t elements;  // -1: a message that was sent
   };
   void exchange_tickets();
+  void compare_tickets() const;
   [[nodiscard]] bool round_over();
   void check_ended(const Expected& expected, const MPI_Status& status, int error) const;
   [[nodiscard]] MPI_Datatype type() const;
@@ -78,6 +84,11 @@ class MpiOperation : public Operation {
   std::vector<int> indices_;          // which requests have ended
   std::vector<MPI_Status> statuses_;  // of the requests that have ended
 };
+
+/// Starts an operation that moves no data: it compares the tickets, and what each rank will send to others
+/// with what they expect.
+[[nodiscard]] std::unique_ptr<MpiOperation> start_mpi_comparison(const MpiLink& link, Collective collective,
+                                                                 const Ticket& ticket);
 
 /// Starts the operation that this collective needs.
 [[nodiscard]] std::unique_ptr<MpiOperation> start_mpi_operation(const MpiLink& link, Collective collective,

@@ -45,8 +45,8 @@ void MpiSigns::take(int from) {
   ++heard_[static_cast<std::size_t>(from)];
 }
 
-void MpiSigns::hear() {
-  for (;;) {
+void MpiSigns::advance_in_long_wait() {
+  while (signs_ != MPI_COMM_NULL) {
     int there = 0;
     MPI_Status status;
     job_->check(MPI_Iprobe(MPI_ANY_SOURCE, 0, signs_, &there, &status), "MPI_Iprobe", "signs of life");

@@ -8,6 +8,7 @@
 
 #include <mpi.h>
 
+#include "core/background.hpp"
 #include "core/movement.hpp"
 #include "distributed/communicators/ledger.hpp"
 #include "distributed/mpi/mpi_job.hpp"
@@ -15,15 +16,16 @@
 namespace granule {
 
 /// Of the thread that made it, which is the one that calls MPI.
-class MpiSigns {
+class MpiSigns final : public Background {
  public:
   /// All ranks of `world` together. They have a communicator of their own for the signs.
   MpiSigns(std::shared_ptr<MpiJob> job, std::shared_ptr<Ledger> ledger, MPI_Comm world);
   MpiSigns(const MpiSigns&) = delete;
   MpiSigns& operator=(const MpiSigns&) = delete;
 
-  /// Takes the signs that have come. Called while this rank waits for others.
-  void hear();
+  void advance() override {}
+  /// Takes the signs that have come while this rank waits for others.
+  void advance_in_long_wait() override;
   /// All ranks together, before MPI ends: takes every sign that is still on its way.
   void close();
 

@@ -5,6 +5,8 @@
 #include <thread>
 #include <utility>
 
+#include "distributed/communicators/device_carrier.hpp"
+
 namespace granule::test {
 namespace {
 
@@ -91,6 +93,10 @@ std::unique_ptr<Operation> DisturbedRanks::start(Collective collective, const Ti
   if (runs == Runs::never) return nullptr;
   if (runs == Runs::twice) call_again(ranks_, collective).wait();
   return std::make_unique<DisturbedOperation>(call_again(ranks_, collective));
+}
+
+void DisturbedRanks::carry_tensors_by(std::unique_ptr<DeviceCarrier> carrier) {
+  ranks_.carry_tensors_by(std::move(carrier));
 }
 
 std::unique_ptr<Communicator> DisturbedRanks::form(const Group& group) {

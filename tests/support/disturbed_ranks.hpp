@@ -23,6 +23,8 @@ class DisturbedRanks final : public Communicator {
   DisturbedRanks(Communicator& ranks, Disturbance disturbance);
   DisturbedRanks(std::unique_ptr<Communicator> ranks, Disturbance disturbance);
 
+  void carry_tensors_by(std::unique_ptr<DeviceCarrier> carrier) override;
+  [[nodiscard]] Carriages* carriages() override { return ranks_.carriages(); }
   [[noreturn]] void abort(ExitCode code, std::string_view message) override {
     ranks_.abort(code, message);
     std::terminate();  // for the compiler; this is never reached
@@ -30,6 +32,10 @@ class DisturbedRanks final : public Communicator {
 
  private:
   [[nodiscard]] std::unique_ptr<Operation> start(Collective collective, const Ticket& ticket) override;
+  /// Tensors on a device are passed on too.
+  [[nodiscard]] std::unique_ptr<Operation> carry(Collective collective, const Ticket& ticket) override {
+    return start(std::move(collective), ticket);
+  }
   [[nodiscard]] std::unique_ptr<Communicator> form(const Group& group) override;
 
   std::unique_ptr<Communicator> owned_;
