@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "core/allocator.hpp"
+#include "core/background.hpp"
 #include "core/gpu/pinned_ring.cuh"
 
 namespace granule::gpu {
@@ -32,7 +33,9 @@ void PinnedRing::Half::deliver() {
 void PinnedRing::enter_other_half() {
   GRANULE_GPU_CHECK(cudaEventRecord(halves_[now_].passed, stream_));
   now_ = 1 - now_;
-  GRANULE_GPU_CHECK(cudaEventSynchronize(halves_[now_].passed));
+  const cudaEvent_t passed = halves_[now_].passed;
+  if (has_background()) wait_until([passed] { return cudaEventQuery(passed) != cudaErrorNotReady; });
+  GRANULE_GPU_CHECK(cudaEventSynchronize(passed));
   halves_[now_].deliver();
   halves_[now_].used = 0;
 }

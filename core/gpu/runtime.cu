@@ -1,5 +1,6 @@
 #include <new>
 
+#include "core/background.hpp"
 #include "core/gpu/known_plans.cuh"
 #include "core/gpu/runtime.cuh"
 
@@ -92,6 +93,8 @@ std::int64_t Runtime::failed_checks() {
 }
 
 void Runtime::wait() {
+  // What the stream waits for may need this thread.
+  if (has_background()) wait_until([this] { return cudaStreamQuery(stream_) != cudaErrorNotReady; });
   GRANULE_GPU_CHECK(cudaStreamSynchronize(stream_));
   ring_->deliver();
 }

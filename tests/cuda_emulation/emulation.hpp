@@ -18,7 +18,7 @@ enum class Order : std::uint8_t { forward, reverse, random };
 struct Settings {
   Order order = Order::forward;
   std::uint64_t seed = 1;  ///< of random orders, and of which stream goes on
-  int devices = 1;
+  int devices = 8;
   std::size_t memory = std::size_t{1} << 30;    ///< of the device
   std::size_t shared_memory_of_block = 166912;  ///< the least of the architectures that are built for: sm_80
 };
@@ -30,6 +30,8 @@ struct Counts {
   std::uint64_t threads = 0, launches = 0;
 };
 [[nodiscard]] Counts& counts();
+/// The device that the process has chosen. A process uses one.
+[[nodiscard]] int current_device();
 
 /// What was made and not yet given back.
 struct Live {
@@ -49,6 +51,7 @@ void run(const Launch& launch, const cudaLaunchConfig_t& config);
 struct Work {
   std::function<void()> run;
   std::function<bool()> may_start = [] { return true; };
+  bool needs_others = false;  ///< it waits for other processes, so to wait for it is no deadlock
 };
 void submit(cudaStream_t stream, Work work);
 /// Runs operations until this stream, or every stream, has none left. Which stream goes on is random.

@@ -13,6 +13,7 @@ namespace {
 
 std::map<const void*, std::size_t> dynamic_limits;  // that were raised for a kernel
 cudaError_t last_error = cudaSuccess;
+int chosen_device = -1;  // none yet
 
 cudaError_t note(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
@@ -43,6 +44,14 @@ void check_shape(const cudaLaunchConfig_t& config) {
 
 namespace cuda_emulation {
 
+int current_device() {
+  return std::max(chosen_device, 0);
+}
+
+void forget_device() {
+  chosen_device = -1;
+}
+
 cudaError_t enqueue(const cudaLaunchConfig_t& config, Launch launch) {
   check_shape(config);
   const auto raised = dynamic_limits.find(launch.kernel);
@@ -70,7 +79,10 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return note(device >= 0 && device < settings().devices ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= settings().devices) return note(cudaErrorInvalidDevice);
+  if (chosen_device >= 0 && chosen_device != device) fail("a process of several devices is not emulated");
+  chosen_device = device;
+  return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= settings().devices) return note(cudaErrorInvalidDevice);

@@ -19,6 +19,8 @@ struct CUevent_st {
 
 namespace cuda_emulation {
 
+/// A process that was forked chooses a device of its own.
+void forget_device();
 [[nodiscard]] CUstream_st* make_stream();
 void destroy_stream(CUstream_st* stream);
 [[nodiscard]] bool is_idle(cudaStream_t stream);

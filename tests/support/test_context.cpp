@@ -11,7 +11,9 @@ namespace granule::test {
 namespace {
 
 ContextOptions on_test_device(ContextOptions options) {
+  const int number = options.device.index;
   options.device = test_device();
+  if (options.device.type != DeviceType::cpu) options.device.index = number;
   return options;
 }
 

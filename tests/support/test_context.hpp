@@ -13,6 +13,7 @@ namespace granule::test {
 
 class TestContext : public Context {
  public:
+  /// The device's number is that of the options, if there are several.
   explicit TestContext(ContextOptions options = {});
 };
 

@@ -3,18 +3,24 @@
 //   granule_ranks job                        the ranks that the launcher started
 //   granule_ranks lock-up                    what mpirun sometimes does after an abort
 //   granule_ranks end-launcher [SECONDS]     what a rank does about its launcher before it aborts, without MPI
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <random>
 #include <string>
 #include <thread>
 
 #include <mpi.h>
 #include <unistd.h>
 
+#include "core/kernels/fill.hpp"
+#include "core/transfer.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 #include "distributed/communicators/mesh.hpp"
 #include "distributed/mpi/end_launcher.hpp"
 #include "distributed/mpi/launcher.hpp"
@@ -30,18 +36,40 @@ using namespace granule::test;
 
 namespace {
 
+constexpr double kConnectSeconds = 5.0;  // a test must not wait long for ranks that never come
+
 void say(std::string_view line) {
   fmt::print(stderr, "{}", std::string(line) + '\n');
 }
 
 void sum(Communicator& ranks, Context& context, Phase phase, std::int64_t n = 4) {
-  ranks.all_reduce(Tensor::zeros(context, {n}, DType::f32), phase).wait();
+  const Tensor data = Tensor::zeros(context, {n}, DType::f32);
+  ranks.all_reduce(data, phase).wait();
+  static_cast<void>(read_back<float>(data).get());  // a device has summed only then
 }
 
 void skip(Communicator& ranks, Context& context) {
   sum(ranks, context, "first");
   if (ranks.rank() != 1) sum(ranks, context, "second");
   sum(ranks, context, "third");
+}
+/// Rank 1 calls two collectives of the same type and size in the other order.
+void swap(Communicator& ranks, Context& context) {
+  const bool other = ranks.rank() == 1;
+  const Tensor a = Tensor::zeros(context, {4}, DType::f32), b = Tensor::zeros(context, {4}, DType::f32);
+  Pending first = ranks.all_reduce(other ? b : a, other ? Phase("second") : Phase("first"));
+  Pending second = ranks.all_reduce(other ? a : b, other ? Phase("first") : Phase("second"));
+  first.wait();
+  second.wait();
+  static_cast<void>(read_back<float>(a).get());
+}
+/// Rank 1 leaves out a collective, and no data tell the others. Nobody may read what came of it.
+void uncompared(Communicator& ranks, Context& context) {
+  const Tensor data = Tensor::zeros(context, {4}, DType::f32);
+  if (ranks.rank() != 1) ranks.all_reduce(data, "left out").wait();
+  ranks.all_reduce(data, "next").wait();
+  static_cast<void>(read_back<float>(data).get());
+  say("a result was read");
 }
 void kind(Communicator& ranks, Context& context) {
   if (ranks.rank() == 0) return ranks.barrier("same").wait();
@@ -172,6 +200,35 @@ void work(Communicator& ranks, Context& context) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
 }
+/// Collectives of three groups, kernels and copies to the host in an order that a seed decides. A device
+/// runs them in orders that nobody decides, and none of them may wait for ever.
+void many_steps(Communicator& ranks, Context& context) {
+  const auto pairs = ranks.split([](int rank) { return Communicator::Seat{rank / 2, rank}; }, "pairs");
+  const auto others = ranks.split([](int rank) { return Communicator::Seat{rank % 2, rank}; }, "others");
+  std::mt19937 random(7);  // of the program, so it is the same on all ranks
+  for (int step = 0; step < 25; ++step) {
+    ranks.ledger().begin_step(step);
+    std::vector<Pending> pending;
+    std::vector<std::pair<Tensor, double>> sums;
+    for (int call = 0; call < 4; ++call) {
+      Communicator& group = call == 0 ? ranks : random() % 2 == 0 ? *pairs : *others;
+      const Tensor data = Tensor::empty(context, {std::int64_t{1} << (random() % 10)}, DType::f64);
+      fill(data, 1.0 + call);
+      pending.push_back(group.all_reduce(data, "step"));
+      if (random() % 2 == 0) pending.back().wait();
+      sums.emplace_back(data, (1.0 + call) * group.size());
+    }
+    if (random() % 4 == 0) ranks.barrier("meeting").wait();
+    if (random() % 2 == 0) std::reverse(pending.begin(), pending.end());
+    for (Pending& one : pending) one.wait();
+    for (const auto& [data, sum] : sums) {
+      const HostCopy<double> copy = read_back<double>(data);
+      const bool right = std::ranges::all_of(copy.get(), [&](double x) { return x == sum; });
+      if (!right) ranks.abort(ExitCode::failure, fmt::format("a wrong sum in step {}", step));
+    }
+  }
+  if (ranks.rank() == 0) fmt::print("all steps passed on {}\n", ranks.size());
+}
 /// A collective of many messages, each of which is a move.
 void moves(Communicator& ranks, Context& context) {
   const Tensor part = Tensor::zeros(context, {1000}, DType::f32);
@@ -193,6 +250,21 @@ void cases(Communicator& ranks, Context& context) {
   }
   if (ranks.rank() == 0) fmt::print("all cases passed on {}\n", ranks.size());
 }
+/// Sums may have other bits than in rank order. What a test wants to know is printed.
+void cases_in_any_order(Communicator& ranks, Context& context) {
+  std::int64_t others = 0;
+  for (const CollectiveCase& one : collective_cases()) {
+    const bool needs_order = one.name.starts_with("sums in rank order");
+    try {
+      one.run(ranks, context);
+    } catch (const Error& error) {
+      if (!needs_order) ranks.abort(ExitCode::failure, fmt::format("{}: {}", one.name, error.what()));
+      ++others;
+    }
+  }
+  ranks.all_reduce(std::span(&others, 1), ReduceOp::max, "others").wait();
+  if (ranks.rank() == 0) fmt::print("{} sums in another order on {}\n", others, ranks.size());
+}
 void uneven_cases(Communicator& ranks, Context& context) {
   for (const CollectiveCase& one : collective_cases()) {
     if (one.name == "traffic") continue;  // the ledger counts it twice
@@ -204,29 +276,34 @@ void uneven_cases(Communicator& ranks, Context& context) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::map<std::string, void (*)(Communicator&, Context&)> modes{{"cases", cases},
-                                                                       {"uneven-cases", uneven_cases},
-                                                                       {"skip", skip},
-                                                                       {"kind", kind},
-                                                                       {"size", size},
-                                                                       {"repeat", repeat},
-                                                                       {"rows", rows},
-                                                                       {"fewer", fewer},
-                                                                       {"more", more},
-                                                                       {"gather-fewer", gather_fewer},
-                                                                       {"long-fewer", long_fewer},
-                                                                       {"leave", leave},
-                                                                       {"abort", abort},
-                                                                       {"hang-stop", hang_stop},
-                                                                       {"hang-sleep", hang_sleep},
-                                                                       {"hang-loop", hang_loop},
-                                                                       {"hang-finalise", hang_finalise},
-                                                                       {"barrier", barrier},
-                                                                       {"stop-at-end", stop_at_end},
-                                                                       {"work", work},
-                                                                       {"moves", moves},
-                                                                       {"throw", leave_by_exception},
-                                                                       {"throw-in-mesh", throw_in_mesh}};
+  const std::map<std::string, void (*)(Communicator&, Context&)> modes{
+      {"cases", cases},
+      {"uneven-cases", uneven_cases},
+      {"cases-in-any-order", cases_in_any_order},
+      {"swap", swap},
+      {"many-steps", many_steps},
+      {"uncompared", uncompared},
+      {"skip", skip},
+      {"kind", kind},
+      {"size", size},
+      {"repeat", repeat},
+      {"rows", rows},
+      {"fewer", fewer},
+      {"more", more},
+      {"gather-fewer", gather_fewer},
+      {"long-fewer", long_fewer},
+      {"leave", leave},
+      {"abort", abort},
+      {"hang-stop", hang_stop},
+      {"hang-sleep", hang_sleep},
+      {"hang-loop", hang_loop},
+      {"hang-finalise", hang_finalise},
+      {"barrier", barrier},
+      {"stop-at-end", stop_at_end},
+      {"work", work},
+      {"moves", moves},
+      {"throw", leave_by_exception},
+      {"throw-in-mesh", throw_in_mesh}};
   try {
     if (argc > 1 && std::string(argv[1]) == "job") {
       run_job([](Communicator& ranks) { fmt::print("a job of {}\n", ranks.size()); });
@@ -240,8 +317,15 @@ int main(int argc, char** argv) {
     MpiOptions options;
     if (argc > 2) options.largest_message = std::stoll(argv[2]);
     const auto ranks = make_mpi_communicator(options);
-    TestContext context;
-    modes.at(argc > 1 ? argv[1] : "cases")(*ranks, context);
+    TestContext context({.device = {.index = ranks->rank()}});
+    const std::string mode = argc > 1 ? argv[1] : "cases";
+    std::optional<CarriedTensors> carried;
+    run_or_abort(*ranks, [&](Communicator& all) {
+      carried.emplace(
+          all, context,
+          CarrierOptions{.deterministic = mode != "cases-in-any-order", .seconds = kConnectSeconds});
+    });
+    modes.at(mode)(*ranks, context);
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

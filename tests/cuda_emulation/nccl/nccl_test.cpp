@@ -1,0 +1,289 @@
+// The fake NCCL: what it computes, and the mistakes of programs that it must find. Ranks are processes.
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+
+#include <nccl.h>
+
+#include "tests/cuda_emulation/nccl/processes.hpp"
+#include "tests/cuda_emulation/schedules.cuh"
+#include "tests/support/catch.hpp"
+
+using namespace cuda_emulation;
+using Catch::Contains;
+using granule::gpu::launch;
+
+namespace {
+
+constexpr int kSeeds = 20;
+
+void must(bool condition, const char* what) {
+  if (!condition) throw std::runtime_error(what);
+}
+
+__global__ void set_to(float* x, float value) {
+  x[threadIdx.x] = value;
+}
+__global__ void double_all(float* x) {
+  x[threadIdx.x] *= 2.0F;
+}
+
+/// A rank with a stream for computation and one for communication.
+struct Rank {
+  Rank(const ncclUniqueId& id, int rank, int size, std::uint64_t seed, bool blocking = false) {
+    settings().seed = seed * 16 + static_cast<std::uint64_t>(rank);
+    GRANULE_GPU_CHECK(cudaSetDevice(rank));
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = blocking ? 1 : 0;
+    ncclCommInitRankConfig(&comm, size, id, rank, &config);
+    state = finish(comm);
+  }
+  ~Rank() {
+    if (comm == nullptr || std::uncaught_exceptions() > 0) return;
+    ncclCommFinalize(comm);
+    finish(comm);
+    ncclCommDestroy(comm);
+  }
+  Rank(const Rank&) = delete;
+  Rank& operator=(const Rank&) = delete;
+  static ncclResult_t finish(ncclComm_t of) {
+    ncclResult_t now = ncclInProgress;
+    while (now == ncclInProgress) ncclCommGetAsyncError(of, &now);
+    return now;
+  }
+  void sum(float* data, std::size_t n) {
+    ncclAllReduce(data, data, n, ncclFloat32, ncclSum, comm, communication);
+    finish(comm);
+  }
+  static void put_after(cudaStream_t second, cudaStream_t first) {
+    cudaEvent_t event = nullptr;
+    GRANULE_GPU_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    GRANULE_GPU_CHECK(cudaEventRecord(event, first));
+    GRANULE_GPU_CHECK(cudaStreamWaitEvent(second, event, 0));
+    GRANULE_GPU_CHECK(cudaEventDestroy(event));
+  }
+
+  ncclComm_t comm = nullptr;
+  ncclResult_t state = ncclSuccess;
+  Stream computation, communication;
+};
+
+/// What the ranks throw.
+template <class Body>
+std::vector<std::string> on_ranks(int n, std::uint64_t seed, const Body& body) {
+  ncclUniqueId id;
+  ncclGetUniqueId(&id);
+  return in_processes(n, [&](int number) {
+    Rank rank(id, number, n, seed);
+    must(rank.state == ncclSuccess, "no communicator");
+    body(rank, number);
+  });
+}
+
+template <class Body>
+void require_right(int n, std::uint64_t seed, const Body& body) {
+  for (const std::string& said : on_ranks(n, seed, body)) REQUIRE(said == "");
+}
+
+/// Whether some rank throws under some seed.
+template <class Body>
+bool is_found(int n, const Body& body) {
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const auto said = on_ranks(n, seed, body);
+    if (std::ranges::any_of(said, [](const std::string& one) { return !one.empty(); })) return true;
+  }
+  return false;
+}
+
+bool all_are(const std::vector<float>& values, float wanted) {
+  return std::ranges::all_of(values, [&](float x) { return x == wanted; });
+}
+
+enum class Events : std::uint8_t { right, no_event_before, no_event_after, event_before_launch };
+
+/// A kernel, a sum over the ranks, another kernel. `events` says which event is missing, if one is.
+void compute_and_sum(Rank& rank, int number, Events events) {
+  const Buffer<float> data(64);
+  // The host asks for news while it calls NCCL, and one kernel would have run until then.
+  for (int before = 8; before >= 0; --before)
+    launch(rank.computation, set_to, {1, 1, 64}, data.data(), 1.0F + static_cast<float>(number + before));
+  if (events != Events::no_event_before) Rank::put_after(rank.communication, rank.computation);
+  ncclAllReduce(data.data(), data.data(), 64, ncclFloat32, ncclSum, rank.comm, rank.communication);
+  if (events != Events::event_before_launch) Rank::finish(rank.comm);
+  if (events != Events::no_event_after) Rank::put_after(rank.computation, rank.communication);
+  Rank::finish(rank.comm);
+  launch(rank.computation, double_all, {1, 1, 64}, data.data());
+  const std::vector<float> values = data.values(rank.computation);
+  rank.communication.wait();
+  must(all_are(values, 6.0F), "a wrong sum");
+}
+
+}  // namespace
+
+TEST_CASE("nccl: every call moves and adds what it should, on 1 to 4 ranks") {
+  const int n = GENERATE(1, 2, 3, 4);
+  require_right(n, 1, [n](Rank& rank, int number) {
+    const auto at = static_cast<std::size_t>(number), ranks = static_cast<std::size_t>(n);
+    constexpr std::size_t kCount = 9001;  // more than a pipe between two ranks can take at once
+    std::vector<double> values(kCount * ranks);
+    std::iota(values.begin(), values.end(), 1000.0 * number);
+    const Buffer<double> whole(rank.communication, values), part(kCount), all(kCount * ranks);
+    ncclReduceScatter(whole.data(), part.data(), kCount, ncclFloat64, ncclSum, rank.comm, rank.communication);
+    Rank::finish(rank.comm);
+    ncclAllGather(part.data(), all.data(), kCount, ncclFloat64, rank.comm, rank.communication);
+    Rank::finish(rank.comm);
+    ncclAllReduce(whole.data(), whole.data(), kCount * ranks, ncclFloat64, ncclSum, rank.comm,
+                  rank.communication);
+    Rank::finish(rank.comm);
+    const auto summed = whole.values(rank.communication), gathered = all.values(rank.communication);
+    for (std::size_t i = 0; i < summed.size(); ++i) {
+      const double wanted = static_cast<double>(n) * static_cast<double>(i) + 500.0 * n * (n - 1);
+      must(summed[i] == wanted && gathered[i] == wanted, "a wrong element");
+    }
+    const Buffer<std::int32_t> told(rank.communication, std::vector<std::int32_t>(3, number));
+    ncclBroadcast(told.data(), told.data(), 3, ncclInt32, n - 1, rank.comm, rank.communication);
+    Rank::finish(rank.comm);
+    must(told.values(rank.communication) == std::vector<std::int32_t>(3, n - 1), "a wrong broadcast");
+    const Buffer<std::int32_t> next(rank.communication, {7, 7});
+    ncclGroupStart();
+    ncclSend(told.data(), 2, ncclInt32, static_cast<int>((at + 1) % ranks), rank.comm, rank.communication);
+    ncclRecv(next.data(), 2, ncclInt32, static_cast<int>((at + ranks - 1) % ranks), rank.comm,
+             rank.communication);
+    ncclGroupEnd();
+    Rank::finish(rank.comm);
+    must(next.values(rank.communication) == std::vector<std::int32_t>(2, n - 1), "a wrong message");
+  });
+}
+
+TEST_CASE("nccl: communicators are split by color and ordered by key, and some ranks get none") {
+  require_right(4, 1, [](Rank& rank, int number) {
+    ncclComm_t part = nullptr;
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ncclCommSplit(rank.comm, number == 0 ? NCCL_SPLIT_NOCOLOR : 5, -number, &part, &config);
+    must(Rank::finish(rank.comm) == ncclSuccess, "no split");
+    must((part == nullptr) == (number == 0), "a communicator without a color");
+    if (part == nullptr) return;
+    must(Rank::finish(part) == ncclSuccess, "no part");
+    int place = -1, size = 0;
+    ncclCommUserRank(part, &place);
+    ncclCommCount(part, &size);
+    must(place == 3 - number && size == 3, "another place");
+    const Buffer<float> data(rank.communication, {1.0F});
+    ncclAllReduce(data.data(), data.data(), 1, ncclFloat32, ncclSum, part, rank.communication);
+    Rank::finish(part);
+    must(all_are(data.values(rank.communication), 3.0F), "a wrong sum of the part");
+    ncclCommFinalize(part);
+    Rank::finish(part);
+    ncclCommDestroy(part);
+  });
+}
+
+TEST_CASE("nccl: with its events, a sum between two kernels is right under every seed") {
+  for (std::uint64_t seed = 1; seed <= 3 * kSeeds; ++seed)
+    require_right(2, seed, [](Rank& rank, int number) { compute_and_sum(rank, number, Events::right); });
+}
+
+TEST_CASE("planted bug: a missing event before or after a collective shows in the result") {
+  for (const Events events : {Events::no_event_before, Events::no_event_after})
+    CHECK(is_found(2, [=](Rank& rank, int number) { compute_and_sum(rank, number, events); }));
+}
+
+TEST_CASE("planted bug: an event that is recorded before a call has come on its stream shows in the result") {
+  CHECK(is_found(2,
+                 [](Rank& rank, int number) { compute_and_sum(rank, number, Events::event_before_launch); }));
+}
+
+TEST_CASE("planted bug: a buffer that is used again before the collective has ended shows in the result") {
+  const auto reuse = [](bool waits) {
+    return [waits](Rank& rank, int number) {
+      const Buffer<float> data(rank.communication, std::vector<float>(64, 1.0F + static_cast<float>(number)));
+      const Buffer<float> all(128);
+      ncclAllGather(data.data(), all.data(), 64, ncclFloat32, rank.comm, rank.communication);
+      Rank::finish(rank.comm);
+      if (waits) Rank::put_after(rank.computation, rank.communication);
+      launch(rank.computation, set_to, {1, 1, 64}, data.data(), 99.0F);
+      rank.computation.wait();
+      const std::vector<float> values = all.values(rank.communication);
+      must(std::accumulate(values.begin(), values.end(), 0.0F) == 192.0F, "a wrong gather");
+    };
+  };
+  CHECK_FALSE(is_found(2, reuse(true)));
+  CHECK(is_found(2, reuse(false)));
+}
+
+TEST_CASE("planted bug: a collective that one rank leaves out meets another one, or never ends") {
+  const auto skip = [](bool last) {
+    return [last](Rank& rank, int number) {
+      const Buffer<float> data(rank.communication, std::vector<float>(4, 1.0F)), all(8);
+      if (number != 1) rank.sum(data.data(), 4);
+      if (!last) {
+        ncclAllGather(data.data(), all.data(), 4, ncclFloat32, rank.comm, rank.communication);
+        Rank::finish(rank.comm);
+      }
+      rank.communication.wait();
+    };
+  };
+  const auto mixed = on_ranks(2, 1, skip(false)), hanging = on_ranks(2, 1, skip(true));
+  CHECK_THAT(mixed[0] + mixed[1], Contains("takes part in ncclA") && Contains("ncclAllGather of 16 bytes"));
+  CHECK(hanging[0] == "hangs");
+}
+
+TEST_CASE("planted bug: sizes, types and roots that differ between ranks are found") {
+  const auto differs = [](auto&& call, const char* words) {
+    const auto said = on_ranks(2, 1, [&](Rank& rank, int number) {
+      const Buffer<float> data(rank.communication, std::vector<float>(8, 1.0F));
+      call(rank, data.data(), number);
+      Rank::finish(rank.comm);
+      rank.communication.wait();
+    });
+    CHECK_THAT(said[0] + said[1], Contains("NCCL: rank") && Contains(words));
+  };
+  differs([](Rank& rank, float* data, int number) { rank.sum(data, number == 0 ? 4 : 5); },
+          "ncclAllReduce of 20 bytes");
+  differs(
+      [](Rank& rank, float* data, int number) {
+        ncclAllReduce(data, data, 4, number == 0 ? ncclFloat32 : ncclInt32, ncclSum, rank.comm,
+                      rank.communication);
+      },
+      "type 2");
+  differs(
+      [](Rank& rank, float* data, int number) {
+        ncclGroupStart();
+        number == 0 ? ncclSend(data, 4, ncclFloat32, 1, rank.comm, rank.communication)
+                    : ncclRecv(data, 3, ncclFloat32, 0, rank.comm, rank.communication);
+        ncclGroupEnd();
+      },
+      "ncclSend of 12 bytes");
+}
+
+TEST_CASE("planted bug: calls that NCCL does not allow are refused") {
+  const auto refused = [](auto&& body, const char* words) {
+    CHECK_THAT(on_ranks(1, 1, body)[0], Contains(words));
+  };
+  refused(
+      [](Rank& rank, int) {
+        const Buffer<float> data(4);
+        for (int i = 0; i < 9; ++i)  // the first may be on its stream at once
+          ncclAllReduce(data.data(), data.data(), 4, ncclFloat32, ncclSum, rank.comm, rank.communication);
+      },
+      "a call before the last one is done");
+  refused(
+      [](Rank& rank, int) {
+        std::vector<float> host(4);
+        rank.sum(host.data(), 4);
+      },
+      "a buffer that is not inside one allocation");
+  refused([](Rank& rank, int) { ncclCommDestroy(rank.comm); }, "destroyed before it is finalised");
+  ncclUniqueId id;
+  ncclGetUniqueId(&id);
+  const auto shared = in_processes(2, [&](int number) {
+    GRANULE_GPU_CHECK(cudaSetDevice(0));
+    ncclComm_t comm = nullptr;
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ncclCommInitRankConfig(&comm, 2, id, number, &config);
+    must(Rank::finish(comm) == ncclInvalidUsage, "two ranks on one device");
+  });
+  CHECK(shared == std::vector<std::string>{"", ""});
+}
