@@ -29,6 +29,7 @@ ncclDataType_t type_of(DType dtype) {
       return ncclInt64;
     default:
       GRANULE_ASSERT(false, "NCCL: a collective of {}", name_of(dtype));
+      return ncclNumTypes;
   }
 }
 
