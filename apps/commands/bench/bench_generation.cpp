@@ -1,7 +1,5 @@
 #include "apps/commands/bench/bench_generation.hpp"
 
-#include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/bench/bench_rates.hpp"
@@ -20,11 +18,6 @@ std::vector<std::int32_t> random_tokens(const RunConfig& config, std::int64_t co
   for (std::int64_t i = 0; i < count; ++i)
     tokens.push_back(static_cast<std::int32_t>(random.below(vocabulary, static_cast<std::uint64_t>(i))));
   return tokens;
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 /// Seconds of the prompt, and of each token after it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -16,8 +17,7 @@ double median_seconds(const BenchPiece& piece, std::int64_t repeats) {
   piece.run();  // the first run touches its memory
   std::vector<double> seconds;
   for (std::int64_t i = 0; i < repeats; ++i) seconds.push_back(piece.run());
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
+  return median(std::move(seconds));
 }
 
 /// Reads and writes together, of copies from one part of the device's memory to another. The memory is not
@@ -35,6 +35,11 @@ double copy_gbps(Device device) {
 }
 
 }  // namespace
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
 
 double seconds_of(Context& context, const std::function<void()>& work) {
   const auto settle = [&] {

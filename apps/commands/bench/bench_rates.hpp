@@ -25,6 +25,9 @@ struct MachineRates {
 /// what the machine gives would make every share too large.
 [[nodiscard]] MachineRates better_of(const MachineRates& before, const MachineRates& after);
 
+/// The middle one of them, and of an even number the larger of the two. There must be one.
+[[nodiscard]] double median(std::vector<double> values);
+
 /// Seconds until the context's device has done the work, and all of it.
 [[nodiscard]] double seconds_of(Context& context, const std::function<void()>& work);
 

@@ -1,6 +1,5 @@
 #include "apps/commands/bench/bench_step.hpp"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 
@@ -77,12 +76,6 @@ MachineRates rates_of_all(Communicator& ranks, Context& context, DType dtype,
   std::array<double, 2> sum{own.gflops, own.gbps};
   ranks.all_reduce(std::span(sum), ReduceOp::sum, "ceilings").wait();
   return {sum[0], sum[1]};
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
-                   values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace
