@@ -67,6 +67,13 @@ std::int64_t Hosts::ranks_here() const {
                                [here](const RankLocation& one) { return one.first_on_host == here; });
 }
 
+int Hosts::place_on_host() const {
+  const int here = first_on_host(rank_);
+  return static_cast<int>(
+      std::count_if(locations_.begin(), locations_.begin() + rank_,
+                    [here](const RankLocation& one) { return one.first_on_host == here; }));
+}
+
 std::vector<std::string> Hosts::names() const {
   std::vector<std::string> names;
   for (int rank = 0; rank < static_cast<int>(locations_.size()); ++rank) {

@@ -31,6 +31,8 @@ class Hosts {
   /// True on one rank of every view. The others of its view need not read what it has verified.
   [[nodiscard]] bool verifies() const { return first_of_view(rank_) == rank_; }
   [[nodiscard]] const std::string& name(int rank) const { return location(rank).name; }
+  /// How many of the ranks before this one are on its host.
+  [[nodiscard]] int place_on_host() const;
   /// How many ranks share this rank's host.
   [[nodiscard]] std::int64_t ranks_here() const;
   /// The name of each host, in the order of its first rank.

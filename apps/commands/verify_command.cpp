@@ -13,6 +13,7 @@
 #include "apps/config/run_config_check.hpp"
 #include "apps/inputs/run_data.hpp"
 #include "apps/inputs/same_input.hpp"
+#include "apps/jobs/gpu_of_rank.hpp"
 #include "apps/program/console.hpp"
 #include "apps/verification/step_figures.hpp"
 #include "data/sampling/loader.hpp"
@@ -225,7 +226,8 @@ void verify_on(Communicator& ranks, VerifyArguments arguments) {
   });
   require_same_input(ranks, hosts, {.config = step.config, .data = &*step.data});
   watchdog.set_seconds(static_cast<double>(step.config.parallel.watchdog_seconds));
-  const StepInput input = input_of(step);
+  StepInput input = input_of(step);
+  input.gpu = gpu_of_rank(ranks, step.config, hosts.place_on_host());
   std::optional<Certificate> certificate;
   agree(ranks, [&] {
     if (ranks.rank() == 0) certificate.emplace(step.config, on_one_rank(input));

@@ -6,6 +6,7 @@
 #include "apps/config/run_config_keys.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 
 namespace granule {
 namespace {
@@ -174,8 +175,15 @@ int thread_count(const RunConfig& config, std::int64_t sharers) {
   return std::max(1, available_cores() / static_cast<int>(sharers));
 }
 
-ContextOptions context_options(const RunConfig& config, int threads) {
-  return {.threads = threads, .device = {config.train.device}};
+ContextOptions context_options(const RunConfig& config, int threads, int number) {
+  return {.threads = threads, .device = {config.train.device, number}};
+}
+
+CarrierOptions carrier_options(const RunConfig& config) {
+  CarrierOptions options{.deterministic = config.parallel.deterministic};
+  if (config.parallel.watchdog_seconds > 0)
+    options.seconds = static_cast<double>(config.parallel.watchdog_seconds);
+  return options;
 }
 
 RunSteps resolve_steps(const RunConfig& config, std::int64_t samples_per_epoch) {

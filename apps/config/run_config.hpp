@@ -25,7 +25,8 @@
 
 namespace granule {
 
-struct ConfigEntry;  // apps/config/config_reader.hpp
+struct ConfigEntry;     // apps/config/config_reader.hpp
+struct CarrierOptions;  // distributed/communicators/device_carrier.hpp
 
 struct RunConfig {
   struct Data {
@@ -77,6 +78,8 @@ struct RunConfig {
   struct Parallel : ParallelLayout {
     /// This many seconds without progress end the job. If 0, the length of a step decides.
     std::int64_t watchdog_seconds = 0;
+    /// Sums over ranks run in rank order on a GPU too. On the CPU they always do.
+    bool deterministic = false;
     friend bool operator==(const Parallel&, const Parallel&) = default;
   };
   struct Checkpoint {
@@ -151,8 +154,11 @@ struct ConfigOptions {
 /// may use together with `sharers` ranks.
 [[nodiscard]] int thread_count(const RunConfig& config, std::int64_t sharers = 1);
 
-/// A Context of this many threads on the device of the config.
-[[nodiscard]] ContextOptions context_options(const RunConfig& config, int threads);
+/// A Context of this many threads on the device of the config. A host may have several, which are numbered.
+[[nodiscard]] ContextOptions context_options(const RunConfig& config, int threads, int number = 0);
+
+/// How tensors on the device of the config travel between ranks.
+[[nodiscard]] CarrierOptions carrier_options(const RunConfig& config);
 
 /// Every key with its value as a TOML document that loads to the same config.
 [[nodiscard]] std::string to_toml(const RunConfig& config);

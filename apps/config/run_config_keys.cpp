@@ -229,6 +229,7 @@ void add_parallel_keys(std::vector<ConfigKey>& keys) {
       integer("parallel.receive_limit", GRANULE_AT(parallel.receive_limit), kCount, Trait::layout));
   keys.push_back(
       integer("parallel.watchdog_seconds", GRANULE_AT(parallel.watchdog_seconds), kCount, Trait::layout));
+  keys.push_back(boolean("parallel.deterministic", GRANULE_AT(parallel.deterministic), Trait::layout));
 }
 
 void add_output_keys(std::vector<ConfigKey>& keys) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/jobs/dry_run.hpp"
+#include "apps/jobs/gpu_of_rank.hpp"
 #include "apps/jobs/job_record.hpp"
 #include "apps/jobs/run_input.hpp"
 #include "apps/jobs/schedule_check.hpp"
@@ -25,6 +26,7 @@
 #include "core/kernels/ceiling.hpp"
 #include "core/kernels/instruction_set.hpp"
 #include "distributed/agreement.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 #include "distributed/mpi/launcher.hpp"
 #include "moe/model/counts.hpp"
 #include "moe/training/sharded_model.hpp"
@@ -102,6 +104,19 @@ std::string units_text(const RunConfig::Train& train) {
   return uses_bf16_units() ? ", bf16 units" : ", bf16 units not used (products in f32)";
 }
 
+/// How tensors on GPUs get from rank to rank, which decides the speed of such a run.
+std::string carrier_text(const Communicator& ranks, const RunConfig& config, const CarriedTensors& carried) {
+  if (config.train.device != DeviceType::cuda || ranks.size() == 1) return "";
+  return carried.by_device() ? ", tensors by NCCL" : ", tensors through memory of the host";
+}
+
+/// What the job computes with, for its log. A collective.
+std::string job_text(Communicator& ranks, const Hosts& hosts, int threads, const RunConfig& config,
+                     const CarriedTensors& carried) {
+  return ranks_and_threads(ranks, hosts, threads) + units_text(config.train) +
+         carrier_text(ranks, config, carried);
+}
+
 /// Every rank checks its own host before anything large is allocated.
 void check_memory(Communicator& ranks, const Hosts& hosts, const RunConfig& config, int threads) {
   agree(ranks, [&] {
@@ -141,6 +156,16 @@ void take_over(RunDirectory& directory, const ModelFiles& source) {
   directory.take_over(kGenerationConfigFile, generation_settings(config).dump(2) + "\n");
 }
 
+/// On rank 0. The others have none.
+std::unique_ptr<RunDirectory> open_together(Communicator& ranks, const TrainArguments& arguments,
+                                            const RunInput& input) {
+  std::unique_ptr<RunDirectory> directory;
+  agree(ranks, [&] {
+    if (ranks.rank() == 0) directory = open_directory(arguments, input);
+  });
+  return directory;
+}
+
 /// Brings the run directory into its state before the first step. That of a complete run stays as it was.
 void begin_records(RunDirectory& directory, const RunInput& input, const Trainer& trainer,
                    JobRecord& record) {
@@ -172,19 +197,17 @@ JobEnd train_together(Communicator& ranks, StopSignals& signals, const TrainArgu
     if (ranks.rank() == 0) print_dry_run(input, ranks.size(), threads);
     return {};
   }
-  std::unique_ptr<RunDirectory> directory;
-  agree(ranks, [&] {
-    if (ranks.rank() == 0) directory = open_directory(arguments, input);
-  });
+  const int gpu = gpu_of_rank(ranks, input.config, arguments.place_on_host.value_or(hosts.place_on_host()));
+  const std::unique_ptr<RunDirectory> directory = open_together(ranks, arguments, input);
   check_shared(ranks, hosts, arguments.out, arguments.resume ? Going::on : Going::from_the_beginning);
   warn_of_split_rows(ranks, hosts, input.config.parallel.ep);
   std::optional<Checkpoint> checkpoint = checkpoint_to_resume(ranks, arguments);
   check_memory(ranks, hosts, input.config, threads);
   JobRecord record(ranks, hosts, threads);
-  const std::string job = ranks_and_threads(ranks, hosts, threads) + units_text(input.config.train);
-
   const RunConfig& config = input.config;
-  Context context(context_options(config, threads));
+  Context context(context_options(config, threads, gpu));
+  const CarriedTensors carried(ranks, context, carrier_options(config));
+  const std::string job = job_text(ranks, hosts, threads, config, carried);
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, config.parallel);
   Trainer trainer(context, sharded, config, *input.data, directory.get(),
                   peak_flops(ranks, context, config.train.dtype), job);

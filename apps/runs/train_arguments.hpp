@@ -1,6 +1,7 @@
 // What the user typed after `granule train`, and what it means.
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct TrainArguments {
   std::string resume_word;  ///< what CLI11 makes of --resume, or of --resume=RUN
   bool resume = false, dry_run = false;
   bool digests = false;  ///< record what the run starts with (apps/jobs/start_digests.hpp)
+  /// How many ranks before this one are on its host, if there are more than those that train this run.
+  std::optional<int> place_on_host{};
 };
 
 void add_train_options(CLI::App& command, TrainArguments& arguments);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/kernels/accumulate.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 #include "moe/training/train_step.hpp"
 
 namespace granule {
@@ -57,7 +58,8 @@ Tolerances tolerances_of(DType dtype) {
 
 StepFigures step_figures(Communicator& ranks, const StepInput& input, const ParallelLayout& layout) {
   const RunConfig& config = input.config;
-  Context context(context_options(config, thread_count(config, ranks.size())));
+  Context context(context_options(config, thread_count(config, ranks.size()), input.gpu));
+  const CarriedTensors carried(ranks, context, carrier_options(config));
   ShardedModel sharded(context, ranks, config.model, config.moe, config.train.dtype, layout);
   ShardedParameters& parameters = sharded.parameters();
   parameters.initialise(static_cast<std::uint64_t>(config.train.seed), config.model.initializer_range);

@@ -24,6 +24,7 @@ struct StepInput {
   const RunConfig& config;
   StepTotals totals;
   MicroBatchOf micro_batch;
+  int gpu = 0;  ///< of this rank, if the config wants one
 };
 
 /// Computes the first step of a run on these ranks, from its initial values. This is a collective.

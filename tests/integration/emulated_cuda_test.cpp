@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/faulty_run.hpp"
 #include "tests/support/masters.hpp"
 #include "tests/support/mpirun.hpp"
 #include "tests/support/paths.hpp"
@@ -55,6 +56,16 @@ double difference(const json& a, const json& b) {
   for (const auto& [place, value] : left.items())
     most = std::max(most, right.contains(place) ? difference(value, right[place]) : kInfinity);
   return most;
+}
+
+/// Returns what it has written on stderr.
+std::string train_on(int ranks, const Workshop& shop, const char* out, const Words& more,
+                     const ProgramOptions& options) {
+  const ProgramResult result =
+      under_mpirun(ranks, Words{program_path()} + train_words(shop, out, more), options);
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return result.err;
 }
 
 void require_close_runs(const Workshop& shop, double bound) {
@@ -144,28 +155,80 @@ TEST_CASE("emulated CUDA: checkpoints of bf16 have the masters, and a resumed ru
 }
 
 TEST_CASE("emulated CUDA: ranks that share experts and ZeRO parts equal those of the CPU") {
-  for (const Words& layout : {Words{"parallel.zero=3", "parallel.ep=2"}, Words{"parallel.zero=1"}}) {
-    CAPTURE(layout);
+  const std::vector<std::pair<int, Words>> layouts{{2, {"parallel.zero=3", "parallel.ep=2"}},
+                                                   {2, {"parallel.zero=1"}},
+                                                   {4, {"parallel.zero=2", "parallel.ep=2"}}};
+  for (const auto& [n, layout] : layouts) {
+    CAPTURE(n, layout);
     const Workshop shop;
-    const auto ranks = [&](const char* out, const Words& more, const ProgramOptions& options) {
-      const Words wide{"train.dtype=f64"};
-      const ProgramResult result =
-          under_mpirun(2, Words{program_path()} + train_words(shop, out, layout + wide + more), options);
-      INFO(result.err);
-      REQUIRE(result.exit_code == 0);
-    };
-    ranks("cpu", {}, {});
-    ranks("cuda", kOnCuda, with(device_plugin()));
+    const Words wide = layout + Words{"train.dtype=f64", "train.micro_batch_size=1"};
+    train_on(n, shop, "cpu", wide, {});
+    const std::string log = train_on(n, shop, "cuda", wide + kOnCuda, with(GRANULE_CUDA_EMULATED));
+    CHECK_THAT(log, Catch::Contains("tensors by NCCL"));
     require_close_runs(shop, 1e-12);
   }
 }
 
-TEST_CASE("emulated CUDA: verify certifies layouts there") {
+TEST_CASE("emulated CUDA: with parallel.deterministic every ZeRO stage has the same bits, and only then") {
   const Workshop shop;
-  const ProgramResult result = under_mpirun(
-      2, Words{program_path(), "verify", shop.path("run.toml")} + kOnCuda, with(device_plugin()));
-  INFO(result.err);
-  CHECK(result.exit_code == 0);
+  const auto metrics_of = [&](const char* out, bool deterministic, int zero) {
+    const Words keys{"train.micro_batch_size=1", "parallel.ep=2", fmt::format("parallel.zero={}", zero),
+                     fmt::format("parallel.deterministic={}", deterministic)};
+    train_on(4, shop, out, kOnCuda + keys, with(GRANULE_CUDA_EMULATED));
+    return shop.metrics(out);
+  };
+  const auto in_order = metrics_of("in-order-0", true, 0);
+  CHECK(metrics_of("in-order-1", true, 1) == in_order);
+  CHECK(metrics_of("in-order-2", true, 2) == in_order);
+  CHECK(metrics_of("in-order-3", true, 3) == in_order);
+  // The emulated NCCL adds whole sums and parts in different orders.
+  CHECK(metrics_of("any-order-0", false, 0) != metrics_of("any-order-1", false, 1));
+}
+
+TEST_CASE("emulated CUDA: verify certifies every layout of 2 and 4 ranks there") {
+  const Workshop shop;
+  for (const auto& [n, order] : {std::pair{2, "true"}, std::pair{4, "false"}}) {
+    const Words words{program_path(),
+                      "verify",
+                      shop.path("run.toml"),
+                      "train.dtype=f64",
+                      "train.micro_batch_size=1",
+                      fmt::format("parallel.deterministic={}", order)};
+    const ProgramResult result = under_mpirun(n, words + kOnCuda, with(GRANULE_CUDA_EMULATED));
+    INFO(result.err);
+    CHECK(result.exit_code == 0);
+    CHECK(json::parse(result.out)["layouts"].size() == (n == 2 ? 8 : 12));
+  }
+}
+
+TEST_CASE("emulated CUDA: each rank of a host has a GPU of its own, or the job ends with 2") {
+  const Workshop shop;
+  ProgramOptions few = with(GRANULE_CUDA_EMULATED);
+  few.environment["GRANULE_EMULATED_DEVICES"] = "1";
+  const ProgramResult result =
+      under_mpirun(2, Words{program_path()} + train_words(shop, "few", kOnCuda), few);
+  CHECK(result.exit_code == 2);
+  CHECK_THAT(result.err, Catch::Contains("rank 1: this is rank 1 of its host (from 0), which has 1 GPU "
+                                         "(train.device = \"cuda\"): start at most as many ranks"));
+}
+
+TEST_CASE("emulated CUDA: a rank that is out of step ends the job with 76, and one that hangs with 75") {
+  const Workshop shop;
+  for (const std::string fault : {"skip rank=1 step=3 at=gradients", "repeat rank=0 step=3 at=expert_rows",
+                                  "stop rank=1 step=3 at=values", "kill rank=1 step=3 at=expert_rows"}) {
+    const std::string kind = fault.substr(0, fault.find(' '));
+    const Ending ending = end_of_faulty(
+        shop, kind.c_str(),
+        {.fault = fault,
+         .more = kOnCuda + Words{"parallel.ep=2", "parallel.zero=3", "train.micro_batch_size=1",
+                                 "parallel.watchdog_seconds=2", "train.steps=6", "eval.every=0"},
+         .environment = {{"GRANULE_CUDA_PLUGIN", GRANULE_CUDA_EMULATED}}});
+    const Expected expected = expected_end(kind, 1);
+    INFO(fault << " took " << ending.seconds << " s\n" << ending.result.err);
+    CHECK(ending.result.exit_code == expected.code);
+    CHECK(expected.is_said_in(ending.result.err));
+    CHECK(ending.seconds < 18.0);  // as on the CPU
+  }
 }
 
 TEST_CASE(

@@ -15,8 +15,9 @@ namespace granule::test {
 std::unique_ptr<RunningRanks> start_faulty(const Workshop& shop, const char* out, const FaultyJob& job) {
   std::vector<std::string> words{GRANULE_FAULTY, "train", shop.path("run.toml"), "--out", shop.path(out)};
   words.insert(words.end(), job.more.begin(), job.more.end());
-  return std::make_unique<RunningRanks>(job.ranks, std::move(words),
-                                        ProgramOptions{.environment = {{"GRANULE_FAULT", job.fault}}});
+  ProgramOptions options{.environment = job.environment};
+  options.environment["GRANULE_FAULT"] = job.fault;
+  return std::make_unique<RunningRanks>(job.ranks, std::move(words), std::move(options));
 }
 
 ProgramResult run_on_odd_system(const std::string& system, const std::vector<std::string>& arguments,

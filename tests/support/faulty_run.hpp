@@ -2,6 +2,7 @@
 // tests/integration/faulty_program.cpp.
 #pragma once
 #include <array>
+#include <map>
 #include <memory>
 
 #include "tests/support/mpirun.hpp"
@@ -13,6 +14,7 @@ struct FaultyJob {
   int ranks = 2;
   std::string fault{};              ///< in the form that the program wants; empty if none
   std::vector<std::string> more{};  ///< more arguments of granule train
+  std::map<std::string, std::string> environment{};
 };
 
 /// Starts the job, which runs at the same time as the test.

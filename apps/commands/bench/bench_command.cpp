@@ -9,6 +9,7 @@
 #include "apps/commands/bench/bench_step.hpp"
 #include "apps/commands/commands.hpp"
 #include "apps/inputs/same_input.hpp"
+#include "apps/jobs/gpu_of_rank.hpp"
 #include "apps/jobs/split_rows.hpp"
 #include "apps/planning/device.hpp"
 #include "apps/program/console.hpp"
@@ -178,9 +179,12 @@ void run_step(const BenchArguments& arguments) {
     warn_of_split_rows(ranks, hosts, config.parallel.ep);
     watchdog.set_seconds(static_cast<double>(config.parallel.watchdog_seconds));
     const int threads = thread_count(config, ranks_on_these_cores(ranks));
-    nlohmann::ordered_json result = bench_step(
-        ranks, config,
-        {.threads = threads, .steps = arguments.steps, .routing = arguments.routing, .stated_peak = peak});
+    nlohmann::ordered_json result = bench_step(ranks, config,
+                                               {.threads = threads,
+                                                .steps = arguments.steps,
+                                                .routing = arguments.routing,
+                                                .gpu = gpu_of_rank(ranks, config, hosts.place_on_host()),
+                                                .stated_peak = peak});
     result["device"] = device_name(config);
     if (ranks.rank() == 0) show(arguments, result, print_step, compare_step);
   });

@@ -10,6 +10,7 @@
 #include "apps/planning/step_time.hpp"
 #include "core/random.hpp"
 #include "core/transfer.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 #include "moe/model/counts.hpp"
 #include "moe/training/train_step.hpp"
 
@@ -91,7 +92,8 @@ StepFloor step_floor(const RunConfig& config) {
 }
 
 nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, const BenchOptions& options) {
-  Context context(context_options(config, options.threads));
+  Context context(context_options(config, options.threads, options.gpu));
+  const CarriedTensors carried(ranks, context, carrier_options(config));
   const auto rates = [&] { return rates_of_all(ranks, context, config.train.dtype, options.stated_peak); };
   const MachineRates before = rates();
   BenchStep step(context, ranks, config, options.routing);

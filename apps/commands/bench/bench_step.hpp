@@ -15,6 +15,7 @@ struct BenchOptions {
   int threads = 1;
   std::int64_t steps = 7;  ///< how many steps are measured; one more step runs before them
   Routing routing = Routing::natural;
+  int gpu = 0;                          ///< of this rank, if the config wants one
   std::optional<double> stated_peak{};  ///< of a GPU, in operations a second
 };
 

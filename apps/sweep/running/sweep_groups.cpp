@@ -9,6 +9,7 @@
 #include "apps/sweep/running/run_cell.hpp"
 #include "core/interruption.hpp"
 #include "distributed/agreement.hpp"
+#include "distributed/hosts.hpp"
 #include "distributed/mpi/launcher.hpp"
 
 namespace granule {
@@ -27,7 +28,8 @@ class Groups {
         sweep_(sweep),
         groups_(groups),
         signals_(signals),
-        sharers_(ranks_on_these_cores(world)) {}
+        sharers_(ranks_on_these_cores(world)),
+        place_on_host_(Hosts(world).place_on_host()) {}
 
   SweepOutcome run() {
     signals_.enter(StopSignals::Activity::sweep, 0);
@@ -56,6 +58,7 @@ class Groups {
     TrainArguments arguments;
     arguments.out = run_of(sweep_, cell);
     arguments.resume = arguments.digests = true;
+    arguments.place_on_host = place_on_host_;
     // The cores are shared with the ranks of other groups too.
     if (cell.config.train.threads == 0)
       arguments.overrides.push_back(fmt::format("train.threads={}", thread_count(cell.config, sharers_)));
@@ -123,6 +126,7 @@ class Groups {
   int groups_;
   StopSignals& signals_;
   std::int64_t sharers_;
+  int place_on_host_;
   int stopped_ = 0;
 };
 
