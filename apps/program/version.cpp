@@ -6,6 +6,7 @@
 #include "build_version.hpp"
 #include "core/kernels/instruction_set.hpp"
 #include "core/plugin.hpp"
+#include "distributed/communicators/device_carrier.hpp"
 
 namespace granule {
 namespace {
@@ -14,6 +15,14 @@ std::string cuda_plugin() {
   const CudaStatus status = load_cuda_plugin();
   if (status.state != CudaState::ready) return status.reason;
   return fmt::format("{}, {} device{}", status.path, status.devices, status.devices == 1 ? "" : "s");
+}
+
+/// The plug-in is loaded before.
+std::string nccl_library() {
+  const std::string version = device_carrier_version(DeviceType::cuda);
+  if (!version.empty()) return version;
+  return load_cuda_plugin().slots > 0 ? "none: the CUDA plug-in was built without it"
+                                      : "none: there is no CUDA plug-in";
 }
 
 std::string mpi_library() {
@@ -43,9 +52,9 @@ std::string version_and_commit() {
 }
 
 std::string version_text() {
-  return fmt::format(
-      "granule {}\ncpu   {}\ncuda  {}\nnccl  unused: the ranks of a job speak over MPI\nmpi   {}\n",
-      version_and_commit(), cpu_target(), cuda_plugin(), mpi_library());
+  const std::string cuda = cuda_plugin();
+  return fmt::format("granule {}\ncpu   {}\ncuda  {}\nnccl  {}\nmpi   {}\n", version_and_commit(),
+                     cpu_target(), cuda, nccl_library(), mpi_library());
 }
 
 }  // namespace granule

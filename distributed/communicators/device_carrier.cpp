@@ -11,8 +11,15 @@
 namespace granule {
 namespace {
 
-/// Plug-ins set it while they are loaded, before anyone reads it.
-constinit std::array<MakeDeviceCarrier, kDeviceTypes> makers{};
+struct Offer {
+  MakeDeviceCarrier make = nullptr;
+  std::string version{};
+};
+/// What plug-ins offer for devices of this type. They do so while they are loaded, before anyone reads it.
+Offer& offer_for(DeviceType type) {
+  static std::array<Offer, kDeviceTypes> offers{};
+  return offers[static_cast<std::size_t>(type)];
+}
 
 /// How long a rank that has failed waits for comparisons. Afterwards it leaves their messages to the end of
 /// the job.
@@ -39,8 +46,12 @@ class CarriedOperation final : public Operation {
 
 }  // namespace
 
-void offer_device_carrier(DeviceType type, MakeDeviceCarrier make) {
-  makers[static_cast<std::size_t>(type)] = make;
+void offer_device_carrier(DeviceType type, MakeDeviceCarrier make, std::string version) {
+  offer_for(type) = {make, std::move(version)};
+}
+
+std::string device_carrier_version(DeviceType type) {
+  return offer_for(type).version;
 }
 
 TensorCarriage::TensorCarriage(Communicator& ranks, std::unique_ptr<DeviceCarrier> carrier)
@@ -110,7 +121,7 @@ void Carriages::abort() noexcept {
 
 CarriedTensors::CarriedTensors(Communicator& ranks, Context& context, const CarrierOptions& options)
     : ranks_(ranks) {
-  const MakeDeviceCarrier make = makers[static_cast<std::size_t>(context.device().type)];
+  const MakeDeviceCarrier make = offer_for(context.device().type).make;
   if (make == nullptr || ranks.size() == 1 || ranks.carriages() == nullptr) return;
   ranks.carry_tensors_by(make(context, ranks, options));
   by_device_ = true;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "core/background.hpp"
@@ -44,8 +45,10 @@ struct CarrierOptions {
 /// All ranks of the communicator call it together. It tells them what they need to find each other.
 using MakeDeviceCarrier = std::unique_ptr<DeviceCarrier> (*)(Context& context, Communicator& ranks,
                                                              const CarrierOptions& options);
-/// A plug-in calls it while it is loaded, before any rank runs.
-void offer_device_carrier(DeviceType type, MakeDeviceCarrier make);
+/// A plug-in calls it while it is loaded, before any rank runs. `version` is that of the library below.
+void offer_device_carrier(DeviceType type, MakeDeviceCarrier make, std::string version);
+/// Empty if nobody has offered a carrier for this type of device.
+[[nodiscard]] std::string device_carrier_version(DeviceType type);
 
 /// A carrier in use by a communicator. Ranks compare what they carry meanwhile, so the comparison may come
 /// after the data. Until it has come, nothing is settled, and the host reads no result (core/transfer.hpp).

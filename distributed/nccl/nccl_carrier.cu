@@ -260,8 +260,16 @@ std::unique_ptr<DeviceCarrier> make_carrier(Context& context, Communicator& rank
       options.deterministic);
 }
 
+/// Of the library that was loaded: 22809 is 2.28.9.
+std::string version() {
+  int code = 0;
+  const ncclResult_t result = ncclGetVersion(&code);
+  GRANULE_CHECK(result == ncclSuccess, "ncclGetVersion: {}", ncclGetErrorString(result));
+  return fmt::format("{}.{}.{}", code / 10000, code / 100 % 100, code % 100);
+}
+
 const Kernels kCarrier([] {
-  offer_device_carrier(DeviceType::cuda, make_carrier);
+  offer_device_carrier(DeviceType::cuda, make_carrier, version());
   return 0;
 });
 

@@ -120,6 +120,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
                                       typical, gflops * 1e9)},
       {"threads", options.threads},
       {"ranks", ranks.size()},
+      {"carrier", carried.by_device() ? "nccl" : "host"},
       {"routing", name_of(options.routing)},
       {"peak_bytes", peak},
       {"seconds_by_phase", phases}};
