@@ -121,11 +121,13 @@ cublasStatus_t start(const cublasContext& handle, const Gemm& gemm, cublasComput
   require_device(gemm.b, gemm.batch, "B");
   require_device(gemm.c, gemm.batch, "C");
   constexpr std::size_t kLost = 4096;
-  cuda_emulation::submit(
-      handle.stream, {[gemm, workspace = handle.workspace, bytes = std::min(kLost, handle.workspace_bytes)] {
-        std::memset(workspace, 0xff, bytes);
-        multiply(gemm);
-      }});
+  cuda_emulation::submit(handle.stream, {.run =
+                                             [gemm, workspace = handle.workspace,
+                                              bytes = std::min(kLost, handle.workspace_bytes)] {
+                                               std::memset(workspace, 0xff, bytes);
+                                               multiply(gemm);
+                                             },
+                                         .name = "product"});
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -23,7 +23,9 @@ struct Settings {
   std::size_t shared_memory_of_block = 166912;  ///< the least of the architectures that are built for: sm_80
 };
 /// They begin as the environment says: GRANULE_EMULATED_SCHEDULE is forward, reverse or the seed of a random
-/// order, and GRANULE_EMULATED_DEVICES a number.
+/// order, and GRANULE_EMULATED_DEVICES a number. GRANULE_EMULATED_TRACE is the folder of a file N.trace for
+/// device N, in which every operation is written when it is submitted: the number of its stream, and its
+/// name.
 [[nodiscard]] Settings& settings();
 
 struct Counts {
@@ -52,6 +54,7 @@ struct Work {
   std::function<void()> run;
   std::function<bool()> may_start = [] { return true; };
   bool needs_others = false;  ///< it waits for other processes, so to wait for it is no deadlock
+  std::string name = "work";  ///< in traces
 };
 void submit(cudaStream_t stream, Work work);
 /// Runs operations until this stream, or every stream, has none left. Which stream goes on is random.

@@ -62,7 +62,7 @@ cudaError_t enqueue(const cudaLaunchConfig_t& config, Launch launch) {
     if (pointer != nullptr && !is_on_device(pointer, 0) && !is_pinned(pointer, 0))
       fail("a kernel was given a pointer to memory of the host");
   }
-  submit(config.stream, {[config, launch] { run(launch, config); }});
+  submit(config.stream, {.run = [config, launch] { run(launch, config); }, .name = "kernel"});
   return cudaSuccess;
 }
 
@@ -215,7 +215,8 @@ cudaError_t cudaDeviceSynchronize() {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
-  *event = new CUevent_st;
+  static std::uint64_t made = 0;
+  *event = new CUevent_st{.number = made++};
   ++live().events;
   return cudaSuccess;
 }
@@ -226,15 +227,19 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::uint64_t number = ++event->recorded;
-  submit(stream, {[state = event->state, number] {
-           state->done = number;
-           state->when = std::chrono::steady_clock::now();
-         }});
+  const auto reach = [state = event->state, number] {
+    state->done = number;
+    state->when = std::chrono::steady_clock::now();
+  };
+  submit(stream, {.run = reach, .name = "record " + std::to_string(event->number)});
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   const std::uint64_t number = event->recorded;
-  submit(stream, {[] {}, [state = event->state, number] { return state->done >= number; }});
+  const auto reached = [state = event->state, number] { return state->done >= number; };
+  // A wait for what has already happened holds nothing up.
+  const char* const what = reached() ? "pass " : "wait ";
+  submit(stream, {.run = [] {}, .may_start = reached, .name = what + std::to_string(event->number)});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

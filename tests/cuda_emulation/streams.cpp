@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
+#include <fstream>
 #include <string_view>
 #include <thread>
 
@@ -62,6 +63,13 @@ bool step_any() {
   return std::any_of(busy.begin(), busy.end(), [](CUstream_st* stream) { return step(*stream); });
 }
 
+void trace(const CUstream_st& stream, const Work& work) {
+  static const char* const folder = std::getenv("GRANULE_EMULATED_TRACE");
+  if (folder == nullptr) return;
+  static std::ofstream file(std::string(folder) + "/" + std::to_string(current_device()) + ".trace");
+  file << stream.number << ' ' << work.name << std::endl;  // the program may end without a last word
+}
+
 bool waits_for_others() {
   return std::ranges::any_of(streams(), [](const CUstream_st* stream) {
     return !stream->work.empty() && stream->work.front().needs_others;
@@ -106,7 +114,8 @@ Live& live() {
 }
 
 CUstream_st* make_stream() {
-  streams().push_back(new CUstream_st);
+  static int made = 0;
+  streams().push_back(new CUstream_st{.number = made++});
   ++live().streams;
   return streams().back();
 }
@@ -123,6 +132,7 @@ bool is_idle(cudaStream_t stream) {
 }
 
 void submit(cudaStream_t stream, Work work) {
+  trace(known(stream), work);
   known(stream).work.push_back(std::move(work));
 }
 

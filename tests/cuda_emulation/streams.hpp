@@ -6,6 +6,7 @@
 #include "tests/cuda_emulation/emulation.hpp"
 
 struct CUstream_st {
+  int number = 0;  // in the order in which the process has made its streams
   std::deque<cuda_emulation::Work> work;
 };
 struct CUevent_st {
@@ -13,6 +14,7 @@ struct CUevent_st {
     std::uint64_t done = 0;  // the number of the last record that was reached
     std::chrono::steady_clock::time_point when;
   };
+  std::uint64_t number = 0;  // in the order in which the process has made its events
   std::uint64_t recorded = 0;
   std::shared_ptr<State> state = std::make_shared<State>();
 };

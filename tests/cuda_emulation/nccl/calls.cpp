@@ -13,8 +13,6 @@ using namespace cuda_emulation::nccl;
 
 namespace {
 
-enum Call : std::int32_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kSend };
-
 /// Calls between ncclGroupStart and ncclGroupEnd.
 struct Grouped {
   ncclComm_t comm;

@@ -108,7 +108,8 @@ void Group::enqueue(const Launch& launch) {
   submit(launch.stream, {.run = [] {},
                          .may_start = [group = shared_from_this(), operation = launch.operation,
                                        turn] { return group->run(turn, *operation); },
-                         .needs_others = true});
+                         .needs_others = true,
+                         .name = launch.operation->name()});
 }
 
 bool Group::run(std::uint64_t turn, Transfers& operation) {

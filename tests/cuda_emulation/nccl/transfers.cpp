@@ -8,12 +8,16 @@
 namespace cuda_emulation::nccl {
 namespace {
 
-std::string text_of(const Envelope& envelope) {
+const char* name_of(const Envelope& envelope) {
   static constexpr std::array kCalls{"ncclAllReduce", "ncclReduceScatter", "ncclAllGather", "ncclBroadcast",
                                      "ncclSend"};
-  return std::string(kCalls.at(static_cast<std::size_t>(envelope.call))) + " of " +
-         std::to_string(envelope.bytes) + " bytes (type " + std::to_string(envelope.type) + ", reduction " +
-         std::to_string(envelope.reduction) + ", root " + std::to_string(envelope.root) + ")";
+  return kCalls.at(static_cast<std::size_t>(envelope.call));
+}
+
+std::string text_of(const Envelope& envelope) {
+  return std::string(name_of(envelope)) + " of " + std::to_string(envelope.bytes) + " bytes (type " +
+         std::to_string(envelope.type) + ", reduction " + std::to_string(envelope.reduction) + ", root " +
+         std::to_string(envelope.root) + ")";
 }
 
 /// Each message waits for the one before it with the same peer.
@@ -67,6 +71,10 @@ void Transfers::advance_received(const Group& group, Message& message) {
          ", and rank " + std::to_string(message.peer) + " in " + text_of(message.came));
   const std::span body(message.to, message.envelope.bytes);
   message.moved += pipe.take(body.subspan(message.moved - head.size()));
+}
+
+const char* Transfers::name() const {
+  return name_of((sent_.empty() ? received_ : sent_).at(0).envelope);
 }
 
 }  // namespace cuda_emulation::nccl

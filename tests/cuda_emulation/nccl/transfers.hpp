@@ -13,6 +13,9 @@ namespace cuda_emulation::nccl {
 
 class Group;
 
+/// What an Envelope names. kSend is also that of a receiver.
+enum Call : std::int32_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kSend };
+
 /// What both ends of a message must agree on. It comes before the bytes.
 struct Envelope {
   std::int32_t call = 0, type = 0, reduction = 0, root = 0;
@@ -29,6 +32,8 @@ class Transfers {
   /// Moves what can be moved. True if the operation has ended. Throws if another rank has called something
   /// else.
   [[nodiscard]] bool advance(const Group& group);
+  /// Of the call, for traces. There is a message.
+  [[nodiscard]] const char* name() const;
 
  private:
   struct Message {
