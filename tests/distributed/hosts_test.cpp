@@ -39,6 +39,7 @@ TEST_CASE(
     expect(hosts.count() == 2 && hosts.views() == 2, "two hosts");
     expect(hosts.verifies() == (ranks.rank() < 2), "the first rank of each");
     expect(hosts.first_of_view(3) == 1, "of the second host");
+    expect(hosts.place_on_host() == ranks.rank() / 2, "its place among those of its host");
     expect(hosts.text(3) == "rank 3 on host b", hosts.text(3));
   });
   on_hosts({"a", "a"},

@@ -114,6 +114,7 @@ ep = 3
 zero = 2
 receive_limit = 1000
 watchdog_seconds = 90
+deterministic = true
 [checkpoint]
 every = 1.0
 keep = 0
