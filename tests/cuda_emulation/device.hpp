@@ -180,4 +180,4 @@ inline void __threadfence_system() {
   cuda_emulation::memory_fence();
 }
 
-#include "tests/cuda_emulation/intrinsics.hpp"
+#include "tests/cuda_emulation/kernels/intrinsics.hpp"

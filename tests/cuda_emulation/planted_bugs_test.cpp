@@ -4,9 +4,9 @@
 
 #include "core/gpu/reduce.cuh"
 #include "core/gpu/vector.cuh"
-#include "tests/cuda_emulation/races.hpp"
+#include "tests/cuda_emulation/kernels/races.hpp"
+#include "tests/cuda_emulation/runtime/streams.hpp"
 #include "tests/cuda_emulation/schedules.cuh"
-#include "tests/cuda_emulation/streams.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/ends_process.hpp"
 #include "tests/support/faults.hpp"

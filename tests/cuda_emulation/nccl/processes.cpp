@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "tests/cuda_emulation/emulation.hpp"
-#include "tests/cuda_emulation/streams.hpp"
+#include "tests/cuda_emulation/runtime/streams.hpp"
 
 namespace cuda_emulation {
 namespace {

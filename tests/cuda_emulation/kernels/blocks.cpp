@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "tests/cuda_emulation/emulation.hpp"
-#include "tests/cuda_emulation/fibers.hpp"
+#include "tests/cuda_emulation/kernels/fibers.hpp"
 #include "tests/cuda_emulation/random_order.hpp"
 
 dim3 gridDim, blockDim;

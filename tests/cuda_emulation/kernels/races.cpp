@@ -1,4 +1,4 @@
-#include "tests/cuda_emulation/races.hpp"
+#include "tests/cuda_emulation/kernels/races.hpp"
 
 #include <utility>
 

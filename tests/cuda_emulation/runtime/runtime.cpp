@@ -5,7 +5,7 @@
 #include <map>
 
 #include "tests/cuda_emulation/emulation.hpp"
-#include "tests/cuda_emulation/streams.hpp"
+#include "tests/cuda_emulation/runtime/streams.hpp"
 
 using namespace cuda_emulation;
 

@@ -1,4 +1,4 @@
-#include "tests/cuda_emulation/fibers.hpp"
+#include "tests/cuda_emulation/kernels/fibers.hpp"
 
 #include <cstdint>
 #include <new>

@@ -1,6 +1,6 @@
 // Streams of the emulated device. Their operations wait until somebody waits for them or asks for news. Which
 // stream goes on is random and repeatable, so a missing wait shows in the result.
-#include "tests/cuda_emulation/streams.hpp"
+#include "tests/cuda_emulation/runtime/streams.hpp"
 
 #include <algorithm>
 #include <cstdlib>
