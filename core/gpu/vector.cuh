@@ -4,6 +4,11 @@
 
 #include "core/gpu/bf16.cuh"
 
+/// A device ends a program that accesses several elements elsewhere. The emulator has its own check.
+#ifndef GRANULE_REQUIRE_ALIGNED
+#define GRANULE_REQUIRE_ALIGNED(data, bytes) static_cast<void>(0)
+#endif
+
 namespace granule::gpu {
 
 /// Several elements of a row. A pack of more than 16 bytes is accessed in parts.
@@ -15,10 +20,12 @@ struct alignas(sizeof(T) * kWidth < 16 ? sizeof(T) * kWidth : 16) Pack {
 /// Pack number i after `from`. `from` and `to` must be aligned for it.
 template <int kWidth, class T>
 __device__ Pack<T, kWidth> load(const T* from, std::int64_t i) {
+  GRANULE_REQUIRE_ALIGNED(from, (alignof(Pack<T, kWidth>)));
   return reinterpret_cast<const Pack<T, kWidth>*>(from)[i];
 }
 template <int kWidth, class T>
 __device__ void store(T* to, std::int64_t i, const Pack<T, kWidth>& pack) {
+  GRANULE_REQUIRE_ALIGNED(to, (alignof(Pack<T, kWidth>)));
   reinterpret_cast<Pack<T, kWidth>*>(to)[i] = pack;
 }
 

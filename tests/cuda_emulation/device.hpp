@@ -36,6 +36,9 @@ const std::uint64_t* meet(unsigned mask, std::uint64_t value, Collective kind, c
 void memory_fence();
 [[noreturn]] void forbidden(const char* what);
 
+/// What is accessed several elements at once lies where that is allowed.
+void require_aligned(const void* data, std::size_t bytes_at_once);
+
 struct SharedVariable {
   std::size_t bytes, alignment;
   int number = -1;
@@ -100,6 +103,7 @@ extern dim3 gridDim, blockDim;  // of the launch that runs
   auto& name = *static_cast<std::type_identity_t<type>*>(::cuda_emulation::shared_variable(name##_shared))
 #define GRANULE_DYNAMIC_SHARED(type, name) \
   auto* const name = static_cast<type*>(::cuda_emulation::dynamic_shared_memory())
+#define GRANULE_REQUIRE_ALIGNED(data, bytes) ::cuda_emulation::require_aligned(data, bytes)
 #define cudaLaunchKernelEx ::cuda_emulation::launch_kernel
 
 #define EMULATED_WHERE const cuda_emulation::Location& where = cuda_emulation::Location::current()

@@ -35,7 +35,8 @@ struct Counts {
 /// The device that the process has chosen. A process uses one.
 [[nodiscard]] int current_device();
 
-/// What was made and not yet given back.
+/// What was made and not yet given back. A process that ends with exit code 0 and has something left ends
+/// with 1.
 struct Live {
   std::size_t allocations = 0, bytes = 0, pinned = 0, streams = 0, events = 0;
   friend bool operator==(const Live&, const Live&) = default;

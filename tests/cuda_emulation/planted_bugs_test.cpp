@@ -1,51 +1,20 @@
-// Each of these kernels and programs has a mistake that people make. The emulator must find every one of
-// them, in one of two ways: it throws and says where, or the result is wrong under at least one schedule.
-#include <numeric>
-
-#include "core/gpu/reduce.cuh"
+// Ten mistakes of CUDA programs, one test each. The name of a test says what finds the mistake. A line that
+// ends with "right" is the same program without it. The right program of bug 9 is in nccl/nccl_test.cpp, and
+// more mistakes are there and in mistakes_test.cpp.
 #include "core/gpu/vector.cuh"
-#include "tests/cuda_emulation/kernels/races.hpp"
-#include "tests/cuda_emulation/runtime/streams.hpp"
-#include "tests/cuda_emulation/schedules.cuh"
-#include "tests/support/catch.hpp"
+#include "tests/cuda_emulation/kernels/mistakes.cuh"
+#include "tests/cuda_emulation/nccl/compute_and_sum.cuh"
 #include "tests/support/ends_process.hpp"
 #include "tests/support/faults.hpp"
 
 using namespace cuda_emulation;
+using Catch::Contains;
 using granule::gpu::launch;
 using granule::test::ends_process;
 using granule::test::faults;
 
 namespace {
 
-constexpr unsigned kAll = 0xffffffffU;
-
-__global__ void barriers_in_both_branches(int* y) {
-  if (threadIdx.x < 40) {
-    __syncthreads();
-  } else {
-    __syncthreads();
-  }
-  y[threadIdx.x] = 1;
-}
-__global__ void barrier_of_some(int* y) {
-  if (threadIdx.x < 40) __syncthreads();
-  y[threadIdx.x] = 1;
-}
-__global__ void return_before_barrier(int* y) {
-  if (threadIdx.x >= 50) return;
-  y[threadIdx.x] = 1;
-  __syncthreads();
-}
-__global__ void shuffle_in_branch(int* y) {
-  if (threadIdx.x % 32 < 16) y[threadIdx.x] = __shfl_xor_sync(kAll, y[threadIdx.x], 1);
-}
-__global__ void wrong_mask(int* y) {
-  if (threadIdx.x % 32 >= 16) y[threadIdx.x] = __shfl_xor_sync(0x0000ffffU, y[threadIdx.x], 1);
-}
-__global__ void mask_of_the_moment(int* y) {
-  y[threadIdx.x] = static_cast<int>(__activemask());
-}
 __global__ void missing_barrier(int* y) {
   GRANULE_SHARED(int[64], shared);
   shared[threadIdx.x] = static_cast<int>(threadIdx.x);
@@ -64,163 +33,34 @@ __global__ void missing_syncwarp(int* y) {
   shared[threadIdx.x] = static_cast<int>(threadIdx.x);
   y[threadIdx.x] = shared[31 - threadIdx.x];
 }
-__global__ void unwritten_shared(int* y) {
-  GRANULE_SHARED(int[64], shared);
-  if (threadIdx.x < 32) shared[threadIdx.x] = static_cast<int>(threadIdx.x);
-  __syncthreads();
-  y[threadIdx.x] = shared[threadIdx.x];
-}
-__global__ void lane_that_is_not_in_the_mask(int* y) {
-  y[threadIdx.x] = threadIdx.x < 16 ? __shfl_sync(0x0000ffffU, static_cast<int>(threadIdx.x), 20) : 20;
-}
 __global__ void write(int* y, int n) {
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  const int i = static_cast<int>(threadIdx.x);
   if (i < n) y[i] = i;
 }
-__global__ void add_across_blocks(int* y) {
-  if (threadIdx.x == 0) y[0] = y[0] + 1;
-  __syncthreads();
-  y[1 + blockIdx.x] = y[0];
+__global__ void wrong_mask(int* y) {
+  if (threadIdx.x % 32 >= 16) y[threadIdx.x] = __shfl_xor_sync(0x0000ffffU, y[threadIdx.x], 1);
 }
-__global__ void too_much_shared(int* y) {
-  GRANULE_SHARED(int[8192], a);
-  GRANULE_SHARED(int[8192], b);
-  a[threadIdx.x] = b[threadIdx.x] = 0;
-  y[threadIdx.x] = a[threadIdx.x];
+__global__ void misaligned_load(int* y) {
+  y[threadIdx.x] = granule::gpu::load<4>(y + 1, 0).value[0];
+}
+__global__ void misaligned_store(int* y) {
+  granule::gpu::store(y + 2, 0, granule::gpu::Pack<int, 4>{});
 }
 
-using Kernel = void (*)(int*);
+struct PinnedInt {
+  PinnedInt() {
+    GRANULE_GPU_CHECK(cudaHostAlloc(reinterpret_cast<void**>(&value), sizeof(int), cudaHostAllocDefault));
+    *value = 0;
+  }
+  ~PinnedInt() { cudaFreeHost(value); }
+  PinnedInt(const PinnedInt&) = delete;
+  PinnedInt& operator=(const PinnedInt&) = delete;
+  int* value = nullptr;
+};
 
-/// What the emulator says of a kernel with a block of 64 threads, under every schedule.
-void must_be_reported(Kernel kernel, const std::string& words) {
-  under_schedules([&] {
-    const Stream stream;
-    const Buffer<int> y(stream, std::vector<int>(128, 0));
-    launch(stream, kernel, {1, 1, 64}, y.data());
-    CHECK_THROWS_WITH(stream.wait(), Catch::Contains(words));
-  });
-}
-
-/// Whether the result differs from the right one under at least one schedule.
-bool shows_in_the_result(Kernel kernel, unsigned threads, const std::vector<int>& right,
-                         unsigned blocks = 1) {
-  bool shown = false;
-  under_schedules([&] {
-    const Stream stream;
-    const Buffer<int> y(stream, std::vector<int>(right.size(), 0));
-    launch(stream, kernel, {blocks, 1, threads}, y.data());
-    shown = shown || y.values(stream) != right;
-  });
-  return shown;
-}
-
-/// The same, and to ThreadSanitizer it is a data race.
-bool shows_as_race(Kernel kernel, unsigned threads, const std::vector<int>& right, unsigned blocks = 1) {
-  const bool shown = shows_in_the_result(kernel, threads, right, blocks);
-  const std::optional<int> races = take_races();
-  CHECK((!races || *races > 0));
-  return shown;
-}
-
-std::vector<int> falling(int n) {
-  std::vector<int> values(static_cast<std::size_t>(n));
-  std::iota(values.rbegin(), values.rend(), 0);
-  return values;
-}
-
-}  // namespace
-
-TEST_CASE("planted bug: barriers and warp collectives that some threads miss are reported with their line") {
-  must_be_reported(barriers_in_both_branches, "divergent __syncthreads");
-  must_be_reported(barrier_of_some, "planted_bugs_test.cpp:");
-  must_be_reported(return_before_barrier, "__syncthreads");
-  must_be_reported(shuffle_in_branch, "deadlock");
-  must_be_reported(wrong_mask, "the calling lane is not in the mask");
-  must_be_reported(mask_of_the_moment, "masks are stated");
-  must_be_reported(too_much_shared, "48 KiB");
-}
-
-TEST_CASE("planted bug: a missing barrier shows in the result, before reading and at the end of a loop") {
-  CHECK(shows_as_race(missing_barrier, 64, falling(64)));
-  std::vector<int> of_three_rounds = falling(64);
-  for (int& value : of_three_rounds) value *= 3;
-  CHECK(shows_as_race(missing_barrier_at_the_end_of_a_loop, 64, of_three_rounds));
-  CHECK(shows_as_race(missing_syncwarp, 32, falling(32)));
-}
-
-TEST_CASE(
-    "planted bug: shared memory that nobody wrote, and a lane outside the mask, are not numbers of theirs") {
-  std::vector<int> identity(64);
-  std::iota(identity.begin(), identity.end(), 0);
-  CHECK(shows_in_the_result(unwritten_shared, 64, identity));
-  CHECK(shows_in_the_result(lane_that_is_not_in_the_mask, 32, std::vector<int>(32, 20)));
-}
-
-TEST_CASE("planted bug: blocks that depend on their order show it") {
-  CHECK(shows_as_race(add_across_blocks, 32, {4, 1, 2, 3, 4}, 4));
-}
-
-TEST_CASE("planted bug: a row past the end is found in the red zone") {
-  const Stream stream;
-  void* raw = nullptr;
-  REQUIRE(cudaMalloc(&raw, 100 * sizeof(int)) == cudaSuccess);
-  const auto write_rows = [&] {
-    launch(stream, write, {1, 1, 128}, static_cast<int*>(raw), 101);
-    static_cast<void>(cudaDeviceSynchronize());
-  };
-#if defined(__SANITIZE_ADDRESS__)  // It ends the program at the write itself.
-  CHECK(ends_process(write_rows));
-#else
-  CHECK_THROWS_WITH(write_rows(), Catch::Contains("past the end of an allocation of 400"));
-  CHECK_THROWS_WITH(cudaFree(raw), Catch::Contains("past the end"));  // the row is still there
-#endif
-  launch(stream, write, {1, 1, 32}, static_cast<int*>(raw), 1);
-  stream.wait();
-}
-
-TEST_CASE("planted bug: a copy past the end is found at once") {
-  const Stream stream;
-  const Buffer<int> x(100);
-  CHECK(cudaMemsetAsync(x.data(), 0, 400, stream) == cudaSuccess);
-  std::vector<int> host(101);
-  CHECK_THROWS_WITH(cudaMemcpyAsync(host.data(), x.data(), 404, cudaMemcpyDeviceToHost, stream),
-                    Catch::Contains("not inside one allocation"));
-  stream.wait();
-}
-
-TEST_CASE("planted bug: pointers of the wrong side are found") {
-  const Stream stream;
-  std::vector<int> host(64);
-  CHECK_THROWS_WITH(launch(stream, write, {1, 1, 64}, host.data(), 64),
-                    Catch::Contains("memory of the host"));
-  const Buffer<int> y(64);
-  const volatile int* const device = y.data();
-  CHECK(faults([device] { static_cast<void>(*device); }));
-  CHECK_THROWS_WITH(cudaFree(host.data()), Catch::Contains("no allocation begins there"));
-}
-
-TEST_CASE("planted bug: launches that no device takes are refused") {
-  const Stream stream;
-  const Buffer<int> y(64);
-  cudaLaunchConfig_t config{};
-  config.stream = stream;
-  config.gridDim = dim3(0);
-  config.blockDim = dim3(64);
-  CHECK_THROWS_WITH(cudaLaunchKernelEx(&config, write, y.data(), 64),
-                    Catch::Contains("which no device takes"));
-  CHECK_THROWS_WITH(launch(stream, write, {1, 1, 2048}, y.data(), 64),
-                    Catch::Contains("which no device takes"));
-  CHECK_THROWS_WITH(launch(stream, write, {1, 1, 64, 50000}, y.data(), 64), Catch::Contains("shared memory"));
-  config.gridDim = dim3(1);
-  config.stream = nullptr;
-  CHECK_THROWS_WITH(cudaLaunchKernelEx(&config, write, y.data(), 64), Catch::Contains("default streams"));
-}
-
-namespace {
-
-/// One stream computes what another one reads.
-enum class Order2 : bool { event, none };
-bool consumer_sees_producer(Order2 order) {
+/// One stream computes what another one reads. Whether the reader always sees it.
+enum class Wait : bool { for_event, missing };
+bool consumer_sees_producer(Wait wait) {
   bool all = true;
   for (int round = 0; round < 16; ++round) {
     const Stream producer, consumer;
@@ -230,7 +70,7 @@ bool consumer_sees_producer(Order2 order) {
     REQUIRE(cudaEventCreateWithFlags(&done, cudaEventDisableTiming) == cudaSuccess);
     launch(producer, write, {1, 1, 64}, x.data(), 64);
     cudaEventRecord(done, producer);
-    if (order == Order2::event) cudaStreamWaitEvent(consumer, done, 0);
+    if (wait == Wait::for_event) cudaStreamWaitEvent(consumer, done, 0);
     cudaMemcpyAsync(y.data(), x.data(), 64 * sizeof(int), cudaMemcpyDeviceToDevice, consumer);
     all = all && y.values(consumer)[63] == 63;
     cudaEventDestroy(done);
@@ -238,86 +78,141 @@ bool consumer_sees_producer(Order2 order) {
   return all;
 }
 
+/// A process that ends with exit code 0 after it has made a stream.
+void end_with_a_stream(bool given_back) {
+  auto* const stream = new Stream;
+  if (given_back) delete stream;
+  std::exit(EXIT_SUCCESS);
+}
+
+/// A collective that rank 1 leaves out, and then another one, or nothing.
+enum class After : bool { gather, nothing };
+void sum_on_some_ranks(Rank& rank, int number, After after) {
+  const Buffer<float> data(rank.communication, std::vector<float>(4, 1.0F)), all(8);
+  if (number != 1) rank.sum(data.data(), 4);
+  if (after == After::gather) {
+    ncclAllGather(data.data(), all.data(), 4, ncclFloat32, rank.comm, rank.communication);
+    Rank::finish(rank.comm);
+  }
+  rank.communication.wait();
+}
+
+/// The buffer of a collective gets other values. Throws if they are in the result.
+void gather_and_reuse(Rank& rank, int number, bool waits) {
+  const Buffer<float> data(rank.communication, std::vector<float>(64, 1.0F + static_cast<float>(number)));
+  const Buffer<float> all(128);
+  ncclAllGather(data.data(), all.data(), 64, ncclFloat32, rank.comm, rank.communication);
+  Rank::finish(rank.comm);
+  if (waits) Rank::put_after(rank.computation, rank.communication);
+  launch(rank.computation, set_to, {1, 1, 64}, data.data(), 99.0F);
+  rank.computation.wait();
+  const std::vector<float> values = all.values(rank.communication);
+  must(std::accumulate(values.begin(), values.end(), 0.0F) == 192.0F, "a wrong gather");
+}
+
 }  // namespace
 
-TEST_CASE("planted bug: a missing event between two streams shows in the result") {
-  CHECK(consumer_sees_producer(Order2::event));
-  CHECK_FALSE(consumer_sees_producer(Order2::none));
+TEST_CASE("planted bug 1: a missing barrier shows in the result, and is a race to ThreadSanitizer") {
+  CHECK(shows_as_race(missing_barrier, 64, falling(64)));
+  std::vector<int> of_three_rounds = falling(64);
+  for (int& value : of_three_rounds) value *= 3;
+  CHECK(shows_as_race(missing_barrier_at_the_end_of_a_loop, 64, of_three_rounds));
+  CHECK(shows_as_race(missing_syncwarp, 32, falling(32)));
 }
 
-TEST_CASE("planted bug: pinned memory that is used again before the stream has passed shows in the result") {
-  const auto first_sent = [](bool waits) {
-    const Stream stream;
-    int* pinned = nullptr;
-    REQUIRE(cudaHostAlloc(reinterpret_cast<void**>(&pinned), sizeof(int), cudaHostAllocDefault) ==
-            cudaSuccess);
-    const Buffer<int> y(1);
-    *pinned = 1;
-    cudaMemcpyAsync(y.data(), pinned, sizeof(int), cudaMemcpyHostToDevice, stream);
-    if (waits) stream.wait();
-    *pinned = 2;
-    const int sent = y.values(stream)[0];
-    cudaFreeHost(pinned);
-    return sent;
-  };
-  CHECK(first_sent(true) == 1);
-  CHECK(first_sent(false) == 2);
-}
-
-TEST_CASE("planted bug: a result that is read without waiting for the stream is not there yet") {
+TEST_CASE(
+    "planted bug 2: a missing wait for a stream, of another stream or of the host, shows in the result") {
+  CHECK(consumer_sees_producer(Wait::for_event));  // right
+  CHECK_FALSE(consumer_sees_producer(Wait::missing));
   const Stream stream;
   const Buffer<int> y(stream, {7});
-  int* pinned = nullptr;
-  REQUIRE(cudaHostAlloc(reinterpret_cast<void**>(&pinned), sizeof(int), cudaHostAllocDefault) == cudaSuccess);
-  *pinned = 0;
-  cudaMemcpyAsync(pinned, y.data(), sizeof(int), cudaMemcpyDeviceToHost, stream);
-  CHECK(*pinned == 0);
+  const PinnedInt read;
+  cudaMemcpyAsync(read.value, y.data(), sizeof(int), cudaMemcpyDeviceToHost, stream);
+  CHECK(*read.value == 0);
   stream.wait();
-  CHECK(*pinned == 7);
-  cudaFreeHost(pinned);
+  CHECK(*read.value == 7);  // right
 }
 
-TEST_CASE("planted bug: an event that is never recorded after a wait for it is a deadlock of streams") {
-  const Stream one, other;
-  cudaEvent_t first = nullptr, second = nullptr;
-  cudaEventCreateWithFlags(&first, cudaEventDisableTiming);
-  cudaEventCreateWithFlags(&second, cudaEventDisableTiming);
-  // Each stream waits for what the other does only after its own wait.
-  first->recorded = second->recorded = 1;
-  cudaStreamWaitEvent(one, second, 0);
-  cudaStreamWaitEvent(other, first, 0);
-  CHECK_THROWS_WITH(one.wait(), Catch::Contains("deadlocked"));
-  first->state->done = second->state->done = 1;
-  one.wait();
-  other.wait();
-  cudaEventDestroy(first);
-  cudaEventDestroy(second);
+TEST_CASE("planted bug 3: a row out of bounds is found in the red zone, and by AddressSanitizer at once") {
+  const auto said_of = [](cudaError_t (*looks)(void*)) {
+    return in_processes(1, [looks](int) {
+      const Stream stream;
+      void* raw = nullptr;
+      GRANULE_GPU_CHECK(cudaMalloc(&raw, 100 * sizeof(int)));
+      launch(stream, write, {1, 1, 128}, static_cast<int*>(raw), 101);
+      GRANULE_GPU_CHECK(looks(raw));
+    })[0];
+  };
+#if defined(__SANITIZE_ADDRESS__)  // it ends the process
+  const auto found = Catch::StartsWith("status");
+#else
+  const auto found = Contains("past the end of an allocation of 400");
+#endif
+  CHECK_THAT(said_of([](void*) { return cudaDeviceSynchronize(); }), found);
+  CHECK_THAT(said_of([](void* raw) { return cudaFree(raw); }), found);
 }
 
-TEST_CASE("planted bug: what was not given back is counted") {
-  const Live before = live();
-  auto* const stream = new Stream;
-  auto* const buffer = new Buffer<int>(8);
-  CHECK(live().streams == before.streams + 1);
-  CHECK(live().bytes == before.bytes + 32);
-  delete buffer;
-  delete stream;
-  CHECK(live() == before);
+TEST_CASE("planted bug 4: a wrong mask of lanes is reported with its line") {
+  must_be_reported(wrong_mask, "planted_bugs_test.cpp:");
+  must_be_reported(wrong_mask, "the calling lane is not in the mask");
 }
 
-TEST_CASE("the same kernels without their mistakes are right under every schedule") {
-  CHECK_FALSE(shows_in_the_result(
-      [](int* y) {
-        GRANULE_SHARED(int[64], shared);
-        for (int round = 0; round < 3; ++round) {
-          shared[threadIdx.x] = static_cast<int>(threadIdx.x);
-          __syncthreads();
-          y[threadIdx.x] = shared[63 - threadIdx.x];
-          __syncthreads();
-        }
-      },
-      64, falling(64)));
-  CHECK_FALSE(shows_in_the_result(
-      [](int* y) { y[threadIdx.x] = granule::gpu::over_block(static_cast<int>(threadIdx.x)); }, 96,
-      std::vector<int>(96, 95 * 96 / 2)));
+TEST_CASE("planted bug 5: a misaligned vector is reported with its thread") {
+  must_be_reported(misaligned_load, ": 16 bytes at once, 4 bytes after an address that allows it");
+  must_be_reported(misaligned_store, ": 16 bytes at once, 8 bytes after");
+}
+
+TEST_CASE(
+    "planted bug 6: a pointer to the host's memory is refused, and host code that follows a device's "
+    "faults") {
+  const Stream stream;
+  std::vector<int> host(64);
+  CHECK_THROWS_WITH(launch(stream, write, {1, 1, 64}, host.data(), 64), Contains("memory of the host"));
+  CHECK_THROWS_WITH(cudaFree(host.data()), Contains("no allocation begins there"));
+  const Buffer<int> y(64);
+  const volatile int* const device = y.data();
+  CHECK(faults([device] { static_cast<void>(*device); }));
+}
+
+TEST_CASE("planted bug 7: a leaked stream turns the end of a process into a failure") {
+  CHECK_FALSE(ends_process([] { end_with_a_stream(true); }));  // right
+  CHECK(ends_process([] { end_with_a_stream(false); }));
+}
+
+TEST_CASE("planted bug 8: a skipped call of NCCL meets another one, or never ends") {
+  const auto after = [](After next) {
+    return on_ranks(2, 1, [next](Rank& rank, int number) { sum_on_some_ranks(rank, number, next); });
+  };
+  const auto mixed = after(After::gather), hanging = after(After::nothing);
+  CHECK_THAT(mixed[0] + mixed[1], Contains("takes part in ncclA") && Contains("ncclAllGather of 16 bytes"));
+  CHECK(hanging[0] == "hangs");
+}
+
+TEST_CASE("planted bug 9: a missing or early event around a collective shows in the result") {
+  const auto found = [](Events events) {
+    return is_found(2, [events](Rank& rank, int number) { compute_and_sum(rank, number, events); });
+  };
+  CHECK(found(Events::no_event_before));
+  CHECK(found(Events::no_event_after));
+  CHECK(found(Events::event_before_launch));  // the call has not come on its stream yet
+}
+
+TEST_CASE("planted bug 10: memory that is used again before its stream is done shows in the result") {
+  const auto first_sent = [](bool waits) {
+    const Stream stream;
+    const PinnedInt sent;
+    const Buffer<int> y(1);
+    *sent.value = 1;
+    cudaMemcpyAsync(y.data(), sent.value, sizeof(int), cudaMemcpyHostToDevice, stream);
+    if (waits) stream.wait();
+    *sent.value = 2;
+    return y.values(stream)[0];
+  };
+  CHECK(first_sent(true) == 1);  // right
+  CHECK(first_sent(false) == 2);
+  const auto reused = [](bool waits) {
+    return is_found(2, [waits](Rank& rank, int number) { gather_and_reuse(rank, number, waits); });
+  };
+  CHECK_FALSE(reused(true));  // right
+  CHECK(reused(false));
 }

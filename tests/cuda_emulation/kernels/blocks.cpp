@@ -263,6 +263,13 @@ void forbidden(const char* what) {
   fail(what);
 }
 
+void require_aligned(const void* data, std::size_t bytes_at_once) {
+  const std::size_t after = reinterpret_cast<std::uintptr_t>(data) % bytes_at_once;
+  if (after != 0)
+    fail(std::to_string(bytes_at_once) + " bytes at once, " + std::to_string(after) +
+         " bytes after an address that allows it");
+}
+
 void* shared_variable(SharedVariable& variable) {
   const Unwatched unwatched;
   if (variable.number < 0) variable.number = shared_variables++;

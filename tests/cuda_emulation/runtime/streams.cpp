@@ -108,11 +108,6 @@ Counts& counts() {
   return all;
 }
 
-Live& live() {
-  static Live all;
-  return all;
-}
-
 CUstream_st* make_stream() {
   static int made = 0;
   streams().push_back(new CUstream_st{.number = made++});
