@@ -54,8 +54,9 @@ void run(const Launch& launch, const cudaLaunchConfig_t& config);
 struct Work {
   std::function<void()> run;
   std::function<bool()> may_start = [] { return true; };
-  bool needs_others = false;  ///< it waits for other processes, so to wait for it is no deadlock
-  std::string name = "work";  ///< in traces
+  bool needs_others = false;   ///< it waits for other processes, so to wait for it is no deadlock
+  bool touches_memory = true;  ///< run() accesses memory of the device
+  std::string name = "work";   ///< in traces
 };
 void submit(cudaStream_t stream, Work work);
 /// Runs operations until this stream, or every stream, has none left. Which stream goes on is random.

@@ -14,11 +14,8 @@ namespace {
 
 /// How many questions of the host an operation waits for. It is random and repeatable.
 int next_delay() {
-  static RandomOrder order = [] {
-    RandomOrder fresh;
-    fresh.restart(settings().seed + 1);
-    return fresh;
-  }();
+  static RandomOrder order;
+  order.restart_if_new(settings().seed + 1);
   std::vector<int> delays{0, 1, 2};
   order.shuffle(delays);
   return delays.front();
@@ -109,6 +106,7 @@ void Group::enqueue(const Launch& launch) {
                          .may_start = [group = shared_from_this(), operation = launch.operation,
                                        turn] { return group->run(turn, *operation); },
                          .needs_others = true,
+                         .touches_memory = false,
                          .name = launch.operation->name()});
 }
 

@@ -11,10 +11,17 @@
 
 namespace cuda_emulation::nccl {
 
+std::size_t Pipe::room() const {
+  return kPipeBytes - (written.load(std::memory_order_relaxed) - read.load(std::memory_order_acquire));
+}
+
+std::size_t Pipe::come() const {
+  return written.load(std::memory_order_acquire) - read.load(std::memory_order_relaxed);
+}
+
 std::size_t Pipe::put(std::span<const std::byte> from) {
   const std::uint64_t end = written.load(std::memory_order_relaxed);
-  const std::size_t room = kPipeBytes - (end - read.load(std::memory_order_acquire));
-  const std::size_t bytes = std::min(room, from.size()), at = end % kPipeBytes;
+  const std::size_t bytes = std::min(room(), from.size()), at = end % kPipeBytes;
   const std::size_t first = std::min(bytes, kPipeBytes - at);
   std::memcpy(data.data() + at, from.data(), first);
   std::memcpy(data.data(), from.data() + first, bytes - first);
@@ -24,8 +31,7 @@ std::size_t Pipe::put(std::span<const std::byte> from) {
 
 std::size_t Pipe::take(std::span<std::byte> to) {
   const std::uint64_t begin = read.load(std::memory_order_relaxed);
-  const std::size_t come = written.load(std::memory_order_acquire) - begin;
-  const std::size_t bytes = std::min(come, to.size()), at = begin % kPipeBytes;
+  const std::size_t bytes = std::min(come(), to.size()), at = begin % kPipeBytes;
   const std::size_t first = std::min(bytes, kPipeBytes - at);
   std::memcpy(to.data(), data.data() + at, first);
   std::memcpy(to.data() + first, data.data(), bytes - first);

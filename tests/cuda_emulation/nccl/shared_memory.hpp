@@ -10,7 +10,7 @@
 
 namespace cuda_emulation::nccl {
 
-inline constexpr int kMostRanks = 16, kMostSplits = 256;
+inline constexpr int kMostRanks = 16, kMostSplits = 8192;
 inline constexpr std::size_t kPipeBytes = std::size_t{1} << 15;
 
 /// How another process finds the memory.
@@ -23,6 +23,9 @@ struct Pipe {
   std::atomic<std::uint64_t> written, read;
   std::array<std::byte, kPipeBytes> data;
 
+  /// How many bytes the writer may write, and the reader may read.
+  [[nodiscard]] std::size_t room() const;
+  [[nodiscard]] std::size_t come() const;
   /// Moves as many bytes as there is room for, or as have come. Returns how many.
   std::size_t put(std::span<const std::byte> from);
   std::size_t take(std::span<std::byte> to);

@@ -48,6 +48,7 @@ bool Transfers::advance(const Group& group) {
   const bool gone = advance_in_order(sent_, [&](Message& one) { advance_sent(group, one); });
   const bool come = advance_in_order(received_, [&](Message& one) { advance_received(group, one); });
   if (!gone || !come) return false;
+  const DeviceAccess access;
   finish_();
   return true;
 }
@@ -56,7 +57,8 @@ void Transfers::advance_sent(const Group& group, Message& message) {
   Pipe& pipe = group.pipe(group.rank(), message.peer);
   const auto head = std::as_bytes(std::span(&message.envelope, 1));
   if (message.moved < head.size()) message.moved += pipe.put(head.subspan(message.moved));
-  if (message.moved < head.size()) return;
+  if (message.moved < head.size() || pipe.room() == 0) return;
+  const DeviceAccess access;
   const std::span body(message.from, message.envelope.bytes);
   message.moved += pipe.put(body.subspan(message.moved - head.size()));
 }
@@ -69,6 +71,8 @@ void Transfers::advance_received(const Group& group, Message& message) {
   if (message.came != message.envelope)
     fail("NCCL: rank " + std::to_string(group.rank()) + " takes part in " + text_of(message.envelope) +
          ", and rank " + std::to_string(message.peer) + " in " + text_of(message.came));
+  if (pipe.come() == 0) return;
+  const DeviceAccess access;
   const std::span body(message.to, message.envelope.bytes);
   message.moved += pipe.take(body.subspan(message.moved - head.size()));
 }

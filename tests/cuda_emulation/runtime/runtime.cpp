@@ -231,7 +231,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     state->done = number;
     state->when = std::chrono::steady_clock::now();
   };
-  submit(stream, {.run = reach, .name = "record " + std::to_string(event->number)});
+  submit(stream, {.run = reach, .touches_memory = false, .name = "record " + std::to_string(event->number)});
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
@@ -239,7 +239,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   const auto reached = [state = event->state, number] { return state->done >= number; };
   // A wait for what has already happened holds nothing up.
   const char* const what = reached() ? "pass " : "wait ";
-  submit(stream, {.run = [] {}, .may_start = reached, .name = what + std::to_string(event->number)});
+  submit(stream, {.run = [] {},
+                  .may_start = reached,
+                  .touches_memory = false,
+                  .name = what + std::to_string(event->number)});
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <deque>
 #include <fstream>
+#include <optional>
 #include <string_view>
 #include <thread>
 
@@ -14,6 +15,9 @@
 
 namespace cuda_emulation {
 namespace {
+
+constexpr int kSpins = 100;
+constexpr std::chrono::microseconds kNap{50};
 
 std::vector<CUstream_st*>& streams() {
   static std::vector<CUstream_st*> all;
@@ -44,6 +48,8 @@ bool step(CUstream_st& stream) {
   if (!may_start(Work(stream.work.front()))) return false;
   const Work work = std::move(stream.work.front());
   stream.work.pop_front();
+  std::optional<DeviceAccess> access;
+  if (work.touches_memory) access.emplace();
   work.run();
   return true;
 }
@@ -51,15 +57,13 @@ bool step(CUstream_st& stream) {
 /// One operation of a random stream that can go on.
 bool step_any() {
   static RandomOrder order;
-  static std::uint64_t seed = 0;
-  if (seed != settings().seed) order.restart(seed = settings().seed);
+  order.restart_if_new(settings().seed);
   std::vector<CUstream_st*> busy;
   for (CUstream_st* const stream : streams()) {
     if (!stream->work.empty()) busy.push_back(stream);
   }
   if (busy.empty()) return false;
   order.shuffle(busy);
-  const DeviceAccess access;
   return std::any_of(busy.begin(), busy.end(), [](CUstream_st* stream) { return step(*stream); });
 }
 
@@ -77,12 +81,21 @@ bool waits_for_others() {
 }
 
 void drain_until(const std::function<bool()>& done) {
+  if (done()) return;
   const DeviceAccess access;
-  while (!done()) {
-    if (step_any()) continue;
+  for (int idle = 0; !done(); ++idle) {
+    if (step_any()) {
+      idle = 0;
+      continue;
+    }
     if (!waits_for_others())
       fail("the streams are deadlocked: each waits for an event that is never recorded");
-    std::this_thread::yield();
+    // Other processes may need this core for what is waited for.
+    if (idle < kSpins) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(kNap);
+    }
   }
 }
 
@@ -153,3 +166,9 @@ void wait_for(const CUevent_st& event) {
 }
 
 }  // namespace cuda_emulation
+
+/// For programs that load the emulated plug-in, and so see nothing else of the machine.
+extern "C" void granule_emulation_reseed(std::uint64_t seed) {
+  cuda_emulation::settings().order = cuda_emulation::Order::random;
+  cuda_emulation::settings().seed = seed;
+}
