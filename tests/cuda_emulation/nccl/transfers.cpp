@@ -78,6 +78,7 @@ void Transfers::advance_received(const Group& group, Message& message) {
 }
 
 const char* Transfers::name() const {
+  if (sent_.empty() && received_.empty()) return "NCCL of one rank";
   return name_of((sent_.empty() ? received_ : sent_).at(0).envelope);
 }
 

@@ -32,7 +32,7 @@ class Transfers {
   /// Moves what can be moved. True if the operation has ended. Throws if another rank has called something
   /// else.
   [[nodiscard]] bool advance(const Group& group);
-  /// Of the call, for traces. There is a message.
+  /// Of the call, for traces.
   [[nodiscard]] const char* name() const;
 
  private:
