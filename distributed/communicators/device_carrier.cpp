@@ -96,6 +96,9 @@ void TensorCarriage::advance() {
   std::erase_if(comparisons_, [](const auto& one) { return one->poll(); });
 }
 
+// After abort() nothing is settled, so nobody acts on results that will never be compared. Whoever waits for
+// that waits until the process ends. Only MpiJob::abort() aborts carriages, and it ends the process in any
+// case.
 bool TensorCarriage::settled() const {
   return comparisons_.empty() && !aborted_;
 }
