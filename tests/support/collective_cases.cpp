@@ -52,8 +52,11 @@ void expect_elements(const Tensor& tensor, const F& f, std::string_view what) {
 template <class T>
 void all_reduce(Communicator& ranks, Context& context) {
   for (const std::int64_t n : {0, 1, 2, 7, 1000, 4099}) {
-    const Tensor data = numbers<T>(context, ranks.rank(), {n});
+    const Tensor all = numbers<T>(context, ranks.rank(), {n + 9});  // nothing may happen to the last ones
+    const Tensor data = all.slice(0, {n});
     ranks.all_reduce(data, "sum").wait();
+    const auto after = [&](auto i) { return static_cast<T>(number(ranks.rank(), n + i)); };
+    expect_elements<T>(all.slice(n, {9}), after, "after the data of all_reduce");
     expect_elements<T>(
         data, [&](auto i) { return sum_of<T>(ranks.size(), i); }, "all_reduce");
   }
@@ -263,6 +266,17 @@ void rank_order(Communicator& ranks, Context& context) {
   }
 }
 
+/// The last rank is in no group with others, if there are three.
+void rank_order_of_group(Communicator& world, Context& context) {
+  const int last = world.size() - 1;
+  const auto ranks = world.split(
+      [last](int rank) {
+        return Seat{last >= 3 && rank == last ? 1 : 0, rank};
+      },
+      "all but the last");
+  rank_order<float>(*ranks, context);
+}
+
 void traffic(Communicator& world, Context& context) {
   const auto ranks = world.split([](int rank) { return Seat{0, rank}; }, "counted");
   const std::int64_t n = ranks->size(), me = ranks->rank(), part = 9;
@@ -318,6 +332,7 @@ std::vector<CollectiveCase> collective_cases() {
   cases.push_back({"groups", groups});
   cases.push_back({"sums in rank order f32", rank_order<float>});
   cases.push_back({"sums in rank order f64", rank_order<double>});
+  cases.push_back({"sums in rank order of a group", rank_order_of_group});
   cases.push_back({"traffic", traffic});
   return cases;
 }
