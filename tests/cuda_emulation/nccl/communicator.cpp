@@ -93,7 +93,7 @@ void Group::require_ready() const {
 }
 
 void Group::launch(cudaStream_t stream, std::shared_ptr<Transfers> operation) {
-  if (++operations_of_process == play().fail_at) error_ = ncclRemoteError;
+  if (++operations_of_process == play().fail_at) failing_turn_ = issued_ + launches_.size();
   const Launch launch{stream, std::move(operation)};
   if (blocking_) return enqueue(launch);
   launches_.push_back(launch);
@@ -112,6 +112,7 @@ void Group::enqueue(const Launch& launch) {
 
 bool Group::run(std::uint64_t turn, Transfers& operation) {
   if (!aborted_) {
+    if (failing_turn_ == turn) error_ = ncclRemoteError;
     if (ended_ != turn || error_ != ncclSuccess || !operation.advance(*this)) return false;
   }
   ++ended_;

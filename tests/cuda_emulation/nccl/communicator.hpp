@@ -15,8 +15,8 @@
 namespace cuda_emulation::nccl {
 
 /// Mistakes that a test wants NCCL to make. GRANULE_EMULATED_NCCL of the environment says which: "fail=N" for
-/// an error at the N-th operation of the process, "never-connect", and "tell", which makes it write on stderr
-/// that it was aborted.
+/// an error while the N-th operation of the process runs, "never-connect", and "tell", which makes it write
+/// on stderr that it was aborted.
 struct Play {
   std::uint64_t fail_at = 0;
   bool never_connects = false, tells = false;
@@ -68,7 +68,8 @@ class Group : public std::enable_shared_from_this<Group> {
   std::atomic<bool> aborted_ = false;
   ncclResult_t error_ = ncclSuccess;
   std::uint64_t issued_ = 0, ended_ = 0;  // operations run in the order in which the host has issued them
-  std::deque<Launch> launches_;           // that the host must still ask for
+  std::optional<std::uint64_t> failing_turn_;  // of the operation that fails while it runs
+  std::deque<Launch> launches_;                // that the host must still ask for
   int delay_ = 0;
   std::size_t splits_ = 0;
   std::optional<Split> split_;
