@@ -1,6 +1,7 @@
 // The operators of MoE modules, one line each.
 #pragma once
 #include "autograd/apply.hpp"
+#include "autograd/hand_over.hpp"
 #include "core/ops/softmax.hpp"
 #include "moe/ops/balance_branch.hpp"
 #include "moe/ops/balance_loss.hpp"
@@ -10,6 +11,7 @@
 #include "moe/ops/permute.hpp"
 #include "moe/ops/remote_experts.hpp"
 #include "moe/ops/router_z.hpp"
+#include "moe/ops/row_exchange.hpp"
 #include "moe/ops/sigmoid.hpp"
 
 namespace granule {
@@ -45,6 +47,12 @@ inline Var expert_ffn(const Var& x, const Param& w13, const Param& w2,
 inline Var remote_experts(Communicator& ranks, const Var& x, const Param& w13, const Param& w2,
                           const ExchangePlan& plan) {
   return apply(RemoteExperts{&ranks}, x, w13, w2, plan);
+}
+inline Var depart_rows(const std::shared_ptr<RowExchange>& exchange, Leg leg, const Var& x) {
+  return hand_over(DepartRows{exchange, leg}, x);
+}
+inline Var arrive_rows(const std::shared_ptr<RowExchange>& exchange, Leg leg, const Var& under_way) {
+  return hand_over(ArriveRows{exchange, leg}, under_way);
 }
 inline Var combine(const Var& x, const Var& weights, const RowOrder& order) {
   return apply(Combine{}, x, weights, order);

@@ -9,10 +9,18 @@ FeedForward::FeedForward(ParameterStore& store, const std::string& prefix, std::
     : gate_up_(store, hidden, {{prefix + ".gate_proj", width}, {prefix + ".up_proj", width}}),
       down_(store, width, {{prefix + ".down_proj", hidden}}) {}
 
-Var FeedForward::operator()(const Var& x_ND) const {
+Var FeedForward::widen(const Var& x_ND) const {
   const Var gate_up = gate_up_(x_ND);
-  const Var activated = swiglu(gate_up);
-  return down_(activated);
+  return swiglu(gate_up);
+}
+
+Var FeedForward::narrow(const Var& h_NF) const {
+  return down_(h_NF);
+}
+
+Var FeedForward::operator()(const Var& x_ND) const {
+  const Var h = widen(x_ND);
+  return narrow(h);
 }
 
 }  // namespace granule

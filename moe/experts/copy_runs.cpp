@@ -33,4 +33,9 @@ void copy_runs(const Tensor& from_RD, std::span<const RowRun> runs, const Grad& 
   copy_runs_kernel({from_RD, runs, to_RD});
 }
 
+std::vector<RowRun> reversed(std::vector<RowRun> runs) {
+  for (RowRun& run : runs) std::swap(run.from, run.to);
+  return runs;
+}
+
 }  // namespace granule

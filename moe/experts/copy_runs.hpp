@@ -24,4 +24,7 @@ struct CopyRunsArgs {
 };
 extern KernelSlot<CopyRunsArgs> copy_runs_kernel;
 
+/// The runs from where they go to where they come from.
+[[nodiscard]] std::vector<RowRun> reversed(std::vector<RowRun> runs);
+
 }  // namespace granule

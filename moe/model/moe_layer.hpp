@@ -13,6 +13,8 @@
 
 namespace granule {
 
+class ExchangePlan;  // moe/experts/exchange_plan.hpp
+
 /// y_t = Σ_k w_tk FFN_id(t,k)(x_t) + FFN_shared(x_t), where the router gives id and w. A pass may leave out
 /// experts (moe/routing/routing_pass.hpp).
 class MoeLayer {
@@ -24,8 +26,11 @@ class MoeLayer {
   [[nodiscard]] Var operator()(const Pass& pass, const Var& x_ND) const;
 
  private:
-  [[nodiscard]] Var run_routed_experts(const Pass& pass, const Var& x_ND, const Routes& routes) const;
-  [[nodiscard]] Var run_experts(const Pass& pass, const Var& sent_RD, const RowOrder& order) const;
+  class SharedInPass;
+  /// sent_RD is given up as soon as nothing needs it.
+  [[nodiscard]] Var run_experts(const Pass& pass, Var sent_RD, const RowOrder& order,
+                                SharedInPass& shared) const;
+  [[nodiscard]] Var run_remote_experts(const ExchangePlan& plan, Var sent_RD, SharedInPass& shared) const;
 
   std::int64_t experts_;
   ExpertPlacement placement_;

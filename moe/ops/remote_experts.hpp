@@ -1,6 +1,8 @@
-// The routed experts of a layer if they are sharded over ranks. Rows travel to the experts and their outputs
-// travel back, as one operator. moe/experts/exchange_plan.hpp decides which rows travel when, and
-// moe/ops/expert_ffn.hpp computes what an expert does to a row.
+// The routed experts of a layer if they are sharded over ranks and a rank may not receive all rows at once.
+// Rows travel to the experts and their outputs travel back, round by round, as one operator. With a single
+// round the layer uses the operators of moe/ops/row_exchange.hpp, and computes something else meanwhile.
+// moe/experts/exchange_plan.hpp decides which rows travel when, and moe/ops/expert_ffn.hpp computes what an
+// expert does to a row.
 #pragma once
 #include "distributed/communicators/communicator.hpp"
 #include "moe/experts/exchange_plan.hpp"
@@ -14,10 +16,9 @@ namespace granule {
 /// collectives of the group, and ranks without a row take part. L local experts, D model, F expert width:
 /// x_RD, y_RD, w13_LGD with G = 2F, w2_LDF. The plan is a plain argument. W is the number of rows of a round,
 /// at most the plan's limit. In elements:
-///   rounds    saved for backward    at once in forward    at once in backward
-///   one       W (D + 2F)            W (2D + 2F)           W (3D + 5F)
-///   several   R D, x_RD alone       the same              the same
-/// Rows that are packed to be sent need up to R D more at a time. With several rounds, backward sends x_RD
+///   saved for backward    at once in forward    at once in backward
+///   R D, x_RD alone       W (2D + 2F)           W (3D + 5F)
+/// Rows that are packed to be sent, or have come back, need up to R D more at a time. Backward sends x_RD
 /// again and recomputes round by round.
 struct RemoteExperts {
   Communicator* ranks;
@@ -25,8 +26,7 @@ struct RemoteExperts {
   static constexpr std::string_view kName = "remote_experts";
   struct Saved {
     ExchangePlan plan;
-    ExpertFfn::Saved received;  // with one round
-    Tensor x_RD;                // with several rounds
+    Tensor x_RD;
   };
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_RD, const Tensor& w13_LGD, const Tensor& w2_LDF,
                                const ExchangePlan& plan) const;

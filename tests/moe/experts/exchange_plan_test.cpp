@@ -67,11 +67,6 @@ std::vector<std::vector<Label>> all_to_all(const std::vector<std::vector<Label>>
   return received;
 }
 
-std::vector<RowRun> reversed(std::vector<RowRun> runs) {
-  for (RowRun& run : runs) std::swap(run.from, run.to);
-  return runs;
-}
-
 Delivered deliver(const std::vector<ExchangePlan>& plans, const Counts& counts, std::int64_t index) {
   Delivered out;
   std::vector<std::vector<Label>> packed, placed_back;
