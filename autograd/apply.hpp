@@ -57,6 +57,16 @@ const T& value_of(const T& plain) {
 }
 
 /// Checks that inputs which are Vars of a tape are of the tape that records the operator.
+/// Of the first input. Operators compute where their inputs are.
+template <class First, class... Rest>
+Context& context_of(const First& first, const Rest&... rest) {
+  if constexpr (kIsVar<First> || kIsParam<First>) {
+    return value_of(first).context();
+  } else {
+    return context_of(rest...);
+  }
+}
+
 template <class A>
 void check_tape(const Tape& tape, std::string_view op, const A& arg) {
   if constexpr (kIsVar<A>) tape.check_own(arg, op);
@@ -139,11 +149,8 @@ Var apply(Op op, const Args&... args) {
   for (const auto& target : targets) wanted |= target.wanted();
   Tape* const tape = current_tape();
   const auto run = [&](typename Op::Saved* saved) {
-    const auto start = std::chrono::steady_clock::now();
-    Tensor y = op.forward(saved, detail::value_of(args)...);
-    y.context().profile().add(
-        kPhase, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    return y;
+    const PhaseTimer timer(detail::context_of(args...).profile(), kPhase);
+    return op.forward(saved, detail::value_of(args)...);
   };
   if (tape == nullptr || !wanted) return {run(nullptr), kConstant};
   static const std::string kInput = std::string(Op::kName) + ": an input";

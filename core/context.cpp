@@ -27,6 +27,7 @@ Context::Context(const ContextOptions& options)
       runtime_(device_.type == DeviceType::cpu ? nullptr : make_device_runtime(device_)),
       threads_(options.threads),
       pool_(keeps_bytes() ? options.threads : 1),
+      profile_(runtime_ == nullptr ? nullptr : runtime_->clock()),
       step_memory_(step_memory_of(options), options.poison, runtime_.get()) {
   [[maybe_unused]] static const bool chosen = choose_instruction_set();
 }
@@ -39,6 +40,7 @@ void Context::wait_for_copies() {
 
 Allocator& Context::allocator(MemoryCategory category, Place place) {
   if (runtime_ != nullptr && place == Place::host) return heap_;
+  if (runtime_ != nullptr && place == Place::pinned) return runtime_->pinned();
   if (category == MemoryCategory::activations || category == MemoryCategory::scratch) return step_memory_;
   return runtime_ != nullptr ? static_cast<Allocator&>(*runtime_) : heap_;
 }

@@ -31,9 +31,9 @@ class Context {
   [[nodiscard]] bool keeps_bytes() const { return runtime_ == nullptr || runtime_->keeps_bytes(); }
   [[nodiscard]] ThreadPool& pool() { return pool_; }
   [[nodiscard]] int threads() const { return threads_; }  ///< for which kernels state their workspaces
-  /// Counts the device's memory. Memory of the host beside a device has a table of its own.
+  /// Counts the device's memory. Memory of the host beside a device, pinned or not, has a table of its own.
   [[nodiscard]] MemoryTable& memory(Place place = Place::device) {
-    return place == Place::host && runtime_ != nullptr ? host_memory_ : memory_;
+    return place != Place::device && runtime_ != nullptr ? host_memory_ : memory_;
   }
   [[nodiscard]] Profile& profile() { return profile_; }
   [[nodiscard]] Arena& step_memory() { return step_memory_; }

@@ -15,8 +15,9 @@ struct Device {
   friend auto operator<=>(const Device&, const Device&) = default;
 };
 
-/// Whether a tensor's bytes are in its Context's device memory or in that of the host. On the CPU both are
-/// the same.
-enum class Place : std::uint8_t { device, host };
+/// Whether a tensor's bytes are in its Context's device memory or in that of the host. Kernels of the device
+/// compute on `pinned` memory too, although it is the host's: it is large and slow. On the CPU all are the
+/// same.
+enum class Place : std::uint8_t { device, host, pinned };
 
 }  // namespace granule

@@ -7,6 +7,7 @@
 
 #include "core/allocator.hpp"
 #include "core/device.hpp"
+#include "core/device_clock.hpp"
 
 namespace granule {
 
@@ -32,6 +33,12 @@ class DeviceRuntime : public Allocator {
   virtual void end_kernel() noexcept = 0;
   /// Throws what kernels have found wrong in their arguments, as far as they were waited for.
   virtual void throw_faults() {}
+
+  /// Memory of the host that kernels read and write as if it were the device's. What is the host's memory
+  /// anyway has no other.
+  [[nodiscard]] virtual Allocator& pinned() { return *this; }
+  /// Its own clock, or nullptr if work is done when a call returns.
+  [[nodiscard]] virtual DeviceClock* clock() { return nullptr; }
 
   /// How many bytes the memory of a step may have. It is asked when a step first allocates, so memory of the
   /// run is already taken.

@@ -39,7 +39,8 @@ class Tensor {
                                     MemoryCategory category = MemoryCategory::activations,
                                     Place place = Place::device);
   [[nodiscard]] static Tensor zeros(Context& context, const Shape& shape, DType dtype,
-                                    MemoryCategory category = MemoryCategory::activations);
+                                    MemoryCategory category = MemoryCategory::activations,
+                                    Place place = Place::device);
   /// A tensor of activations with the same context and dtype.
   [[nodiscard]] Tensor empty_like(const Shape& shape) const { return empty(context(), shape, dtype_); }
 

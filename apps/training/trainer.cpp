@@ -116,7 +116,7 @@ MicroBatch Trainer::next_micro_batch() {
 
 StepReport Trainer::step(std::int64_t n) {
   const auto start = std::chrono::steady_clock::now();
-  context_.profile().reset();
+  if (config_.log.profile) context_.profile().start();
   StepReport report{.step = n, .lr = learning_rate(steps_.schedule, config_.optim.lr, n)};
   StepResult result = step_.run(n, report.lr, [this] { return next_micro_batch(); });
   report.routers = router_reports(step_.routers(), result.shares);

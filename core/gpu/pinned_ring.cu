@@ -53,7 +53,7 @@ void PinnedRing::to_device(std::byte* to, std::span<const std::byte> from) {
   while (!from.empty()) {
     const std::span<std::byte> part = take(from.size());
     std::memcpy(part.data(), from.data(), part.size());
-    GRANULE_GPU_CHECK(cudaMemcpyAsync(to, part.data(), part.size(), cudaMemcpyHostToDevice, stream_));
+    GRANULE_GPU_CHECK(cudaMemcpyAsync(to, part.data(), part.size(), cudaMemcpyDefault, stream_));
     to += part.size();
     from = from.subspan(part.size());
   }
@@ -62,7 +62,7 @@ void PinnedRing::to_device(std::byte* to, std::span<const std::byte> from) {
 void PinnedRing::to_host(std::span<std::byte> to, const std::byte* from) {
   while (!to.empty()) {
     const std::span<std::byte> part = take(to.size());
-    GRANULE_GPU_CHECK(cudaMemcpyAsync(part.data(), from, part.size(), cudaMemcpyDeviceToHost, stream_));
+    GRANULE_GPU_CHECK(cudaMemcpyAsync(part.data(), from, part.size(), cudaMemcpyDefault, stream_));
     halves_[now_].arriving.push_back({to.first(part.size()), part.data()});
     from += part.size();
     to = to.subspan(part.size());

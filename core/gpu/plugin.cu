@@ -1,7 +1,6 @@
 #include <cstring>
 
 #include "core/device_remarks.hpp"
-#include "core/gpu/known_plans.cuh"
 #include "core/gpu/runtime.cuh"
 #include "core/plugin.hpp"
 
@@ -15,7 +14,7 @@ std::unique_ptr<DeviceRuntime> make_runtime(int index) {
   return std::make_unique<Runtime>(index);
 }
 std::string remarks_of(const DeviceRuntime& runtime) {
-  return attention_remarks(static_cast<const Runtime&>(runtime).stream());
+  return static_cast<const Runtime&>(runtime).remarks();
 }
 
 }  // namespace

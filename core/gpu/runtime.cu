@@ -1,7 +1,7 @@
 #include <new>
 
 #include "core/background.hpp"
-#include "core/gpu/known_plans.cuh"
+#include "core/gpu/cudnn/attention_plans.cuh"
 #include "core/gpu/runtime.cuh"
 
 namespace granule::gpu {
@@ -29,6 +29,7 @@ void check_blas(cublasStatus_t status, const char* what) {
 Runtime::Runtime(int index) : owner_(std::this_thread::get_id()) {
   GRANULE_GPU_CHECK(cudaSetDevice(index));
   GRANULE_GPU_CHECK(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, index));
+  GRANULE_GPU_CHECK(cudaDeviceGetAttribute(&minor_, cudaDevAttrComputeCapabilityMinor, index));
   GRANULE_GPU_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   void* record = nullptr;
   GRANULE_GPU_CHECK(cudaHostAlloc(&record, sizeof(FaultRecord), cudaHostAllocMapped));
@@ -36,13 +37,16 @@ Runtime::Runtime(int index) : owner_(std::this_thread::get_id()) {
   GRANULE_GPU_CHECK(cudaMalloc(reinterpret_cast<void**>(&failed_checks_), sizeof(unsigned)));
   GRANULE_GPU_CHECK(cudaMemsetAsync(failed_checks_, 0, sizeof(unsigned), stream_));
   ring_ = std::make_unique<PinnedRing>(stream_);
+  clock_ = std::make_unique<EventClock>(*this, stream_);
+  static_cast<void>(blas());  // the memory of steps takes what is free, and its workspace must come before
 }
 
 Runtime::~Runtime() {
-  forget_attention_plans(stream_);
+  attention_plans_.reset();
   if (blas_ != nullptr) cublasDestroy(blas_);
   cudaFree(blas_workspace_);
   cudaFree(failed_checks_);
+  clock_.reset();
   ring_.reset();
   cudaFreeHost(faults_);
   cudaStreamDestroy(stream_);
@@ -125,6 +129,16 @@ cublasHandle_t Runtime::blas() {
   blas_workspace_ = allocate(static_cast<std::int64_t>(bytes));
   check_blas(cublasSetWorkspace(blas_, blas_workspace_, bytes), "cublasSetWorkspace");
   return blas_;
+}
+
+dnn::AttentionPlans& Runtime::attention_plans() {
+  if (attention_plans_ == nullptr)
+    attention_plans_ = std::make_unique<dnn::AttentionPlans>(stream_, major_ * 10 + minor_);
+  return *attention_plans_;
+}
+
+std::string Runtime::remarks() const {
+  return attention_plans_ == nullptr ? "" : attention_plans_->remarks();
 }
 
 }  // namespace granule::gpu

@@ -6,11 +6,17 @@
 
 #include <cublas_v2.h>
 
+#include "core/gpu/event_clock.cuh"
 #include "core/gpu/launch.cuh"
+#include "core/gpu/pinned_heap.cuh"
 #include "core/gpu/pinned_ring.cuh"
 #include "core/tensor.hpp"
 
 namespace granule::gpu {
+
+namespace dnn {
+class AttentionPlans;  // core/gpu/cudnn/attention_plans.cuh
+}
 
 /// Throws Error with cuBLAS's own words.
 void check_blas(cublasStatus_t status, const char* what);
@@ -60,23 +66,32 @@ class Runtime final : public DeviceRuntime {
   DeviceType kernels() const override { return DeviceType::cuda; }
   void begin_kernel(std::span<const std::span<std::byte>> memory) override;
   void end_kernel() noexcept override {}
+  Allocator& pinned() override { return pinned_; }
+  DeviceClock* clock() override { return clock_.get(); }
 
   [[nodiscard]] cudaStream_t stream() const { return stream_; }
   /// Products of float32 stay float32, whatever the tensor cores offer. The workspace is the stream's own, so
   /// results repeat.
   [[nodiscard]] cublasHandle_t blas();
+  /// They are made when they are first asked for, and for the current device of the thread.
+  [[nodiscard]] dnn::AttentionPlans& attention_plans();
+  /// What its libraries chose. Empty if nothing was asked of them.
+  [[nodiscard]] std::string remarks() const;
   [[nodiscard]] Fault fault(const FaultText& text) const {
     return {faults_, reinterpret_cast<unsigned long long>(&text)};
   }
 
  private:
-  std::thread::id owner_;  // CUDA knows the current device of each thread apart
-  int major_ = 0;          // of the compute capability
+  std::thread::id owner_;      // CUDA knows the current device of each thread apart
+  int major_ = 0, minor_ = 0;  // of the compute capability
   cudaStream_t stream_ = nullptr;
   FaultRecord* faults_ = nullptr;
   std::unique_ptr<PinnedRing> ring_;
+  std::unique_ptr<EventClock> clock_;
+  PinnedHeap pinned_;
   cublasHandle_t blas_ = nullptr;
   std::byte* blas_workspace_ = nullptr;
+  std::unique_ptr<dnn::AttentionPlans> attention_plans_;
   unsigned* failed_checks_ = nullptr;  // on the device
 };
 

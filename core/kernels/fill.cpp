@@ -30,8 +30,9 @@ void fill_cpu(const FillArgs& args) {
 constinit KernelSlot<FillArgs> fill_kernel{"fill", fill_cpu};
 
 // It is here and not with the tensor, because a kernel fills it.
-Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype, MemoryCategory category) {
-  Tensor tensor = empty(context, shape, dtype, category);
+Tensor Tensor::zeros(Context& context, const Shape& shape, DType dtype, MemoryCategory category,
+                     Place place) {
+  Tensor tensor = empty(context, shape, dtype, category, place);
   fill_zero(tensor);
   return tensor;
 }

@@ -1,8 +1,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/gpu/cudnn/attention_plans.cuh"
 #include "core/gpu/elementwise.cuh"
-#include "core/gpu/known_plans.cuh"
 #include "core/ops/fused_attention.cuh"
 
 namespace granule::gpu {
@@ -35,8 +35,8 @@ bool is_aligned(const BackwardArgs& args) {
 template <class Args>
 const AttentionPlan* plan_of(const Args& args) {
   if (args.qkv.dtype() != DType::bf16 || args.qkv.numel() == 0 || !is_aligned(args)) return nullptr;
-  return attention_plans(stream_of(args.qkv))
-      .find(kDirection<Args>, shape_of(args.attention, args.first_key));
+  return runtime_of(args.qkv).attention_plans().find(kDirection<Args>,
+                                                     shape_of(args.attention, args.first_key));
 }
 
 /// What one run takes: some of the sequences.
@@ -109,7 +109,7 @@ class Run {
     bind(dnn::kMask, to);
   }
   void start(const void* workspace) const {
-    plan_.plan.run(attention_plans(runtime_.stream()).handle(), bindings_, workspace);
+    plan_.plan.run(runtime_.attention_plans().handle(), bindings_, workspace);
   }
 
  private:

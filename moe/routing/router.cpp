@@ -12,7 +12,7 @@ namespace {
 
 void report(RoutingObserver& observer, const Pass& pass, std::int64_t layer, std::int64_t experts,
             const Tensor& id_NK, const Tensor& sent_NK, const Tensor& affinity_NE) {
-  const PhaseTimer timer(pass.context.profile(), "router statistics");
+  const PhaseTimer timer(pass.context.profile(), "router_note.forward");
   RoutingNote note{.layer = layer,
                    .count_E = count_choices(id_NK, experts, 1, pass.valid_N).view({experts}),
                    .dropped_E = count_dropped(id_NK, sent_NK, experts, pass.valid_N),

@@ -361,6 +361,7 @@ TEST_CASE_METHOD(Fixture, "a value that no operator saved is gone when nobody ho
 }
 
 TEST_CASE_METHOD(Fixture, "time is counted by operator and direction") {
+  context_.profile().start();
   Tape tape;
   const Recording on(&tape);
   const Var x = tape.input(numbers({1.0}));

@@ -1,5 +1,8 @@
 #include "core/gpu/runtime.cuh"
 
+#include <chrono>
+#include <thread>
+
 #include "tests/cuda_emulation/schedules.cuh"
 #include "tests/support/catch.hpp"
 
@@ -19,6 +22,10 @@ std::vector<std::byte> bytes_of(std::size_t n, unsigned seed) {
 
 __global__ void find_negative(const int* x, gpu::Fault fault) {
   if (x[threadIdx.x] < 0) fault.report(x[threadIdx.x], threadIdx.x);
+}
+
+__global__ void take_a_while(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
 }
 
 }  // namespace
@@ -68,6 +75,46 @@ TEST_CASE("gpu runtime: what a kernel finds wrong is thrown after the wait, once
   runtime.wait();
   CHECK_THROWS_WITH(runtime.throw_faults(), Catch::Contains("find: number -5 of row 1 (runtime_test.cpp:"));
   CHECK_NOTHROW(runtime.throw_faults());
+}
+
+TEST_CASE("gpu runtime: its clock tells when kernels ran, however late, and makes its events once") {
+  using Clock = std::chrono::steady_clock;
+  Runtime runtime(0);
+  const auto events = live().events;
+  DeviceClock& clock = *runtime.clock();
+  const auto start = Clock::now();
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(clock.mark() == 0);
+    gpu::launch(runtime.stream(), take_a_while, {1, 1, 1}, 20);
+    REQUIRE(clock.mark() == 1);
+    REQUIRE(clock.mark() == 2);
+    const std::vector<double> seconds = clock.take_marks();
+    REQUIRE(seconds.size() == 3);
+    CHECK(seconds[0] == 0.0);
+    CHECK(seconds[1] >= 0.02);
+    CHECK(seconds[2] >= seconds[1]);
+    CHECK(seconds[2] <= std::chrono::duration<double>(Clock::now() - start).count());
+    CHECK(live().events == events + 3);
+  }
+}
+
+TEST_CASE("gpu runtime: kernels and copies use pinned memory as they use the device's") {
+  Runtime runtime(0);
+  const auto pinned = live().pinned;
+  std::byte* const data = runtime.pinned().allocate(4 * sizeof(int));
+  CHECK(live().pinned == pinned + 1);
+  const std::array<int, 4> numbers{1, 2, -7, 3};
+  runtime.copy_to_device(data, std::as_bytes(std::span(numbers)));
+  const gpu::Fault fault = GRANULE_FAULT(runtime, "pinned: number {} of row {}");
+  gpu::launch(runtime.stream(), find_negative, {1, 1, 4}, reinterpret_cast<const int*>(data), fault);
+  runtime.fill(data, sizeof(int), std::byte{0});
+  std::array<int, 4> back{};
+  runtime.copy_to_host(std::as_writable_bytes(std::span(back)), data);
+  runtime.wait();
+  CHECK(back == std::array{0, 2, -7, 3});
+  CHECK_THROWS_WITH(runtime.throw_faults(), Catch::Contains("pinned: number -7 of row 2"));
+  runtime.pinned().release(data, 4 * sizeof(int));
+  CHECK(live().pinned == pinned);
 }
 
 TEST_CASE("gpu runtime: checks of bytes take their turn, and count") {

@@ -133,19 +133,23 @@ TEST_CASE("log.profile says where the seconds of a step went") {
   REQUIRE(shop.train("run", {"train.steps=8", "log.profile=true", "log.every=2"}).exit_code == 0);
   std::istringstream rows(text_of(shop.directory / "run/metrics.jsonl"));
   int count = 0;
+  double most = 0.0;
   for (std::string line; std::getline(rows, line); ++count) {
     const auto row = nlohmann::json::parse(line);
     const auto phases = row.at("seconds_by_phase").get<std::map<std::string, double>>();
+    const double step = row.at("step_seconds").get<double>();
     double sum = 0.0;
-    for (const char* const phase : {"data", "forward", "backward", "optimizer"}) sum += phases.at(phase);
-    // Phases do not overlap, and the rest of a step is counting and reporting. All values are means over the
-    // same steps.
-    CHECK(sum <= row.at("step_seconds").get<double>());
-    CHECK(sum > 0.0);
+    for (const char* const phase : {"data", "forward", "backward", "ranks", "optimizer", "router statistics"})
+      sum += phases.at(phase);
+    // These phases do not overlap. All values are means over the same steps.
+    CHECK(sum <= step);
+    most = std::max(most, sum / step);
     CHECK(phases.at("expert_ffn.forward") <= phases.at("forward"));
     CHECK(phases.at("expert_ffn.backward") <= phases.at("backward"));
   }
   CHECK(count == 4);
+  // The rest is reports. Other programs may stop the process there, but hardly in all steps.
+  CHECK(most > 0.5);
 }
 
 TEST_CASE("a run that goes on does not hold the files of the checkpoint it came from") {

@@ -13,7 +13,6 @@ namespace granule {
 namespace {
 
 enum class Fused : bool { no, yes };
-enum class Pass : std::uint8_t { forward, backward };
 
 /// Makes the inputs of operators and turns a recorded use of one into two pieces of work.
 class OperatorBench {
@@ -42,29 +41,23 @@ class OperatorBench {
   /// of backward.
   void add(const std::string& phase, double flops, double bytes, const Tensor& x,
            std::function<Var(const Var&)> use, Fused fused = Fused::no) {
-    const auto run = [this_context = &context_, leaves = leaves_, x, use = std::move(use)](
-                         const std::string& name, Pass pass) {
+    const auto run = [this_context = &context_, leaves = leaves_, x,
+                      use = std::move(use)](const std::string& name) {
       Context& context = *this_context;
-      context.profile().reset();
+      context.profile().start();
       Tape tape;
-      Var y;
       const Var input = tape.input(x);
-      const double forward = seconds_of(context, [&] {
+      {
         const Recording on(&tape);
-        y = use(input);
-      });
-      Tensor seed = Tensor::zeros(context, y.value.shape(), y.value.dtype());
-      const double backward =
-          seconds_of(context, [&] { tape.backward(std::vector<Var>{y}, std::vector<Tensor>{seed}); });
-      // The profile has the operator alone. On a device it has the time in which the host hands over the
-      // work.
-      if (context.runtime() == nullptr) return context.profile().seconds().at(name);
-      return pass == Pass::forward ? forward : backward;
+        const Var y = use(input);
+        const Tensor seed = Tensor::zeros(context, y.value.shape(), y.value.dtype());
+        tape.backward(std::vector<Var>{y}, std::vector<Tensor>{seed});
+      }
+      return context.profile().seconds().at(name);
     };
-    pieces_.push_back(
-        {phase + " forward", flops, bytes, [=] { return run(phase + ".forward", Pass::forward); }});
+    pieces_.push_back({phase + " forward", flops, bytes, [=] { return run(phase + ".forward"); }});
     pieces_.push_back({phase + " backward", fused == Fused::yes ? 0.0 : 2.0 * flops, 2.0 * bytes,
-                       [=] { return run(phase + ".backward", Pass::backward); }});
+                       [=] { return run(phase + ".backward"); }});
   }
   [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
 

@@ -1,7 +1,7 @@
 #include "apps/commands/bench/bench_rates.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -42,14 +42,14 @@ double median(std::vector<double> values) {
 }
 
 double seconds_of(Context& context, const std::function<void()>& work) {
-  const auto settle = [&] {
-    if (context.runtime() != nullptr) context.runtime()->wait();
-  };
-  settle();
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  settle();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  constexpr std::string_view kWork = "the work";
+  Profile& profile = context.profile();
+  profile.start();
+  {
+    const PhaseTimer timer(profile, kWork);
+    work();
+  }
+  return profile.seconds().find(kWork)->second;
 }
 
 MachineRates measure_rates(Context& context, DType dtype, std::optional<double> stated_peak) {

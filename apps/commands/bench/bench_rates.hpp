@@ -28,7 +28,7 @@ struct MachineRates {
 /// The middle one of them, and of an even number the larger of the two. There must be one.
 [[nodiscard]] double median(std::vector<double> values);
 
-/// Seconds until the context's device has done the work, and all of it.
+/// Seconds of the work on the context's device, by the clock of its profile.
 [[nodiscard]] double seconds_of(Context& context, const std::function<void()>& work);
 
 struct BenchPiece {

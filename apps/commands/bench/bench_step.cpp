@@ -98,7 +98,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   const MachineRates before = rates();
   BenchStep step(context, ranks, config, options.routing);
   step.run(0);
-  context.profile().reset();
+  context.profile().start();
   std::vector<double> seconds;
   for (std::int64_t n = 1; n <= options.steps; ++n) seconds.push_back(step.run(n));
   std::int64_t peak = context.memory().peak_total();

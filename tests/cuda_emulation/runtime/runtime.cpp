@@ -163,21 +163,22 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (to_device) require_device(to, bytes, "the destination of a copy");
   if (from_device) require_device(from, bytes, "the source of a copy");
-  if (kind == cudaMemcpyHostToDevice &&
-      !is_pinned(from, bytes)) {  // CUDA takes a copy of pageable memory at once
+  const auto on_host = [bytes](const void* data) {
+    return !is_on_device(data, bytes) && !is_pinned(data, bytes);
+  };
+  if (kind != cudaMemcpyDeviceToDevice && on_host(from)) {  // CUDA takes a copy of pageable memory at once
     const auto* const begin = static_cast<const std::byte*>(from);
     const auto staged = std::make_shared<std::vector<std::byte>>(begin, begin + bytes);
     submit(stream, {[=] { std::memcpy(to, staged->data(), bytes); }});
     return cudaSuccess;
   }
   submit(stream, {[=] { std::memmove(to, from, bytes); }});
-  if (kind == cudaMemcpyDeviceToHost && !is_pinned(to, bytes))
-    drain(stream);  // it returns when the bytes are there
+  if (kind != cudaMemcpyHostToDevice && on_host(to)) drain(stream);  // it returns when the bytes are there
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
-  require_device(data, bytes, "what is set");
+  if (!is_pinned(data, bytes)) require_device(data, bytes, "what is set");
   submit(stream, {[=] { std::memset(data, value, bytes); }});
   return cudaSuccess;
 }
@@ -219,6 +220,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned /*flags*/) {
   *event = new CUevent_st{.number = made++};
   ++live().events;
   return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return cudaEventCreateWithFlags(event, cudaEventDefault);
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;

@@ -101,6 +101,7 @@ class Job {
   }
 
   void backward() {
+    context_.profile().start();
     const std::int32_t r = world_.rank();
     const Tensor tokens = ids_of(context_, {kRows}, std::vector<std::int32_t>{r, 3, 3 + r, 10});
     const Tensor target = tensor_of(context_, {kRows, kVocabulary}, DType::f64,
