@@ -3,20 +3,6 @@
 namespace granule::gpu {
 namespace {
 
-cublasOperation_t operation_of(Transpose transpose) {
-  return transpose == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
-}
-
-template <class T>
-constexpr cudaDataType kTypeOf = std::is_same_v<T, double>  ? CUDA_R_64F
-                                 : std::is_same_v<T, float> ? CUDA_R_32F
-                                                            : CUDA_R_16BF;
-/// Pedantic products of float32 use no TF32. Those of bf16 are exact in float32, in which they are added.
-template <class T>
-constexpr cublasComputeType_t kComputedIn = std::is_same_v<T, double>  ? CUBLAS_COMPUTE_64F_PEDANTIC
-                                            : std::is_same_v<T, float> ? CUBLAS_COMPUTE_32F_PEDANTIC
-                                                                       : CUBLAS_COMPUTE_32F;
-
 /// A product without terms. cuBLAS need not be asked for it.
 template <class T>
 void clear(Runtime& runtime, std::int64_t m, std::int64_t n, const MatrixOut<T>& c, const Batch& batch) {

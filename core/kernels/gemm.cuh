@@ -5,6 +5,19 @@
 
 namespace granule::gpu {
 
+[[nodiscard]] inline cublasOperation_t operation_of(Transpose transpose) {
+  return transpose == Transpose::yes ? CUBLAS_OP_T : CUBLAS_OP_N;
+}
+template <class T>
+inline constexpr cudaDataType kTypeOf = std::is_same_v<T, double>  ? CUDA_R_64F
+                                        : std::is_same_v<T, float> ? CUDA_R_32F
+                                                                   : CUDA_R_16BF;
+/// Pedantic products of float32 use no TF32. Those of bf16 are exact in float32, in which they are added.
+template <class T>
+inline constexpr cublasComputeType_t kComputedIn = std::is_same_v<T, double>  ? CUBLAS_COMPUTE_64F_PEDANTIC
+                                                   : std::is_same_v<T, float> ? CUBLAS_COMPUTE_32F_PEDANTIC
+                                                                              : CUBLAS_COMPUTE_32F;
+
 /// Several products of one shape, whose matrices are so many elements apart. A distance may be 0 for a and b.
 struct Batch {
   std::int64_t count = 1;

@@ -2,6 +2,7 @@
 // takes no more combinations of types than the tables of cublasGemmEx in NVIDIA's documentation.
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include <cublas_v2.h>
 #include <cuda_bf16.h>
@@ -109,31 +110,79 @@ void require_device(const Matrix& x, std::int64_t batch, const char* name) {
     fail(std::string("cuBLAS: matrix ") + name + " is not inside one allocation of the device");
 }
 
-/// What was in the workspace is lost when the product runs.
-cublasStatus_t start(const cublasContext& handle, const Gemm& gemm, cublasComputeType_t compute) {
+/// Whether this handle may compute it.
+cublasStatus_t check(const cublasContext& handle, const Gemm& gemm, cublasComputeType_t compute) {
   if (!is_documented(gemm.a.type, gemm.b.type, gemm.c.type, compute)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (!is_shaped(gemm.a) || !is_shaped(gemm.b) || !is_shaped(gemm.c) || gemm.batch < 0)
     return CUBLAS_STATUS_INVALID_VALUE;
   if (handle.workspace == nullptr) fail("cuBLAS: a product without an own workspace, which would not repeat");
   const bool sums_are_wide = (handle.math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != 0;
   if (gemm.c.type == CUDA_R_16BF && !sums_are_wide) fail("cuBLAS: a product that may add its parts in bf16");
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+void require_device(const Gemm& gemm) {
   require_device(gemm.a, gemm.batch, "A");
   require_device(gemm.b, gemm.batch, "B");
   require_device(gemm.c, gemm.batch, "C");
+}
+
+/// What was in the workspace is lost when a product runs.
+void lose_workspace(const cublasContext& handle) {
   constexpr std::size_t kLost = 4096;
+  std::memset(handle.workspace, 0xff, std::min(kLost, handle.workspace_bytes));
+}
+
+cublasStatus_t start(const cublasContext& handle, const Gemm& gemm, cublasComputeType_t compute) {
+  if (const cublasStatus_t status = check(handle, gemm, compute); status != CUBLAS_STATUS_SUCCESS)
+    return status;
+  require_device(gemm);
   cuda_emulation::submit(handle.stream, {.run =
-                                             [gemm, workspace = handle.workspace,
-                                              bytes = std::min(kLost, handle.workspace_bytes)] {
-                                               std::memset(workspace, 0xff, bytes);
+                                             [gemm, handle] {
+                                               lose_workspace(handle);
                                                multiply(gemm);
                                              },
                                          .name = "product"});
   return CUBLAS_STATUS_SUCCESS;
 }
 
-double scalar(const void* value, cublasComputeType_t compute) {
+/// The three lists of addresses that a group of products reads.
+struct Addresses {
+  const void* const* a;
+  const void* const* b;
+  void* const* c;
+};
+
+cublasStatus_t start_group(const cublasContext& handle, std::vector<Gemm> all, const Addresses& addresses,
+                           cublasComputeType_t compute) {
+  for (const Gemm& gemm : all) {
+    if (const cublasStatus_t status = check(handle, gemm, compute); status != CUBLAS_STATUS_SUCCESS)
+      return status;
+  }
+  const std::size_t bytes = all.size() * sizeof(void*);
+  for (const void* const list : {static_cast<const void*>(addresses.a), static_cast<const void*>(addresses.b),
+                                 static_cast<const void*>(addresses.c)}) {
+    if (!cuda_emulation::is_on_device(list, bytes))
+      fail("cuBLAS: the addresses of a group are not on the device");
+  }
+  const auto run = [handle, all = std::move(all), addresses]() mutable {
+    lose_workspace(handle);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i].a.data = addresses.a[i];
+      all[i].b.data = addresses.b[i];
+      all[i].c.data = addresses.c[i];
+      require_device(all[i]);
+      multiply(all[i]);
+    }
+  };
+  cuda_emulation::submit(handle.stream, {.run = run, .name = "grouped products"});
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+/// The i-th of some in the type of the sums.
+double scalar(const void* values, cublasComputeType_t compute, std::int64_t i = 0) {
   const bool wide = compute == CUBLAS_COMPUTE_64F || compute == CUBLAS_COMPUTE_64F_PEDANTIC;
-  return wide ? *static_cast<const double*>(value) : double{*static_cast<const float*>(value)};
+  return wide ? static_cast<const double*>(values)[i] : double{static_cast<const float*>(values)[i]};
 }
 
 }  // namespace
@@ -196,6 +245,32 @@ cublasStatus_t cublasGemmStridedBatchedEx_64(cublasHandle_t handle, cublasOperat
                 {b, btype, k, n, ldb, strideb, transb != CUBLAS_OP_N},
                 {c, ctype, m, n, ldc, stridec, false}},
                compute);
+}
+
+/// The addresses are read from the device's memory when the products run, and everything else at the call.
+/// Products without elements, and types other than those of the documentation's table, are refused.
+cublasStatus_t cublasGemmGroupedBatchedEx_64(
+    cublasHandle_t handle, const cublasOperation_t transa[], const cublasOperation_t transb[],
+    const std::int64_t m[], const std::int64_t n[], const std::int64_t k[], const void* alpha,
+    const void* const a[], cudaDataType atype, const std::int64_t lda[], const void* const b[],
+    cudaDataType btype, const std::int64_t ldb[], const void* beta, void* const c[], cudaDataType ctype,
+    const std::int64_t ldc[], std::int64_t groups, const std::int64_t sizes[], cublasComputeType_t compute) {
+  if (atype != ctype) return CUBLAS_STATUS_NOT_SUPPORTED;
+  std::vector<Gemm> all;
+  for (std::int64_t i = 0; i < groups; ++i) {
+    if (m[i] <= 0 || n[i] <= 0 || k[i] <= 0) return CUBLAS_STATUS_INVALID_VALUE;
+    const Gemm gemm{m[i],
+                    n[i],
+                    k[i],
+                    1,
+                    scalar(alpha, compute, i),
+                    scalar(beta, compute, i),
+                    {nullptr, atype, m[i], k[i], lda[i], 0, transa[i] != CUBLAS_OP_N},
+                    {nullptr, btype, k[i], n[i], ldb[i], 0, transb[i] != CUBLAS_OP_N},
+                    {nullptr, ctype, m[i], n[i], ldc[i], 0, false}};
+    for (std::int64_t j = 0; j < sizes[i]; ++j) all.push_back(gemm);
+  }
+  return start_group(*handle, std::move(all), {a, b, c}, compute);
 }
 
 }  // extern "C"
