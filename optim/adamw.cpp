@@ -33,13 +33,13 @@ void adamw_cpu(const AdamWArgs& args) {
 constinit KernelSlot<AdamWArgs> adamw_kernel{"adamw", adamw_cpu};
 
 AdamW::AdamW(Context& context, const AdamWConfig& config, Precision precision, std::int64_t elements,
-             std::vector<DecayRange> ranges)
+             std::vector<DecayRange> ranges, Place place)
     : config_(config),
       ranges_(std::move(ranges)),
-      m_(Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer)),
-      v_(Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer)) {
+      m_(Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer, place)),
+      v_(Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer, place)) {
   if (precision.keeps_masters())
-    masters_ = Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer);
+    masters_ = Tensor::zeros(context, {elements}, precision.masters, MemoryCategory::optimizer, place);
   std::int64_t covered = 0;
   for (const DecayRange& range : ranges_) {
     GRANULE_CHECK(range.begin == covered && range.end >= range.begin,

@@ -46,9 +46,10 @@ extern KernelSlot<AdamWArgs> adamw_kernel;
 class AdamW {
  public:
   /// The ranges must cover [0, elements) in order. The moments start at zero. Masters are kept if they are
-  /// not the values. They also start at zero, and the caller sets them before the first step.
+  /// not the values. They also start at zero, and the caller sets them before the first step. `place` is
+  /// where moments and masters are.
   AdamW(Context& context, const AdamWConfig& config, Precision precision, std::int64_t elements,
-        std::vector<DecayRange> ranges);
+        std::vector<DecayRange> ranges, Place place = Place::device);
 
   /// What it keeps for each parameter: two moments, and a master if that is not the value.
   [[nodiscard]] static constexpr std::int64_t bytes_per_element(const Precision& precision) {

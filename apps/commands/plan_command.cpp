@@ -14,7 +14,7 @@ struct PlanArguments {
   std::int64_t ranks = 1;
   std::string device = "cpu", dtype;
   // Figures that the user gave, in the units of their options. An absent one is taken from the device.
-  std::optional<double> peak_tflops, memory_gb, memory_gbps, node_gbps, network_gbps;
+  std::optional<double> peak_tflops, memory_gb, memory_gbps, node_gbps, network_gbps, host_gbps;
   std::optional<std::int64_t> ranks_per_node;
   Efficiencies reached;
 };
@@ -46,6 +46,7 @@ DeviceFigures figures(const PlanArguments& arguments, DType dtype) {
   take(device.memory_rate, arguments.memory_gbps, 1e9);
   take(device.node_rate, arguments.node_gbps, 1e9);
   take(device.network_rate, arguments.network_gbps, 1e9);
+  take(device.host_rate, arguments.host_gbps, 1e9);
   device.node_size = arguments.ranks_per_node.value_or(device.node_size);
   return device;
 }
@@ -59,6 +60,7 @@ void plan(const PlanArguments& arguments) {
                "set it, as in model.vocab_size=32000");
   }
   request.dtype = dtype_of_plan(arguments, request.config);
+  request.on_accelerator = arguments.device != "cpu";
   // An accelerator's kernels keep on chip what the CPU's kernels keep once for each thread.
   if (arguments.device == "cpu") {
     request.threads = thread_count(request.config, arguments.ranks);
@@ -95,6 +97,8 @@ void add_device_options(CLI::App& command, PlanArguments& arguments) {
          "Rate of a rank to the ranks of its node, in one direction.");
   figure("--network-gbps", arguments.network_gbps, "GB/s",
          "Rate of a rank to other nodes, in one direction.");
+  figure("--host-gbps", arguments.host_gbps, "GB/s",
+         "Rate of a rank to the memory of its host, in one direction, for parallel.offload.");
   command.add_option("--ranks-per-node", arguments.ranks_per_node, "Number of ranks of a node.")
       ->type_name("N")
       ->check(CLI::Range(std::int64_t{1}, kMostRanks));
@@ -106,7 +110,7 @@ void add_device_options(CLI::App& command, PlanArguments& arguments) {
   };
   share("--flops-efficiency", arguments.reached.flops, 1e-3, "Share of the peak that operations reach.");
   share("--memory-efficiency", arguments.reached.memory, 1e-3,
-        "Share of the memory rate that the optimizer reaches.");
+        "Share of the rates of memory, and to the host, that the optimizer reaches.");
   share("--network-efficiency", arguments.reached.network, 1e-3,
         "Share of the rates between ranks that communication reaches.");
   share("--overlap", arguments.reached.overlap, 0.0,

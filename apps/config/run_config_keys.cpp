@@ -230,6 +230,7 @@ void add_parallel_keys(std::vector<ConfigKey>& keys) {
   keys.push_back(
       integer("parallel.watchdog_seconds", GRANULE_AT(parallel.watchdog_seconds), kCount, Trait::layout));
   keys.push_back(boolean("parallel.deterministic", GRANULE_AT(parallel.deterministic), Trait::layout));
+  keys.push_back(boolean("parallel.offload", GRANULE_AT(parallel.offload), Trait::layout));
 }
 
 void add_output_keys(std::vector<ConfigKey>& keys) {

@@ -29,7 +29,6 @@ const std::vector<PendingKey>& pending_keys() {
   static const std::vector<PendingKey> rows{
       {"model.hidden_act", kOnly, "silu", "every feed-forward is a SwiGLU"},
       {"train.device", kNever, "cuda", "use \"cpu\"", missing_gpu},
-      {"parallel.offload", kOnly, false, ""},
       {"checkpoint.async", kOnly, false, ""},
   };
   return rows;

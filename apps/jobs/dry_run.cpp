@@ -55,7 +55,8 @@ PlanRequest plan_of(const RunConfig& config, std::int64_t ranks, int threads) {
           .ranks = ranks,
           .threads = threads,
           .dtype = config.train.dtype,
-          .carrier = ranks > 1 ? Carrier::messages : Carrier::memory};
+          .carrier = ranks > 1 ? Carrier::messages : Carrier::memory,
+          .on_accelerator = config.train.device != DeviceType::cpu};
 }
 
 void print_dry_run(const RunInput& input, std::int64_t ranks, int threads) {

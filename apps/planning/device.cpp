@@ -15,19 +15,20 @@ namespace {
 struct Accelerator {
   std::string_view name, driver_name;
   double tflops_bf16, tflops_f32, tflops_f64;
-  double gigabytes, memory_gbps, node_gbps, network_gbps;
+  double gigabytes, memory_gbps, node_gbps, network_gbps, host_gbps;
 };
 
 // The figures come from NVIDIA's data sheets of the SXM cards (H100; H200; A100 40 GB and 80 GB). Rates are
 // dense: bf16 on tensor cores, f32 on CUDA cores, f64 on tensor cores. Within a node, the rate is one
 // direction of NVLink, which is half of the advertised 900 and 600 GB/s. Between nodes, it is the adapter for
 // each card in a DGX H100 or H200 (400 Gb/s) and a DGX A100 (200 Gb/s). Memory is the size in the name, in
-// 10⁹ bytes. What a card has above that is left for its context and libraries.
+// 10⁹ bytes. What a card has above that is left for its context and libraries. To the host it is one
+// direction of PCIe with 16 lanes: half of the advertised 128 GB/s (generation 5) and 64 GB/s (generation 4).
 constexpr std::array kAccelerators{
-    Accelerator{"h100", "NVIDIA H100 80GB HBM3", 989.4, 66.9, 66.9, 80.0, 3350.0, 450.0, 50.0},
-    Accelerator{"h200", "NVIDIA H200", 989.4, 66.9, 66.9, 141.0, 4800.0, 450.0, 50.0},
-    Accelerator{"a100-40g", "NVIDIA A100-SXM4-40GB", 312.0, 19.5, 19.5, 40.0, 1555.0, 300.0, 25.0},
-    Accelerator{"a100-80g", "NVIDIA A100-SXM4-80GB", 312.0, 19.5, 19.5, 80.0, 2039.0, 300.0, 25.0},
+    Accelerator{"h100", "NVIDIA H100 80GB HBM3", 989.4, 66.9, 66.9, 80.0, 3350.0, 450.0, 50.0, 64.0},
+    Accelerator{"h200", "NVIDIA H200", 989.4, 66.9, 66.9, 141.0, 4800.0, 450.0, 50.0, 64.0},
+    Accelerator{"a100-40g", "NVIDIA A100-SXM4-40GB", 312.0, 19.5, 19.5, 40.0, 1555.0, 300.0, 25.0, 32.0},
+    Accelerator{"a100-80g", "NVIDIA A100-SXM4-80GB", 312.0, 19.5, 19.5, 80.0, 2039.0, 300.0, 25.0, 32.0},
 };
 constexpr std::int64_t kCardsOfNode = 8;
 /// The rate of OpenMPI between two processes of a host, in bytes a second.
@@ -41,12 +42,14 @@ double tflops_of(const Accelerator& card, DType dtype) {
 DeviceFigures this_machine(DType dtype, std::int64_t ranks) {
   ThreadPool pool(available_cores());
   const auto sharers = static_cast<double>(ranks);
+  const double stream = stream_gbps(pool) * 1e9 / sharers;
   return {.name = "cpu",
           .flops = fma_ceiling_gflops(pool, dtype) * 1e9 / sharers,
           .memory = static_cast<double>(physical_memory()) / sharers,
-          .memory_rate = stream_gbps(pool) * 1e9 / sharers,
+          .memory_rate = stream,
           .node_rate = kHostRate,
           .network_rate = kHostRate,
+          .host_rate = stream,
           .node_size = ranks};
 }
 
@@ -77,6 +80,7 @@ DeviceFigures device_figures(std::string_view name, DType dtype, std::int64_t ra
           .memory_rate = card->memory_gbps * 1e9,
           .node_rate = card->node_gbps * 1e9,
           .network_rate = card->network_gbps * 1e9,
+          .host_rate = card->host_gbps * 1e9,
           .node_size = kCardsOfNode};
 }
 

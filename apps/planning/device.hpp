@@ -18,6 +18,7 @@ struct DeviceFigures {
   double memory_rate = 0.0;    ///< bytes a second
   double node_rate = 0.0;      ///< bytes a second to ranks of the same node, one direction
   double network_rate = 0.0;   ///< bytes a second to other nodes, one direction
+  double host_rate = 0.0;      ///< bytes a second to the memory of the host, one direction
   std::int64_t node_size = 1;  ///< ranks in a node
 };
 

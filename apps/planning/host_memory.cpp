@@ -171,17 +171,20 @@ void require_memory(const PlanRequest& request, std::int64_t ranks_here, const M
   PlanRequest without_staging = request;
   without_staging.carrier = Carrier::memory;
   const RankMemory even = rehearse(without_staging, Routing::even).memory;
-  const auto rank = static_cast<double>(even.peak);
+  const auto rank = static_cast<double>(request.on_accelerator ? even.offloaded : even.peak);
   const double needed = rank * static_cast<double>(ranks_here);
   if (needed <= kMargin * static_cast<double>(room.bytes)) return;
   const std::string ranks =
       ranks_here == 1 ? std::string() : fmt::format(", {} for each of {} ranks", shown(rank), ranks_here);
-  throw Error(
-      ExitCode::out_of_memory,
-      fmt::format("a step takes {} of memory{}, and {} has {} left", shown(needed), ranks, room.of,
-                  shown(static_cast<double>(room.bytes))),
-      "memory",
-      advice_text(without_staging, even, static_cast<double>(room.bytes) / static_cast<double>(ranks_here)));
+  throw Error(ExitCode::out_of_memory,
+              fmt::format("{} takes {} of memory{}, and {} has {} left",
+                          request.on_accelerator ? "the optimizer's state beside the device" : "a step",
+                          shown(needed), ranks, room.of, shown(static_cast<double>(room.bytes))),
+              request.on_accelerator ? "parallel.offload" : "memory",
+              request.on_accelerator
+                  ? "leave it out, or shard the state over more ranks (parallel.zero=1)"
+                  : advice_text(without_staging, even,
+                                static_cast<double>(room.bytes) / static_cast<double>(ranks_here)));
 }
 
 }  // namespace granule

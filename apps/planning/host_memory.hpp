@@ -20,7 +20,8 @@ struct MemoryRoom {
 [[nodiscard]] std::optional<MemoryRoom> memory_room(const std::filesystem::path& root = "/");
 
 /// Throws exit code 71 and names keys that help if the `ranks_here` ranks of this host need more than `room`.
-/// The check assumes that tokens spread evenly over experts. What fits, or nearly fits, passes.
+/// Beside accelerators they need what is offloaded. The check assumes that tokens spread evenly over experts.
+/// What fits, or nearly fits, passes.
 void require_memory(const PlanRequest& request, std::int64_t ranks_here, const MemoryRoom& room);
 
 }  // namespace granule

@@ -47,6 +47,7 @@ Json device_json(const Plan& plan) {
           {"memory_gbps", device.memory_rate / 1e9},
           {"node_gbps", device.node_rate / 1e9},
           {"network_gbps", device.network_rate / 1e9},
+          {"host_gbps", device.host_rate / 1e9},
           {"ranks_per_node", device.node_size},
           {"flops_efficiency", plan.reached.flops},
           {"memory_efficiency", plan.reached.memory},
@@ -123,6 +124,7 @@ std::string memory_text(const Plan& plan) {
   row("activations", plan.even.activations, plan.worst.activations);
   row("scratch", plan.even.scratch, plan.worst.scratch);
   row("at the peak", plan.even.peak, plan.worst.peak);
+  if (plan.even.offloaded > 0) row("on the host", plan.even.offloaded, plan.worst.offloaded);
   return text;
 }
 
@@ -204,7 +206,8 @@ Json to_json(const RankMemory& memory) {
           {"staging", memory.staging},
           {"activations", memory.activations},
           {"scratch", memory.scratch},
-          {"total", memory.peak}};
+          {"total", memory.peak},
+          {"offloaded", memory.offloaded}};
 }
 
 Json to_json(const Plan& plan) {

@@ -21,7 +21,8 @@ struct Plan {
 [[nodiscard]] Plan make_plan(const PlanRequest& request, const DeviceFigures& device,
                              const Efficiencies& reached);
 
-/// {weights, gradients, optimizer, communication, statistics, activations, scratch, total}
+/// {weights, gradients, optimizer, communication, statistics, staging, activations, scratch, total,
+/// offloaded}. The total is of the device, and what is offloaded is beside it.
 [[nodiscard]] nlohmann::ordered_json to_json(const RankMemory& memory);
 [[nodiscard]] nlohmann::ordered_json to_json(const Plan& plan);
 /// Several lines for people.

@@ -11,6 +11,7 @@ struct PlanRequest {
   std::int64_t threads = 1;           ///< of a rank; some scratch has one piece for each thread
   DType dtype = DType::f32;           ///< names the Precision
   Carrier carrier = Carrier::memory;  ///< memory for threads and NVLink, messages for MPI
+  bool on_accelerator = false;        ///< its memory is not the host's, to which parallel.offload moves
 
   [[nodiscard]] Precision precision() const { return dtype; }
   [[nodiscard]] std::int64_t micro_batches() const {  ///< of a rank in a step

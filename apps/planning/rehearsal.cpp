@@ -15,6 +15,13 @@ namespace {
 /// The first micro-batch, the last one, and one between them. All others are like the one between.
 constexpr std::int64_t kMicroBatches = 3;
 
+/// On a CPU the optimizer's state is in the host's memory in any case.
+ParallelLayout layout_of(const PlanRequest& request) {
+  ParallelLayout layout = request.config.parallel;
+  layout.offload = layout.offload && request.on_accelerator;
+  return layout;
+}
+
 /// Everything that a rank of a run has.
 struct Job {
   Context context;
@@ -25,8 +32,8 @@ struct Job {
   Job(const PlanRequest& request, Routing routing)
       : context({.threads = static_cast<int>(request.threads), .device = {DeviceType::meta}}),
         world(static_cast<int>(request.ranks), request.carrier),
-        model(context, world, request.config.model, request.config.moe, request.dtype,
-              request.config.parallel, routing),
+        model(context, world, request.config.model, request.config.moe, request.dtype, layout_of(request),
+              routing),
         step(context, model,
              {.totals = totals_of(request.config), .recompute = request.config.train.recompute}) {}
 };
@@ -36,12 +43,14 @@ MicroBatch micro_batch_of(Context& context, const RunConfig& config) {
                            DocumentMask{config.data.document_mask});
 }
 
-RankMemory held_by(const MemoryTable& table) {
+RankMemory held_by(Context& context) {
+  const MemoryTable& table = context.memory();
   return {.weights = table.current(MemoryCategory::weights),
           .gradients = table.current(MemoryCategory::gradients),
           .optimizer = table.current(MemoryCategory::optimizer),
           .communication = table.current(MemoryCategory::communication),
           .statistics = table.current(MemoryCategory::statistics),
+          .offloaded = context.memory(Place::pinned).current(MemoryCategory::optimizer),
           .peak = table.current_total()};
 }
 
@@ -92,7 +101,7 @@ Rehearsal rehearse(const PlanRequest& request, Routing routing) {
   const std::int64_t micro_batches = std::min(kMicroBatches, request.micro_batches());
   taken.config.train.batch_size = micro_batches * request.config.train.micro_batch_size * request.ranks;
   Job job(taken, routing);
-  Rehearsal rehearsal{.memory = held_by(job.context.memory())};
+  Rehearsal rehearsal{.memory = held_by(job.context)};
   std::vector<std::vector<TrafficRow>> at;  // what was sent before each micro-batch
   static_cast<void>(job.step.run(1, 0.0, [&] {
     at.push_back(job.world.ledger().traffic());
@@ -117,7 +126,7 @@ Rehearsal rehearse(const PlanRequest& request, Routing routing) {
 
 RankMemory resident_memory(const PlanRequest& request) {
   Job job(request, Routing::even);
-  return held_by(job.context.memory());
+  return held_by(job.context);
 }
 
 }  // namespace granule

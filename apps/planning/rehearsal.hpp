@@ -13,6 +13,7 @@ namespace granule {
 struct RankMemory {
   std::int64_t weights = 0;  ///< including rotary tables and selection biases
   std::int64_t gradients = 0, optimizer = 0, communication = 0, statistics = 0;
+  std::int64_t offloaded = 0;  ///< the optimizer's, in the memory of the host beside an accelerator
   /// At most this for MPI's sums. A run's memory table counts it as communication.
   std::int64_t staging = 0;
   std::int64_t activations = 0, scratch = 0;  ///< each at its own peak

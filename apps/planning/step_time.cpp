@@ -29,6 +29,20 @@ TokenWork token_work(const RunConfig& config, std::int64_t seq_len) {
   return work;
 }
 
+/// AdamW reads the gradient. It reads and writes the values and what the optimizer keeps. What is offloaded
+/// goes over the bus in both directions at once, while the rest goes to the device's memory.
+double optimizer_seconds(const Precision& precision, const RankMemory& memory, const DeviceFigures& device,
+                         const Efficiencies& reached) {
+  const std::int64_t state = AdamW::bytes_per_element(precision);
+  const std::int64_t updated = (memory.optimizer + memory.offloaded) / state;  // elements
+  const auto values =
+      static_cast<double>(updated * (size_of(precision.gradients) + 2 * size_of(precision.values)));
+  const double on_device = values + 2.0 * static_cast<double>(memory.optimizer);
+  const double seconds = on_device / (device.memory_rate * reached.memory);
+  if (memory.offloaded == 0) return seconds;
+  return std::max(seconds, static_cast<double>(memory.offloaded) / (device.host_rate * reached.memory));
+}
+
 }  // namespace
 
 StepOperations step_operations(const RunConfig& config) {
@@ -60,13 +74,7 @@ StepTime predict_step(const PlanRequest& request, const Rehearsal& rehearsal, co
   const StepOperations operations = step_operations(request.config);
   const double rate = device.flops * reached.flops * static_cast<double>(request.ranks);
   StepTime time{.compute = operations.needed / rate, .recompute = operations.recomputed / rate};
-  // AdamW reads the gradient. It reads and writes the values and what the optimizer keeps.
-  const Precision precision = request.precision();
-  const std::int64_t state = AdamW::bytes_per_element(precision);
-  const auto touched =
-      static_cast<double>(size_of(precision.gradients) + 2 * (size_of(precision.values) + state));
-  const std::int64_t updated = rehearsal.memory.optimizer / state;  // elements
-  time.optimizer = static_cast<double>(updated) * touched / (device.memory_rate * reached.memory);
+  time.optimizer = optimizer_seconds(request.precision(), rehearsal.memory, device, reached);
   for (const TrafficRow& row : rehearsal.traffic) {
     const double seconds =
         static_cast<double>(row.bytes) / (group_rate(request, row.group, device) * reached.network);

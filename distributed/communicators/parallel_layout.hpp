@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/device.hpp"
+
 namespace granule {
 
 /// What is sharded over the ranks (ZeRO, arXiv 1910.02054). Each stage also shards what the stage before it
@@ -12,7 +14,9 @@ struct ParallelLayout {
   std::int64_t ep = 1;             ///< ranks over which the experts of a layer are sharded
   std::int64_t zero = 0;           ///< ZeRO stage, 0 to 3
   std::int64_t receive_limit = 0;  ///< token copies that a rank receives for its experts at once; 0: no limit
+  bool offload = false;            ///< moments and masters are in pinned memory of the host
 
+  [[nodiscard]] Place place_of_optimizer() const { return offload ? Place::pinned : Place::device; }
   [[nodiscard]] ZeroStage stage() const { return static_cast<ZeroStage>(zero); }
   friend bool operator==(const ParallelLayout&, const ParallelLayout&) = default;
 };

@@ -59,11 +59,11 @@ std::int64_t elements(const ShardedParameters& parameters, Extent extent) {
 }  // namespace
 
 ShardedOptimizer::ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config,
-                                   DecayOf decay)
+                                   DecayOf decay, Place place)
     : parameters_(parameters),
       extent_(extent_of(parameters.stage())),
       adamw_(context, config, parameters.store().precision(), elements(parameters, extent_),
-             decay_ranges(parameters, extent_, decay)) {
+             decay_ranges(parameters, extent_, decay), place) {
   if (adamw_.masters().defined()) parameters_.keep_masters(masters());
 }
 

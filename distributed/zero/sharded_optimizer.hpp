@@ -26,7 +26,9 @@ class GradientNorm {
 class ShardedOptimizer {
  public:
   /// Masters begin as the values. If these are initialised or loaded later, they have all their digits.
-  ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config, DecayOf decay);
+  /// `place` is where moments and masters are.
+  ShardedOptimizer(Context& context, ShardedParameters& parameters, const AdamWConfig& config, DecayOf decay,
+                   Place place = Place::device);
 
   /// Updates the rank's own parts of what is trainable (stage 0: all of it) and tells the parameters that
   /// their values have changed.

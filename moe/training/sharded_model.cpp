@@ -32,7 +32,8 @@ void record_column(std::map<std::string, Origin>& places, const ModelConfig& mod
 ShardedModel::ShardedModel(Context& context, Communicator& world, const ModelConfig& config,
                            const MoeConfig& moe, Precision precision, const ParallelLayout& layout,
                            Routing routing)
-    : mesh_(make_mesh(world, layout, moe.n_routed_experts)),
+    : layout_(layout),
+      mesh_(make_mesh(world, layout, moe.n_routed_experts)),
       model_(context, config, moe, precision, Gradients::yes, sharding_of(mesh_, layout), routing),
       parameters_(context, mesh_, model_.parameters(), layout.stage()),
       losses_(context, moe, model_.moe_layers()) {}

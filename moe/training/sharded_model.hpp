@@ -28,6 +28,7 @@ class ShardedModel {
   [[nodiscard]] ShardedParameters& parameters() { return parameters_; }
   [[nodiscard]] const ShardedParameters& parameters() const { return parameters_; }
   [[nodiscard]] Communicator& ranks() const { return mesh_.world; }
+  [[nodiscard]] const ParallelLayout& layout() const { return layout_; }
 
   /// Fills the values and states that this rank holds. Before that it checks the files against the whole
   /// model, as check_parameters() does.
@@ -43,6 +44,7 @@ class ShardedModel {
  private:
   void measure_shares(RouterRecord& record) const;
 
+  ParallelLayout layout_;
   Mesh mesh_;
   Model model_;
   ShardedParameters parameters_;

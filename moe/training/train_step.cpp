@@ -35,7 +35,8 @@ TrainStep::TrainStep(Context& context, ShardedModel& model, const TrainStepOptio
     : context_(context),
       model_(model),
       options_(options),
-      optimizer_(context, model.parameters(), options.adamw, options.decay),
+      optimizer_(context, model.parameters(), options.adamw, options.decay,
+                 model.layout().place_of_optimizer()),
       guard_(options.guard),
       routers_(context, model.model().moe_layers(), model.model().moe().n_routed_experts) {
   routers_.measure_balance(model.model().precision().gradients, model.model().config().hidden_size);

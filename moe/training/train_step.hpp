@@ -35,8 +35,8 @@ using NextMicroBatch = std::function<MicroBatch()>;
 
 class TrainStep {
  public:
-  /// The model outlives the step. Its values are set by the caller. In bf16, masters have the
-  /// digits that bf16 lacks only if that is done after this.
+  /// The model outlives the step, and its layout says where the optimizer's state is. Its values are set by
+  /// the caller. In bf16, masters have the digits that bf16 lacks only if that is done after this.
   TrainStep(Context& context, ShardedModel& model, const TrainStepOptions& options);
 
   /// Step n ≥ 1 at this learning rate. If the verdict is not to apply it, no parameter and no bias changes.

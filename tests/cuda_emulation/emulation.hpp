@@ -23,9 +23,9 @@ struct Settings {
   std::size_t shared_memory_of_block = 166912;  ///< the least of the architectures that are built for: sm_80
 };
 /// They begin as the environment says: GRANULE_EMULATED_SCHEDULE is forward, reverse or the seed of a random
-/// order, and GRANULE_EMULATED_DEVICES a number. GRANULE_EMULATED_TRACE is the folder of a file N.trace for
-/// device N, in which every operation is written when it is submitted: the number of its stream, and its
-/// name.
+/// order, GRANULE_EMULATED_DEVICES a number, and GRANULE_EMULATED_MEMORY the bytes of a device.
+/// GRANULE_EMULATED_TRACE is the folder of a file N.trace for device N, in which every operation is written
+/// when it is submitted: the number of its stream, and its name.
 [[nodiscard]] Settings& settings();
 
 struct Counts {

@@ -13,7 +13,7 @@ TEST_CASE(
   const Workshop shop;
   const auto trained = [&](const std::string& plugin, int zero, int ep) {
     const std::string out =
-        fmt::format("{}-{}-{}", plugin == GRANULE_WITHOUT_NCCL ? "host" : "nccl", zero, ep);
+        fmt::format("{}-{}-{}", std::string_view(plugin) == GRANULE_WITHOUT_NCCL ? "host" : "nccl", zero, ep);
     train_on(4, shop, out.c_str(),
              kOnCuda + Words{"train.micro_batch_size=1", "checkpoint.every=6", "parallel.deterministic=true",
                              fmt::format("parallel.zero={}", zero), fmt::format("parallel.ep={}", ep)},

@@ -118,6 +118,29 @@ TEST_CASE("AdamW in bf16 updates masters as it updates float32, and values are m
   }
 }
 
+TEST_CASE("adamw: moments and masters in pinned memory of the host give the same bits") {
+  const std::int64_t n = 1003;
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const Precision precision(dtype);
+    const auto updated = [&](Place place) {
+      TestContext context;
+      AdamW optimizer(context, {}, precision, n, {{0, n, Decay::yes}}, place);
+      const Tensor w = tensor_of(context, {n}, dtype, normal_values(n, 1));
+      if (optimizer.masters().defined()) write_values(normal_values(n, 1), optimizer.masters());
+      for (std::uint64_t step = 2; step < 5; ++step)
+        optimizer.step(w, tensor_of(context, {n}, precision.gradients, normal_values(n, step)), 0.01, 1.0);
+      const std::int64_t kept = AdamW::bytes_per_element(precision) * n;
+      // Beside a device, the table of the host counts them, and that of the device does not.
+      CHECK(context.memory(place).current(MemoryCategory::optimizer) == kept);
+      if (place == Place::pinned && context.runtime() != nullptr)
+        CHECK(context.memory().current(MemoryCategory::optimizer) == 0);
+      return std::tuple{values_of(w), values_of(optimizer.first_moment()),
+                        values_of(optimizer.second_moment())};
+    };
+    CHECK(updated(Place::pinned) == updated(Place::device));
+  }
+}
+
 TEST_CASE("AdamW refuses ranges with holes and tensors of another length") {
   TestContext context;
   CHECK_THROWS_AS(AdamW(context, {}, DType::f32, 4, {{0, 2, Decay::yes}, {3, 4, Decay::no}}), Error);

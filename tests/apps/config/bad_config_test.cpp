@@ -332,7 +332,6 @@ TEST_CASE(
     "bad_config: features that are not built yet are refused by name, their neutral values are accepted") {
   const std::vector<std::pair<std::string, std::string>> rows{
       {"model.hidden_act=gelu", "silu"},
-      {"parallel.offload=true", "false"},
       {"checkpoint.async=true", "false"},
   };
   const TempDir directory;

@@ -112,6 +112,7 @@ spike_sigma = 5.5
 [parallel]
 ep = 3
 zero = 2
+offload = true
 receive_limit = 1000
 watchdog_seconds = 90
 deterministic = true

@@ -141,3 +141,17 @@ TEST_CASE("a run that fits passes, one that does not is refused with keys that h
   CHECK_THROWS_WITH(require_memory(request, 1, {bytes / 100, "this host"}),
                     Catch::Contains("use a smaller model"));
 }
+
+TEST_CASE("beside an accelerator a host needs memory for what is offloaded, and for nothing else") {
+  PlanRequest request = small_request();
+  request.on_accelerator = true;
+  CHECK_NOTHROW(require_memory(request, 8, {1, "this host"}));
+  request.config.parallel.offload = true;
+  const RankMemory memory = rehearse(request, Routing::even).memory;
+  CHECK(memory.optimizer == 0);
+  REQUIRE(memory.offloaded > 0);
+  CHECK_NOTHROW(require_memory(request, 2, {2 * memory.offloaded, "this host"}));
+  CHECK_THROWS_WITH(
+      require_memory(request, 2, {memory.offloaded, "this host"}),
+      Catch::Contains("the optimizer's state beside the device takes") && Catch::Contains("parallel.zero=1"));
+}

@@ -111,6 +111,7 @@ Settings& settings() {
     }
     if (const char* const devices = std::getenv("GRANULE_EMULATED_DEVICES"))
       read.devices = std::stoi(devices);
+    if (const char* const memory = std::getenv("GRANULE_EMULATED_MEMORY")) read.memory = std::stoull(memory);
     return read;
   }();
   return all;
