@@ -1,6 +1,8 @@
 #include "tests/cuda_emulation/cudnn/graphs.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 namespace fake_cudnn {
 namespace {
@@ -71,6 +73,13 @@ bool is_size_of_head(const TensorView& operand) {
   return true;
 }
 
+/// Tests make workspaces as large as those of long sequences: GRANULE_EMULATED_CUDNN_WORKSPACE is how many
+/// times as large.
+std::int64_t times_as_large() {
+  const char* const times = std::getenv("GRANULE_EMULATED_CUDNN_WORKSPACE");
+  return times == nullptr ? 1 : std::stoll(times);
+}
+
 }  // namespace
 
 cudnnStatus_t check_tensor(const Descriptor& d) {
@@ -106,9 +115,10 @@ std::vector<Engine> engines_for(const Computation& computation) {
     const bool is_product = o.kind == Operation::Kind::matmul;
     if (is_product && !(is_size_of_head(o.y) && is_size_of_head(o.x) && is_size_of_head(o.b))) return {};
   }
+  const std::int64_t workspace = 2 * largest * times_as_large();
   return {{.index = 1, .repeats = false, .compiles = true, .workspace = 0},
-          {.index = 3, .repeats = true, .compiles = false, .workspace = 2 * largest},
-          {.index = 2, .repeats = true, .compiles = true, .workspace = 2 * largest}};
+          {.index = 3, .repeats = true, .compiles = false, .workspace = workspace},
+          {.index = 2, .repeats = true, .compiles = true, .workspace = workspace}};
 }
 
 }  // namespace fake_cudnn

@@ -1,6 +1,8 @@
 // Attention in bf16 on the device of the CUDA plug-in: which calls cuDNN computes, and what they give. Here
 // the operator has aligned tensors, which the tests of tests/core/attention_test.cpp do not have.
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "core/device_remarks.hpp"
 #include "core/ops/attention.hpp"
@@ -49,7 +51,8 @@ std::int64_t lines(const Context& context, const std::string& text) {
   return count;
 }
 
-void compare(const Attention& a, const std::string& by, const FirstKeys& first_keys = {}) {
+/// Returns what the device tells of its choices.
+std::string compare(const Attention& a, const std::string& by, const FirstKeys& first_keys = {}) {
   INFO("seq " << a.seq << ", heads " << a.heads << "/" << a.kv_heads << ", widths " << a.qk_dim << "/"
               << a.v_dim);
   Context host({.threads = 1});
@@ -66,6 +69,7 @@ void compare(const Attention& a, const std::string& by, const FirstKeys& first_k
   INFO(device_remarks(device.runtime()));
   CHECK(lines(device, by) == 2);  // forward and backward
   CHECK(lines(device, "attention ") == 2);
+  return device_remarks(device.runtime());
 }
 
 /// Two documents in each sequence. They begin elsewhere in the next one.
@@ -86,6 +90,21 @@ TEST_CASE("fused attention: cuDNN computes bf16, and a mask of documents too") {
   compare({1, 10, 3, 3, 32, 8}, "cuDNN 9");
   const Attention a{2, 11, 4, 1, 8, 24};
   compare(a, "cuDNN 9", documents(a));
+}
+
+TEST_CASE(
+    "fused attention: where all sequences need too large a workspace, parts are computed, with their "
+    "documents") {
+  // Filling workspaces of 400 MiB takes seconds, so it is done under one schedule.
+  const char* const schedule = std::getenv("GRANULE_EMULATED_SCHEDULE");
+  if (test_device().type != DeviceType::cuda || schedule == nullptr ||
+      std::string_view(schedule) != "forward")
+    return;
+  setenv("GRANULE_EMULATED_CUDNN_WORKSPACE", "230000", 1);
+  const Attention a{4, 9, 4, 2, 16, 16};
+  const std::string remarks = compare(a, "cuDNN 9", documents(a));
+  CHECK_THAT(remarks, Catch::Contains("2 sequences at once") && Catch::Contains("1 sequences at once"));
+  unsetenv("GRANULE_EMULATED_CUDNN_WORKSPACE");
 }
 
 TEST_CASE("fused attention: batched products take what cuDNN has no engine for, and the remarks say so") {
