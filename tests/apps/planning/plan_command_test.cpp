@@ -107,6 +107,25 @@ TEST_CASE("plan_command: figures given by hand replace the device's, and time fo
   CHECK(hidden["total"].get<double>() == Approx(base["total"].get<double>() - 0.5 * sent));
 }
 
+TEST_CASE("plan_command: what is offloaded is beside the device, and its time is that of the host's link") {
+  const auto plan = [](const char* device, std::vector<std::string> more) {
+    more.emplace_back("train.batch_size=64");
+    return planned(kBench, on(device, "1", more));
+  };
+  const json kept = plan("a100-40g", {}), moved = plan("a100-40g", {"parallel.offload=true"});
+  const auto state = kept["bytes"]["optimizer"].get<std::int64_t>();
+  CHECK(kept["bytes"]["offloaded"] == 0);
+  CHECK(moved["bytes"]["optimizer"] == 0);
+  CHECK(moved["bytes"]["offloaded"] == state);
+  CHECK(moved["bytes"]["total"] == kept["bytes"]["total"].get<std::int64_t>() - state);
+  // 32 GB/s in each direction, of which 0.8 are reached.
+  const double seconds = static_cast<double>(state) / (32e9 * 0.8);
+  CHECK(moved["step_seconds"]["optimizer"].get<double>() == Approx(seconds));
+  const json slow = plan("a100-40g", {"parallel.offload=true", "--host-gbps", "16"});
+  CHECK(slow["step_seconds"]["optimizer"].get<double>() == Approx(2.0 * seconds));
+  CHECK(plan("cpu", {"parallel.offload=true"})["bytes"]["offloaded"] == 0);
+}
+
 TEST_CASE("plan_command: expert ranks of one node exchange tokens at its rate") {
   const auto experts = [](const char* ranks_per_node) {
     return planned(kBench, on("h100", "16",
