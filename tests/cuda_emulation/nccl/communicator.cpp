@@ -34,6 +34,7 @@ const Play& play() {
       found.fail_at = std::strtoull(at + 5, nullptr, 10);
     found.never_connects = std::strstr(words, "never-connect") != nullptr;
     found.tells = std::strstr(words, "tell") != nullptr;
+    found.compares = std::strstr(words, "compare-nothing") == nullptr;
     return found;
   }();
   return read;

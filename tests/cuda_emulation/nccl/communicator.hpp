@@ -14,12 +14,13 @@
 
 namespace cuda_emulation::nccl {
 
-/// Mistakes that a test wants NCCL to make. GRANULE_EMULATED_NCCL of the environment says which: "fail=N" for
-/// an error while the N-th operation of the process runs, "never-connect", and "tell", which makes it write
-/// on stderr that it was aborted.
+/// What a test wants of NCCL. GRANULE_EMULATED_NCCL of the environment says which: "fail=N" for an error
+/// while the N-th operation of the process runs, "never-connect", "tell", which makes it write on stderr that
+/// it was aborted, and "compare-nothing". As with the true NCCL, calls that do not fit then never end, and
+/// nobody is told why.
 struct Play {
   std::uint64_t fail_at = 0;
-  bool never_connects = false, tells = false;
+  bool never_connects = false, tells = false, compares = true;
 };
 [[nodiscard]] const Play& play();
 

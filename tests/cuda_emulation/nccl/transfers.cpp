@@ -68,9 +68,11 @@ void Transfers::advance_received(const Group& group, Message& message) {
   const auto head = std::as_writable_bytes(std::span(&message.came, 1));
   if (message.moved < head.size()) message.moved += pipe.take(head.subspan(message.moved));
   if (message.moved < head.size()) return;
-  if (message.came != message.envelope)
+  if (message.came != message.envelope) {
+    if (!play().compares) return;
     fail("NCCL: rank " + std::to_string(group.rank()) + " takes part in " + text_of(message.envelope) +
          ", and rank " + std::to_string(message.peer) + " in " + text_of(message.came));
+  }
   if (pipe.come() == 0) return;
   const DeviceAccess access;
   const std::span body(message.to, message.envelope.bytes);
