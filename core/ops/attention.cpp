@@ -74,9 +74,10 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
     heads[static_cast<std::size_t>(task)] = with_stored(a, h, memory + task * stored);
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
-    // Later blocks see more keys. They go first, so that no long task is left for the end.
-    const std::int64_t block = blocks - 1 - task / (a.batch * a.heads);
-    const std::int64_t sequence = task % (a.batch * a.heads) / a.heads, head = task % a.heads;
+    // The blocks of a head follow each other, while its keys and values are in the second level of cache. Later
+    // blocks see more keys. They go first, so that no long task is left for the end.
+    const std::int64_t block = blocks - 1 - task % blocks;
+    const std::int64_t sequence = task / blocks / a.heads, head = task / blocks % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
     const QueryBlock b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
     AttentionHead<T> h = heads[static_cast<std::size_t>(sequence * a.kv_heads + head / group)];
