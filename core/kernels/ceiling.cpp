@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/ceiling.cpp"
+#include <hwy/aligned_allocator.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -76,6 +78,22 @@ void scale_in_place(float* values, std::int64_t n) {
   }
 }
 
+/// Adds up sixteen vectors at a time. With fewer, one core waits for memory more often.
+template <std::size_t... I>
+HWY_INLINE float sum_sixteen(const float* values, std::int64_t n, std::index_sequence<I...>) {
+  const hn::ScalableTag<float> d;
+  const std::int64_t width = lanes(d);
+  hn::Vec<decltype(d)> sums[]{(static_cast<void>(I), hn::Zero(d))...};
+  for (std::int64_t i = 0; i + 16 * width <= n; i += 16 * width)
+    ((sums[I] = hn::Add(sums[I], hn::LoadU(d, values + i + static_cast<std::int64_t>(I) * width))), ...);
+  auto all = hn::Zero(d);
+  ((all = hn::Add(all, sums[I])), ...);
+  return hn::GetLane(hn::SumOfLanes(d, all));
+}
+float sum_of(const float* values, std::int64_t n) {
+  return sum_sixteen(values, n, std::make_index_sequence<16>());
+}
+
 }  // namespace granule::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -87,6 +105,7 @@ HWY_EXPORT(advance_f32);
 HWY_EXPORT(advance_f64);
 HWY_EXPORT(lanes_f32);
 HWY_EXPORT(scale_in_place);
+HWY_EXPORT(sum_of);
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -120,6 +139,31 @@ RateOfPieces rate_of(ThreadPool& pool, double seconds, const Piece& piece) {
     all_seconds += std::reduce(took.begin(), took.end()) / static_cast<double>(threads);
   } while (now() < until);
   return {best, all_work / all_seconds};
+}
+
+/// The rate at which all threads together pass over a large array of ones, in 10⁹ bytes a second.
+/// `work(values, n)` passes over a part of it.
+template <class Work>
+double passes_gbps(ThreadPool& pool, double seconds, const Work& work) {
+  constexpr std::int64_t kElements = std::int64_t{1} << 26;  // 256 MiB: beyond any cache
+  constexpr std::int64_t kPart = std::int64_t{1} << 18;
+  // On some virtual machines the first passes over new memory take thirty times as long as the later ones.
+  constexpr int kLeastPasses = 8;
+  // Vectors that cross a line of the cache would be read more slowly.
+  const hwy::AlignedFreeUniquePtr<float[]> values =
+      hwy::AllocateAligned<float>(static_cast<std::size_t>(kElements));
+  if (values == nullptr) throw std::bad_alloc();
+  std::fill_n(values.get(), kElements, 1.0F);
+  double best = 0.0;
+  const double until = now() + seconds;
+  for (int pass = 0; pass < kLeastPasses || now() < until; ++pass) {
+    // The memory bus is shared. So what counts is the time of all parts together, and a free thread takes the
+    // next.
+    const double start = now();
+    pool.run(kElements / kPart, [&](std::int64_t i) { work(values.get() + i * kPart, kPart); });
+    best = std::max(best, static_cast<double>(kElements * sizeof(float)) / (now() - start));
+  }
+  return 1e-9 * best;
 }
 
 }  // namespace
@@ -213,23 +257,18 @@ double clock_ghz(ThreadPool& pool, double seconds) {
 }
 
 double stream_gbps(ThreadPool& pool, double seconds) {
-  constexpr std::int64_t kElements = std::int64_t{1} << 26;  // 256 MiB: beyond any cache
-  constexpr std::int64_t kPart = std::int64_t{1} << 18;
-  // On some virtual machines the first passes over new memory take thirty times as long as the later ones.
-  constexpr int kLeastPasses = 8;
-  std::vector<float> values(static_cast<std::size_t>(kElements), 1.0F);
-  double best = 0.0;
-  const double until = now() + seconds;
-  for (int pass = 0; pass < kLeastPasses || now() < until; ++pass) {
-    // The memory bus is shared. So what counts is the time of all parts together, and a free thread takes the
-    // next.
-    const double start = now();
-    pool.run(kElements / kPart, [&](std::int64_t i) {
-      HWY_DYNAMIC_DISPATCH(scale_in_place)(values.data() + i * kPart, kPart);
-    });
-    best = std::max(best, 2.0 * kElements * sizeof(float) / (now() - start));
-  }
-  return 1e-9 * best;
+  return 2.0 * passes_gbps(pool, seconds, [](float* values, std::int64_t n) {
+           HWY_DYNAMIC_DISPATCH(scale_in_place)(values, n);
+         });
+}
+
+double read_gbps(ThreadPool& pool, double seconds) {
+  std::atomic<int> wrong{0};
+  const double rate = passes_gbps(pool, seconds, [&](const float* values, std::int64_t n) {
+    if (HWY_DYNAMIC_DISPATCH(sum_of)(values, n) != static_cast<float>(n)) ++wrong;
+  });
+  GRANULE_ASSERT(wrong == 0, "a sum of ones");
+  return rate;
 }
 
 }  // namespace granule

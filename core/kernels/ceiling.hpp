@@ -49,4 +49,7 @@ double bf16_chains(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 t
 /// directions count.
 [[nodiscard]] double stream_gbps(ThreadPool& pool, double seconds = 0.2);
 
+/// Only reading a large array, as a generated token does with the weights, in 10⁹ bytes a second.
+[[nodiscard]] double read_gbps(ThreadPool& pool, double seconds = 0.2);
+
 }  // namespace granule

@@ -35,6 +35,7 @@ nlohmann::ordered_json bench_ceiling(int threads, double seconds) {
   result["f64"] = rates_of(pool, DType::f64, clock, seconds);
   if (uses_bf16_units()) result["bf16"] = rates_of(pool, DType::bf16, clock, seconds);
   result["stream_gbps"] = stream_gbps(pool, seconds);
+  result["read_gbps"] = read_gbps(pool, seconds);
   return result;
 }
 

@@ -135,7 +135,8 @@ void print_ceiling(const nlohmann::ordered_json& result) {
         100.0 * result[type]["sustained_gflops"].get<double>() /
             result[type]["fma_ceiling_gflops"].get<double>());
   }
-  say("{:.1f} GB/s read and written", result["stream_gbps"].get<double>());
+  say("{:.1f} GB/s read and written, {:.1f} GB/s only read", result["stream_gbps"].get<double>(),
+      result["read_gbps"].get<double>());
 }
 
 using Print = void (*)(const nlohmann::ordered_json&);
@@ -208,11 +209,11 @@ void print_generation(const nlohmann::ordered_json& result) {
       prefill["tokens_per_second"].get<double>(), prefill["gflops"].get<double>(),
       100.0 * prefill["share_of_ceiling"].get<double>());
   say("a token after it: {:.2f} ms, {:.0f} tokens/s, {:.1f} GB/s of weights and cache, which is {:.0f} % of "
-      "the "
-      "stream",
+      "reading alone",
       1e3 * decode["seconds"].get<double>(), decode["tokens_per_second"].get<double>(),
-      decode["gbps"].get<double>(), 100.0 * decode["share_of_stream"].get<double>());
-  print_machine(result);
+      decode["gbps"].get<double>(), 100.0 * decode["share_of_reads"].get<double>());
+  say("machine, {} threads: {:.0f} GFLOP/s multiply-add, {:.1f} GB/s read", result["threads"].get<int>(),
+      result["fma_ceiling_gflops"].get<double>(), result["read_gbps"].get<double>());
 }
 
 void compare_generation(const nlohmann::ordered_json& now, const std::filesystem::path& path) {

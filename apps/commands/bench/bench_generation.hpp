@@ -16,9 +16,9 @@ struct GenerationBench {
 /// of the tokens before it.
 [[nodiscard]] double decode_bytes(const RunConfig& config, std::int64_t length);
 
-///   {fma_ceiling_gflops, stream_gbps, threads,
+///   {fma_ceiling_gflops, read_gbps, threads,
 ///    prefill: {tokens, seconds (median), tokens_per_second, gflops, share_of_ceiling},
-///    decode: {tokens, seconds (median of one), tokens_per_second, gbps, share_of_stream}}
+///    decode: {tokens, seconds (median of one), tokens_per_second, gbps, share_of_reads}}
 /// The weights are random, and so are the tokens of the prompt. The model runs on the CPU.
 [[nodiscard]] nlohmann::ordered_json bench_generation(const RunConfig& config, int threads,
                                                       const GenerationBench& options);
