@@ -1,7 +1,9 @@
 // granule plan: what a run would need on machines that are not available.
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "apps/commands/commands.hpp"
+#include "apps/planning/device.hpp"
 #include "apps/planning/plan.hpp"
 #include "apps/program/console.hpp"
 
@@ -132,7 +134,8 @@ void add_plan_command(CLI::App& program) {
       ->check(CLI::Range(std::int64_t{1}, kMostRanks));
   command
       .add_option("--device", arguments->device,
-                  "h100, a100-40g, a100-80g, or cpu. cpu is this machine, shared by the ranks.")
+                  fmt::format("One of {}. cpu is this machine, shared by the ranks.",
+                              fmt::join(device_names(), ", ")))
       ->type_name("NAME")
       ->capture_default_str();
   command

@@ -78,7 +78,7 @@ void print_machine(const nlohmann::ordered_json& result) {
 
 void print_step(const nlohmann::ordered_json& result) {
   say("{:.0f} tokens/s, {:.3f} s a step, of which the floor of {:.3f} s is {:.0f} %, MFU {:.1f} %; peak of "
-      "tensors {:.2f} GiB",
+      "tensors {:.3g} GiB",
       result["tokens_per_second"].get<double>(), result["step_seconds"].get<double>(),
       result["floor_seconds"].get<double>(), 100.0 * result["share_of_floor"].get<double>(),
       100.0 * result["mfu"].get<double>(), result["peak_bytes"].get<double>() / (1 << 30));
