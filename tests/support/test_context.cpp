@@ -4,13 +4,28 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "core/kernels/instruction_set.hpp"
 #include "core/plugin.hpp"
 #include "tests/support/mirror_device.hpp"
 
 namespace granule::test {
 namespace {
 
+/// Chooses the instruction set once, before the first kernel runs.
+void choose_bf16() {
+  static const bool chosen = [] {
+    const char* const named = std::getenv("GRANULE_TEST_BF16");
+    if (named == nullptr) return true;
+    GRANULE_CHECK(std::string_view(named) == "without-units",
+                  "GRANULE_TEST_BF16 is {}, without-units is known", named);
+    const std::string best = instruction_set();
+    return use_instruction_set(best.substr(0, best.find('+')));
+  }();
+  GRANULE_CHECK(chosen, "GRANULE_TEST_BF16: {} cannot be used without units", instruction_set());
+}
+
 ContextOptions on_test_device(ContextOptions options) {
+  choose_bf16();
   const int number = options.device.index;
   options.device = test_device();
   if (options.device.type != DeviceType::cpu) options.device.index = number;
