@@ -46,18 +46,7 @@ void advance(std::int64_t rounds, T factor, T term, T* values) {
 
 template <class T>
 void advance_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, T* values) {
-  switch (chains) {
-    case 1:
-      return advance<1>(rounds, factor, term, values);
-    case 2:
-      return advance<2>(rounds, factor, term, values);
-    case 4:
-      return advance<4>(rounds, factor, term, values);
-    case 8:
-      return advance<8>(rounds, factor, term, values);
-    default:
-      return advance<12>(rounds, factor, term, values);
-  }
+  with_chains(chains, [&]<std::size_t kChains>() { advance<kChains>(rounds, factor, term, values); });
 }
 void advance_f32(std::int64_t rounds, std::int64_t chains, float factor, float term, float* values) {
   advance_chains(rounds, chains, factor, term, values);

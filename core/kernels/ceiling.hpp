@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <span>
+#include <utility>
 
 #include "core/dtype.hpp"
 #include "core/parallel.hpp"
@@ -12,6 +13,18 @@ namespace granule {
 /// How many chains of multiply-adds can be measured. Each multiply-add of a chain waits for the one before
 /// it, and chains do not wait for each other. Twelve are more than latency × units of any CPU that we know.
 inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
+
+/// Calls work<N>() for a number of chains that is known to the compiler, so that all N stay in registers.
+template <class Work>
+void with_chains(std::int64_t chains, const Work& work) {
+  const auto call_if = [&]<std::size_t kIndex>() {
+    if (chains == kFmaChains[kIndex]) work.template operator()<kFmaChains[kIndex]>();
+  };
+  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    (call_if.template operator()<kIndex>(), ...);
+  }
+  (std::make_index_sequence<kFmaChains.size()>());
+}
 
 /// Work a second. Noise only ever slows a piece of work down, so the best piece is what the machine can do.
 /// All pieces together show what it gives over a longer time, beside what else its cores and its host do.

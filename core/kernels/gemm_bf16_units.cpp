@@ -5,6 +5,7 @@
 
 #include "core/error.hpp"
 #include "core/kernels/bf16_units-inl.hpp"
+#include "core/kernels/ceiling.hpp"
 
 namespace granule {
 
@@ -103,18 +104,7 @@ void gemm_bf16_units(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf
 }
 
 void advance_bf16(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term, float* values) {
-  switch (chains) {
-    case 1:
-      return advance<1>(rounds, factor, term, values);
-    case 2:
-      return advance<2>(rounds, factor, term, values);
-    case 4:
-      return advance<4>(rounds, factor, term, values);
-    case 8:
-      return advance<8>(rounds, factor, term, values);
-    default:
-      return advance<12>(rounds, factor, term, values);
-  }
+  with_chains(chains, [&]<std::size_t kChains>() { advance<kChains>(rounds, factor, term, values); });
 }
 
 #else
