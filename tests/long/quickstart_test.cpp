@@ -1,5 +1,6 @@
 // The quickstart's own run, from text to evaluation. It must learn much more than how often each token
 // occurs.
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <vector>
@@ -46,9 +47,17 @@ double unigram_ce(const fs::path& data, std::size_t vocabulary) {
   return sum / static_cast<double>(validation.size());
 }
 
+std::vector<nlohmann::json> metrics_of(const fs::path& run) {
+  std::ifstream metrics(run / "metrics.jsonl");
+  std::vector<nlohmann::json> rows;
+  for (std::string line; std::getline(metrics, line);) rows.push_back(nlohmann::json::parse(line));
+  return rows;
+}
+
 }  // namespace
 
-TEST_CASE("the quickstart's model beats the token frequencies of its text by more than one nat") {
+TEST_CASE(
+    "the quickstart's model beats the token frequencies of its text by more than one nat, and in bf16 too") {
   const TempDir work;
   const std::string book = source_dir() + "/configs/quickstart/moby-dick.txt";
   const std::string config = source_dir() + "/configs/quickstart.toml";
@@ -57,11 +66,25 @@ TEST_CASE("the quickstart's model beats the token frequencies of its text by mor
   run({"data", "build", "--tokenizer", path("tok.model"), "--input", book, "--val-fraction", "0.05", "--out",
        path("data")});
   run({"train", config, "data.path=" + path("data"), "--out", path("run")});
-  std::ifstream metrics(work / "run/metrics.jsonl");
-  nlohmann::json last;
-  for (std::string line; std::getline(metrics, line);) last = nlohmann::json::parse(line);
+  const std::vector<nlohmann::json> rows = metrics_of(work / "run");
+  const nlohmann::json& last = rows.back();
   const double unigram = unigram_ce(path("data"), 4096), learned = last.at("val_ce");
   WARN("unigram " << unigram << " nats a token, learned " << learned);
   CHECK(learned < unigram - 1.0);
   CHECK(last.at("dead_experts") == 0);
+
+  // In bf16 the curve is another one, but not a worse one. With seeds 1 to 3, no logged loss was more than
+  // 0.12 above that of float32, and none was more than 0.33 below it.
+  run({"train", config, "data.path=" + path("data"), "train.dtype=bf16", "--out", path("bf16")});
+  const std::vector<nlohmann::json> narrow = metrics_of(work / "bf16");
+  REQUIRE(narrow.size() == rows.size());
+  double least = 0.0, most = 0.0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const double more = narrow[i].at("ce").get<double>() - rows[i].at("ce").get<double>();
+    least = std::min(least, more);
+    most = std::max(most, more);
+  }
+  WARN("losses in bf16 are " << least << " to " << most << " above those in float32");
+  CHECK(most <= 0.2);
+  CHECK(least >= -0.5);
 }
