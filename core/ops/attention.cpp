@@ -74,8 +74,8 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
     heads[static_cast<std::size_t>(task)] = with_stored(a, h, memory + task * stored);
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
-    // The blocks of a head follow each other, while its keys and values are in the second level of cache. Later
-    // blocks see more keys. They go first, so that no long task is left for the end.
+    // The blocks of a head follow each other, while its keys and values are in the second level of cache.
+    // Later blocks see more keys. They go first, so that no long task is left for the end.
     const std::int64_t block = blocks - 1 - task % blocks;
     const std::int64_t sequence = task / blocks / a.heads, head = task / blocks % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
