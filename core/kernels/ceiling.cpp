@@ -4,7 +4,8 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <new>
+#include <functional>
+#include <memory>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -12,10 +13,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/ceiling.cpp"
-#include <hwy/aligned_allocator.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/allocator.hpp"
 #include "core/error.hpp"
 #include "core/kernels/gemm_bf16_units.hpp"
 #include "core/kernels/instruction_set.hpp"
@@ -67,20 +68,25 @@ void scale_in_place(float* values, std::int64_t n) {
   }
 }
 
-/// Adds up sixteen vectors at a time. With fewer, one core waits for memory more often.
-template <std::size_t... I>
-HWY_INLINE float sum_sixteen(const float* values, std::int64_t n, std::index_sequence<I...>) {
-  const hn::ScalableTag<float> d;
-  const std::int64_t width = lanes(d);
-  hn::Vec<decltype(d)> sums[]{(static_cast<void>(I), hn::Zero(d))...};
-  for (std::int64_t i = 0; i + 16 * width <= n; i += 16 * width)
-    ((sums[I] = hn::Add(sums[I], hn::LoadU(d, values + i + static_cast<std::int64_t>(I) * width))), ...);
+/// Adds up as many vectors at a time as there are sums.
+template <class D, class... Sum>
+HWY_INLINE float add_side_by_side(D d, const float* values, std::int64_t n, Sum... sum) {
+  constexpr auto kSums = static_cast<std::int64_t>(sizeof...(Sum));
+  for (std::int64_t i = 0; i + kSums * lanes(d) <= n; i += kSums * lanes(d)) {
+    const float* at = values + i;
+    ((sum = hn::Add(sum, hn::LoadU(d, at)), at += lanes(d)), ...);
+  }
   auto all = hn::Zero(d);
-  ((all = hn::Add(all, sums[I])), ...);
+  ((all = hn::Add(all, sum)), ...);
   return hn::GetLane(hn::SumOfLanes(d, all));
 }
+template <class D, std::size_t... I>
+HWY_INLINE float sum_with(D d, const float* values, std::int64_t n, std::index_sequence<I...>) {
+  return add_side_by_side(d, values, n, (static_cast<void>(I), hn::Zero(d))...);
+}
+/// Sixteen vectors at a time: with fewer, one core waits for memory more often.
 float sum_of(const float* values, std::int64_t n) {
-  return sum_sixteen(values, n, std::make_index_sequence<16>());
+  return sum_with(hn::ScalableTag<float>(), values, n, std::make_index_sequence<16>());
 }
 
 }  // namespace granule::HWY_NAMESPACE
@@ -138,10 +144,12 @@ double passes_gbps(ThreadPool& pool, double seconds, const Work& work) {
   constexpr std::int64_t kPart = std::int64_t{1} << 18;
   // On some virtual machines the first passes over new memory take thirty times as long as the later ones.
   constexpr int kLeastPasses = 8;
-  // Vectors that cross a line of the cache would be read more slowly.
-  const hwy::AlignedFreeUniquePtr<float[]> values =
-      hwy::AllocateAligned<float>(static_cast<std::size_t>(kElements));
-  if (values == nullptr) throw std::bad_alloc();
+  // Tensors are allocated so too. Vectors that cross a line of the cache, and small pages, would be slower.
+  constexpr std::int64_t kBytes = kElements * sizeof(float);
+  HostHeap heap;
+  const std::unique_ptr<float, std::function<void(float*)>> values(
+      reinterpret_cast<float*>(heap.allocate(kBytes)),
+      [&heap](float* memory) { heap.release(reinterpret_cast<std::byte*>(memory), kBytes); });
   std::fill_n(values.get(), kElements, 1.0F);
   double best = 0.0;
   const double until = now() + seconds;
@@ -150,7 +158,7 @@ double passes_gbps(ThreadPool& pool, double seconds, const Work& work) {
     // next.
     const double start = now();
     pool.run(kElements / kPart, [&](std::int64_t i) { work(values.get() + i * kPart, kPart); });
-    best = std::max(best, static_cast<double>(kElements * sizeof(float)) / (now() - start));
+    best = std::max(best, static_cast<double>(kBytes) / (now() - start));
   }
   return 1e-9 * best;
 }

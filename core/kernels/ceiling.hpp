@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/dtype.hpp"
+#include "core/error.hpp"
 #include "core/parallel.hpp"
 
 namespace granule {
@@ -14,16 +15,15 @@ namespace granule {
 /// it, and chains do not wait for each other. Twelve are more than latency × units of any CPU that we know.
 inline constexpr std::array<std::int64_t, 5> kFmaChains{1, 2, 4, 8, 12};
 
-/// Calls work<N>() for a number of chains that is known to the compiler, so that all N stay in registers.
+/// Calls work<N>() for a number of chains that is known to the compiler, so that all N chains stay in
+/// registers. The number is one of kFmaChains.
 template <class Work>
 void with_chains(std::int64_t chains, const Work& work) {
-  const auto call_if = [&]<std::size_t kIndex>() {
-    if (chains == kFmaChains[kIndex]) work.template operator()<kFmaChains[kIndex]>();
-  };
-  [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
-    (call_if.template operator()<kIndex>(), ...);
+  const auto called = [&]<std::size_t... kIndex>(std::index_sequence<kIndex...>) {
+    return ((chains == kFmaChains[kIndex] && (work.template operator()<kFmaChains[kIndex]>(), true)) || ...);
   }
   (std::make_index_sequence<kFmaChains.size()>());
+  GRANULE_ASSERT(called, "a number of chains that is not compiled");
 }
 
 /// Work a second. Noise only ever slows a piece of work down, so the best piece is what the machine can do.

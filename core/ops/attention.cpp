@@ -75,7 +75,7 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
     // The blocks of a head follow each other, while its keys and values are in the second level of cache.
-    // Later blocks see more keys. They go first, so that no long task is left for the end.
+    // Later blocks see more keys. They go first, so that the last tasks are short.
     const std::int64_t block = blocks - 1 - task % blocks;
     const std::int64_t sequence = task / blocks / a.heads, head = task / blocks % a.heads;
     const std::int64_t first = block * kQueries, row = sequence * a.seq + first;

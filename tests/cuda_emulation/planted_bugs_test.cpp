@@ -180,10 +180,12 @@ TEST_CASE("planted bug 7: a leaked stream turns the end of a process into a fail
 }
 
 TEST_CASE("planted bug 8: a skipped call of NCCL meets another one, or never ends") {
-  const auto after = [](After next) {
-    return on_ranks(2, 1, [next](Rank& rank, int number) { sum_on_some_ranks(rank, number, next); });
+  const auto after = [](After next, std::chrono::seconds patience) {
+    return on_ranks(
+        2, 1, [next](Rank& rank, int number) { sum_on_some_ranks(rank, number, next); }, patience);
   };
-  const auto mixed = after(After::gather), hanging = after(After::nothing);
+  const auto mixed = after(After::gather, kPatience),
+             hanging = after(After::nothing, std::chrono::seconds(5));
   CHECK_THAT(mixed[0] + mixed[1], Contains("takes part in ncclA") && Contains("ncclAllGather of 16 bytes"));
   CHECK(hanging[0] == "hangs");
 }

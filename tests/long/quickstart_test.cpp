@@ -65,17 +65,19 @@ TEST_CASE(
   run({"tokenizer", "train", "--input", book, "--vocab-size", "4096", "--out", path("tok.model")});
   run({"data", "build", "--tokenizer", path("tok.model"), "--input", book, "--val-fraction", "0.05", "--out",
        path("data")});
-  run({"train", config, "data.path=" + path("data"), "--out", path("run")});
+  run({"train", config, "data.path=" + path("data"), "train.seed=1", "--out", path("run")});
   const std::vector<nlohmann::json> rows = metrics_of(work / "run");
+  REQUIRE_FALSE(rows.empty());
   const nlohmann::json& last = rows.back();
   const double unigram = unigram_ce(path("data"), 4096), learned = last.at("val_ce");
   WARN("unigram " << unigram << " nats a token, learned " << learned);
   CHECK(learned < unigram - 1.0);
   CHECK(last.at("dead_experts") == 0);
 
-  // In bf16 the curve is another one, but not a worse one. With seeds 1 to 3, no logged loss was more than
-  // 0.12 above that of float32, and none was more than 0.33 below it.
-  run({"train", config, "data.path=" + path("data"), "train.dtype=bf16", "--out", path("bf16")});
+  // In bf16 the curve is another one. docs/config.md has it for three seeds, of which this is one. There it
+  // was 0.00 to 0.12 above that of float32. The bounds leave room for the roundings of other processors.
+  run({"train", config, "data.path=" + path("data"), "train.seed=1", "train.dtype=bf16", "--out",
+       path("bf16")});
   const std::vector<nlohmann::json> narrow = metrics_of(work / "bf16");
   REQUIRE(narrow.size() == rows.size());
   double least = 0.0, most = 0.0;
@@ -87,4 +89,6 @@ TEST_CASE(
   WARN("losses in bf16 are " << least << " to " << most << " above those in float32");
   CHECK(most <= 0.2);
   CHECK(least >= -0.5);
+  CHECK(narrow.back().at("val_ce").get<double>() < unigram - 1.0);
+  CHECK(narrow.back().at("dead_experts") == 0);
 }

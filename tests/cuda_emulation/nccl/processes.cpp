@@ -1,8 +1,10 @@
 #include "tests/cuda_emulation/nccl/processes.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -14,11 +16,10 @@
 namespace cuda_emulation {
 namespace {
 
-constexpr int kPatience = 5000;  // milliseconds; a test takes some
-
 struct Child {
   pid_t process = -1;
-  int out = -1;
+  int out = -1;  // -1 after its end
+  std::string said{};
 };
 
 [[noreturn]] void run_child(int out, int rank, const std::function<void(int)>& body) {
@@ -33,30 +34,49 @@ struct Child {
   _exit(written == static_cast<ssize_t>(said.size()) ? 0 : 1);
 }
 
-std::string end_of(const Child& child) {
-  std::string said;
+/// Whoever waits for a rank that has failed may wait for ever.
+constexpr std::chrono::milliseconds kPatienceAfterFailure{5000};
+
+/// Reads what a child says, or notes how it has ended. Returns whether it has failed.
+bool listen(Child& child) {
   std::array<char, 1024> part{};
-  for (;;) {
-    pollfd ready{.fd = child.out, .events = POLLIN, .revents = 0};
-    if (poll(&ready, 1, kPatience) == 0) {
-      kill(child.process, SIGKILL);
-      said = "hangs";
-      break;
-    }
-    const ssize_t bytes = read(child.out, part.data(), part.size());
-    if (bytes <= 0) break;
-    said.append(part.data(), static_cast<std::size_t>(bytes));
+  const ssize_t bytes = read(child.out, part.data(), part.size());
+  if (bytes > 0) {
+    child.said.append(part.data(), static_cast<std::size_t>(bytes));
+    return true;
   }
-  close(child.out);
+  close(std::exchange(child.out, -1));
   int status = 0;
   waitpid(child.process, &status, 0);
-  if (said.empty() && status != 0) said = "status " + std::to_string(status);
-  return said;
+  if (child.said.empty() && status != 0) child.said = "status " + std::to_string(status);
+  return !child.said.empty();
+}
+
+/// Until all have ended, or nobody has said anything for so long.
+void wait_for(std::vector<Child>& children, std::chrono::milliseconds patience) {
+  for (;;) {
+    std::vector<pollfd> ready;  // poll() passes over those whose `out` is -1
+    for (const Child& child : children) ready.push_back({.fd = child.out, .events = POLLIN, .revents = 0});
+    if (std::ranges::all_of(ready, [](const pollfd& one) { return one.fd < 0; })) return;
+    const bool silent = poll(ready.data(), ready.size(), static_cast<int>(patience.count())) == 0;
+    for (std::size_t i = 0; i < children.size(); ++i) {
+      Child& child = children[i];
+      if (silent && child.out >= 0) {
+        kill(child.process, SIGKILL);
+        close(std::exchange(child.out, -1));
+        waitpid(child.process, nullptr, 0);
+        child.said = "hangs";
+      } else if (ready[i].revents != 0 && listen(child)) {
+        patience = std::min(patience, kPatienceAfterFailure);
+      }
+    }
+  }
 }
 
 }  // namespace
 
-std::vector<std::string> in_processes(int n, const std::function<void(int rank)>& body) {
+std::vector<std::string> in_processes(int n, const std::function<void(int rank)>& body,
+                                      std::chrono::seconds patience) {
   std::vector<Child> children;
   for (int rank = 0; rank < n; ++rank) {
     std::array<int, 2> ends{};
@@ -70,8 +90,9 @@ std::vector<std::string> in_processes(int n, const std::function<void(int rank)>
     close(ends[1]);
     children.push_back({process, ends[0]});
   }
+  wait_for(children, patience);
   std::vector<std::string> said;
-  for (const Child& child : children) said.push_back(end_of(child));
+  for (const Child& child : children) said.push_back(child.said);
   return said;
 }
 

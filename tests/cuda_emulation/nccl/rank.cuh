@@ -63,14 +63,16 @@ struct Rank {
 
 /// What the ranks throw.
 template <class Body>
-std::vector<std::string> on_ranks(int n, std::uint64_t seed, const Body& body) {
+std::vector<std::string> on_ranks(int n, std::uint64_t seed, const Body& body,
+                                  std::chrono::seconds patience = kPatience) {
   ncclUniqueId id;
   ncclGetUniqueId(&id);
-  return in_processes(n, [&](int number) {
+  const auto rank_of = [&](int number) {
     Rank rank(id, number, n, seed);
     must(rank.state == ncclSuccess, "no communicator");
     body(rank, number);
-  });
+  };
+  return in_processes(n, rank_of, patience);
 }
 
 template <class Body>

@@ -1,5 +1,5 @@
-// How a carriage waits for the comparisons of its ranks, and how it fails, with a carrier and comparisons
-// that end when the test says so.
+// A carriage waits for the comparisons of its ranks, and it fails in order. Its carrier and the comparisons
+// end when the test says so.
 #include "distributed/communicators/device_carrier.hpp"
 
 #include <stdexcept>
@@ -107,7 +107,7 @@ TEST_CASE("a carriage: whoever asks for a collective lets the carrier and the co
   CHECK(scene.play.polls == 4);  // one of them when it began
 }
 
-TEST_CASE("a carriage waits for the comparisons when it ends, but not long if its rank has failed") {
+TEST_CASE("a carriage waits for the comparisons when it ends, and gives up if its rank has failed") {
   Scene scene;
   static_cast<void>(scene.start(20));
   scene.carriage.reset();
@@ -126,7 +126,7 @@ TEST_CASE("a carriage waits for the comparisons when it ends, but not long if it
   }
 }
 
-TEST_CASE("a carriage: an error of the carrier ends the job with the step, the phase and the collective") {
+TEST_CASE("a carriage: an error of the carrier ends the job and says in which step") {
   Scene scene;
   scene.rank.ledger().begin_step(7);
   scene.play.fails = true;
@@ -149,7 +149,7 @@ TEST_CASE("a carriage that was aborted is never settled, asks its carrier nothin
   scene.carriage->advance();
   CHECK_NOTHROW(scene.start(0));
   CHECK(scene.play.polls == polls);
-  // Its destructor would wait until the process ends, as every wait does after an abort.
+  // The carriage's destructor would wait until the process ends, as every wait does after an abort.
   try {
     const auto gone = std::move(scene.carriage);
     throw std::runtime_error("this rank has failed");
