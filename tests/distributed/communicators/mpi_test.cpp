@@ -36,7 +36,8 @@ TEST_CASE(
 TEST_CASE("mpi: under mpirun messages longer than the largest one are cut") {
   // Every kind of collective has cases with sizes below, at a multiple of, and above each of these.
   for (const std::string largest : {"1", "3", "7", "33"}) {
-    const ProgramResult result = under_mpirun(3, {GRANULE_RANKS, "cases", largest});
+    const ProgramResult result =
+        under_mpirun(3, {GRANULE_RANKS, "cases", largest}, {.timeout = std::chrono::minutes(10)});
     INFO(largest << '\n' << result.err);
     CHECK(result.exit_code == 0);
     CHECK(result.out == "all cases passed on 3\n");
