@@ -15,9 +15,9 @@
 namespace cuda_emulation::nccl {
 
 /// What a test wants of NCCL, in words of GRANULE_EMULATED_NCCL. "fail=N" is an error while the N-th
-/// operation of the process runs. With "never-connect" ranks do not find each other. With "tell" it writes on
-/// stderr that it was aborted. With "compare-nothing" calls that do not fit never end. Otherwise the fake
-/// ends such a rank, perhaps before the ranks have compared their calls.
+/// operation of the process runs. With "never-connect" ranks do not find each other. With "tell" the fake
+/// writes on stderr that it was aborted. With "compare-nothing" calls that do not fit never end. Otherwise
+/// the fake ends such a rank, perhaps before the ranks have compared their calls.
 struct Play {
   std::uint64_t fail_at = 0;
   bool never_connects = false, tells = false, compares = true;
