@@ -75,7 +75,8 @@ target_include_directories(granule_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(granule_cuda PRIVATE GRANULE_VERSION="${PROJECT_VERSION}"
   FMT_USE_CONSTEXPR=1  # fmt 9 turns it off for nvcc, which supports it
   $<TARGET_PROPERTY:fmt::fmt,INTERFACE_COMPILE_DEFINITIONS>)
-target_compile_options(granule_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Werror
+# nvcc would fuse products and sums as it likes, and an element's bits would depend on the width of its kernel's packs.
+target_compile_options(granule_cuda PRIVATE --fmad=false -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Wshadow,-Werror
   -Xptxas=-warn-spills,-warn-lmem-usage,-Werror)
 target_include_directories(granule_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})
 target_link_libraries(granule_cuda PRIVATE CUDA::cudart CUDA::cublas ${CUDNN_LIBRARY})
