@@ -7,9 +7,6 @@
 namespace granule::gpu {
 namespace {
 
-/// What cuBLAS recommends for its workspace on Hopper and after it, and before.
-constexpr std::size_t kLargeWorkspace = std::size_t{32} << 20, kSmallWorkspace = std::size_t{4} << 20;
-
 /// Counts a failure if one of two runs of bytes has another value somewhere. It runs as one block.
 __global__ void __launch_bounds__(128)
     compare_bytes(const std::byte* a, std::int64_t a_bytes, const std::byte* b, std::int64_t b_bytes,
@@ -22,34 +19,27 @@ __global__ void __launch_bounds__(128)
 
 }  // namespace
 
-void check_blas(cublasStatus_t status, const char* what) {
-  GRANULE_CHECK(status == CUBLAS_STATUS_SUCCESS, "CUDA: {}: {}", what, cublasGetStatusString(status));
-}
-
 Runtime::Runtime(int index) : owner_(std::this_thread::get_id()) {
   GRANULE_GPU_CHECK(cudaSetDevice(index));
   GRANULE_GPU_CHECK(cudaDeviceGetAttribute(&major_, cudaDevAttrComputeCapabilityMajor, index));
   GRANULE_GPU_CHECK(cudaDeviceGetAttribute(&minor_, cudaDevAttrComputeCapabilityMinor, index));
-  GRANULE_GPU_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  lane_ = std::make_unique<Lane>(major_);
+  side_lanes_ = std::make_unique<SideLanes>(*lane_, major_);
   void* record = nullptr;
   GRANULE_GPU_CHECK(cudaHostAlloc(&record, sizeof(FaultRecord), cudaHostAllocMapped));
   faults_ = new (record) FaultRecord;
   GRANULE_GPU_CHECK(cudaMalloc(reinterpret_cast<void**>(&failed_checks_), sizeof(unsigned)));
-  GRANULE_GPU_CHECK(cudaMemsetAsync(failed_checks_, 0, sizeof(unsigned), stream_));
-  ring_ = std::make_unique<PinnedRing>(stream_);
-  clock_ = std::make_unique<EventClock>(*this, stream_);
-  static_cast<void>(blas());  // the memory of steps takes what is free, and its workspace must come before
+  GRANULE_GPU_CHECK(cudaMemsetAsync(failed_checks_, 0, sizeof(unsigned), stream()));
+  ring_ = std::make_unique<PinnedRing>(stream());
+  clock_ = std::make_unique<EventClock>(*this, stream());
 }
 
 Runtime::~Runtime() {
   attention_plans_.reset();
-  if (blas_ != nullptr) cublasDestroy(blas_);
-  cudaFree(blas_workspace_);
   cudaFree(failed_checks_);
   clock_.reset();
   ring_.reset();
   cudaFreeHost(faults_);
-  cudaStreamDestroy(stream_);
 }
 
 std::byte* Runtime::allocate(std::int64_t bytes) {
@@ -79,12 +69,12 @@ void Runtime::copy_to_host(std::span<std::byte> to, const std::byte* from) {
 
 void Runtime::fill(std::byte* data, std::int64_t bytes, std::byte value) {
   GRANULE_GPU_CHECK(
-      cudaMemsetAsync(data, std::to_integer<int>(value), static_cast<std::size_t>(bytes), stream_));
+      cudaMemsetAsync(data, std::to_integer<int>(value), static_cast<std::size_t>(bytes), stream()));
 }
 
 void Runtime::check(Pieces pieces, std::byte value) {
   GRANULE_ASSERT(pieces.size() == 2, "a check of {} pieces", pieces.size());
-  launch(stream_, compare_bytes, {1, 1, 128}, pieces[0].data(), std::ssize(pieces[0]), pieces[1].data(),
+  launch(stream(), compare_bytes, {1, 1, 128}, pieces[0].data(), std::ssize(pieces[0]), pieces[1].data(),
          std::ssize(pieces[1]), value, failed_checks_);
 }
 
@@ -98,8 +88,8 @@ std::int64_t Runtime::failed_checks() {
 
 void Runtime::wait() {
   // What the stream waits for may need this thread.
-  if (has_background()) wait_until([this] { return cudaStreamQuery(stream_) != cudaErrorNotReady; });
-  GRANULE_GPU_CHECK(cudaStreamSynchronize(stream_));
+  if (has_background()) wait_until([this] { return cudaStreamQuery(stream()) != cudaErrorNotReady; });
+  GRANULE_GPU_CHECK(cudaStreamSynchronize(stream()));
   ring_->deliver();
 }
 
@@ -119,21 +109,9 @@ void Runtime::begin_kernel(std::span<const std::span<std::byte>> /*memory*/) {
                  "a kernel is started by another thread than the rank's");
 }
 
-cublasHandle_t Runtime::blas() {
-  if (blas_ != nullptr) return blas_;
-  check_blas(cublasCreate(&blas_), "cublasCreate");
-  check_blas(cublasSetStream(blas_, stream_), "cublasSetStream");
-  // cuBLAS may otherwise add parts of a sum in the type of the result, which is bf16.
-  check_blas(cublasSetMathMode(blas_, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION), "cublasSetMathMode");
-  const std::size_t bytes = major_ >= 9 ? kLargeWorkspace : kSmallWorkspace;
-  blas_workspace_ = allocate(static_cast<std::int64_t>(bytes));
-  check_blas(cublasSetWorkspace(blas_, blas_workspace_, bytes), "cublasSetWorkspace");
-  return blas_;
-}
-
 dnn::AttentionPlans& Runtime::attention_plans() {
   if (attention_plans_ == nullptr)
-    attention_plans_ = std::make_unique<dnn::AttentionPlans>(stream_, major_ * 10 + minor_);
+    attention_plans_ = std::make_unique<dnn::AttentionPlans>(stream(), major_ * 10 + minor_);
   return *attention_plans_;
 }
 

@@ -4,9 +4,8 @@
 #include <memory>
 #include <thread>
 
-#include <cublas_v2.h>
-
 #include "core/gpu/event_clock.cuh"
+#include "core/gpu/lane.cuh"
 #include "core/gpu/launch.cuh"
 #include "core/gpu/pinned_heap.cuh"
 #include "core/gpu/pinned_ring.cuh"
@@ -17,9 +16,6 @@ namespace granule::gpu {
 namespace dnn {
 class AttentionPlans;  // core/gpu/cudnn/attention_plans.cuh
 }
-
-/// Throws Error with cuBLAS's own words.
-void check_blas(cublasStatus_t status, const char* what);
 
 /// A message of GRANULE_CHECK with up to three numbers, for a mistake that only a kernel can see.
 struct FaultText {
@@ -69,10 +65,9 @@ class Runtime final : public DeviceRuntime {
   Allocator& pinned() override { return pinned_; }
   DeviceClock* clock() override { return clock_.get(); }
 
-  [[nodiscard]] cudaStream_t stream() const { return stream_; }
-  /// Products of float32 stay float32, whatever the tensor cores offer. The workspace is the stream's own, so
-  /// results repeat.
-  [[nodiscard]] cublasHandle_t blas();
+  [[nodiscard]] cudaStream_t stream() const { return lane_->stream(); }
+  [[nodiscard]] Lane& lane() { return *lane_; }
+  [[nodiscard]] SideLanes& side_lanes() { return *side_lanes_; }
   /// They are made when they are first asked for, and for the current device of the thread.
   [[nodiscard]] dnn::AttentionPlans& attention_plans();
   /// What its libraries chose. Empty if nothing was asked of them.
@@ -84,13 +79,13 @@ class Runtime final : public DeviceRuntime {
  private:
   std::thread::id owner_;      // CUDA knows the current device of each thread apart
   int major_ = 0, minor_ = 0;  // of the compute capability
-  cudaStream_t stream_ = nullptr;
+  // The memory of steps takes what is free, and the workspaces of these must come before.
+  std::unique_ptr<Lane> lane_;
+  std::unique_ptr<SideLanes> side_lanes_;
   FaultRecord* faults_ = nullptr;
   std::unique_ptr<PinnedRing> ring_;
   std::unique_ptr<EventClock> clock_;
   PinnedHeap pinned_;
-  cublasHandle_t blas_ = nullptr;
-  std::byte* blas_workspace_ = nullptr;
   std::unique_ptr<dnn::AttentionPlans> attention_plans_;
   unsigned* failed_checks_ = nullptr;  // on the device
 };

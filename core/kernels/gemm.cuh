@@ -27,7 +27,12 @@ struct Batch {
 /// C[m,n] = A[m,k] B[k,n] + beta C. Any extent may be 0. T is float, double or bf16. Out is T, or float for
 /// bf16: sums are float then, and rounded only if C is stored in bf16.
 template <class T, class Out = T>
-void gemm(Runtime& runtime, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+void gemm(Lane& lane, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
           MatrixOut<Out> c, const Batch& batch = {});
+template <class T, class Out = T>
+void gemm(Runtime& runtime, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+          MatrixOut<Out> c, const Batch& batch = {}) {
+  gemm<T, Out>(runtime.lane(), m, n, k, a, b, c, batch);
+}
 
 }  // namespace granule::gpu

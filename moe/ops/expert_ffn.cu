@@ -67,7 +67,7 @@ std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
                           gpu::addresses_of(args.w2_EDF.shape()[0])});
 }
 
-/// dw_e[out, in] = Σ_r left_rᵀ right_r over each expert's rows. It is always a loop, because cuBLAS has no
+/// dw_e[out, in] = Σ_r left_rᵀ right_r over each expert's rows. It is never one call, because cuBLAS has no
 /// grouped products of bf16 into float32.
 template <class T>
 void weight_gradient(gpu::Runtime& runtime, const T* left_RO, const T* right_RI,
@@ -75,9 +75,11 @@ void weight_gradient(gpu::Runtime& runtime, const T* left_RO, const T* right_RI,
   if (!dw_EOI) return;
   const std::int64_t out = dw_EOI.dst.shape()[1], in = dw_EOI.dst.shape()[2];
   Wide<T>* const dw = dw_EOI.dst.data<Wide<T>>();
-  for_each_expert(offset, [&](const ExpertRows& rows) {
-    gpu::gemm<T, Wide<T>>(runtime, out, in, rows.count, {left_RO + rows.begin * out, out, Transpose::yes},
-                          {right_RI + rows.begin * in, in}, {dw + rows.expert * out * in, in, dw_EOI.beta});
+  gpu::submit_products(runtime, std::ssize(offset) - 1, [&](gpu::Lane& lane, std::int64_t e) {
+    const std::int64_t begin = offset[static_cast<std::size_t>(e)],
+                       end = offset[static_cast<std::size_t>(e) + 1];
+    gpu::gemm<T, Wide<T>>(lane, out, in, end - begin, {left_RO + begin * out, out, Transpose::yes},
+                          {right_RI + begin * in, in}, {dw + e * out * in, in, dw_EOI.beta});
   });
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -10,10 +11,11 @@ constexpr const char* kVariable = "GRANULE_CUDA_EXPERTS";
 
 ExpertProducts named_products() {
   const char* const name = std::getenv(kVariable);
-  if (name == nullptr || std::string_view(name) == "loop") return ExpertProducts::loop;
-  if (std::string_view(name) == "grouped") return ExpertProducts::grouped;
+  if (name == nullptr || std::string_view(name) == "grouped") return ExpertProducts::grouped;
+  if (std::string_view(name) == "streams") return ExpertProducts::streams;
+  if (std::string_view(name) == "loop") return ExpertProducts::loop;
   user_error(fmt::format("{} = {} is no way to multiply", kVariable, name), "environment",
-             "set it to loop or grouped, or leave it out");
+             "set it to loop, streams or grouped, or leave it out");
 }
 
 /// What cuBLAS wants to know of a group of products, each of which is a group of one for it. The arguments
@@ -48,6 +50,20 @@ struct GroupArguments {
   }
 };
 
+/// On an H200, cuBLAS 13.1 refused groups in float64, and its kernel failed where rows of bf16 began at odd
+/// addresses. Groups in float32 were not tried.
+template <class T>
+bool can_group(const std::vector<ExpertProduct<T>>& products) {
+  if (!std::is_same_v<T, bf16>) return false;
+  const auto aligned = [](const T* data, std::int64_t pitch) {
+    constexpr std::int64_t kBytes = 16;
+    return reinterpret_cast<std::uintptr_t>(data) % kBytes == 0 && pitch * std::int64_t{sizeof(T)} % kBytes == 0;
+  };
+  return std::ranges::all_of(products, [&](const ExpertProduct<T>& p) {
+    return aligned(p.a.data, p.a.pitch) && aligned(p.b.data, p.b.pitch) && aligned(p.c.data, p.c.pitch);
+  });
+}
+
 template <class T>
 void multiply_group(Runtime& runtime, const std::vector<ExpertProduct<T>>& products,
                     std::int64_t* addresses) {
@@ -56,7 +72,7 @@ void multiply_group(Runtime& runtime, const std::vector<ExpertProduct<T>>& produ
   runtime.copy_to_device(reinterpret_cast<std::byte*>(addresses), std::as_bytes(std::span(group.addresses)));
   auto* const all = reinterpret_cast<void**>(addresses);
   check_blas(cublasGemmGroupedBatchedEx_64(
-                 runtime.blas(), group.operation_a.data(), group.operation_b.data(), group.m.data(),
+                 runtime.lane().blas(), group.operation_a.data(), group.operation_b.data(), group.m.data(),
                  group.n.data(), group.k.data(), group.alpha.data(), all, kTypeOf<T>, group.pitch_a.data(),
                  all + count, kTypeOf<T>, group.pitch_b.data(), group.beta.data(), all + 2 * count,
                  kTypeOf<T>, group.pitch_c.data(), count, group.one.data(), kComputedIn<T>),
@@ -81,9 +97,12 @@ void multiply(Runtime& runtime, const std::vector<ExpertProduct<T>>& products, s
     if (product.m > 0 && product.n > 0) with_rows.push_back(product);
   }
   if (with_rows.empty()) return;
-  if (expert_products() == ExpertProducts::grouped) return multiply_group(runtime, with_rows, addresses);
-  for (const ExpertProduct<T>& product : with_rows)
-    gemm<T>(runtime, product.m, product.n, product.k, product.a, product.b, product.c);
+  if (expert_products() == ExpertProducts::grouped && can_group(with_rows))
+    return multiply_group(runtime, with_rows, addresses);
+  submit_products(runtime, std::ssize(with_rows), [&](Lane& lane, std::int64_t i) {
+    const ExpertProduct<T>& product = with_rows[static_cast<std::size_t>(i)];
+    gemm<T>(lane, product.m, product.n, product.k, product.a, product.b, product.c);
+  });
 }
 
 template void multiply(Runtime&, const std::vector<ExpertProduct<float>>&, std::int64_t*);

@@ -86,8 +86,8 @@ TEST_CASE("bf16 in kernels: products add in float32 and are rounded once") {
       narrow(stream, {bf16(2.0F)});
   const Buffer<float> wide(stream, {0.5F});
   stream.wait();
-  REQUIRE(multiply(runtime.blas(), a, b, 12, 1.0F, wide) == CUBLAS_STATUS_SUCCESS);
-  REQUIRE(multiply(runtime.blas(), a, b, 12, 1.0F, narrow) == CUBLAS_STATUS_SUCCESS);
+  REQUIRE(multiply(runtime.lane().blas(), a, b, 12, 1.0F, wide) == CUBLAS_STATUS_SUCCESS);
+  REQUIRE(multiply(runtime.lane().blas(), a, b, 12, 1.0F, narrow) == CUBLAS_STATUS_SUCCESS);
   runtime.wait();
   CHECK(wide.values(stream)[0] == 267.5F);
   CHECK(widened(narrow.values(stream)[0]) == 268.0F);  // 269 is between two numbers; the even one is below
@@ -101,13 +101,13 @@ TEST_CASE("bf16 in kernels: cuBLAS is not allowed to add in bf16, and takes no o
   const Buffer<double> widest(1);
   stream.wait();
   cublasMath_t math = CUBLAS_DEFAULT_MATH;
-  REQUIRE(cublasGetMathMode(runtime.blas(), &math) == CUBLAS_STATUS_SUCCESS);
+  REQUIRE(cublasGetMathMode(runtime.lane().blas(), &math) == CUBLAS_STATUS_SUCCESS);
   CHECK((math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != 0);
-  CHECK(multiply(runtime.blas(), x, x, 1, 0.0F, widest) == CUBLAS_STATUS_NOT_SUPPORTED);
-  CHECK(multiply(runtime.blas(), x, x, 1, 0.0F, narrow, CUBLAS_COMPUTE_16F) == CUBLAS_STATUS_NOT_SUPPORTED);
-  REQUIRE(cublasSetMathMode(runtime.blas(), CUBLAS_DEFAULT_MATH) == CUBLAS_STATUS_SUCCESS);
-  CHECK(multiply(runtime.blas(), x, x, 1, 0.0F, wide) == CUBLAS_STATUS_SUCCESS);
-  CHECK_THROWS_WITH(multiply(runtime.blas(), x, x, 1, 0.0F, narrow),
+  CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, widest) == CUBLAS_STATUS_NOT_SUPPORTED);
+  CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, narrow, CUBLAS_COMPUTE_16F) == CUBLAS_STATUS_NOT_SUPPORTED);
+  REQUIRE(cublasSetMathMode(runtime.lane().blas(), CUBLAS_DEFAULT_MATH) == CUBLAS_STATUS_SUCCESS);
+  CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, wide) == CUBLAS_STATUS_SUCCESS);
+  CHECK_THROWS_WITH(multiply(runtime.lane().blas(), x, x, 1, 0.0F, narrow),
                     Catch::Contains("may add its parts in bf16"));
   runtime.wait();
 }

@@ -43,6 +43,7 @@ TEST_CASE("expert_ffn: it keeps an operator's promises: uneven, idle and one-hot
                                       {"all rows to the last", 3, 5, 2, {0, 0, 0, 4}},
                                       {"all rows to the first", 2, 3, 4, {0, 4, 4}},
                                       {"no row", 2, 3, 2, {0, 0, 0}},
+                                      {"rows of 16 bytes and more", 3, 16, 8, {0, 3, 3, 5}},
                                       {"one of everything", 1, 1, 1, {0, 1}}};
   for (const ExpertCase& c : cases) {
     check_op(
