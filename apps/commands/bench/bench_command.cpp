@@ -98,9 +98,9 @@ void compare_step(const nlohmann::ordered_json& now, const std::filesystem::path
 }
 
 void print_pieces(const nlohmann::ordered_json& result) {
-  say("{:<34} {:>10} {:>9} {:>8} {:>9}", "", "ms", "GFLOP/s", "GB/s", "of floor");
+  say("{:<40} {:>10} {:>9} {:>8} {:>9}", "", "ms", "GFLOP/s", "GB/s", "of floor");
   for (const auto& row : result["results"]) {
-    say("{:<34} {:10.3f} {:9.1f} {:8.1f} {:7.0f} %", row["name"].get<std::string>(),
+    say("{:<40} {:10.3f} {:9.1f} {:8.1f} {:7.0f} %", row["name"].get<std::string>(),
         1e3 * row["seconds"].get<double>(), row["gflops"].get<double>(), row["gbps"].get<double>(),
         100.0 * row["share_of_floor"].get<double>());
   }
@@ -116,7 +116,7 @@ void compare_pieces(const nlohmann::ordered_json& now, const std::filesystem::pa
   for (const auto& row : now["results"]) {
     const auto found = then.find(row["name"].get<std::string>());
     if (found == then.end() || found->second <= 0.0) continue;
-    say("{:<34} share of floor, now over then: {:.3f}", found->first,
+    say("{:<40} share of floor, now over then: {:.3f}", found->first,
         row["share_of_floor"].get<double>() / found->second);
   }
 }

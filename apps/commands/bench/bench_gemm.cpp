@@ -19,22 +19,25 @@ std::vector<Product> products_of(const RunConfig& config) {
   const std::int64_t kv = m.kv_width();
   std::vector<Product> products{{"qkv", tokens, h + 2 * kv, h},
                                 {"attention output", tokens, h, h},
-                                {"dense gate and up", tokens, 2 * m.intermediate_size, h},
-                                {"dense down", tokens, h, m.intermediate_size},
                                 {"head", tokens, m.vocab_size, h}};
+  const auto add_ffn = [&](const std::string& name, std::int64_t rows, std::int64_t width) {
+    products.push_back({name + ", gate and up", rows, 2 * width, h});
+    products.push_back({name + ", down", rows, h, width});
+  };
+  if (e.count_moe_layers(m.num_hidden_layers) < m.num_hidden_layers) add_ffn("dense", tokens, m.intermediate_size);
   if (e.n_routed_experts > 0) {
     const std::int64_t rows = std::max<std::int64_t>(1, tokens * e.num_experts_per_tok / e.n_routed_experts);
     products.push_back({"router", tokens, e.n_routed_experts, h});
-    products.push_back({"one expert, gate and up", rows, 2 * e.moe_intermediate_size, h});
-    products.push_back({"one expert, down", rows, h, e.moe_intermediate_size});
+    add_ffn("one expert", rows, e.moe_intermediate_size);
+    if (e.n_shared_experts > 0) add_ffn("shared experts", tokens, e.n_shared_experts * e.moe_intermediate_size);
   }
   return products;
 }
 
 void add_product(std::vector<BenchPiece>& pieces, Context& context, const Product& p, DType dtype) {
-  const Tensor x = Tensor::zeros(context, {p.rows, p.in}, dtype),
-               w = Tensor::zeros(context, {p.out, p.in}, dtype),
-               y = Tensor::zeros(context, {p.rows, p.out}, dtype),
+  const Tensor x = random_tensor(context, {p.rows, p.in}, dtype),
+               w = random_tensor(context, {p.out, p.in}, dtype),
+               y = random_tensor(context, {p.rows, p.out}, dtype),
                dw = Tensor::zeros(context, {p.out, p.in}, Precision(dtype).gradients);
   const double flops = 2.0 * static_cast<double>(p.rows * p.out * p.in);
   const auto add = [&](std::string_view form, const Tensor& a, Transpose transpose_a, const Tensor& b,

@@ -3,8 +3,6 @@
 
 #include "apps/commands/bench/bench_rates.hpp"
 #include "autograd/functions.hpp"
-#include "core/random.hpp"
-#include "core/transfer_pieces.hpp"
 #include "moe/functions.hpp"
 #include "moe/ops/count_choices.hpp"
 #include "moe/routing/selection.hpp"
@@ -12,16 +10,24 @@
 namespace granule {
 namespace {
 
-enum class Fused : bool { no, yes };
+/// What one direction of an operator needs at least. Each byte is read or written once.
+struct Work {
+  double flops = 0.0, bytes = 0.0;
+};
+Work operator*(double times, const Work& work) {
+  return {times * work.flops, times * work.bytes};
+}
 
 /// Makes the inputs of operators and turns a recorded use of one into two pieces of work.
 class OperatorBench {
  public:
   OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype) {}
 
-  [[nodiscard]] Tensor random(const Shape& shape) { return random(shape, dtype_); }
+  [[nodiscard]] Tensor random(const Shape& shape) { return random_tensor(context_, shape, dtype_); }
   /// For scores, weights of copies and gradients of parameters.
-  [[nodiscard]] Tensor random_wide(const Shape& shape) { return random(shape, wide_of(dtype_)); }
+  [[nodiscard]] Tensor random_wide(const Shape& shape) {
+    return random_tensor(context_, shape, wide_of(dtype_));
+  }
   /// 0, 1, …, below − 1, 0, 1, …
   [[nodiscard]] Tensor ids(std::int64_t count, std::int64_t below) {
     std::vector<std::int32_t> numbers(static_cast<std::size_t>(count));
@@ -36,11 +42,9 @@ class OperatorBench {
     return {&leaves_->back()};
   }
 
-  /// Adds forward and backward of `use`, which applies one operator called `phase`. Backward does twice the
-  /// operations of forward and moves twice its bytes. With Fused::yes, forward has already done the products
-  /// of backward.
-  void add(const std::string& phase, double flops, double bytes, const Tensor& x,
-           std::function<Var(const Var&)> use, Fused fused = Fused::no) {
+  /// Adds forward and backward of `use`, which applies one operator called `phase`.
+  void add(const std::string& phase, const Work& forward, const Work& backward, const Tensor& x,
+           std::function<Var(const Var&)> use) {
     const auto run = [this_context = &context_, leaves = leaves_, x,
                       use = std::move(use)](const std::string& name) {
       Context& context = *this_context;
@@ -55,28 +59,15 @@ class OperatorBench {
       }
       return context.profile().seconds().at(name);
     };
-    pieces_.push_back({phase + " forward", flops, bytes, [=] { return run(phase + ".forward"); }});
-    pieces_.push_back({phase + " backward", fused == Fused::yes ? 0.0 : 2.0 * flops, 2.0 * bytes,
-                       [=] { return run(phase + ".backward"); }});
+    pieces_.push_back({phase + " forward", forward.flops, forward.bytes, [=] { return run(phase + ".forward"); }});
+    pieces_.push_back(
+        {phase + " backward", backward.flops, backward.bytes, [=] { return run(phase + ".backward"); }});
   }
   [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
 
  private:
-  [[nodiscard]] Tensor random(const Shape& shape, DType dtype) {
-    Tensor tensor = Tensor::empty(context_, shape, dtype);
-    const RandomStream stream(1, seed_++);
-    dispatch_storage(dtype, [&]<class T>() {
-      write_in_pieces<T>(tensor, [&](std::int64_t begin, std::span<T> piece) {
-        for (T& value : piece)
-          value = static_cast<T>(static_cast<Wide<T>>(stream.normal(static_cast<std::uint64_t>(begin++))));
-      });
-    });
-    return tensor;
-  }
-
   Context& context_;
   DType dtype_;
-  std::uint64_t seed_ = 0;
   std::shared_ptr<std::deque<Leaf>> leaves_ = std::make_shared<std::deque<Leaf>>();
   std::vector<BenchPiece> pieces_;
 };
@@ -104,27 +95,38 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
   const RopeTable table(context, wide_of(c.train.dtype), s.head_dim, c.model.rope_theta, c.model.positions());
   const Tensor positions = bench.ids(s.n, s.seq);
   const Tensor x = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
-  bench.add("rms_norm", product(s.n, s.d, 4), 2.0 * element * product(s.n, s.d), x,
+  const double row = element * product(s.n, s.d), turned = 2.0 * element * product(s.n, s.w);
+  bench.add("rms_norm", {product(s.n, s.d, 4), 2.0 * row}, {product(s.n, s.d, 8), 3.0 * row}, x,
             [=](const Var& v) { return rms_norm(v, norm, 1e-6); });
-  bench.add("add", product(s.n, s.d), 3.0 * element * product(s.n, s.d), x,
+  // Both gradients are that of the sum, and only one of them is asked for here.
+  bench.add("add", {product(s.n, s.d), 3.0 * row}, {0.0, 2.0 * row}, x,
             [=](const Var& v) { return add(v, Var{x}); });
-  bench.add("linear", 2.0 * product(s.n, s.d, s.w), element * (product(s.n, s.d + s.w) + product(s.d, s.w)),
-            x, [=](const Var& v) { return linear(v, wide); });
-  bench.add("rope", 3.0 * product(s.n, s.w), 2.0 * element * product(s.n, s.w), qkv,
+  const Work one_product{2.0 * product(s.n, s.d, s.w),
+                         element * (product(s.n, s.d + s.w) + product(s.d, s.w))};
+  bench.add("linear", one_product, 2.0 * one_product, x, [=](const Var& v) { return linear(v, wide); });
+  bench.add("rope", {3.0 * product(s.n, s.w), turned}, {3.0 * product(s.n, s.w), turned}, qkv,
             [=](const Var& v) { return rope(v, table, positions, s.heads + s.kv); });
   const Attention op{s.batch, s.seq, s.heads, s.kv, s.head_dim, s.head_dim};
-  bench.add("attention", 2.0 * product(s.n * s.heads, s.head_dim, s.seq), element * product(s.n, s.w + s.d),
-            qkv, [=](const Var& v) { return attention(v, op); });
-  const Tensor gate_up = bench.random({s.n, 2 * c.model.intermediate_size});
-  bench.add("swiglu", 10.0 * product(s.n, c.model.intermediate_size),
-            3.0 * element * product(s.n, c.model.intermediate_size), gate_up,
-            [](const Var& v) { return swiglu(v); });
+  const Work attended{2.0 * product(s.n * s.heads, s.head_dim, s.seq), element * product(s.n, s.w + s.d)};
+  bench.add("attention", attended, 2.0 * attended, qkv, [=](const Var& v) { return attention(v, op); });
   const Param head = bench.parameter({c.model.vocab_size, s.d});
   const Tensor targets = bench.ids(s.n, c.model.vocab_size);
-  bench.add(
-      "linear_cross_entropy", 6.0 * product(s.n, s.d, c.model.vocab_size),
-      element * product(s.d, s.n + c.model.vocab_size), x,
-      [=](const Var& v) { return linear_cross_entropy(v, head, targets); }, Fused::yes);
+  // Forward has already done the products of backward, which scales two gradients.
+  const double both = element * product(s.d, s.n + c.model.vocab_size);
+  bench.add("linear_cross_entropy", {6.0 * product(s.n, s.d, c.model.vocab_size), both}, {0.0, 2.0 * both}, x,
+            [=](const Var& v) { return linear_cross_entropy(v, head, targets); });
+}
+
+/// That of a dense layer, or of the shared experts if there is none.
+void add_ffn(OperatorBench& bench, const RunConfig& c, double element) {
+  const bool dense = c.moe.count_moe_layers(c.model.num_hidden_layers) < c.model.num_hidden_layers;
+  const std::int64_t width =
+      dense ? c.model.intermediate_size : c.moe.n_shared_experts * c.moe.moe_intermediate_size;
+  if (width == 0) return;
+  const double values = product(Sizes(c).n, width);
+  const Tensor gate_up = bench.random({Sizes(c).n, 2 * width});
+  bench.add("swiglu", {10.0 * values, 3.0 * element * values}, {20.0 * values, 5.0 * element * values}, gate_up,
+            [](const Var& v) { return swiglu(v); });
 }
 
 void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
@@ -140,18 +142,22 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
   const Param w13 = bench.parameter({e, 2 * f, s.d}), w2 = bench.parameter({e, s.d, f});
   const Tensor weights = bench.random_wide({s.n, k});
   const auto wide = static_cast<double>(size_of(wide_of(c.train.dtype)));
-  bench.add("softmax", 5.0 * product(s.n, e), 2.0 * wide * product(s.n, e), logits,
+  const double scores = wide * product(s.n, e), x_bytes = element * product(s.n, s.d),
+               sent_bytes = element * product(rows, s.d);
+  bench.add("softmax", {5.0 * product(s.n, e), 2.0 * scores}, {4.0 * product(s.n, e), 3.0 * scores}, logits,
             [](const Var& v) { return softmax(v); });
-  bench.add("gate_weights", product(rows), wide * product(s.n, e + k), logits,
+  const Work gates{product(rows), wide * product(s.n, e + k)};
+  bench.add("gate_weights", gates, 2.0 * gates, logits,
             [=](const Var& v) { return gate_weights(v, ids, {.normalise = true}); });
-  bench.add("balance_loss", 2.0 * product(s.n, e), wide * product(s.n, e), logits,
+  bench.add("balance_loss", {2.0 * product(s.n, e), scores}, {product(s.n, e), scores}, logits,
             [=](const Var& v) { return balance_loss(v, counts, {}, {.choices = k}); });
-  bench.add("dispatch", 0.0, element * product(s.n + rows, s.d), x,
+  bench.add("dispatch", {0.0, x_bytes + sent_bytes}, {product(rows, s.d), x_bytes + sent_bytes}, x,
             [=](const Var& v) { return dispatch(v, order); });
-  bench.add("expert_ffn", 6.0 * product(rows, s.d, f),
-            element * (2.0 * product(rows, s.d) + 3.0 * product(e, s.d, f)), sent,
+  const Work experts{6.0 * product(rows, s.d, f), 2.0 * sent_bytes + element * 3.0 * product(e, s.d, f)};
+  bench.add("expert_ffn", experts, 2.0 * experts, sent,
             [=](const Var& v) { return expert_ffn(v, w13, w2, offsets); });
-  bench.add("combine", 2.0 * product(rows, s.d), element * product(s.n + rows, s.d), sent,
+  bench.add("combine", {2.0 * product(rows, s.d), x_bytes + sent_bytes},
+            {4.0 * product(rows, s.d), x_bytes + 2.0 * sent_bytes}, sent,
             [=](const Var& v) { return combine(v, Var{weights}, order); });
 }
 
@@ -161,6 +167,7 @@ std::vector<BenchPiece> operator_pieces(Context& context, const RunConfig& confi
   OperatorBench bench(context, config.train.dtype);
   const auto element = static_cast<double>(size_of(config.train.dtype));
   add_dense(bench, context, config, element);
+  add_ffn(bench, config, element);
   if (config.moe.n_routed_experts > 0) add_mixture(bench, config, element);
   return bench.take();
 }

@@ -9,14 +9,37 @@
 #include "core/error.hpp"
 #include "core/kernels/ceiling.hpp"
 #include "core/kernels/copy.hpp"
+#include "core/kernels/fill.hpp"
+#include "core/random.hpp"
+#include "core/transfer_pieces.hpp"
 
 namespace granule {
 namespace {
 
-double median_seconds(const BenchPiece& piece, std::int64_t repeats) {
+/// Writes more memory than the cache of a GPU has, so that what is in it is of no use for what comes next.
+class CacheFiller {
+ public:
+  explicit CacheFiller(Context& context) {
+    constexpr std::int64_t kMost = std::int64_t{256} << 20;  // a B200 has a cache of 126 MB
+    if (context.runtime() == nullptr) return;
+    const std::int64_t floats = std::min(kMost, context.runtime()->step_memory() / 8) / size_of(DType::f32);
+    memory_ = Tensor::zeros(context, {floats}, DType::f32, MemoryCategory::communication);
+  }
+  void fill() {
+    if (memory_.defined()) fill_zero(memory_);
+  }
+
+ private:
+  Tensor memory_;
+};
+
+double median_seconds(const BenchPiece& piece, std::int64_t repeats, CacheFiller& cache) {
   piece.run();  // the first run touches its memory
   std::vector<double> seconds;
-  for (std::int64_t i = 0; i < repeats; ++i) seconds.push_back(piece.run());
+  for (std::int64_t i = 0; i < repeats; ++i) {
+    cache.fill();
+    seconds.push_back(piece.run());
+  }
   return median(std::move(seconds));
 }
 
@@ -39,6 +62,19 @@ double copy_gbps(Device device) {
 double median(std::vector<double> values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
+}
+
+Tensor random_tensor(Context& context, const Shape& shape, DType dtype) {
+  Tensor tensor = Tensor::empty(context, shape, dtype);
+  dispatch_storage(dtype, [&]<class T>() {
+    std::vector<T> numbers(static_cast<std::size_t>(std::min(tensor.numel(), std::int64_t{1} << 20)));
+    const RandomStream stream(1, 0);
+    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<T>(static_cast<Wide<T>>(stream.normal(i)));
+    write_in_pieces<T>(tensor, [&](std::int64_t begin, std::span<T> piece) {
+      for (T& value : piece) value = numbers[static_cast<std::size_t>(begin++) % numbers.size()];
+    });
+  });
+  return tensor;
 }
 
 double seconds_of(Context& context, const std::function<void()>& work) {
@@ -67,8 +103,9 @@ MachineRates better_of(const MachineRates& before, const MachineRates& after) {
 nlohmann::ordered_json measure_pieces(Context& context, DType dtype, const std::vector<BenchPiece>& pieces,
                                       std::int64_t repeats, std::optional<double> stated_peak) {
   const MachineRates before = measure_rates(context, dtype, stated_peak);
+  CacheFiller cache(context);
   std::vector<double> typical;
-  for (const BenchPiece& piece : pieces) typical.push_back(median_seconds(piece, repeats));
+  for (const BenchPiece& piece : pieces) typical.push_back(median_seconds(piece, repeats, cache));
   const auto [gflops, gbps] = better_of(before, measure_rates(context, dtype, stated_peak));
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < pieces.size(); ++i) {

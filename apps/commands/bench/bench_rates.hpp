@@ -11,6 +11,7 @@
 
 #include "apps/config/run_config.hpp"
 #include "core/context.hpp"
+#include "core/tensor.hpp"
 
 namespace granule {
 
@@ -28,6 +29,10 @@ struct MachineRates {
 /// The middle one of them, and of an even number the larger of the two. There must be one.
 [[nodiscard]] double median(std::vector<double> values);
 
+/// Normal random numbers. A GPU multiplies zeros faster than numbers. They repeat after 2²⁰ of them, because
+/// making more of them takes long.
+[[nodiscard]] Tensor random_tensor(Context& context, const Shape& shape, DType dtype);
+
 /// Seconds of the work on the context's device, by the clock of its profile.
 [[nodiscard]] double seconds_of(Context& context, const std::function<void()>& work);
 
@@ -41,7 +46,8 @@ struct BenchPiece {
 ///   {fma_ceiling_gflops, stream_gbps, threads,
 ///    results: [{name, seconds (median), gflops, gbps, share_of_floor}]}
 /// The floor of a piece is the longer of two times: its operations at the ceiling, and its bytes at the
-/// streaming rate. A piece whose bytes stay in a cache can beat its floor.
+/// streaming rate. On a GPU nothing is in the cache when a piece begins. On a CPU, a piece whose bytes stay in
+/// a cache can beat its floor.
 [[nodiscard]] nlohmann::ordered_json measure_pieces(Context& context, DType dtype,
                                                     const std::vector<BenchPiece>& pieces,
                                                     std::int64_t repeats, std::optional<double> stated_peak);
