@@ -11,6 +11,8 @@
 namespace granule::test {
 namespace {
 
+constexpr std::int64_t kStepMemory = std::int64_t{512} << 20;
+
 /// Chooses the instruction set once, before the first kernel runs.
 void choose_bf16() {
   static const bool chosen = [] {
@@ -29,6 +31,8 @@ ContextOptions on_test_device(ContextOptions options) {
   const int number = options.device.index;
   options.device = test_device();
   if (options.device.type != DeviceType::cpu) options.device.index = number;
+  // Otherwise it takes what is free, and several tests cannot share a GPU.
+  if (computes_slowly() && options.step_memory == 0) options.step_memory = kStepMemory;
   return options;
 }
 

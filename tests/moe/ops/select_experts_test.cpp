@@ -22,8 +22,8 @@ std::vector<T> all(const Tensor& tensor) {
   return {copy.get().begin(), copy.get().end()};
 }
 
-Ids chosen(const Numbers& scores, const SelectionRule& rule, const std::vector<float>& bias = {}) {
-  TestContext context;
+Ids chosen(Context& context, const Numbers& scores, const SelectionRule& rule,
+           const std::vector<float>& bias = {}) {
   const auto experts = std::ssize(scores);
   Tensor bias_E;
   if (!bias.empty()) {
@@ -32,6 +32,11 @@ Ids chosen(const Numbers& scores, const SelectionRule& rule, const std::vector<f
   }
   return all<std::int32_t>(
       select_experts(tensor_of(context, {1, experts}, DType::f64, scores), bias_E, rule));
+}
+
+Ids chosen(const Numbers& scores, const SelectionRule& rule, const std::vector<float>& bias = {}) {
+  TestContext context;
+  return chosen(context, scores, rule, bias);
 }
 
 constexpr double kTakenOut = -std::numeric_limits<double>::infinity();
@@ -101,13 +106,14 @@ TEST_CASE("select_experts: a limit to groups agrees with plain sorting, for many
       {3, 4, 2, GroupScore::maximum},    {3, 4, 2, GroupScore::sum_of_two},
       {4, 2, 1, GroupScore::sum_of_two}, {2, 12, 5, GroupScore::sum_of_two},
       {6, 3, 3, GroupScore::maximum},    {5, 1, 1, GroupScore::sum_of_two}};
+  TestContext context;
   for (const SelectionRule& rule : rules) {
     for (std::uint64_t seed = 1; seed <= 50; ++seed) {
       Numbers scores = normal_values(12, seed);
       if (seed % 3 == 0)  // equal scores
         for (double& score : scores) score = std::round(score);
       CAPTURE(rule.groups, rule.kept_groups, seed);
-      CHECK(chosen(scores, rule) == by_sorting(scores, rule));
+      CHECK(chosen(context, scores, rule) == by_sorting(scores, rule));
     }
   }
 }
