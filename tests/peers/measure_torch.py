@@ -4,6 +4,7 @@ Standard input has the config with everything filled in, as `granule train CONFI
 random, as in `granule bench step`. Threads of the BLAS are set by its own variables, such as OPENBLAS_NUM_THREADS.
 """
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -37,6 +38,11 @@ def work_of_others():
     return (user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
+def wait_for(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def seconds_of_steps(model, optimizer, config, arguments):
     """The time of each step after the first one, which is not counted, and how many cores others used meanwhile."""
     shape = (config["train"]["batch_size"], config["data"]["seq_len"] + 1)
@@ -44,9 +50,11 @@ def seconds_of_steps(model, optimizer, config, arguments):
     for step in range(arguments.steps + 1):
         if step == 1:
             others, begin = work_of_others(), time.perf_counter()
-        tokens = torch.randint(config["model"]["vocab_size"], shape)
+        tokens = torch.randint(config["model"]["vocab_size"], shape, device=arguments.device)
+        wait_for(arguments.device)
         start = time.perf_counter()
         torch_moe.train_step(model, optimizer, config, tokens[:, :-1], tokens[:, 1:], arguments.dtype == "bf16")
+        wait_for(arguments.device)
         seconds.append(time.perf_counter() - start)
     return seconds[1:], (work_of_others() - others) / (time.perf_counter() - begin)
 
@@ -59,16 +67,20 @@ def main():
     parser.add_argument("--adamw", choices=ADAMW, required=True, help="which of PyTorch's implementations")
     parser.add_argument("--onednn", choices=("on", "off"), required=True, help="whether PyTorch may use oneDNN")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
     config = json.load(sys.stdin)
     torch.set_num_threads(arguments.threads)
     torch.backends.mkldnn.set_flags(arguments.onednn == "on")
     torch.manual_seed(0)
-    model = torch_moe.Model(config, arguments.dispatch)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        sys.exit(f"the PyTorch of {sys.executable} finds no GPU")
+    with torch.device("cuda") if arguments.device == "cuda" else contextlib.nullcontext():  # PyTorch 1.13 has no such context
+        model = torch_moe.Model(config, arguments.dispatch)
     optimizer = torch_moe.make_optimizer(model, config, **{arguments.adamw: True})
     seconds, others = seconds_of_steps(model, optimizer, config, arguments)
     tokens = config["train"]["batch_size"] * config["data"]["seq_len"]
-    print(json.dumps({"torch": torch.__version__, "blas": blas(),
+    print(json.dumps({"torch": torch.__version__, "blas": blas() if arguments.device == "cpu" else torch.cuda.get_device_name(),
                       "onednn": torch.backends.mkldnn.is_available(),
                       "parameters": sum(parameter.numel() for parameter in model.parameters()),
                       "tokens_per_second": tokens / statistics.median(seconds), "seconds": seconds,

@@ -78,7 +78,7 @@ def causal_attention(q, k, v):
     if hasattr(F, "scaled_dot_product_attention"):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     length, width = q.shape[-2:]
-    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
     scores = q @ k.transpose(-1, -2) * width ** -0.5
     return scores.masked_fill(later, float("-inf")).softmax(-1) @ v
 
@@ -164,12 +164,12 @@ class MoE(nn.Module):
             scores, chosen = scores.flatten(0, 1)[None], chosen.flatten(0, 1)[None]
         units, tokens, experts = scores.shape
         choices = chosen.reshape(units, -1)
-        counts = torch.zeros(units, experts, dtype=scores.dtype).scatter_add_(1, choices, scores.new_ones(choices.shape))
+        counts = scores.new_zeros(units, experts).scatter_add_(1, choices, scores.new_ones(choices.shape))
         return (counts * (experts / (self.top_k * tokens)) * scores.mean(1)).sum(-1).mean()
 
     def forward(self, x):
         tokens = x.flatten(0, 1)
-        with torch.autocast("cpu", enabled=False):  # routing stays wider than bf16, as in Granule
+        with torch.autocast(x.device.type, enabled=False):  # routing stays wider than bf16, as in Granule
             scores = self.router(tokens).softmax(-1)
         gates, chosen = scores.topk(self.top_k, sorted=False)
         if self.normalised:
@@ -268,7 +268,7 @@ def train_step(model, optimizer, config, tokens, targets, autocast=False):
     size, alpha = config["train"]["micro_batch_size"], config["moe"]["aux_loss_alpha"]
     share, ce_sum, aux_sum = size / len(tokens), 0.0, 0.0
     for some, wanted in zip(tokens.split(size), targets.split(size)):
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=autocast):
             ce, balances = model(some, wanted)
             balance = sum(balances)
         (share * (ce + alpha * balance)).backward()
