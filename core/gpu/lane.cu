@@ -1,6 +1,5 @@
-#include "core/gpu/lane.cuh"
-
 #include "core/error.hpp"
+#include "core/gpu/lane.cuh"
 
 namespace granule::gpu {
 namespace {

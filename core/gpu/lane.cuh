@@ -1,5 +1,5 @@
-// A stream with cuBLAS on it. A Runtime has one for everything in order, and some beside it for products that do
-// not need each other's results.
+// A stream with cuBLAS on it. A Runtime has one for everything in order, and some beside it for products that
+// do not need each other's results.
 #pragma once
 #include <cstddef>
 #include <memory>

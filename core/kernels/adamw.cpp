@@ -1,5 +1,7 @@
 #include "core/kernels/adamw.hpp"
 
+#include <hwy/cache_control.h>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/adamw.cpp"
 #include <hwy/foreach_target.h>
@@ -33,14 +35,27 @@ HWY_INLINE void update_at(T* w, T* m, T* v, const T* g, V* rounded, const AdamWS
   if (rounded != nullptr) store(wi, d, rounded);
 }
 
+/// Asks for what is needed some vectors later. Without it a core waits for memory: on a Zen 5 it then got
+/// three quarters of what it gets now. The addresses may be beyond the end of the array.
+template <class T>
+HWY_INLINE void fetch_ahead(const T* data) {
+  constexpr std::uintptr_t kBytes = 1536;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): a pointer beyond the end may not be made by adding
+  hwy::Prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(data) + kBytes));
+}
+
 /// `rounded` may be nullptr.
 template <class T, class V>
 void adamw(T* w, T* m, T* v, const T* g, V* rounded, std::int64_t n, const AdamWStep& step) {
   const hn::ScalableTag<T> d;
   const std::int64_t width = lanes(d);
   std::int64_t i = 0;
-  for (; i + width <= n; i += width)
+  for (; i + width <= n; i += width) {
+    for (const T* const array :
+         {static_cast<const T*>(w), static_cast<const T*>(m), static_cast<const T*>(v), g})
+      fetch_ahead(array + i);
     update_at(w + i, m + i, v + i, g + i, rounded != nullptr ? rounded + i : nullptr, step);
+  }
   if (i == n) return;
   const std::int64_t rest = n - i;
   auto wi = load_first(d, w + i, rest), mi = load_first(d, m + i, rest), vi = load_first(d, v + i, rest);
@@ -61,13 +76,31 @@ void adamw_bf16(float* w, float* m, float* v, const float* g, bf16* rounded, std
                 const AdamWStep& step) {
   adamw(w, m, v, g, rounded, n, step);
 }
+/// Four places are read side by side, because a core that reads one gets less than memory gives.
+template <class T>
+double squares(const T* g, std::int64_t n) {
+  const hn::ScalableTag<double> d;
+  const std::int64_t part = n / 4 / lanes(d) * lanes(d);
+  auto sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+  const auto square = [d](const T* at) HWY_ATTR {
+    const auto value = load_wide(d, at);
+    return hn::Mul(value, value);
+  };
+  for (std::int64_t i = 0; i < part; i += lanes(d)) {
+    sum0 = hn::Add(sum0, square(g + i));
+    sum1 = hn::Add(sum1, square(g + part + i));
+    sum2 = hn::Add(sum2, square(g + 2 * part + i));
+    sum3 = hn::Add(sum3, square(g + 3 * part + i));
+  }
+  const double rest = sum_wide(
+      n - 4 * part, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); }, g + 4 * part);
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3)))) + rest;
+}
 double sum_of_squares_f32(const float* g, std::int64_t n) {
-  return sum_wide(
-      n, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); }, g);
+  return squares(g, n);
 }
 double sum_of_squares_f64(const double* g, std::int64_t n) {
-  return sum_wide(
-      n, [](auto, auto v) HWY_ATTR { return hn::Mul(v, v); }, g);
+  return squares(g, n);
 }
 
 }  // namespace granule::HWY_NAMESPACE

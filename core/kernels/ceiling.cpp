@@ -60,21 +60,29 @@ std::int64_t lanes_f32() {
   return lanes(hn::ScalableTag<float>());
 }
 
+// A core that passes over one place of an array gets less than memory gives: on a Zen 5, 70 % of it.
+constexpr std::int64_t kPlaces = 4;
+
 void scale_in_place(float* values, std::int64_t n) {
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, 1.0001F);
-  for (std::int64_t i = 0; i + lanes(d) <= n; i += lanes(d)) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, values + i), factor), d, values + i);
+  const std::int64_t part = n / kPlaces;
+  for (std::int64_t i = 0; i + lanes(d) <= part; i += lanes(d)) {
+    for (std::int64_t place = 0; place < kPlaces; ++place) {
+      float* const at = values + place * part + i;
+      hn::StoreU(hn::Mul(hn::LoadU(d, at), factor), d, at);
+    }
   }
 }
 
-/// Adds up as many vectors at a time as there are sums.
+/// Adds up as many vectors at a time as there are sums, an equal number at each place.
 template <class D, class... Sum>
 HWY_INLINE float add_side_by_side(D d, const float* values, std::int64_t n, Sum... sum) {
-  constexpr auto kSums = static_cast<std::int64_t>(sizeof...(Sum));
-  for (std::int64_t i = 0; i + kSums * lanes(d) <= n; i += kSums * lanes(d)) {
-    const float* at = values + i;
-    ((sum = hn::Add(sum, hn::LoadU(d, at)), at += lanes(d)), ...);
+  constexpr std::int64_t kSums = sizeof...(Sum), kAtOnce = kSums / kPlaces;
+  const std::int64_t part = n / kPlaces;
+  for (std::int64_t i = 0; i + kAtOnce * lanes(d) <= part; i += kAtOnce * lanes(d)) {
+    std::int64_t k = 0;
+    ((sum = hn::Add(sum, hn::LoadU(d, values + k % kPlaces * part + i + k / kPlaces * lanes(d))), ++k), ...);
   }
   auto all = hn::Zero(d);
   ((all = hn::Add(all, sum)), ...);

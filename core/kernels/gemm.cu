@@ -23,10 +23,10 @@ void gemm(Lane& lane, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T
   if (m == 0 || n == 0 || batch.count == 0) return;
   if (k == 0) return clear(lane, m, n, c, batch);
   const Wide<T> one = Wide<T>(1), beta = static_cast<Wide<T>>(c.beta);
-  check_blas(cublasGemmStridedBatchedEx_64(
-                 lane.blas(), operation_of(b.transpose), operation_of(a.transpose), n, m, k, &one, b.data,
-                 kTypeOf<T>, b.pitch, batch.b, a.data, kTypeOf<T>, a.pitch, batch.a, &beta, c.data,
-                 kTypeOf<Out>, c.pitch, batch.c, batch.count, kComputedIn<T>, CUBLAS_GEMM_DEFAULT),
+  check_blas(cublasGemmStridedBatchedEx_64(lane.blas(), operation_of(b.transpose), operation_of(a.transpose),
+                                           n, m, k, &one, b.data, kTypeOf<T>, b.pitch, batch.b, a.data,
+                                           kTypeOf<T>, a.pitch, batch.a, &beta, c.data, kTypeOf<Out>, c.pitch,
+                                           batch.c, batch.count, kComputedIn<T>, CUBLAS_GEMM_DEFAULT),
              "cublasGemmStridedBatchedEx");
 }
 

@@ -57,7 +57,8 @@ bool can_group(const std::vector<ExpertProduct<T>>& products) {
   if (!std::is_same_v<T, bf16>) return false;
   const auto aligned = [](const T* data, std::int64_t pitch) {
     constexpr std::int64_t kBytes = 16;
-    return reinterpret_cast<std::uintptr_t>(data) % kBytes == 0 && pitch * std::int64_t{sizeof(T)} % kBytes == 0;
+    return reinterpret_cast<std::uintptr_t>(data) % kBytes == 0 &&
+           pitch * std::int64_t{sizeof(T)} % kBytes == 0;
   };
   return std::ranges::all_of(products, [&](const ExpertProduct<T>& p) {
     return aligned(p.a.data, p.a.pitch) && aligned(p.b.data, p.b.pitch) && aligned(p.c.data, p.c.pitch);

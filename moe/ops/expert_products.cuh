@@ -23,7 +23,8 @@ struct ExpertProduct {
   MatrixOut<T> c;
 };
 
-/// Where the matrices of a group are, in the workspace of a kernel. It needs no elements unless they are grouped.
+/// Where the matrices of a group are, in the workspace of a kernel. It needs no elements unless they are
+/// grouped.
 [[nodiscard]] WorkspacePart addresses_of(std::int64_t products);
 
 /// Calls product(lane, i) for i below `count`, where a product may not need another one's result. They are on

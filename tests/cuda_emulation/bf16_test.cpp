@@ -104,7 +104,8 @@ TEST_CASE("bf16 in kernels: cuBLAS is not allowed to add in bf16, and takes no o
   REQUIRE(cublasGetMathMode(runtime.lane().blas(), &math) == CUBLAS_STATUS_SUCCESS);
   CHECK((math & CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) != 0);
   CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, widest) == CUBLAS_STATUS_NOT_SUPPORTED);
-  CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, narrow, CUBLAS_COMPUTE_16F) == CUBLAS_STATUS_NOT_SUPPORTED);
+  CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, narrow, CUBLAS_COMPUTE_16F) ==
+        CUBLAS_STATUS_NOT_SUPPORTED);
   REQUIRE(cublasSetMathMode(runtime.lane().blas(), CUBLAS_DEFAULT_MATH) == CUBLAS_STATUS_SUCCESS);
   CHECK(multiply(runtime.lane().blas(), x, x, 1, 0.0F, wide) == CUBLAS_STATUS_SUCCESS);
   CHECK_THROWS_WITH(multiply(runtime.lane().blas(), x, x, 1, 0.0F, narrow),

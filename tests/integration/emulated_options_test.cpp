@@ -80,13 +80,13 @@ TEST_CASE("emulated CUDA: every way to multiply experts trains the same model, a
   REQUIRE(grouped.exit_code == 0);
   const auto loop = shop.metrics("loop"), group = shop.metrics("grouped");
   CHECK(shop.metrics("streams") == loop);  // the same calls
-  if (!on_gpu()) CHECK(group == loop);  // the fake cuBLAS adds in one order in both
+  if (!on_gpu()) CHECK(group == loop);     // the fake cuBLAS adds in one order in both
   for (std::size_t i = 0; i < loop.size(); ++i)
     CHECK(difference(group.at(i)["ce"], loop[i]["ce"]) <= 6e-4);  // as between two devices in bf16
   const ProgramResult other = run("other", "together");
   CHECK(other.exit_code == 2);
-  CHECK_THAT(other.err,
-             Catch::Contains("GRANULE_CUDA_EXPERTS = together") && Catch::Contains("loop, streams or grouped"));
+  CHECK_THAT(other.err, Catch::Contains("GRANULE_CUDA_EXPERTS = together") &&
+                            Catch::Contains("loop, streams or grouped"));
 }
 
 #endif

@@ -17,19 +17,20 @@ std::vector<Product> products_of(const RunConfig& config) {
   const MoeConfig& e = config.moe;
   const std::int64_t tokens = config.train.micro_batch_size * config.data.seq_len, h = m.hidden_size;
   const std::int64_t kv = m.kv_width();
-  std::vector<Product> products{{"qkv", tokens, h + 2 * kv, h},
-                                {"attention output", tokens, h, h},
-                                {"head", tokens, m.vocab_size, h}};
+  std::vector<Product> products{
+      {"qkv", tokens, h + 2 * kv, h}, {"attention output", tokens, h, h}, {"head", tokens, m.vocab_size, h}};
   const auto add_ffn = [&](const std::string& name, std::int64_t rows, std::int64_t width) {
     products.push_back({name + ", gate and up", rows, 2 * width, h});
     products.push_back({name + ", down", rows, h, width});
   };
-  if (e.count_moe_layers(m.num_hidden_layers) < m.num_hidden_layers) add_ffn("dense", tokens, m.intermediate_size);
+  if (e.count_moe_layers(m.num_hidden_layers) < m.num_hidden_layers)
+    add_ffn("dense", tokens, m.intermediate_size);
   if (e.n_routed_experts > 0) {
     const std::int64_t rows = std::max<std::int64_t>(1, tokens * e.num_experts_per_tok / e.n_routed_experts);
     products.push_back({"router", tokens, e.n_routed_experts, h});
     add_ffn("one expert", rows, e.moe_intermediate_size);
-    if (e.n_shared_experts > 0) add_ffn("shared experts", tokens, e.n_shared_experts * e.moe_intermediate_size);
+    if (e.n_shared_experts > 0)
+      add_ffn("shared experts", tokens, e.n_shared_experts * e.moe_intermediate_size);
   }
   return products;
 }

@@ -59,7 +59,8 @@ class OperatorBench {
       }
       return context.profile().seconds().at(name);
     };
-    pieces_.push_back({phase + " forward", forward.flops, forward.bytes, [=] { return run(phase + ".forward"); }});
+    pieces_.push_back(
+        {phase + " forward", forward.flops, forward.bytes, [=] { return run(phase + ".forward"); }});
     pieces_.push_back(
         {phase + " backward", backward.flops, backward.bytes, [=] { return run(phase + ".backward"); }});
   }
@@ -125,8 +126,8 @@ void add_ffn(OperatorBench& bench, const RunConfig& c, double element) {
   if (width == 0) return;
   const double values = product(Sizes(c).n, width);
   const Tensor gate_up = bench.random({Sizes(c).n, 2 * width});
-  bench.add("swiglu", {10.0 * values, 3.0 * element * values}, {20.0 * values, 5.0 * element * values}, gate_up,
-            [](const Var& v) { return swiglu(v); });
+  bench.add("swiglu", {10.0 * values, 3.0 * element * values}, {20.0 * values, 5.0 * element * values},
+            gate_up, [](const Var& v) { return swiglu(v); });
 }
 
 void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {

@@ -69,7 +69,8 @@ Tensor random_tensor(Context& context, const Shape& shape, DType dtype) {
   dispatch_storage(dtype, [&]<class T>() {
     std::vector<T> numbers(static_cast<std::size_t>(std::min(tensor.numel(), std::int64_t{1} << 20)));
     const RandomStream stream(1, 0);
-    for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<T>(static_cast<Wide<T>>(stream.normal(i)));
+    for (std::size_t i = 0; i < numbers.size(); ++i)
+      numbers[i] = static_cast<T>(static_cast<Wide<T>>(stream.normal(i)));
     write_in_pieces<T>(tensor, [&](std::int64_t begin, std::span<T> piece) {
       for (T& value : piece) value = numbers[static_cast<std::size_t>(begin++) % numbers.size()];
     });

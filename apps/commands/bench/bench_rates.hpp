@@ -46,8 +46,8 @@ struct BenchPiece {
 ///   {fma_ceiling_gflops, stream_gbps, threads,
 ///    results: [{name, seconds (median), gflops, gbps, share_of_floor}]}
 /// The floor of a piece is the longer of two times: its operations at the ceiling, and its bytes at the
-/// streaming rate. On a GPU nothing is in the cache when a piece begins. On a CPU, a piece whose bytes stay in
-/// a cache can beat its floor.
+/// streaming rate. On a GPU nothing is in the cache when a piece begins. On a CPU, a piece whose bytes stay
+/// in a cache can beat its floor.
 [[nodiscard]] nlohmann::ordered_json measure_pieces(Context& context, DType dtype,
                                                     const std::vector<BenchPiece>& pieces,
                                                     std::int64_t repeats, std::optional<double> stated_peak);

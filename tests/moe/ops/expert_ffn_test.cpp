@@ -39,12 +39,10 @@ Numbers expert_outputs(const ExpertCase& c, const Numbers& x, const Numbers& w13
 }  // namespace
 
 TEST_CASE("expert_ffn: it keeps an operator's promises: uneven, idle and one-hot loads") {
-  const std::vector<ExpertCase> cases{{"uneven with an idle expert", 3, 4, 3, {0, 3, 3, 5}},
-                                      {"all rows to the last", 3, 5, 2, {0, 0, 0, 4}},
-                                      {"all rows to the first", 2, 3, 4, {0, 4, 4}},
-                                      {"no row", 2, 3, 2, {0, 0, 0}},
-                                      {"rows of 16 bytes and more", 3, 16, 8, {0, 3, 3, 5}},
-                                      {"one of everything", 1, 1, 1, {0, 1}}};
+  const std::vector<ExpertCase> cases{
+      {"uneven with an idle expert", 3, 4, 3, {0, 3, 3, 5}}, {"all rows to the last", 3, 5, 2, {0, 0, 0, 4}},
+      {"all rows to the first", 2, 3, 4, {0, 4, 4}},         {"no row", 2, 3, 2, {0, 0, 0}},
+      {"rows of 16 bytes and more", 3, 16, 8, {0, 3, 3, 5}}, {"one of everything", 1, 1, 1, {0, 1}}};
   for (const ExpertCase& c : cases) {
     check_op(
         {.name = "expert_ffn " + c.name, .bf16 = true}, ExpertFfn{},
