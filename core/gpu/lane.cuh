@@ -42,11 +42,16 @@ class SideLanes {
   SideLanes& operator=(const SideLanes&) = delete;
 
   /// Calls work(lane, i) for i below `count`. What is submitted to one lane follows what the main one has so
-  /// far, and the main one then waits for all. None may need what another one writes.
+  /// far, and the main one then waits for all. No work may need what another one writes.
   template <class Work>
   void spread(std::int64_t count, const Work& work) {
     fork();
-    for (std::int64_t i = 0; i < count; ++i) work(lane(i), i);
+    try {
+      for (std::int64_t i = 0; i < count; ++i) work(lane(i), i);
+    } catch (...) {
+      join();  // the memory that others still write may be given away after this
+      throw;
+    }
     join();
   }
 

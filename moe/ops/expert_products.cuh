@@ -10,8 +10,8 @@ namespace granule::gpu {
 
 /// `loop` asks cuBLAS for one product after the other, and `streams` for some of them at the same time.
 /// `grouped` asks for all in one call where cuBLAS can do it, and is `streams` elsewhere. Each repeats its
-/// bits. GRANULE_CUDA_EXPERTS chooses one by its name, and without it they are grouped, which was the fastest
-/// on an H200 (docs/gpu.md). Throws a user error for another name.
+/// bits. GRANULE_CUDA_EXPERTS chooses one by its name, and without it they are grouped. On an H200 that was
+/// the fastest in short runs with aligned rows (docs/gpu.md). Throws a user error for another name.
 enum class ExpertProducts : std::uint8_t { loop, streams, grouped };
 [[nodiscard]] ExpertProducts expert_products();
 

@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(gpu::kThreads)
   for (std::int64_t p = threadIdx.x; p < D / kWidth; p += blockDim.x) {
     Pack<W, kWidth> sum{};
     if (beta != W(0)) sum = gpu::load_wide<kWidth>(to, p);
-#pragma unroll 2  // of more copies at once, some would not be in registers
+#pragma unroll 2  // with more copies at once, some would not be in registers
     for (std::int64_t k = 0; k < K; ++k) {
       if (place[k] < 0) continue;
       const W factor = w == nullptr ? W(1) : w[blockIdx.x * K + k];

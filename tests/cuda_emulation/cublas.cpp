@@ -253,8 +253,8 @@ cublasStatus_t cublasGemmStridedBatchedEx_64(cublasHandle_t handle, cublasOperat
 }
 
 /// The addresses are read from the device's memory when the products run, and everything else at the call.
-/// Products without elements are refused. So is float64, as by cuBLAS 13.1 on an H200, and float32, which was
-/// not tried there. Rows must begin at multiples of 16 bytes, as the documentation asks.
+/// Products without elements are refused. So is float64, as by cuBLAS on an H200, and float32, which was
+/// not tried there. Rows must begin at multiples of 16 bytes, as our products in groups have them.
 cublasStatus_t cublasGemmGroupedBatchedEx_64(
     cublasHandle_t handle, const cublasOperation_t transa[], const cublasOperation_t transb[],
     const std::int64_t m[], const std::int64_t n[], const std::int64_t k[], const void* alpha,

@@ -166,6 +166,20 @@ TEST_CASE("adamw: the gradient norm survives huge, tiny and zero gradients and d
   CHECK(norms[0] == norms[2]);
 }
 
+TEST_CASE("adamw: the gradient norm is that of plain sums, for every length") {
+  TestContext context;
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (std::int64_t n = 0; n < 150;
+         ++n) {  // 64 and more fill four vectors of float64, and the rest is shorter
+      CAPTURE(dtype, n);
+      const Tensor g = tensor_of(context, {n}, dtype, normal_values(n, 5));
+      double sum = 0.0;
+      for (const double value : values_of(g)) sum += value * value;
+      CHECK(gradient_norm(g) == Approx(std::sqrt(sum)).epsilon(1e-14));  // roundings of 150 terms at most
+    }
+  }
+}
+
 TEST_CASE("adamw: clipping scales to the limit, and only what exceeds it") {
   CHECK(clip_factor(0.5, 1.0) == 1.0);
   CHECK(clip_factor(0.0, 1.0) == 1.0);

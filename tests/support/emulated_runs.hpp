@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -25,13 +26,14 @@ inline Words operator+(Words words, const Words& more) {
 
 inline const Words kOnCuda{"train.device=cuda"};
 
-/// Whether the environment names a plug-in, as scripts/gpu-check does on a machine with GPUs.
-inline bool on_gpu() {
-  return std::getenv("GRANULE_CUDA_PLUGIN") != nullptr;
-}
 /// `emulated`, or on a machine with GPUs the plug-in that the environment names.
 inline const char* device_plugin(const char* emulated) {
-  return on_gpu() ? std::getenv("GRANULE_CUDA_PLUGIN") : emulated;
+  const char* const named = std::getenv("GRANULE_CUDA_PLUGIN");
+  return named != nullptr ? named : emulated;
+}
+/// Whether the environment names another plug-in than `emulated`.
+inline bool on_gpu(const char* emulated) {
+  return std::string_view(device_plugin(emulated)) != emulated;
 }
 
 inline ProgramOptions with(const char* plugin) {

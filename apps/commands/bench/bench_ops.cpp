@@ -21,7 +21,7 @@ Work operator*(double times, const Work& work) {
 /// Makes the inputs of operators and turns a recorded use of one into two pieces of work.
 class OperatorBench {
  public:
-  OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype) {}
+  OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype), cache_(context) {}
 
   [[nodiscard]] Tensor random(const Shape& shape) { return random_tensor(context_, shape, dtype_); }
   /// For scores, weights of copies and gradients of parameters.
@@ -45,7 +45,8 @@ class OperatorBench {
   /// Adds forward and backward of `use`, which applies one operator called `phase`.
   void add(const std::string& phase, const Work& forward, const Work& backward, const Tensor& x,
            std::function<Var(const Var&)> use) {
-    const auto run = [this_context = &context_, leaves = leaves_, x,
+    const auto seed = std::make_shared<Tensor>();
+    const auto run = [this_context = &context_, leaves = leaves_, cache = cache_, x, seed,
                       use = std::move(use)](const std::string& name) {
       Context& context = *this_context;
       context.profile().start();
@@ -54,8 +55,9 @@ class OperatorBench {
       {
         const Recording on(&tape);
         const Var y = use(input);
-        const Tensor seed = Tensor::zeros(context, y.value.shape(), y.value.dtype());
-        tape.backward(std::vector<Var>{y}, std::vector<Tensor>{seed});
+        if (!seed->defined()) *seed = random_tensor(context, y.value.shape(), y.value.dtype());
+        cache.fill();
+        tape.backward(std::vector<Var>{y}, std::vector<Tensor>{*seed});
       }
       return context.profile().seconds().at(name);
     };
@@ -69,6 +71,7 @@ class OperatorBench {
  private:
   Context& context_;
   DType dtype_;
+  CacheFiller cache_;
   std::shared_ptr<std::deque<Leaf>> leaves_ = std::make_shared<std::deque<Leaf>>();
   std::vector<BenchPiece> pieces_;
 };
@@ -95,16 +98,20 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
   const Param norm = bench.parameter({s.d}), wide = bench.parameter({s.w, s.d});
   const RopeTable table(context, wide_of(c.train.dtype), s.head_dim, c.model.rope_theta, c.model.positions());
   const Tensor positions = bench.ids(s.n, s.seq);
-  const Tensor x = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
+  const Tensor x = bench.random({s.n, s.d}), other = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
+  const auto wide_element = static_cast<double>(size_of(wide_of(c.train.dtype)));
   const double row = element * product(s.n, s.d), turned = 2.0 * element * product(s.n, s.w);
   bench.add("rms_norm", {product(s.n, s.d, 4), 2.0 * row}, {product(s.n, s.d, 8), 3.0 * row}, x,
             [=](const Var& v) { return rms_norm(v, norm, 1e-6); });
   // Both gradients are that of the sum, and only one of them is asked for here.
   bench.add("add", {product(s.n, s.d), 3.0 * row}, {0.0, 2.0 * row}, x,
-            [=](const Var& v) { return add(v, Var{x}); });
-  const Work one_product{2.0 * product(s.n, s.d, s.w),
-                         element * (product(s.n, s.d + s.w) + product(s.d, s.w))};
-  bench.add("linear", one_product, 2.0 * one_product, x, [=](const Var& v) { return linear(v, wide); });
+            [=](const Var& v) { return add(v, Var{other}); });
+  // Gradients of weights are wide, and added to those that are there.
+  const double w_elements = product(s.d, s.w);
+  bench.add("linear", {2.0 * product(s.n, s.d, s.w), element * (product(s.n, s.d + s.w) + w_elements)},
+            {4.0 * product(s.n, s.d, s.w),
+             element * (product(s.n, 2 * s.d + s.w) + w_elements) + 2.0 * wide_element * w_elements},
+            x, [=](const Var& v) { return linear(v, wide); });
   bench.add("rope", {3.0 * product(s.n, s.w), turned}, {3.0 * product(s.n, s.w), turned}, qkv,
             [=](const Var& v) { return rope(v, table, positions, s.heads + s.kv); });
   const Attention op{s.batch, s.seq, s.heads, s.kv, s.head_dim, s.head_dim};
@@ -112,9 +119,11 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
   bench.add("attention", attended, 2.0 * attended, qkv, [=](const Var& v) { return attention(v, op); });
   const Param head = bench.parameter({c.model.vocab_size, s.d});
   const Tensor targets = bench.ids(s.n, c.model.vocab_size);
-  // Forward has already done the products of backward, which scales two gradients.
-  const double both = element * product(s.d, s.n + c.model.vocab_size);
-  bench.add("linear_cross_entropy", {6.0 * product(s.n, s.d, c.model.vocab_size), both}, {0.0, 2.0 * both}, x,
+  // Forward has already done the products of backward, which scales two wide gradients.
+  const double head_elements = product(s.d, c.model.vocab_size);
+  bench.add("linear_cross_entropy",
+            {6.0 * product(s.n, s.d, c.model.vocab_size), row + element * head_elements},
+            {0.0, row + wide_element * (product(s.n, s.d) + 3.0 * head_elements)}, x,
             [=](const Var& v) { return linear_cross_entropy(v, head, targets); });
 }
 
@@ -147,16 +156,18 @@ void add_mixture(OperatorBench& bench, const RunConfig& c, double element) {
                sent_bytes = element * product(rows, s.d);
   bench.add("softmax", {5.0 * product(s.n, e), 2.0 * scores}, {4.0 * product(s.n, e), 3.0 * scores}, logits,
             [](const Var& v) { return softmax(v); });
-  const Work gates{product(rows), wide * product(s.n, e + k)};
-  bench.add("gate_weights", gates, 2.0 * gates, logits,
+  bench.add("gate_weights", {product(rows), wide * product(s.n, 2 * k)},
+            {4.0 * product(rows), wide * product(s.n, e + 2 * k)}, logits,
             [=](const Var& v) { return gate_weights(v, ids, {.normalise = true}); });
   bench.add("balance_loss", {2.0 * product(s.n, e), scores}, {product(s.n, e), scores}, logits,
             [=](const Var& v) { return balance_loss(v, counts, {}, {.choices = k}); });
   bench.add("dispatch", {0.0, x_bytes + sent_bytes}, {product(rows, s.d), x_bytes + sent_bytes}, x,
             [=](const Var& v) { return dispatch(v, order); });
-  const Work experts{6.0 * product(rows, s.d, f), 2.0 * sent_bytes + element * 3.0 * product(e, s.d, f)};
-  bench.add("expert_ffn", experts, 2.0 * experts, sent,
-            [=](const Var& v) { return expert_ffn(v, w13, w2, offsets); });
+  const double weights_of_all = 3.0 * product(e, s.d, f), h_bytes = 2.0 * element * product(rows, f);
+  bench.add(
+      "expert_ffn", {6.0 * product(rows, s.d, f), 2.0 * sent_bytes + h_bytes + element * weights_of_all},
+      {12.0 * product(rows, s.d, f), 3.0 * sent_bytes + h_bytes + (element + 2.0 * wide) * weights_of_all},
+      sent, [=](const Var& v) { return expert_ffn(v, w13, w2, offsets); });
   bench.add("combine", {2.0 * product(rows, s.d), x_bytes + sent_bytes},
             {4.0 * product(rows, s.d), x_bytes + 2.0 * sent_bytes}, sent,
             [=](const Var& v) { return combine(v, Var{weights}, order); });

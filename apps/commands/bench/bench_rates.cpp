@@ -16,24 +16,7 @@
 namespace granule {
 namespace {
 
-/// Writes more memory than the cache of a GPU has, so that what is in it is of no use for what comes next.
-class CacheFiller {
- public:
-  explicit CacheFiller(Context& context) {
-    constexpr std::int64_t kMost = std::int64_t{256} << 20;  // a B200 has a cache of 126 MB
-    if (context.runtime() == nullptr) return;
-    const std::int64_t floats = std::min(kMost, context.runtime()->step_memory() / 8) / size_of(DType::f32);
-    memory_ = Tensor::zeros(context, {floats}, DType::f32, MemoryCategory::communication);
-  }
-  void fill() {
-    if (memory_.defined()) fill_zero(memory_);
-  }
-
- private:
-  Tensor memory_;
-};
-
-double median_seconds(const BenchPiece& piece, std::int64_t repeats, CacheFiller& cache) {
+double median_seconds(const BenchPiece& piece, std::int64_t repeats, const CacheFiller& cache) {
   piece.run();  // the first run touches its memory
   std::vector<double> seconds;
   for (std::int64_t i = 0; i < repeats; ++i) {
@@ -62,6 +45,17 @@ double copy_gbps(Device device) {
 double median(std::vector<double> values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
+}
+
+CacheFiller::CacheFiller(Context& context) {
+  constexpr std::int64_t kMost = std::int64_t{256} << 20;  // a B200 has a cache of 126 MB
+  if (context.runtime() == nullptr) return;
+  const std::int64_t floats = std::min(kMost, context.runtime()->step_memory() / 8) / size_of(DType::f32);
+  memory_ = Tensor::zeros(context, {floats}, DType::f32, MemoryCategory::communication);
+}
+
+void CacheFiller::fill() const {
+  if (memory_.defined()) fill_zero(memory_);
 }
 
 Tensor random_tensor(Context& context, const Shape& shape, DType dtype) {
@@ -104,7 +98,7 @@ MachineRates better_of(const MachineRates& before, const MachineRates& after) {
 nlohmann::ordered_json measure_pieces(Context& context, DType dtype, const std::vector<BenchPiece>& pieces,
                                       std::int64_t repeats, std::optional<double> stated_peak) {
   const MachineRates before = measure_rates(context, dtype, stated_peak);
-  CacheFiller cache(context);
+  const CacheFiller cache(context);
   std::vector<double> typical;
   for (const BenchPiece& piece : pieces) typical.push_back(median_seconds(piece, repeats, cache));
   const auto [gflops, gbps] = better_of(before, measure_rates(context, dtype, stated_peak));

@@ -33,21 +33,32 @@ struct MachineRates {
 /// making more of them takes long.
 [[nodiscard]] Tensor random_tensor(Context& context, const Shape& shape, DType dtype);
 
+/// Writes more memory than the cache of a GPU has, so that what is in it is of no use for what comes next. On
+/// a CPU it does nothing.
+class CacheFiller {
+ public:
+  explicit CacheFiller(Context& context);
+  void fill() const;
+
+ private:
+  Tensor memory_;
+};
+
 /// Seconds of the work on the context's device, by the clock of its profile.
 [[nodiscard]] double seconds_of(Context& context, const std::function<void()>& work);
 
 struct BenchPiece {
   std::string name;
   double flops = 0.0;
-  double bytes = 0.0;           ///< each is read and written once
+  double bytes = 0.0;           ///< each is read or written once
   std::function<double()> run;  ///< does the work once and returns its seconds
 };
 
 ///   {fma_ceiling_gflops, stream_gbps, threads,
 ///    results: [{name, seconds (median), gflops, gbps, share_of_floor}]}
 /// The floor of a piece is the longer of two times: its operations at the ceiling, and its bytes at the
-/// streaming rate. On a GPU nothing is in the cache when a piece begins. On a CPU, a piece whose bytes stay
-/// in a cache can beat its floor.
+/// streaming rate. On a GPU nothing is in the cache when the measured work begins. On a CPU, a piece whose
+/// bytes stay in a cache can beat its floor.
 [[nodiscard]] nlohmann::ordered_json measure_pieces(Context& context, DType dtype,
                                                     const std::vector<BenchPiece>& pieces,
                                                     std::int64_t repeats, std::optional<double> stated_peak);
