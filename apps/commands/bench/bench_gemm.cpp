@@ -45,7 +45,8 @@ void add_product(std::vector<BenchPiece>& pieces, Context& context, const Produc
                        Transpose transpose_b, const Tensor& c) {
     const auto bytes = static_cast<double>(a.bytes() + b.bytes() + c.bytes());
     pieces.push_back(
-        {fmt::format("{}: {}", p.name, form), flops, bytes, [=] {
+        {fmt::format("{}: {}", p.name, form), flops, bytes, [=](const CacheFiller& cache) {
+           cache.fill();
            return seconds_of(a.context(), [&] { matmul("bench", a, transpose_a, b, transpose_b, {c, 0.0}); });
          }});
   };

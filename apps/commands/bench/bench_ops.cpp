@@ -14,14 +14,11 @@ namespace {
 struct Work {
   double flops = 0.0, bytes = 0.0;
 };
-Work operator*(double times, const Work& work) {
-  return {times * work.flops, times * work.bytes};
-}
 
 /// Makes the inputs of operators and turns a recorded use of one into two pieces of work.
 class OperatorBench {
  public:
-  OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype), cache_(context) {}
+  OperatorBench(Context& context, DType dtype) : context_(context), dtype_(dtype) {}
 
   [[nodiscard]] Tensor random(const Shape& shape) { return random_tensor(context_, shape, dtype_); }
   /// For scores, weights of copies and gradients of parameters.
@@ -46,14 +43,15 @@ class OperatorBench {
   void add(const std::string& phase, const Work& forward, const Work& backward, const Tensor& x,
            std::function<Var(const Var&)> use) {
     const auto seed = std::make_shared<Tensor>();
-    const auto run = [this_context = &context_, leaves = leaves_, cache = cache_, x, seed,
-                      use = std::move(use)](const std::string& name) {
+    const auto run = [this_context = &context_, leaves = leaves_, x, seed, use = std::move(use)](
+                         const std::string& name, const CacheFiller& cache) {
       Context& context = *this_context;
       context.profile().start();
       Tape tape;
       const Var input = tape.input(x);
       {
         const Recording on(&tape);
+        cache.fill();
         const Var y = use(input);
         if (!seed->defined()) *seed = random_tensor(context, y.value.shape(), y.value.dtype());
         cache.fill();
@@ -61,17 +59,16 @@ class OperatorBench {
       }
       return context.profile().seconds().at(name);
     };
-    pieces_.push_back(
-        {phase + " forward", forward.flops, forward.bytes, [=] { return run(phase + ".forward"); }});
-    pieces_.push_back(
-        {phase + " backward", backward.flops, backward.bytes, [=] { return run(phase + ".backward"); }});
+    pieces_.push_back({phase + " forward", forward.flops, forward.bytes,
+                       [=](const CacheFiller& cache) { return run(phase + ".forward", cache); }});
+    pieces_.push_back({phase + " backward", backward.flops, backward.bytes,
+                       [=](const CacheFiller& cache) { return run(phase + ".backward", cache); }});
   }
   [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
 
  private:
   Context& context_;
   DType dtype_;
-  CacheFiller cache_;
   std::shared_ptr<std::deque<Leaf>> leaves_ = std::make_shared<std::deque<Leaf>>();
   std::vector<BenchPiece> pieces_;
 };
@@ -116,7 +113,8 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
             [=](const Var& v) { return rope(v, table, positions, s.heads + s.kv); });
   const Attention op{s.batch, s.seq, s.heads, s.kv, s.head_dim, s.head_dim};
   const Work attended{2.0 * product(s.n * s.heads, s.head_dim, s.seq), element * product(s.n, s.w + s.d)};
-  bench.add("attention", attended, 2.0 * attended, qkv, [=](const Var& v) { return attention(v, op); });
+  bench.add("attention", attended, {2.0 * attended.flops, 2.0 * attended.bytes}, qkv,
+            [=](const Var& v) { return attention(v, op); });
   const Param head = bench.parameter({c.model.vocab_size, s.d});
   const Tensor targets = bench.ids(s.n, c.model.vocab_size);
   // Forward has already done the products of backward, which scales two wide gradients.

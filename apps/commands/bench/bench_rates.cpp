@@ -17,12 +17,9 @@ namespace granule {
 namespace {
 
 double median_seconds(const BenchPiece& piece, std::int64_t repeats, const CacheFiller& cache) {
-  piece.run();  // the first run touches its memory
+  piece.run(cache);  // the first run touches its memory
   std::vector<double> seconds;
-  for (std::int64_t i = 0; i < repeats; ++i) {
-    cache.fill();
-    seconds.push_back(piece.run());
-  }
+  for (std::int64_t i = 0; i < repeats; ++i) seconds.push_back(piece.run(cache));
   return median(std::move(seconds));
 }
 

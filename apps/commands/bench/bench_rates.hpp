@@ -29,8 +29,8 @@ struct MachineRates {
 /// The middle one of them, and of an even number the larger of the two. There must be one.
 [[nodiscard]] double median(std::vector<double> values);
 
-/// Normal random numbers. A GPU multiplies zeros faster than numbers. They repeat after 2²⁰ of them, because
-/// making more of them takes long.
+/// Normal random numbers, the same in every tensor. A GPU multiplies zeros faster than numbers. They repeat
+/// after 2²⁰ of them, because making more of them takes long.
 [[nodiscard]] Tensor random_tensor(Context& context, const Shape& shape, DType dtype);
 
 /// Writes more memory than the cache of a GPU has, so that what is in it is of no use for what comes next. On
@@ -50,8 +50,9 @@ class CacheFiller {
 struct BenchPiece {
   std::string name;
   double flops = 0.0;
-  double bytes = 0.0;           ///< each is read or written once
-  std::function<double()> run;  ///< does the work once and returns its seconds
+  double bytes = 0.0;  ///< each is read or written once
+  /// Does the work once and returns its seconds. It fills the cache before what is measured begins.
+  std::function<double(const CacheFiller&)> run;
 };
 
 ///   {fma_ceiling_gflops, stream_gbps, threads,
