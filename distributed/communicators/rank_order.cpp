@@ -27,6 +27,11 @@ void add_to(T* sum, const T* source, std::int64_t n, ReduceOp reduce) {
   }
 }
 
+/// Copies between parts of one rank or of two. If they are the same, there is nothing to do.
+void copy(const std::byte* from, std::byte* to, std::int64_t bytes) {
+  if (bytes > 0 && from != to) std::memcpy(to, from, static_cast<std::size_t>(bytes));
+}
+
 template <class T>
 void reduce_as(ReduceOp reduce, std::int64_t count, std::span<const std::byte* const> sources,
                std::span<std::byte* const> outputs) {
@@ -41,11 +46,6 @@ void reduce_as(ReduceOp reduce, std::int64_t count, std::span<const std::byte* c
     }
     for (std::byte* const output : outputs) std::memcpy(output + offset, sum.data(), bytes);
   }
-}
-
-/// Copies between parts of one rank or of two. If they are the same, there is nothing to do.
-void copy(const std::byte* from, std::byte* to, std::int64_t bytes) {
-  if (bytes > 0 && from != to) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 
 void all_gather(std::span<const Collective* const> ranks) {
@@ -111,6 +111,10 @@ void broadcast(std::span<const Collective* const> ranks) {
 
 void reduce_in_rank_order(DType dtype, ReduceOp reduce, std::int64_t count,
                           std::span<const std::byte* const> sources, std::span<std::byte* const> outputs) {
+  if (sources.size() == 1) {
+    for (std::byte* const output : outputs) copy(sources[0], output, count * size_of(dtype));
+    return;
+  }
   switch (dtype) {
     case DType::f32:
       return reduce_as<float>(reduce, count, sources, outputs);
