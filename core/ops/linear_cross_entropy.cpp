@@ -42,20 +42,21 @@ void check_targets(const Tensor& target, std::int64_t vocabulary) {
   }
 }
 
-/// A chunk of logits, their gradients, and the loss of each row. Gradients take the place of logits, or are
-/// beside them in bf16.
-template <class T>
-struct Buffers {
-  Wide<T>* z;
-  T* dz;
-  std::int64_t dz_pitch;
-  double* losses;
-};
-
-/// The rows of a wide vocabulary would begin at equal places of the cache, and a product reads many at once.
-std::int64_t bf16_pitch(std::int64_t vocabulary) {
+/// The rows of a wide vocabulary would begin at equal places of the cache, and a product reads and writes
+/// many of them at once.
+std::int64_t row_pitch(std::int64_t vocabulary) {
   return vocabulary + 32;
 }
+
+/// A chunk of logits, their gradients, and the loss of each row. Rows are `pitch` apart. Gradients take the
+/// place of logits, or are beside them in bf16.
+template <class T>
+struct Buffers {
+  std::int64_t pitch;
+  Wide<T>* z;
+  T* dz;
+  double* losses;
+};
 
 /// Turns `rows` rows of logits into losses, and into gradients if they are wanted.
 template <class T>
@@ -63,10 +64,10 @@ void losses_of_rows(ThreadPool& pool, const Buffers<T>& buffers, std::int64_t ro
                     const std::int32_t* target, double* losses, bool gradients) {
   parallel_chunks(pool, rows, 8, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      Wide<T>* const row = buffers.z + i * v;
+      Wide<T>* const row = buffers.z + i * buffers.pitch;
       losses[i] = loss_of_row(row, v, target[i]);
       if constexpr (std::is_same_v<T, bf16>) {
-        if (gradients) round_row(row, v, buffers.dz + i * buffers.dz_pitch);
+        if (gradients) round_row(row, v, buffers.dz + i * buffers.pitch);
       }
     }
   });
@@ -82,13 +83,13 @@ double sum_losses(const ForwardArgs& args, const Buffers<T>& buffers) {
   const auto* const target = args.target_N.data<const std::int32_t>();
   const T *const x = args.x_ND.data<const T>(), *const w = args.w_VD.data<const T>();
   const bool gradients = args.dx_ND.defined();
-  const MatrixIn<T> dz{buffers.dz, buffers.dz_pitch},
-      dz_transposed{buffers.dz, buffers.dz_pitch, Transpose::yes};
+  const MatrixIn<T> dz{buffers.dz, buffers.pitch}, dz_transposed{buffers.dz, buffers.pitch, Transpose::yes};
   double* const losses = buffers.losses;
   for (std::int64_t first = 0; first < n; first += chunk) {
     const std::int64_t rows = std::min(chunk, n - first);
     const T* const x_rows = x + first * d;
-    gemm<T, W>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {buffers.z, v}, OneRow::like_others);
+    gemm<T, W>(pool, rows, v, d, {x_rows, d}, {w, d, Transpose::yes}, {buffers.z, buffers.pitch},
+               OneRow::like_others);
     losses_of_rows(pool, buffers, rows, v, target + first, losses + first, gradients);
     if (!gradients) continue;
     gemm<T, W>(pool, rows, d, v, dz, {w, d}, {args.dx_ND.data<W>() + first * d, d}, OneRow::like_others);
@@ -105,13 +106,11 @@ void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
   check_targets(args.target_N, v);
   dispatch_storage(args.x_ND.dtype(), [&]<class T>() {
     const std::int64_t rows = chunk_rows(n, v);
-    Buffers<T> buffers{};
-    buffers.z = workspace.take<Wide<T>>(rows * v);
+    Buffers<T> buffers{.pitch = row_pitch(v)};
+    buffers.z = workspace.take<Wide<T>>(rows * buffers.pitch);
     if constexpr (std::is_same_v<T, bf16>) {
-      buffers.dz_pitch = bf16_pitch(v);
-      buffers.dz = workspace.take<T>(rows * buffers.dz_pitch);
+      buffers.dz = workspace.take<T>(rows * buffers.pitch);
     } else {
-      buffers.dz_pitch = v;
       buffers.dz = buffers.z;
     }
     buffers.losses = workspace.take<double>(n);
@@ -120,10 +119,10 @@ void forward_cpu(const ForwardArgs& args, Workspace& workspace) {
 }
 std::int64_t forward_workspace(const ForwardArgs& args, int /*threads*/) {
   const std::int64_t n = args.x_ND.shape()[0], v = args.w_VD.shape()[0];
-  const std::int64_t rows = chunk_rows(n, v);
+  const std::int64_t elements = chunk_rows(n, v) * row_pitch(v);
   const DType dtype = args.x_ND.dtype();
-  const std::int64_t beside = dtype == DType::bf16 ? rows * bf16_pitch(v) : 0;
-  return workspace_bytes({{rows * v, wide_of(dtype)}, {beside, dtype}, {n, DType::f64}});
+  return workspace_bytes(
+      {{elements, wide_of(dtype)}, {dtype == DType::bf16 ? elements : 0, dtype}, {n, DType::f64}});
 }
 
 template <class T>
