@@ -13,6 +13,8 @@ using namespace attention;
 namespace {
 
 constexpr std::int64_t kQueries = 32;  // rows of P held at once
+// Bytes between the scratch of two threads. What one of them fetches ahead would otherwise be the other's.
+constexpr std::int64_t kGap = 1 << 16;
 
 /// out = xᵀ for x[rows, columns], in squares whose lines of memory stay in the cache. beta 1 adds to out.
 template <class T>
@@ -57,35 +59,86 @@ AttentionHead<T> with_stored(const Attention& a, AttentionHead<T> h, T* memory) 
   return h;
 }
 
-/// The workspace has the keys and values of every sequence, and the scores of a block for each thread.
+/// The key-value heads of all sequences. Those that follow each other belong to different sequences, because
+/// neighbouring heads of a token share lines of memory, for which the threads would wait.
+struct KeyValueHead {
+  std::int64_t sequence, head;
+
+  KeyValueHead(const Attention& a, std::int64_t index) : sequence(index % a.batch), head(index / a.batch) {}
+};
+
+std::int64_t blocks_of(const Attention& a) {
+  return (a.seq + kQueries - 1) / kQueries;
+}
+
+/// Whether there are so many heads that each is computed by one thread, which alone stores its keys and
+/// values.
+bool many_heads(const Attention& a) {
+  constexpr std::int64_t kMany = 32;
+  return a.batch * a.kv_heads >= kMany;
+}
+
+/// What the threads of forward write to.
+template <class T>
+struct ForwardMemory {
+  std::int64_t heads;  // whose keys and values are stored: all of them, or one for each thread
+  std::int64_t stored, scratch;
+
+  ForwardMemory(const Attention& a, int threads)
+      : heads(many_heads(a) ? threads : a.batch * a.kv_heads),
+        stored(stored_elements<T>(a)),
+        scratch(ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes + kGap) {}
+};
+
+/// Forward of a block of queries of one query head.
+template <class T>
+void forward_queries(const Attention::ForwardArgs& args, std::int64_t sequence, std::int64_t head,
+                     std::int64_t block, AttentionHead<T> h, std::byte* scratch) {
+  const Attention& a = args.attention;
+  const std::int64_t first = block * kQueries, row = sequence * a.seq + first, out = a.heads * a.v_dim;
+  const QueryBlock b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
+  h.q = head_of(a, args.qkv.data<const T>(), sequence, head).q;
+  const ForwardScratch<T> own(a, b.rows, b.keys, scratch);
+  Wide<T>* const sums =
+      args.log_sum.defined() ? args.log_sum.data<Wide<T>>() + row * a.heads + head : nullptr;
+  forward_block(a, h, b, h.q + first * h.q_pitch, own, args.y.data<T>() + row * out + head * a.v_dim, sums);
+}
+
+/// The workspace has keys and values, and the scores of a block for each thread.
 template <class T>
 void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.qkv.context().pool();
-  const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, out = a.heads * a.v_dim;
-  const std::int64_t stored = stored_elements<T>(a), group = a.heads / a.kv_heads;
-  T* const memory = workspace.take<T>(a.batch * a.kv_heads * stored);
-  const T* const qkv = args.qkv.data<const T>();
-  const std::int64_t scratch_bytes = ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes;
-  std::byte* const scratch = workspace.take<std::byte>(pool.size() * scratch_bytes);
+  const std::int64_t blocks = blocks_of(a), group = a.heads / a.kv_heads;
+  const ForwardMemory<T> sizes(a, pool.size());
+  T* const memory = workspace.take<T>(sizes.heads * sizes.stored);
+  std::byte* const all_scratch = workspace.take<std::byte>(pool.size() * sizes.scratch);
+  const auto scratch = [&] { return all_scratch + ThreadPool::thread_index() * sizes.scratch; };
+  const auto stored = [&](const KeyValueHead& kv, std::int64_t place) {
+    const AttentionHead<T> h = head_of(a, args.qkv.data<const T>(), kv.sequence, kv.head * group);
+    return with_stored(a, h, memory + place * sizes.stored);
+  };
+  if (many_heads(a)) {
+    pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
+      const KeyValueHead kv(a, task);
+      const AttentionHead<T> h = stored(kv, ThreadPool::thread_index());
+      for (std::int64_t head = kv.head * group; head < (kv.head + 1) * group; ++head)
+        for (std::int64_t block = 0; block < blocks; ++block)
+          forward_queries(args, kv.sequence, head, block, h, scratch());
+    });
+    return;
+  }
   std::vector<AttentionHead<T>> heads(static_cast<std::size_t>(a.batch * a.kv_heads));
   pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-    const AttentionHead<T> h = head_of(a, qkv, task / a.kv_heads, task % a.kv_heads * group);
-    heads[static_cast<std::size_t>(task)] = with_stored(a, h, memory + task * stored);
+    heads[static_cast<std::size_t>(task)] = stored(KeyValueHead(a, task), task);
   });
   pool.run(a.batch * a.heads * blocks, [&](std::int64_t task) {
     // The blocks of a head follow each other, while its keys and values are in the second level of cache.
     // Later blocks see more keys. They go first, so that the last tasks are short.
-    const std::int64_t block = blocks - 1 - task % blocks;
-    const std::int64_t sequence = task / blocks / a.heads, head = task / blocks % a.heads;
-    const std::int64_t first = block * kQueries, row = sequence * a.seq + first;
-    const QueryBlock b(first, std::min(kQueries, a.seq - first), first_keys_of(a, args.first_key, sequence));
-    AttentionHead<T> h = heads[static_cast<std::size_t>(sequence * a.kv_heads + head / group)];
-    h.q = head_of(a, qkv, sequence, head).q;
-    const ForwardScratch<T> own(a, b.rows, b.keys, scratch + ThreadPool::thread_index() * scratch_bytes);
-    Wide<T>* const sums =
-        args.log_sum.defined() ? args.log_sum.data<Wide<T>>() + row * a.heads + head : nullptr;
-    forward_block(a, h, b, h.q + first * h.q_pitch, own, args.y.data<T>() + row * out + head * a.v_dim, sums);
+    const std::int64_t of_group = task % (group * blocks), index = task / (group * blocks);
+    const KeyValueHead kv(a, index);
+    forward_queries(args, kv.sequence, kv.head * group + of_group / blocks, blocks - 1 - of_group % blocks,
+                    heads[static_cast<std::size_t>(index)], scratch());
   });
 }
 
@@ -126,7 +179,7 @@ struct BackwardScratch {
     rounded_p = cut.take<T>(kRounds ? kQueries * a.seq : 0);
     rounded_dp = cut.take<T>(kRounds ? kQueries * a.seq : 0);
     stored = cut.take<T>(stored_for_backward<T>(a));
-    bytes = cut.bytes();
+    bytes = cut.bytes() + kGap;
   }
 };
 
@@ -200,8 +253,9 @@ struct BackwardHead {
 /// Computes all query heads of one key-value head of one sequence together, because the gradients of its keys
 /// and values are sums over them.
 template <class T>
-void backward_group(const Attention::BackwardArgs& args, std::int64_t sequence, std::int64_t kv,
+void backward_group(const Attention::BackwardArgs& args, const KeyValueHead& which,
                     const BackwardScratch<T>& scratch) {
+  const auto [sequence, kv] = which;
   const Attention& a = args.attention;
   const std::int64_t out = a.heads * a.v_dim, group = a.heads / a.kv_heads, row = sequence * a.seq;
   const std::int32_t* const first_keys = first_keys_of(a, args.first_key, sequence);
@@ -237,8 +291,8 @@ void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {
 std::int64_t forward_workspace(const Attention::ForwardArgs& args, int threads) {
   const Attention& a = args.attention;
   return dispatch_storage(args.qkv.dtype(), [&]<class T>() {
-    return workspace_bytes({{a.batch * a.kv_heads * stored_elements<T>(a), dtype_of<T>},
-                            {threads * ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes, DType::u8}});
+    const ForwardMemory<T> sizes(a, threads);
+    return workspace_bytes({{sizes.heads * sizes.stored, dtype_of<T>}, {threads * sizes.scratch, DType::u8}});
   });
 }
 
@@ -249,7 +303,7 @@ void backward_cpu(const Attention::BackwardArgs& args, Workspace& workspace) {
     const std::int64_t bytes = BackwardScratch<T>(a, nullptr).bytes;
     std::byte* const memory = workspace.take<std::byte>(pool.size() * bytes);
     pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
-      backward_group<T>(args, task / a.kv_heads, task % a.kv_heads,
+      backward_group<T>(args, KeyValueHead(a, task),
                         BackwardScratch<T>(a, memory + ThreadPool::thread_index() * bytes));
     });
   });
