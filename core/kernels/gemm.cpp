@@ -47,6 +47,13 @@ void product_eigen(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a
 }
 
 #ifdef GRANULE_WITH_ONEDNN
+/// With AVX2 and less, our own kernels or Eigen multiply.
+bool uses_onednn() {
+  static const bool wide = (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & dnnl_cpu_isa_avx512_core) ==
+                           dnnl_cpu_isa_avx512_core;
+  return wide;
+}
+
 void product_onednn(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                     MatrixOut<float> c) {
   // oneDNN's own runtime would start threads beside ours.
@@ -64,8 +71,7 @@ template <class T>
 void product(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b, MatrixOut<T> c) {
 #ifdef GRANULE_WITH_ONEDNN
   if constexpr (std::is_same_v<T, float>) {
-    product_onednn(m, n, k, a, b, c);
-    return;
+    if (uses_onednn()) return product_onednn(m, n, k, a, b, c);
   }
 #endif
   product_eigen(m, n, k, a, b, c);
@@ -84,31 +90,15 @@ struct RowBlocks {
   std::int64_t block = 1;
   // Products of fewer rows are summed in another order.
   std::int64_t least = 2;
-  // Products of more rows may be summed in another order, unless they have at least twice as many. 0: never.
-  std::int64_t most = 0;
 };
 
 template <class T>
 RowBlocks row_blocks() {
 #ifdef GRANULE_WITH_ONEDNN
-  if constexpr (std::is_same_v<T, float>) {
-    static const auto isa = static_cast<unsigned>(dnnl_get_effective_cpu_isa());
-    const auto has = [](unsigned set) { return (isa & set) == set; };
-    // With AVX-512 a special kernel multiplies 2 to 15 rows of a transposed matrix by a transposed one. With
-    // AVX2 a block has six rows, and more than 48 rows may be cut inside a block.
-    if (has(dnnl_cpu_isa_avx512_core)) return {.least = 16};
-    if (has(dnnl_cpu_isa_avx)) return {.block = 6, .least = 6, .most = 48};
-    return {};
-  }
+  // A special kernel multiplies 2 to 15 rows of a transposed matrix by a transposed one.
+  if (std::is_same_v<T, float> && uses_onednn()) return {.least = 16};
 #endif
   return {.block = 4, .least = 4};
-}
-
-/// How many of the first m rows are summed alike if the library gets them as they are.
-std::int64_t alike_rows(const RowBlocks& rows, std::int64_t m) {
-  if (m < rows.least) return 0;
-  if (rows.most > 0 && m > rows.most) return m < 2 * rows.most ? rows.most : 2 * rows.most;
-  return m - m % rows.block;
 }
 
 /// The last rows of a product, filled up with rows of zeros so that the library sums them as it sums all
@@ -154,22 +144,17 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
-/// Whether our own kernels are faster than the library's.
-bool packs(MatrixIn<float> a, MatrixIn<float> b) {
-  return a.transpose == Transpose::no && b.transpose == Transpose::yes && packing_is_fast();
-}
-
 /// The product by our own kernels if they are faster, and otherwise in blocks of rows that the library sums
 /// alike. Neither choice depends on m.
 template <class T>
 void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                      MatrixOut<T> c) {
   if constexpr (std::is_same_v<T, float>) {
-    if (packs(a, b)) return packing_gemm(m, n, k, a, b, c);
+    if (packing_is_fastest(a.transpose, b.transpose)) return packing_gemm(m, n, k, a, b, c);
   }
   const RowBlocks rows = row_blocks<T>();
   for (std::int64_t done = 0; done < m;) {
-    const std::int64_t alike = alike_rows(rows, m - done);
+    const std::int64_t left = m - done, alike = left < rows.least ? 0 : left - left % rows.block;
     const MatrixOut<T> out{c.data + done * c.pitch, c.pitch, c.beta};
     if (alike == 0) return filled_up_product(m - done, n, k, rows_from(a, done), b, out);
     product(alike, n, k, rows_from(a, done), b, out);
@@ -180,10 +165,10 @@ void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T>
 /// Whether many rows of tiles would pack the same panels.
 bool packing_is_worth_it(std::int64_t m, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
   constexpr std::int64_t kMany = 1024;
-  return m >= kMany && k > 0 && packs(a, b);
+  return m >= kMany && k > 0 && packing_is_fastest(a.transpose, b.transpose);
 }
 
-/// A product by Bᵀ whose panels are packed once, and not again for every tile.
+/// A product by B whose panels are packed once, and not again for every tile.
 void gemm_packed_once(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a,
                       MatrixIn<float> b, MatrixOut<float> c) {
   const auto up = [](std::int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; };
@@ -191,13 +176,14 @@ void gemm_packed_once(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int
   pool.run(up(n), [&](std::int64_t i) {
     pack(n, k, b, {i * kPanelColumns, std::min(n, (i + 1) * kPanelColumns)}, packed);
   });
-  const Tile tile = tile_of(m, n);
-  const std::int64_t columns = up(tile.columns) * kPanelColumns, across = (n + columns - 1) / columns,
-                     down = tiles(m, tile.rows);
+  // Packed panels cost nothing for every tile, so tiles are small. Their rows fill the kernels' tiles.
+  constexpr Tile kTile{126, 1024};
+  const Tile tile{std::min(m, kTile.rows), up(std::min(n, kTile.columns)) * kPanelColumns};
+  const std::int64_t across = (n + tile.columns - 1) / tile.columns, down = tiles(m, tile.rows);
   pool.run(across * down, [&](std::int64_t task) {
-    const std::int64_t row = task / across, i = row * tile.rows, j = task % across * columns;
-    packed_gemm(row == down - 1 ? m - i : tile.rows, {a.data + i * a.pitch, a.pitch}, {packed, n, k}, {0, k},
-                {j, std::min(n, j + columns)}, {c.data + i * c.pitch + j, c.pitch, c.beta});
+    const std::int64_t row = task / across, i = row * tile.rows, j = task % across * tile.columns;
+    packed_gemm(row == down - 1 ? m - i : tile.rows, rows_from(a, i), {packed, n, k}, {0, k},
+                {j, std::min(n, j + tile.columns)}, {c.data + i * c.pitch + j, c.pitch, c.beta});
   });
 }
 

@@ -1,33 +1,22 @@
 #include "core/kernels/packed_gemm.hpp"
 
 #include <algorithm>
-#include <array>
 #include <new>
-#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/packed_gemm.cpp"
 #include <hwy/aligned_allocator.h>
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "core/kernels/panels-inl.hpp"
+#include "core/kernels/packed_tile-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-// A tile of C has kRows rows and one or two vectors of columns. It stays in registers, together with two
-// vectors of B and one element of A.
-constexpr int kRows = kLanes == 16 ? 14 : 6;
-constexpr std::int64_t kPanel = 2 * kLanes;
 static_assert(kPanelColumns % kPanel == 0);
-// Rows of A that are copied together. They and a panel of B fit into the second level of cache.
+// Rows of A that are copied together. They and a panel of B fill half of the second level of cache.
 constexpr std::int64_t kLeftRows = 20 * kRows;
-// Terms of a sum that are added in registers.
-constexpr std::int64_t kDepth = 512;
-// Copied rows of A are so far apart that they do not share sets of the first level of cache.
-constexpr std::int64_t kLeftPitch = kDepth + 16;
 constexpr std::int64_t kScratch = kPanel * kDepth + kLeftRows * kLeftPitch;
 
 /// A sum of k terms is cut into parts of almost equal length. The cut is a function of k alone.
@@ -35,69 +24,6 @@ std::int64_t depth_of(std::int64_t k) {
   const std::int64_t parts = (k + kDepth - 1) / kDepth;
   return parts <= 1 ? k : ((k + parts - 1) / parts + 15) / 16 * 16;
 }
-
-struct TileArgs {
-  std::int64_t k;
-  const float *a, *b;    // rows of a are kLeftPitch apart, and b is a packed panel
-  std::int64_t b_pitch;  // of the panel, which may have more vectors than are needed
-  float* c;
-  std::int64_t pitch, columns;  // of c
-  Store store;
-  // What is needed soon: k addresses, `step` elements apart, are fetched while the tile is computed.
-  const float* soon;
-  std::int64_t step;
-};
-
-/// c (+)= a b. Columns of c beyond `columns` are left as they are.
-template <int kTileRows, int kVectors>
-void tile(const TileArgs& t) {
-  const Vectors d;
-  hn::Vec<Vectors> sum[kTileRows][kVectors];
-#pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) {
-    hwy::Prefetch(t.c + r * t.pitch);
-    hwy::Prefetch(t.c + r * t.pitch + kLanes);
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
-  }
-  const float *a = t.a, *b = t.b, *soon = t.soon;
-  for (std::int64_t p = 0; p < t.k; ++p, ++a, b += t.b_pitch, soon += t.step) {
-    hwy::Prefetch(soon);
-    hn::Vec<Vectors> right[kVectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) right[v] = hn::Load(d, b + v * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < kTileRows; ++r) {
-      const auto left = hn::Set(d, a[r * kLeftPitch]);
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(left, right[v], sum[r][v]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      float* const to = t.c + r * t.pitch + v * kLanes;
-      const std::int64_t rest = t.columns - v * kLanes;
-      auto value = sum[r][v];
-      if (rest >= kLanes) {
-        if (t.store == Store::add) value = hn::Add(value, hn::LoadU(d, to));
-        hn::StoreU(value, d, to);
-      } else {
-        if (t.store == Store::add) value = hn::Add(value, load_first(d, to, rest));
-        store_first(value, d, to, rest);
-      }
-    }
-  }
-}
-
-template <int kVectors, int... kSmaller>
-constexpr auto tiles_of(std::integer_sequence<int, kSmaller...>) {
-  return std::array{&tile<kSmaller + 1, kVectors>...};
-}
-/// Tiles of 1 to kRows rows.
-template <int kVectors>
-constexpr auto kTiles = tiles_of<kVectors>(std::make_integer_sequence<int, kRows>());
 
 std::int64_t panel_pitch(std::int64_t columns) {
   return columns > kLanes ? kPanel : kLanes;
@@ -120,8 +46,24 @@ struct Block {
   Range terms, rows, columns;
 };
 
-/// Copies up to kRows rows of A.
+/// A from row i and term p on.
+MatrixIn<float> part_of(MatrixIn<float> a, std::int64_t i, std::int64_t p) {
+  a.data += a.transpose == Transpose::yes ? p * a.pitch + i : i * a.pitch + p;
+  return a;
+}
+
+/// Copies the rows of a tile from the transpose of A, four at a time. So rows of the next tile come along.
+void copy_transposed(const Block& block, MatrixIn<float> a, std::int64_t i, float* left) {
+  const std::int64_t rows = std::min((kRows + 3) / 4 * std::int64_t{4}, block.rows.size() - i);
+  for (std::int64_t p = 0; p < block.terms.size(); p += kLanes) {
+    transpose_lines(a.data + p * a.pitch + i, a.pitch, std::min(kLanes, block.terms.size() - p), rows,
+                    left + i * kLeftPitch + p, kLeftPitch);
+  }
+}
+
+/// Copies the rows of a tile.
 void copy_rows(const Block& block, MatrixIn<float> a, std::int64_t i, float* left) {
+  if (a.transpose == Transpose::yes) return copy_transposed(block, a, i, left);
   for (std::int64_t r = i; r < std::min(i + kRows, block.rows.size()); ++r) {
     map(
         Store::overwrite, left + r * kLeftPitch, block.terms.size(), [](auto, auto v) HWY_ATTR { return v; },
@@ -129,54 +71,83 @@ void copy_rows(const Block& block, MatrixIn<float> a, std::int64_t i, float* lef
   }
 }
 
-/// A panel of B, and the matrix that it is packed from if its next panel is still to be packed.
+/// A panel of B, and where the next one comes from: its place if it is packed already, and otherwise the
+/// matrix that it is packed from.
 struct Panel {
   const float* data;
   std::int64_t pitch;
+  const float* next = nullptr;
   const MatrixIn<float>* source = nullptr;
 };
 
-/// What the tile in row i and column j has to fetch: the next rows of A during the first panel, and then its
-/// part of the next panel of B.
-void fetch_soon(const Block& block, MatrixIn<float> a, const Panel& panel, std::int64_t i, std::int64_t j,
-                TileArgs& tile) {
-  const std::int64_t rows = block.rows.size(), terms = block.terms.size(), next = j + kPanel;
-  tile.soon = tile.a;
-  tile.step = 0;
-  if (j == block.columns.begin && i + kRows < rows && a.pitch == terms) {
-    tile.soon = a.data + (i + kRows) * a.pitch;
-    tile.step = kRows;
-  } else if (j > block.columns.begin && panel.source != nullptr && next < block.columns.end &&
-             panel.source->pitch == terms) {
-    const std::int64_t tiles = (rows + kRows - 1) / kRows,
-                       step = (std::min(kPanel, block.columns.end - next) + tiles - 1) / tiles;
-    tile.soon = panel.source->data + next * terms + i / kRows * step * terms;
-    tile.step = step;
-  }
+/// The rows of A for the tile after the one in row i. During the first panel they are not copied yet. What a
+/// transposed A has of them lies in as many places as there are terms.
+MatrixIn<float> next_rows(const Block& block, MatrixIn<float> a, std::int64_t i, bool copied,
+                          const float* left) {
+  const std::int64_t next = i + kRows < block.rows.size() ? i + kRows : 0;
+  if (copied || next == 0 || a.transpose == Transpose::yes) return {left + next * kLeftPitch, kLeftPitch};
+  return {a.data + next * a.pitch, a.pitch};
 }
+
+/// How the tiles of a block share the work of asking for the next panel.
+class PanelShares {
+ public:
+  PanelShares(const Block& block, std::int64_t tiles)
+      : first_term_(block.terms.begin), end_(block.columns.end) {
+    lines_ = std::min(ceil_div(kAcross * kRows, tiles), kMost);
+    columns_ = ceil_div(kPanel, tiles);
+    share_ = block.terms.size() / kRows * lines_ * kLine;
+  }
+
+  /// What tile t fetches of the panel that follows the one at column j.
+  [[nodiscard]] Soon of(const Panel& panel, std::int64_t j, std::int64_t t) const {
+    if (panel.source == nullptr) return {panel.next + t * share_, lines_, kLine, lines_ * kLine};
+    const MatrixIn<float>& b = *panel.source;
+    const std::int64_t next = j + kPanel;
+    if (b.transpose == Transpose::yes) {
+      const std::int64_t first = next + t * columns_, count = std::min({columns_, end_ - first, kMost});
+      return {b.data + std::min(first, end_ - 1) * b.pitch + first_term_, count, b.pitch, kRows};
+    }
+    // One tile fetches the first line of some rows, and the next tile their second one.
+    const std::int64_t row = first_term_ + t / kAcross * (share_ / kLine), line = t % kAcross;
+    return {b.data + row * b.pitch + next + line * kLine, next < end_ ? lines_ : 0, b.pitch,
+            lines_ * b.pitch};
+  }
+
+ private:
+  // Lines of a panel for each term.
+  static constexpr std::int64_t kAcross = std::max<std::int64_t>(kPanel / kLine, 1);
+  // More lines at once would be a burst, for which the tile waits.
+  static constexpr std::int64_t kMost = 4;
+  static std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
+
+  std::int64_t first_term_, end_;
+  std::int64_t lines_, columns_;  // of packed panels and of rows of B's transpose, for each tile
+  std::int64_t share_;            // elements of a packed panel
+};
 
 /// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.
 template <class PanelOf>
 HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<float> c, float* left,
                                const PanelOf& panel_of) {
   const std::int64_t rows = block.rows.size(), first = block.columns.begin;
+  const PanelShares shares(block, (rows + kRows - 1) / kRows);
   for (std::int64_t j = first; j < block.columns.end; j += kPanel) {
     const std::int64_t columns = std::min(kPanel, block.columns.end - j);
     const Panel panel = panel_of(block.terms, j, columns);
     for (std::int64_t i = 0; i < rows; i += kRows) {
       if (j == first) copy_rows(block, a, i, left);
       const auto smaller = static_cast<std::size_t>(std::min<std::int64_t>(kRows, rows - i) - 1);
-      TileArgs tile{block.terms.size(),
-                    left + i * kLeftPitch,
-                    panel.data,
-                    panel.pitch,
-                    c.data + i * c.pitch + j - first,
-                    c.pitch,
-                    columns,
-                    store_of(c.beta),
-                    {},
-                    {}};
-      fetch_soon(block, a, panel, i, j, tile);
+      const TileArgs tile{block.terms.size(),
+                          left + i * kLeftPitch,
+                          panel.data,
+                          panel.pitch,
+                          c.data + i * c.pitch + j - first,
+                          c.pitch,
+                          columns,
+                          store_of(c.beta),
+                          next_rows(block, a, i, j > first, left),
+                          shares.of(panel, j, i / kRows)};
       (columns > kLanes ? kTiles<2> : kTiles<1>)[smaller](tile);
     }
   }
@@ -192,8 +163,8 @@ HWY_INLINE void multiply(std::int64_t m, std::int64_t k, MatrixIn<float> a, Rang
     const double beta = p == terms.begin ? c.beta : 1.0;
     for (std::int64_t first = 0; first < m; first += kLeftRows) {
       const Block block{{p, end}, {first, std::min(m, first + kLeftRows)}, columns};
-      multiply_block(block, {a.data + first * a.pitch + p - terms.begin, a.pitch},
-                     {c.data + first * c.pitch, c.pitch, beta}, left, panel_of);
+      multiply_block(block, part_of(a, first, p - terms.begin), {c.data + first * c.pitch, c.pitch, beta},
+                     left, panel_of);
     }
     p = end;
   }
@@ -222,7 +193,10 @@ void pack_columns(std::int64_t n, std::int64_t k, MatrixIn<float> b, Range colum
 void multiply_packed(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range terms, Range columns,
                      MatrixOut<float> c, float* scratch) {
   const auto panel_of = [&](Range part, std::int64_t j, std::int64_t /*columns*/) HWY_ATTR {
-    return Panel{b.data + place_in_packed(b.n, b.k, part.begin, j), panel_pitch(b.n - j)};
+    const auto at = [&](std::int64_t column) {
+      return b.data + place_in_packed(b.n, b.k, part.begin, column);
+    };
+    return Panel{at(j), panel_pitch(b.n - j), at(j + kPanel)};
   };
   multiply(m, b.k, a, terms, columns, c, scratch, panel_of);
 }
@@ -231,7 +205,7 @@ void multiply_packing(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<f
                       MatrixOut<float> c, float* scratch) {
   const auto panel_of = [&](Range part, std::int64_t j, std::int64_t columns) HWY_ATTR {
     pack_right(part.begin, part.size(), b, j, columns, scratch);
-    return Panel{scratch, panel_pitch(columns), b.transpose == Transpose::yes ? &b : nullptr};
+    return Panel{scratch, panel_pitch(columns), nullptr, &b};
   };
   multiply(m, k, a, {0, k}, {0, n}, c, scratch + kPanel * kDepth, panel_of);
 }
@@ -289,6 +263,10 @@ float* shared_panels(std::int64_t n, std::int64_t k) {
 
 bool packing_is_fast() {
   return HWY_DYNAMIC_DISPATCH(columns_of_panel)() >= 16;
+}
+bool packing_is_fastest(Transpose a, Transpose b) {
+  const bool only_b = a == Transpose::no && b == Transpose::yes;
+  return packing_is_fast() && (only_b || HWY_DYNAMIC_DISPATCH(columns_of_panel)() == 16);
 }
 std::int64_t packed_size(std::int64_t n, std::int64_t k) {
   return HWY_DYNAMIC_DISPATCH(packed_width)(n) * k;

@@ -8,6 +8,8 @@ namespace granule {
 
 /// Whether the instruction set in use has registers enough for these kernels: AVX2 or AVX-512.
 [[nodiscard]] bool packing_is_fast();
+/// Whether they are faster than oneDNN's. With AVX-512 that is so only if just B is transposed.
+[[nodiscard]] bool packing_is_fastest(Transpose a, Transpose b);
 
 // Panels of every instruction set have a number of columns that divides this one.
 inline constexpr std::int64_t kPanelColumns = 32;
@@ -31,7 +33,7 @@ struct PackedMatrix {
   std::int64_t n, k;
 };
 /// C = A B + beta C on the calling thread, with some terms of each sum and some columns. A and C begin with
-/// the first of these. A is not transposed, and columns.begin is a multiple of kPanelColumns.
+/// the first of these. columns.begin is a multiple of kPanelColumns.
 void packed_gemm(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range terms, Range columns,
                  MatrixOut<float> c);
 

@@ -65,14 +65,21 @@ inline void transpose_rows(const float* const* rows, std::int64_t k, float* out,
   }
 }
 
-/// The same for `count` rows of a matrix. Rows after the last one are copies of it.
+/// The same for the first `count` rows of a matrix, up to kLanes. Rows after the last one are copies of it.
+inline void transpose_lines(const float* from, std::int64_t from_pitch, std::int64_t count, std::int64_t k,
+                            float* out, std::int64_t pitch) {
+  std::array<const float*, static_cast<std::size_t>(kLanes)> rows;
+  for (std::int64_t i = 0; i < kLanes; ++i)
+    rows[static_cast<std::size_t>(i)] = from + std::min(i, count - 1) * from_pitch;
+  transpose_rows(rows.data(), k, out, pitch);
+}
+
+/// The same for `count` rows, so many that the result has columns up to its pitch.
 inline void transpose_part(const float* from, std::int64_t from_pitch, std::int64_t count, std::int64_t k,
                            float* out, std::int64_t pitch) {
   for (std::int64_t first = 0; first < pitch; first += kLanes) {
-    std::array<const float*, static_cast<std::size_t>(kLanes)> rows;
-    for (std::int64_t i = 0; i < kLanes; ++i)
-      rows[static_cast<std::size_t>(i)] = from + std::min(first + i, count - 1) * from_pitch;
-    transpose_rows(rows.data(), k, out + first, pitch);
+    const std::int64_t row = std::min(first, count - 1);
+    transpose_lines(from + row * from_pitch, from_pitch, count - row, k, out + first, pitch);
   }
 }
 
