@@ -83,6 +83,11 @@ void print_step(const nlohmann::ordered_json& result) {
       result["floor_seconds"].get<double>(), 100.0 * result["share_of_floor"].get<double>(),
       100.0 * result["mfu"].get<double>(), result["peak_bytes"].get<double>() / (1 << 30));
   print_machine(result);
+  if (result.contains("share_of_sustained")) {
+    say("between steps it kept up {:.0f} GFLOP/s on average, and the floor at that rate is {:.0f} % of a "
+        "step",
+        result["sustained_gflops"].get<double>(), 100.0 * result["share_of_sustained"].get<double>());
+  }
   for (const auto& [phase, seconds] : result["seconds_by_phase"].items()) {
     say("  {:<32} {:8.1f} ms", phase, 1e3 * seconds.get<double>());
   }

@@ -8,6 +8,7 @@
 #include "apps/commands/bench/bench_rates.hpp"
 #include "apps/inputs/run_data.hpp"
 #include "apps/planning/step_time.hpp"
+#include "core/kernels/ceiling.hpp"
 #include "core/random.hpp"
 #include "core/transfer.hpp"
 #include "distributed/communicators/device_carrier.hpp"
@@ -79,6 +80,14 @@ MachineRates rates_of_all(Communicator& ranks, Context& context, DType dtype,
   return {sum[0], sum[1]};
 }
 
+/// The mean rate of multiply-adds of all ranks together during a tenth of a second.
+double sustained_gflops(Communicator& ranks, Context& context, DType dtype) {
+  constexpr double kSeconds = 0.1;
+  double sum = 1e-9 * fma_rate(context.pool(), dtype, kFmaChains.back(), kSeconds).mean;
+  ranks.all_reduce(std::span(&sum, 1), ReduceOp::sum, "sustained rates").wait();
+  return sum;
+}
+
 }  // namespace
 
 StepFloor step_floor(const RunConfig& config) {
@@ -99,8 +108,12 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   BenchStep step(context, ranks, config, options.routing);
   step.run(0);
   context.profile().start();
-  std::vector<double> seconds;
-  for (std::int64_t n = 1; n <= options.steps; ++n) seconds.push_back(step.run(n));
+  std::vector<double> seconds, sustained;
+  for (std::int64_t n = 1; n <= options.steps; ++n) {
+    seconds.push_back(step.run(n));
+    if (context.runtime() == nullptr)
+      sustained.push_back(sustained_gflops(ranks, context, config.train.dtype));
+  }
   std::int64_t peak = context.memory().peak_total();
   ranks.all_reduce(std::span(&peak, 1), ReduceOp::max, "peak").wait();
   const auto [gflops, gbps] = better_of(before, rates());
@@ -108,7 +121,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   nlohmann::ordered_json phases;
   for (const auto& [phase, total] : context.profile().seconds())
     phases[phase] = total / static_cast<double>(options.steps);
-  return {
+  nlohmann::ordered_json result{
       {"tokens_per_second", static_cast<double>(config.train.batch_size * config.data.seq_len) / typical},
       {"step_seconds", typical},
       {"fma_ceiling_gflops", gflops},
@@ -124,6 +137,11 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
       {"routing", name_of(options.routing)},
       {"peak_bytes", peak},
       {"seconds_by_phase", phases}};
+  if (!sustained.empty()) {
+    result["sustained_gflops"] = median(sustained);
+    result["share_of_sustained"] = step_floor(config).seconds(median(sustained), gbps) / typical;
+  }
+  return result;
 }
 
 }  // namespace granule

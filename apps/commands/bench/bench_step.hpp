@@ -32,9 +32,12 @@ struct StepFloor {
 [[nodiscard]] StepFloor step_floor(const RunConfig& config);
 
 ///   {tokens_per_second, step_seconds (median), fma_ceiling_gflops, stream_gbps, floor_seconds,
-///    share_of_floor, mfu, threads, ranks, routing, peak_bytes, seconds_by_phase}
-/// The tokens are random. With several ranks, fma_ceiling_gflops and stream_gbps are sums over the ranks, and
-/// peak_bytes is the largest of any rank. threads and seconds_by_phase are those of this rank.
+///    share_of_floor, mfu, threads, ranks, routing, peak_bytes, seconds_by_phase,
+///    sustained_gflops, share_of_sustained}
+/// The last two, only on the CPU, compare with the mean rate between steps. No step can keep up the best
+/// rate, if others use the cores at times. The tokens are random. With several ranks, fma_ceiling_gflops and
+/// stream_gbps are sums over the ranks, and peak_bytes is the largest of any rank. threads and
+/// seconds_by_phase are those of this rank.
 [[nodiscard]] nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config,
                                                 const BenchOptions& options);
 
