@@ -46,14 +46,18 @@ void product_eigen(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a
   if (!ta && !tb) multiply(left, right);
 }
 
-#ifdef GRANULE_WITH_ONEDNN
-/// With AVX2 and less, our own kernels or Eigen multiply.
+/// Whether this processor has AVX-512, and with it products for which oneDNN is faster than our own kernels.
 bool uses_onednn() {
+#ifdef GRANULE_WITH_ONEDNN
   static const bool wide = (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & dnnl_cpu_isa_avx512_core) ==
                            dnnl_cpu_isa_avx512_core;
   return wide;
+#else
+  return false;
+#endif
 }
 
+#ifdef GRANULE_WITH_ONEDNN
 void product_onednn(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                     MatrixOut<float> c) {
   // oneDNN's own runtime would start threads beside ours.
@@ -94,10 +98,8 @@ struct RowBlocks {
 
 template <class T>
 RowBlocks row_blocks() {
-#ifdef GRANULE_WITH_ONEDNN
-  // A special kernel multiplies 2 to 15 rows of a transposed matrix by a transposed one.
+  // A special kernel of oneDNN multiplies 2 to 15 rows of a transposed matrix by a transposed one.
   if (std::is_same_v<T, float> && uses_onednn()) return {.least = 16};
-#endif
   return {.block = 4, .least = 4};
 }
 
@@ -144,13 +146,19 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
+/// Whether our own kernels multiply. oneDNN is faster where B is packed already as it is stored.
+bool packs(MatrixIn<float> a, MatrixIn<float> b) {
+  const bool only_b = a.transpose == Transpose::no && b.transpose == Transpose::yes;
+  return packing_is_fast() && (only_b || !uses_onednn());
+}
+
 /// The product by our own kernels if they are faster, and otherwise in blocks of rows that the library sums
 /// alike. Neither choice depends on m.
 template <class T>
 void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                      MatrixOut<T> c) {
   if constexpr (std::is_same_v<T, float>) {
-    if (packing_is_fastest(a.transpose, b.transpose)) return packing_gemm(m, n, k, a, b, c);
+    if (packs(a, b)) return packing_gemm(m, n, k, a, b, c);
   }
   const RowBlocks rows = row_blocks<T>();
   for (std::int64_t done = 0; done < m;) {
@@ -165,7 +173,7 @@ void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T>
 /// Whether many rows of tiles would pack the same panels.
 bool packing_is_worth_it(std::int64_t m, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
   constexpr std::int64_t kMany = 1024;
-  return m >= kMany && k > 0 && packing_is_fastest(a.transpose, b.transpose);
+  return m >= kMany && k > 0 && packs(a, b);
 }
 
 /// A product by B whose panels are packed once, and not again for every tile.

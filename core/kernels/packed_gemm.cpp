@@ -264,10 +264,6 @@ float* shared_panels(std::int64_t n, std::int64_t k) {
 bool packing_is_fast() {
   return HWY_DYNAMIC_DISPATCH(columns_of_panel)() >= 16;
 }
-bool packing_is_fastest(Transpose a, Transpose b) {
-  const bool only_b = a == Transpose::no && b == Transpose::yes;
-  return packing_is_fast() && (only_b || HWY_DYNAMIC_DISPATCH(columns_of_panel)() == 16);
-}
 std::int64_t packed_size(std::int64_t n, std::int64_t k) {
   return HWY_DYNAMIC_DISPATCH(packed_width)(n) * k;
 }

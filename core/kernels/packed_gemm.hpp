@@ -8,8 +8,6 @@ namespace granule {
 
 /// Whether the instruction set in use has registers enough for these kernels: AVX2 or AVX-512.
 [[nodiscard]] bool packing_is_fast();
-/// Whether they are faster than oneDNN's. With AVX-512 that is so only if just B is transposed.
-[[nodiscard]] bool packing_is_fastest(Transpose a, Transpose b);
 
 // Panels of every instruction set have a number of columns that divides this one.
 inline constexpr std::int64_t kPanelColumns = 32;
