@@ -146,7 +146,7 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
-/// Whether our own kernels multiply. oneDNN is faster where B is packed already as it is stored.
+/// Whether our own kernels multiply. With AVX-512 oneDNN is faster, except where B alone is transposed.
 bool packs(MatrixIn<float> a, MatrixIn<float> b) {
   const bool only_b = a.transpose == Transpose::no && b.transpose == Transpose::yes;
   return packing_is_fast() && (only_b || !uses_onednn());

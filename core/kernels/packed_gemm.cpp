@@ -15,8 +15,8 @@ HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
 static_assert(kPanelColumns % kPanel == 0);
-// Rows of A that are copied together. They and a panel of B fill half of the second level of cache.
-constexpr std::int64_t kLeftRows = 20 * kRows;
+// Rows of A that are copied together: as many as a megabyte of cache has room for beside panels of B.
+constexpr std::int64_t kLeftRows = 21 * kRows;
 constexpr std::int64_t kScratch = kPanel * kDepth + kLeftRows * kLeftPitch;
 
 /// A sum of k terms is cut into parts of almost equal length. The cut is a function of k alone.
@@ -71,8 +71,7 @@ void copy_rows(const Block& block, MatrixIn<float> a, std::int64_t i, float* lef
   }
 }
 
-/// A panel of B, and where the next one comes from: its place if it is packed already, and otherwise the
-/// matrix that it is packed from.
+/// A panel of B. `next` is the next one if it is packed already. Otherwise it is packed from `source`.
 struct Panel {
   const float* data;
   std::int64_t pitch;
@@ -122,8 +121,8 @@ class PanelShares {
   static std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
   std::int64_t first_term_, end_;
-  std::int64_t lines_, columns_;  // of packed panels and of rows of B's transpose, for each tile
-  std::int64_t share_;            // elements of a packed panel
+  // For each tile: lines that it fetches at once, rows of B's transpose, and elements of a packed panel.
+  std::int64_t lines_, columns_, share_;
 };
 
 /// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.

@@ -39,7 +39,7 @@ struct Soon {
 struct TileArgs {
   std::int64_t k;
   const float *a, *b;    // rows of a are kLeftPitch apart, and b is a packed panel
-  std::int64_t b_pitch;  // of the panel, which may have more vectors than are needed
+  std::int64_t b_pitch;  // a panel may have more vectors than are needed
   float* c;
   std::int64_t pitch, columns;  // of c
   Store store;

@@ -74,7 +74,7 @@ inline void transpose_lines(const float* from, std::int64_t from_pitch, std::int
   transpose_rows(rows.data(), k, out, pitch);
 }
 
-/// The same for `count` rows, so many that the result has columns up to its pitch.
+/// The same for `count` rows. Columns of the result up to its pitch are copies of the last one.
 inline void transpose_part(const float* from, std::int64_t from_pitch, std::int64_t count, std::int64_t k,
                            float* out, std::int64_t pitch) {
   for (std::int64_t first = 0; first < pitch; first += kLanes) {

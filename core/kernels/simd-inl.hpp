@@ -55,7 +55,7 @@ HWY_INLINE void store(hn::Vec<D> v, D, bf16* to) {
              hn::Rebind<std::uint16_t, D>(), reinterpret_cast<std::uint16_t*>(to));
 }
 
-/// The first n < lanes(d) elements, followed by zeros.
+/// The first n ≤ lanes(d) elements, followed by zeros.
 template <class D, class T = hn::TFromD<D>>
 HWY_INLINE hn::Vec<D> load_first(D d, const T* from, std::int64_t n) {
 #if !HWY_MEM_OPS_MIGHT_FAULT

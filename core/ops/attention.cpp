@@ -59,8 +59,8 @@ AttentionHead<T> with_stored(const Attention& a, AttentionHead<T> h, T* memory) 
   return h;
 }
 
-/// The key-value heads of all sequences. Those that follow each other belong to different sequences, because
-/// neighbouring heads of a token share lines of memory, for which the threads would wait.
+/// The key-value heads of all sequences. Heads that follow each other belong to different sequences, if there
+/// are several. Neighbouring heads of a token lie beside each other, and threads would wait for that memory.
 struct KeyValueHead {
   std::int64_t sequence, head;
 
@@ -72,10 +72,10 @@ std::int64_t blocks_of(const Attention& a) {
 }
 
 /// Whether there are so many heads that each is computed by one thread, which alone stores its keys and
-/// values.
-bool many_heads(const Attention& a) {
-  constexpr std::int64_t kMany = 32;
-  return a.batch * a.kv_heads >= kMany;
+/// values. Both ways give the same bits, and with fewer heads some threads would have nothing to do.
+bool many_heads(const Attention& a, int threads) {
+  constexpr std::int64_t kHeadsOfThread = 16;
+  return a.batch * a.kv_heads >= kHeadsOfThread * threads;
 }
 
 /// What the threads of forward write to.
@@ -85,8 +85,8 @@ struct ForwardMemory {
   std::int64_t stored, scratch;
 
   ForwardMemory(const Attention& a, int threads)
-      : heads(many_heads(a) ? threads : a.batch * a.kv_heads),
-        stored(stored_elements<T>(a)),
+      : heads(many_heads(a, threads) ? threads : a.batch * a.kv_heads),
+        stored(stored_elements<T>(a) + (many_heads(a, threads) ? kGap : 0) / std::int64_t{sizeof(T)}),
         scratch(ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes + kGap) {}
 };
 
@@ -118,7 +118,7 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
     const AttentionHead<T> h = head_of(a, args.qkv.data<const T>(), kv.sequence, kv.head * group);
     return with_stored(a, h, memory + place * sizes.stored);
   };
-  if (many_heads(a)) {
+  if (many_heads(a, pool.size())) {
     pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
       const KeyValueHead kv(a, task);
       const AttentionHead<T> h = stored(kv, ThreadPool::thread_index());

@@ -61,13 +61,15 @@ std::string text(const Attention& a) {
 
 TEST_CASE("attention keeps an operator's promises: multi-head, grouped, multi-query, unlike widths") {
   const std::vector<Attention> cases{
-      {2, 5, 2, 2, 4, 4},     // multi-head
-      {1, 7, 4, 2, 6, 3},     // grouped queries, values narrower than keys
-      {3, 4, 3, 1, 2, 5},     // multi-query, values wider
-      {1, 1, 1, 1, 1, 1},     // one token
-      {0, 5, 2, 1, 4, 4},     // no sequence
-      {2, 0, 2, 1, 4, 4},     // no token
-      {2, 150, 4, 2, 16, 16}  // five blocks of queries, the last one short
+      {2, 5, 2, 2, 4, 4},      // multi-head
+      {1, 7, 4, 2, 6, 3},      // grouped queries, values narrower than keys
+      {3, 4, 3, 1, 2, 5},      // multi-query, values wider
+      {1, 1, 1, 1, 1, 1},      // one token
+      {0, 5, 2, 1, 4, 4},      // no sequence
+      {2, 0, 2, 1, 4, 4},      // no token
+      {2, 150, 4, 2, 16, 16},  // five blocks of queries, the last one short
+      {16, 40, 6, 3, 4, 4},    // so many heads that a thread computes whole ones
+      {1, 36, 48, 48, 4, 4}    // the same in one sequence
   };
   for (const Attention& a : cases) {
     check_op(
@@ -91,6 +93,7 @@ TEST_CASE("attention inside documents keeps an operator's promises") {
       {{2, 0, 2, 1, 4, 4}, {}},                 // no token
       {{2, 150, 4, 2, 16, 16}, {30, 64, 140}},  // boundaries within and between blocks of queries
       {{1, 200, 2, 1, 8, 8}, {100}},            // blocks whose keys begin after earlier blocks
+      {{16, 40, 6, 3, 4, 4}, {7, 33}},          // so many heads that a thread computes whole ones
   };
   for (const auto& [op, starts] : cases) {
     const std::vector<std::int32_t> keys = first_keys(op, starts);

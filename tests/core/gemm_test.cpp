@@ -135,6 +135,9 @@ TEST_CASE("gemm with nothing to sum gives zero or leaves what is there, and with
 
 TEST_CASE("gemm large enough for many tiles equals plain loops") {
   check<float>({520, 700, 48, Transpose::no, Transpose::yes, 0});
+  // So many rows that the right operand is packed once for all tiles, and more than one column of them.
+  for (const Transpose a : {Transpose::no, Transpose::yes})
+    for (const Transpose b : {Transpose::no, Transpose::yes}) check<float>({1100, 1060, 20, a, b, 3});
   check<double>({270, 1100, 20, Transpose::yes, Transpose::no, 1});
   check<bf16, float>({270, 1100, 20, Transpose::yes, Transpose::no, 1});
   check<bf16, float>({60, 40, 1300, Transpose::no, Transpose::yes, 0});  // more than a panel is deep

@@ -63,7 +63,7 @@ class Operands {
           size += std::abs(term);
         }
         const double error = std::abs(double(at(i, j)) - sum) / size;
-        if (!(error <= worst)) worst = error;  // NaN is the worst
+        worst = std::isnan(error) ? INFINITY : std::max(worst, error);
       }
     }
     return worst;

@@ -1,5 +1,6 @@
 #include "tests/support/test_context.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -13,21 +14,33 @@ namespace {
 
 constexpr std::int64_t kStepMemory = std::int64_t{512} << 20;
 
-/// Chooses the instruction set once, before the first kernel runs.
-void choose_bf16() {
-  static const bool chosen = [] {
-    const char* const named = std::getenv("GRANULE_TEST_BF16");
-    if (named == nullptr) return true;
+/// The instruction set that the tests use, or an empty name for the best one.
+std::string wanted_instruction_set() {
+  if (const char* const named = std::getenv("GRANULE_TEST_BF16")) {
     GRANULE_CHECK(std::string_view(named) == "without-units",
                   "GRANULE_TEST_BF16 is {}, without-units is known", named);
     const std::string best = instruction_set();
-    return use_instruction_set(best.substr(0, best.find('+')));
-  }();
-  GRANULE_CHECK(chosen, "GRANULE_TEST_BF16: {} cannot be used without units", instruction_set());
+    return best.substr(0, best.find('+'));
+  }
+  if (const char* const named = std::getenv("GRANULE_TEST_AT_MOST")) {
+    // A machine that does not have it has less.
+    const std::vector<std::string> sets = instruction_sets();
+    if (std::ranges::find(sets, named) != sets.end()) return named;
+  }
+  return {};
 }
 
+bool choose_instruction_set() {
+  const std::string wanted = wanted_instruction_set();
+  const bool chosen = wanted.empty() || use_instruction_set(wanted);
+  GRANULE_CHECK(chosen, "the tests cannot use the instruction set {}", wanted);
+  return chosen;
+}
+
+// It must be chosen before the first kernel runs, and many tests have no context of ours.
+[[maybe_unused]] const bool chosen = choose_instruction_set();
+
 ContextOptions on_test_device(ContextOptions options) {
-  choose_bf16();
   const int number = options.device.index;
   options.device = test_device();
   if (options.device.type != DeviceType::cpu) options.device.index = number;
