@@ -91,15 +91,15 @@ MatrixIn<T> rows_from(MatrixIn<T> a, std::int64_t row) {
 /// blocks in another order, and so it does products of few rows.
 struct RowBlocks {
   // Rows that are summed together. The rows after the last block are summed in another order.
-  std::int64_t block = 1;
+  std::int64_t block;
   // Products of fewer rows are summed in another order.
-  std::int64_t least = 2;
+  std::int64_t least;
 };
 
 template <class T>
 RowBlocks row_blocks() {
   // A special kernel of oneDNN multiplies 2 to 15 rows of a transposed matrix by a transposed one.
-  if (std::is_same_v<T, float> && uses_onednn()) return {.least = 16};
+  if (std::is_same_v<T, float> && uses_onednn()) return {.block = 1, .least = 16};
   return {.block = 4, .least = 4};
 }
 

@@ -91,8 +91,8 @@ MatrixIn<float> next_rows(const Block& block, MatrixIn<float> a, std::int64_t i,
 /// How the tiles of a block share the work of asking for the next panel.
 class PanelShares {
  public:
-  PanelShares(const Block& block, std::int64_t tiles)
-      : first_term_(block.terms.begin), end_(block.columns.end) {
+  explicit PanelShares(const Block& block) : first_term_(block.terms.begin), end_(block.columns.end) {
+    const std::int64_t tiles = ceil_div(block.rows.size(), kRows);
     lines_ = std::min(ceil_div(kAcross * kRows, tiles), kMost);
     columns_ = ceil_div(kPanel, tiles);
     share_ = block.terms.size() / kRows * lines_ * kLine;
@@ -130,7 +130,7 @@ template <class PanelOf>
 HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<float> c, float* left,
                                const PanelOf& panel_of) {
   const std::int64_t rows = block.rows.size(), first = block.columns.begin;
-  const PanelShares shares(block, (rows + kRows - 1) / kRows);
+  const PanelShares shares(block);
   for (std::int64_t j = first; j < block.columns.end; j += kPanel) {
     const std::int64_t columns = std::min(kPanel, block.columns.end - j);
     const Panel panel = panel_of(block.terms, j, columns);

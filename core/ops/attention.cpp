@@ -67,26 +67,19 @@ struct KeyValueHead {
   KeyValueHead(const Attention& a, std::int64_t index) : sequence(index % a.batch), head(index / a.batch) {}
 };
 
-std::int64_t blocks_of(const Attention& a) {
-  return (a.seq + kQueries - 1) / kQueries;
-}
-
-/// Whether there are so many heads that each is computed by one thread, which alone stores its keys and
-/// values. Both ways give the same bits, and with fewer heads some threads would have nothing to do.
-bool many_heads(const Attention& a, int threads) {
-  constexpr std::int64_t kHeadsOfThread = 16;
-  return a.batch * a.kv_heads >= kHeadsOfThread * threads;
-}
-
 /// What the threads of forward write to.
 template <class T>
 struct ForwardMemory {
+  // Whether there are so many heads that each is computed by one thread, which alone stores its keys and
+  // values. Both ways give the same bits, and with fewer heads some threads would have nothing to do.
+  bool whole_heads;
   std::int64_t heads;  // whose keys and values are stored: all of them, or one for each thread
   std::int64_t stored, scratch;
 
   ForwardMemory(const Attention& a, int threads)
-      : heads(many_heads(a, threads) ? threads : a.batch * a.kv_heads),
-        stored(stored_elements<T>(a) + (many_heads(a, threads) ? kGap : 0) / std::int64_t{sizeof(T)}),
+      : whole_heads(a.batch * a.kv_heads >= 16 * threads),
+        heads(whole_heads ? threads : a.batch * a.kv_heads),
+        stored(stored_elements<T>(a) + (whole_heads ? kGap : 0) / std::int64_t{sizeof(T)}),
         scratch(ForwardScratch<T>(a, kQueries, a.seq, nullptr).bytes + kGap) {}
 };
 
@@ -109,7 +102,7 @@ template <class T>
 void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
   const Attention& a = args.attention;
   ThreadPool& pool = args.qkv.context().pool();
-  const std::int64_t blocks = blocks_of(a), group = a.heads / a.kv_heads;
+  const std::int64_t blocks = (a.seq + kQueries - 1) / kQueries, group = a.heads / a.kv_heads;
   const ForwardMemory<T> sizes(a, pool.size());
   T* const memory = workspace.take<T>(sizes.heads * sizes.stored);
   std::byte* const all_scratch = workspace.take<std::byte>(pool.size() * sizes.scratch);
@@ -118,7 +111,7 @@ void forward_blocks(const Attention::ForwardArgs& args, Workspace& workspace) {
     const AttentionHead<T> h = head_of(a, args.qkv.data<const T>(), kv.sequence, kv.head * group);
     return with_stored(a, h, memory + place * sizes.stored);
   };
-  if (many_heads(a, pool.size())) {
+  if (sizes.whole_heads) {
     pool.run(a.batch * a.kv_heads, [&](std::int64_t task) {
       const KeyValueHead kv(a, task);
       const AttentionHead<T> h = stored(kv, ThreadPool::thread_index());

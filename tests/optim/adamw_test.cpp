@@ -169,8 +169,8 @@ TEST_CASE("adamw: the gradient norm survives huge, tiny and zero gradients and d
 TEST_CASE("adamw: the gradient norm is that of plain sums, for every length") {
   TestContext context;
   for (const DType dtype : {DType::f32, DType::f64}) {
-    for (std::int64_t n = 0; n < 150;
-         ++n) {  // 64 and more fill four vectors of float64, and the rest is shorter
+    // 64 and more fill four vectors of float64, and the rest is shorter.
+    for (std::int64_t n = 0; n < 150; ++n) {
       CAPTURE(dtype, n);
       const Tensor g = tensor_of(context, {n}, dtype, normal_values(n, 5));
       double sum = 0.0;
