@@ -52,26 +52,54 @@ MatrixIn<float> part_of(MatrixIn<float> a, std::int64_t i, std::int64_t p) {
   return a;
 }
 
-/// Copies the rows of a tile from the transpose of A, four at a time. So rows of the next tile come along.
-void copy_transposed(const Block& block, MatrixIn<float> a, std::int64_t i, float* left) {
-  const std::int64_t rows = std::min((kRows + 3) / 4 * std::int64_t{4}, block.rows.size() - i);
-  for (std::int64_t p = 0; p < block.terms.size(); p += kLanes) {
-    transpose_lines(a.data + p * a.pitch + i, a.pitch, std::min(kLanes, block.terms.size() - p), rows,
-                    left + i * kLeftPitch + p, kLeftPitch);
+/// The rows of A in a block, which tiles read kLeftPitch apart. Other rows are copied to `memory`, those of a
+/// tile before its first panel.
+class LeftRows {
+ public:
+  LeftRows(const Block& block, MatrixIn<float> a, float* memory)
+      : rows_(block.rows.size()), terms_(block.terms.size()), a_(a), memory_(memory) {
+    if (!transposed() && a.pitch == kLeftPitch) memory_ = nullptr;
   }
-}
 
-/// Copies the rows of a tile.
-void copy_rows(const Block& block, MatrixIn<float> a, std::int64_t i, float* left) {
-  if (a.transpose == Transpose::yes) return copy_transposed(block, a, i, left);
-  for (std::int64_t r = i; r < std::min(i + kRows, block.rows.size()); ++r) {
-    map(
-        Store::overwrite, left + r * kLeftPitch, block.terms.size(), [](auto, auto v) HWY_ATTR { return v; },
-        a.data + r * a.pitch);
+  [[nodiscard]] const float* row(std::int64_t i) const {
+    return memory_ == nullptr ? a_.data + i * kLeftPitch : memory_ + i * kLeftPitch;
   }
-}
+  /// Copies the rows of a tile if that is needed.
+  void copy(std::int64_t i, std::int64_t rows) const {
+    if (memory_ == nullptr) return;
+    if (transposed()) return copy_transposed(i, rows);
+    for (std::int64_t r = i; r < std::min(i + rows, rows_); ++r) {
+      map(
+          Store::overwrite, memory_ + r * kLeftPitch, terms_, [](auto, auto v) HWY_ATTR { return v; },
+          a_.data + r * a_.pitch);
+    }
+  }
+  /// What a tile asks for before the tile in row i begins. Of rows that are not copied yet, a transposed A
+  /// has elements in as many places as there are terms.
+  [[nodiscard]] MatrixIn<float> soon(std::int64_t i, bool copied) const {
+    if (i >= rows_) return {row(0), kLeftPitch};
+    if (copied || transposed()) return {row(i), kLeftPitch};
+    return {a_.data + i * a_.pitch, a_.pitch};
+  }
 
-/// A panel of B. `next` is the next one if it is packed already. Otherwise it is packed from `source`.
+ private:
+  [[nodiscard]] bool transposed() const { return a_.transpose == Transpose::yes; }
+
+  /// Columns are copied four at a time, so some of the next tile come along.
+  void copy_transposed(std::int64_t i, std::int64_t rows) const {
+    const std::int64_t columns = std::min((rows + 3) / 4 * std::int64_t{4}, rows_ - i);
+    for (std::int64_t p = 0; p < terms_; p += kLanes) {
+      transpose_lines(a_.data + p * a_.pitch + i, a_.pitch, std::min(kLanes, terms_ - p), columns,
+                      memory_ + i * kLeftPitch + p, kLeftPitch);
+    }
+  }
+
+  std::int64_t rows_, terms_;
+  MatrixIn<float> a_;
+  float* memory_;
+};
+
+/// A panel of B. `next` is the next one if it is packed already. Otherwise the next one is in `source`.
 struct Panel {
   const float* data;
   std::int64_t pitch;
@@ -79,20 +107,20 @@ struct Panel {
   const MatrixIn<float>* source = nullptr;
 };
 
-/// The rows of A for the tile after the one in row i. During the first panel they are not copied yet. What a
-/// transposed A has of them lies in as many places as there are terms.
-MatrixIn<float> next_rows(const Block& block, MatrixIn<float> a, std::int64_t i, bool copied,
-                          const float* left) {
-  const std::int64_t next = i + kRows < block.rows.size() ? i + kRows : 0;
-  if (copied || next == 0 || a.transpose == Transpose::yes) return {left + next * kLeftPitch, kLeftPitch};
-  return {a.data + next * a.pitch, a.pitch};
+std::int64_t ceil_div(std::int64_t x, std::int64_t y) {
+  return (x + y - 1) / y;
+}
+
+/// Rows of a tile, so that no tile of a block has far fewer than the others.
+std::int64_t tile_rows(std::int64_t rows) {
+  return ceil_div(rows, ceil_div(rows, kRows));
 }
 
 /// How the tiles of a block share the work of asking for the next panel.
 class PanelShares {
  public:
-  explicit PanelShares(const Block& block) : first_term_(block.terms.begin), end_(block.columns.end) {
-    const std::int64_t tiles = ceil_div(block.rows.size(), kRows);
+  PanelShares(const Block& block, std::int64_t tiles)
+      : first_term_(block.terms.begin), end_(block.columns.end) {
     lines_ = std::min(ceil_div(kAcross * kRows, tiles), kMost);
     columns_ = ceil_div(kPanel, tiles);
     share_ = block.terms.size() / kRows * lines_ * kLine;
@@ -118,7 +146,6 @@ class PanelShares {
   static constexpr std::int64_t kAcross = std::max<std::int64_t>(kPanel / kLine, 1);
   // More lines at once would be a burst, for which the tile waits.
   static constexpr std::int64_t kMost = 4;
-  static std::int64_t ceil_div(std::int64_t x, std::int64_t y) { return (x + y - 1) / y; }
 
   std::int64_t first_term_, end_;
   // For each tile: lines that it fetches at once, rows of B's transpose, and elements of a packed panel.
@@ -127,35 +154,36 @@ class PanelShares {
 
 /// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.
 template <class PanelOf>
-HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<float> c, float* left,
+HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<float> c, float* memory,
                                const PanelOf& panel_of) {
-  const std::int64_t rows = block.rows.size(), first = block.columns.begin;
-  const PanelShares shares(block);
+  const std::int64_t rows = block.rows.size(), first = block.columns.begin, step = tile_rows(rows);
+  const LeftRows left(block, a, memory);
+  const PanelShares shares(block, ceil_div(rows, step));
   for (std::int64_t j = first; j < block.columns.end; j += kPanel) {
     const std::int64_t columns = std::min(kPanel, block.columns.end - j);
     const Panel panel = panel_of(block.terms, j, columns);
-    for (std::int64_t i = 0; i < rows; i += kRows) {
-      if (j == first) copy_rows(block, a, i, left);
-      const auto smaller = static_cast<std::size_t>(std::min<std::int64_t>(kRows, rows - i) - 1);
+    for (std::int64_t i = 0, t = 0; i < rows; i += step, ++t) {
+      if (j == first) left.copy(i, step);
       const TileArgs tile{block.terms.size(),
-                          left + i * kLeftPitch,
+                          left.row(i),
                           panel.data,
                           panel.pitch,
                           c.data + i * c.pitch + j - first,
                           c.pitch,
                           columns,
                           store_of(c.beta),
-                          next_rows(block, a, i, j > first, left),
-                          shares.of(panel, j, i / kRows)};
+                          left.soon(i + step, j > first),
+                          shares.of(panel, j, t)};
+      const auto smaller = static_cast<std::size_t>(std::min(step, rows - i) - 1);
       (columns > kLanes ? kTiles<2> : kTiles<1>)[smaller](tile);
     }
   }
 }
 
-/// What packed_gemm and packing_gemm do alike. The sums have k terms if all are added.
+/// What all products do alike. The sums have k terms if all are added.
 template <class PanelOf>
 HWY_INLINE void multiply(std::int64_t m, std::int64_t k, MatrixIn<float> a, Range terms, Range columns,
-                         MatrixOut<float> c, float* left, const PanelOf& panel_of) {
+                         MatrixOut<float> c, float* memory, const PanelOf& panel_of) {
   const std::int64_t depth = std::max<std::int64_t>(depth_of(k), 1);
   for (std::int64_t p = terms.begin; p < terms.end;) {
     const std::int64_t end = std::min(terms.end, (p / depth + 1) * depth);
@@ -163,7 +191,7 @@ HWY_INLINE void multiply(std::int64_t m, std::int64_t k, MatrixIn<float> a, Rang
     for (std::int64_t first = 0; first < m; first += kLeftRows) {
       const Block block{{p, end}, {first, std::min(m, first + kLeftRows)}, columns};
       multiply_block(block, part_of(a, first, p - terms.begin), {c.data + first * c.pitch, c.pitch, beta},
-                     left, panel_of);
+                     memory, panel_of);
     }
     p = end;
   }
@@ -209,6 +237,14 @@ void multiply_packing(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<f
   multiply(m, k, a, {0, k}, {0, n}, c, scratch + kPanel * kDepth, panel_of);
 }
 
+void multiply_unpacked(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
+                       MatrixOut<float> c, float* scratch) {
+  const auto panel_of = [&](Range part, std::int64_t j, std::int64_t /*columns*/) HWY_ATTR {
+    return Panel{b.data + part.begin * b.pitch + j, b.pitch, nullptr, &b};
+  };
+  multiply(m, k, a, {0, k}, {0, n}, c, scratch, panel_of);
+}
+
 std::int64_t packed_width(std::int64_t n) {
   return width_before(n, n);
 }
@@ -229,6 +265,7 @@ namespace {
 HWY_EXPORT(pack_columns);
 HWY_EXPORT(multiply_packed);
 HWY_EXPORT(multiply_packing);
+HWY_EXPORT(multiply_unpacked);
 HWY_EXPORT(packed_width);
 HWY_EXPORT(columns_of_panel);
 HWY_EXPORT(scratch_size);
@@ -276,6 +313,10 @@ void packed_gemm(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range
 void packing_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                   MatrixOut<float> c) {
   HWY_DYNAMIC_DISPATCH(multiply_packing)(m, n, k, a, b, c, scratch());
+}
+void unpacked_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
+                   MatrixOut<float> c) {
+  HWY_DYNAMIC_DISPATCH(multiply_unpacked)(m, n, k, a, b, c, scratch());
 }
 
 }  // namespace granule

@@ -12,6 +12,10 @@ namespace granule {
 // Panels of every instruction set have a number of columns that divides this one.
 inline constexpr std::int64_t kPanelColumns = 32;
 
+// Rows of A that are this far apart do not share sets of the first level of cache. They are read where they
+// lie, and other rows are copied first.
+inline constexpr std::int64_t kLeftPitch = 528;
+
 struct Range {
   std::int64_t begin, end;
   [[nodiscard]] std::int64_t size() const { return end - begin; }
@@ -38,5 +42,10 @@ void packed_gemm(std::int64_t m, MatrixIn<float> a, const PackedMatrix& b, Range
 /// C[m,n] = A[m,k] B[k,n] + beta C with B as it is. Each panel is packed when it is needed.
 void packing_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
                   MatrixOut<float> c);
+
+/// The same for a B that is used once with few terms: its rows are read where they lie. They are aligned to
+/// 64 bytes, not transposed, and can be read up to the next multiple of kPanelColumns.
+void unpacked_gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b,
+                   MatrixOut<float> c);
 
 }  // namespace granule

@@ -5,7 +5,7 @@
 
 #include <hwy/cache_control.h>
 
-#include "core/kernels/gemm.hpp"
+#include "core/kernels/packed_gemm.hpp"
 #include "core/kernels/panels-inl.hpp"
 
 #if defined(GRANULE_CORE_KERNELS_PACKED_TILE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
@@ -26,8 +26,7 @@ constexpr std::int64_t kPanel = 2 * kLanes;
 constexpr std::int64_t kLine = 16;
 // Terms of a sum that are added in registers.
 constexpr std::int64_t kDepth = 512;
-// Copied rows of A are so far apart that they do not share sets of the first level of cache.
-constexpr std::int64_t kLeftPitch = kDepth + 16;
+static_assert(kLeftPitch >= kDepth);
 
 /// Memory that is needed soon. With every kRows-th term a tile asks for `lines` lines of it, `step` elements
 /// apart. The next time these begin `advance` elements later.

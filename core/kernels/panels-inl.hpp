@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/kernels/fetch_row.hpp"
 #include "core/kernels/simd-inl.hpp"
 
 #if defined(GRANULE_CORE_KERNELS_PANELS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
@@ -49,10 +50,10 @@ inline std::int64_t transpose_fours(const float* const* rows, std::int64_t k, fl
                low23 = wide(hn::InterleaveLower(d, row2, row3)),
                high01 = wide(hn::InterleaveUpper(d, row0, row1)),
                high23 = wide(hn::InterleaveUpper(d, row2, row3));
-    hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, out);
-    hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + pitch);
-    hn::Store(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, out + 2 * pitch);
-    hn::Store(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * pitch);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, low01, low23)), d, out);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, low01, low23)), d, out + pitch);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, high01, high23)), d, out + 2 * pitch);
+    hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, high01, high23)), d, out + 3 * pitch);
   }
   return p;
 }
@@ -79,6 +80,9 @@ inline void transpose_part(const float* from, std::int64_t from_pitch, std::int6
                            float* out, std::int64_t pitch) {
   for (std::int64_t first = 0; first < pitch; first += kLanes) {
     const std::int64_t row = std::min(first, count - 1);
+    constexpr std::int64_t kMost = 64;  // of a row, whose further elements the processor fetches
+    for (std::int64_t next = row + kLanes; next < row + 2 * kLanes; ++next)
+      fetch_row(from + next * from_pitch, std::min(k, kMost));
     transpose_lines(from + row * from_pitch, from_pitch, count - row, k, out + first, pitch);
   }
 }
@@ -87,7 +91,9 @@ inline void transpose_part(const float* from, std::int64_t from_pitch, std::int6
 inline void copy_part(const float* from, std::int64_t from_pitch, std::int64_t count, std::int64_t k,
                       float* out, std::int64_t pitch) {
   const Vectors d;
+  constexpr std::int64_t kAhead = 16;
   for (std::int64_t p = 0; p < k; ++p, from += from_pitch, out += pitch) {
+    fetch_row(from + kAhead * from_pitch, pitch);
     for (std::int64_t i = 0; i < pitch; i += kLanes) {
       const std::int64_t rest = count - i;
       hn::Store(

@@ -7,6 +7,7 @@
 #include "core/kernels/gemm_bf16.hpp"
 #include "core/kernels/instruction_set.hpp"
 #include "core/kernels/packed_bf16.hpp"
+#include "core/kernels/transpose.hpp"
 
 namespace granule {
 namespace {
@@ -16,19 +17,11 @@ bool in_panels() {
   return std::is_same_v<T, float> && packing_is_fast();
 }
 
-/// out[k, n] = B, in squares whose lines of memory stay in the cache if B is transposed.
+/// out[k, n] = B
 template <class T>
 void copy_rows(std::int64_t n, std::int64_t k, MatrixIn<T> b, T* out) {
-  constexpr std::int64_t kSide = 16;
-  const std::int64_t along = b.transpose == Transpose::yes ? 1 : b.pitch,
-                     across = b.transpose == Transpose::yes ? b.pitch : 1;
-  for (std::int64_t row = 0; row < k; row += kSide) {
-    for (std::int64_t column = 0; column < n; column += kSide) {
-      for (std::int64_t p = row; p < std::min(row + kSide, k); ++p)
-        for (std::int64_t j = column; j < std::min(column + kSide, n); ++j)
-          out[p * n + j] = b.data[p * along + j * across];
-    }
-  }
+  if (b.transpose == Transpose::yes) return transpose(n, k, b.data, b.pitch, out);
+  for (std::int64_t p = 0; p < k; ++p) std::copy_n(b.data + p * b.pitch, n, out + p * n);
 }
 
 }  // namespace
@@ -62,6 +55,22 @@ void RightOperand<T>::multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range
 
 template struct RightOperand<float>;
 template struct RightOperand<double>;
+
+template <class T>
+void multiply_few_terms(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+                        MatrixOut<Wide<T>> c) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (packing_is_fast()) return unpacked_gemm(m, n, k, a, b, c);
+  }
+  gemm_serial<T>(m, n, k, a, b, c, OneRow::alone);
+}
+
+template void multiply_few_terms(std::int64_t, std::int64_t, std::int64_t, MatrixIn<float>, MatrixIn<float>,
+                                 MatrixOut<float>);
+template void multiply_few_terms(std::int64_t, std::int64_t, std::int64_t, MatrixIn<double>, MatrixIn<double>,
+                                 MatrixOut<double>);
+template void multiply_few_terms(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+                                 MatrixOut<float>);
 
 template <>
 std::int64_t RightOperand<bf16>::elements(std::int64_t n, std::int64_t k) {

@@ -21,4 +21,10 @@ struct RightOperand {
   void multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns, MatrixOut<Wide<T>> c) const;
 };
 
+/// C = A B + beta C on the calling thread for a B that is used once and has few rows. They are not
+/// transposed, begin at multiples of 64 bytes, and can be read up to the next multiple of kPanelColumns.
+template <class T>
+void multiply_few_terms(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
+                        MatrixOut<Wide<T>> c);
+
 }  // namespace granule

@@ -27,11 +27,4 @@ void scale_row(const T* x, Wide<T> w, std::int64_t n, double beta, T* y);
 /// What scale_row has written can be read by other threads after this.
 void finish_rows();
 
-/// Asks for a row that is read soon.
-template <class T>
-void fetch_row(const T* row, std::int64_t n) {
-  constexpr auto kLine = static_cast<std::int64_t>(64 / sizeof(T));
-  for (std::int64_t i = 0; i < n; i += kLine) __builtin_prefetch(row + i);
-}
-
 }  // namespace granule

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "core/kernels/dot_rows.hpp"
+#include "core/kernels/fetch_row.hpp"
+#include "core/kernels/transpose.hpp"
 #include "core/ops/attention_blocks.hpp"
 
 namespace granule {
@@ -15,21 +17,6 @@ namespace {
 constexpr std::int64_t kQueries = 32;  // rows of P held at once
 // Bytes between the scratch of two threads. What one of them fetches ahead would otherwise be the other's.
 constexpr std::int64_t kGap = 1 << 16;
-
-/// out = xᵀ for x[rows, columns], in squares whose lines of memory stay in the cache. beta 1 adds to out.
-template <class T>
-void transpose(const Wide<T>* x, std::int64_t rows, std::int64_t columns, MatrixOut<T> out) {
-  constexpr std::int64_t kSide = 16;
-  for (std::int64_t row = 0; row < rows; row += kSide) {
-    for (std::int64_t column = 0; column < columns; column += kSide) {
-      for (std::int64_t c = column; c < std::min(column + kSide, columns); ++c) {
-        T* const to = out.data + c * out.pitch;
-        for (std::int64_t i = row; i < std::min(row + kSide, rows); ++i)
-          to[i] = static_cast<T>(x[i * columns + c] + (out.beta == 0.0 ? Wide<T>(0) : widened(to[i])));
-      }
-    }
-  }
-}
 
 /// The first keys of one sequence, or nullptr if nothing is masked.
 const std::int32_t* first_keys_of(const Attention& a, const Tensor& first_key, std::int64_t sequence) {
@@ -152,29 +139,54 @@ AttentionHead<T> stored_for_backward(const Attention& a, AttentionHead<T> h, T* 
   return h;
 }
 
-/// Scratch of a thread in backward, cut from `memory`: scores and their gradients, in bf16 also rounded and
-/// with a block of dQ before it is rounded, stored operands, and the sums of the gradients of keys and
-/// values.
+/// Scratch of a thread in backward, cut from `memory`: scores and their gradients, in bf16 also rounded, a
+/// block of rows of dQ, dK or dV, stored operands, and the sums of the gradients of keys and values.
 template <class T>
 struct BackwardScratch {
-  Wide<T>*p, *dp, *dq, *dk_transposed, *dv_transposed;  // the last two are [qk_dim, seq] and [v_dim, seq]
+  std::int64_t pitch;                                     // of rows of scores
+  Wide<T>*p, *dp, *rows, *dk_transposed, *dv_transposed;  // the last two are [qk_dim, seq] and [v_dim, seq]
   T *rounded_p, *rounded_dp, *stored;
   std::int64_t bytes;
 
-  BackwardScratch(const Attention& a, std::byte* memory) {
+  BackwardScratch(const Attention& a, std::byte* memory) : pitch(score_pitch(a.seq)) {
     constexpr bool kRounds = !std::is_same_v<T, Wide<T>>;
     Cutter cut(memory);
-    p = cut.take<Wide<T>>(kQueries * a.seq);
-    dp = cut.take<Wide<T>>(kQueries * a.seq);
-    dk_transposed = cut.take<Wide<T>>(a.qk_dim * a.seq);
-    dv_transposed = cut.take<Wide<T>>(a.v_dim * a.seq);
-    dq = cut.take<Wide<T>>(kRounds ? kQueries * a.qk_dim : 0);
-    rounded_p = cut.take<T>(kRounds ? kQueries * a.seq : 0);
-    rounded_dp = cut.take<T>(kRounds ? kQueries * a.seq : 0);
+    p = cut.take<Wide<T>>(kQueries * pitch);
+    dp = cut.take<Wide<T>>(kQueries * pitch);
+    dk_transposed = cut.take<Wide<T>>(a.qk_dim * pitch);
+    dv_transposed = cut.take<Wide<T>>(a.v_dim * pitch);
+    rows = cut.take<Wide<T>>(kQueries * std::max(a.qk_dim, a.v_dim));
+    rounded_p = cut.take<T>(kRounds ? kQueries * pitch : 0);
+    rounded_dp = cut.take<T>(kRounds ? kQueries * pitch : 0);
     stored = cut.take<T>(stored_for_backward<T>(a));
     bytes = cut.bytes() + kGap;
   }
 };
+
+/// to = from + beta to, rounded once if it is bf16.
+template <class T>
+void write_row(const Wide<T>* from, std::int64_t n, double beta, T* to) {
+  if constexpr (std::is_same_v<T, bf16>) {
+    round_row(from, n, to, beta != 0.0);
+  } else {
+    for (std::int64_t c = 0; c < n; ++c) to[c] = from[c] + (beta == 0.0 ? T(0) : to[c]);
+  }
+}
+
+/// The rows of x[columns, seq]ᵀ become those of `out`, a block at a time.
+template <class T>
+void write_transposed(const Attention& a, const Wide<T>* x, std::int64_t columns, Wide<T>* block,
+                      MatrixOut<T> out) {
+  for (std::int64_t first = 0; first < a.seq; first += kQueries) {
+    const std::int64_t rows = std::min(kQueries, a.seq - first);
+    transpose(columns, rows, x + first, score_pitch(a.seq), block);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      T* const to = out.data + (first + i) * out.pitch;
+      fetch_row(to + kQueries * out.pitch, columns);
+      write_row(block + i * columns, columns, out.beta, to);
+    }
+  }
+}
 
 /// What the blocks of queries of one head contribute in backward.
 template <class T>
@@ -188,42 +200,42 @@ struct BackwardHead {
   BackwardScratch<T> scratch;
 
   void run(const QueryBlock& b, double query_beta) const {
-    using W = Wide<T>;
     const std::int64_t out = a.heads * a.v_dim;
     const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
-    scores(a, h, b, q, scratch.p);
-    h.v_transposed.multiply(b.rows, {dy_rows, out}, {0, a.v_dim}, b.range(), {scratch.dp, b.keys});
+    scores(a, h, b, q, {scratch.p, scratch.pitch});
+    h.v_transposed.multiply(b.rows, {dy_rows, out}, {0, a.v_dim}, b.range(), {scratch.dp, scratch.pitch});
     for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
-    const auto [p, dp] = rounded(b.rows * b.keys);
+    const MatrixIn<T> p{rounded(b, scratch.p, scratch.rounded_p), scratch.pitch},
+        dp{rounded(b, scratch.dp, scratch.rounded_dp), scratch.pitch};
     query_gradient(b, dp, query_beta);
-    // These two products are a sixth faster than dK = dSᵀ Q and dV = Pᵀ dY.
-    gemm_serial<T, W>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, {dp, b.keys},
-                      {scratch.dk_transposed + b.begin, a.seq, 1.0}, kOneRow);
-    gemm_serial<T, W>(a.v_dim, b.keys, b.rows, {dy_rows, out, Transpose::yes}, {p, b.keys},
-                      {scratch.dv_transposed + b.begin, a.seq, 1.0}, kOneRow);
+    // Products of few terms are faster so than as dK = dSᵀ Q and dV = Pᵀ dY.
+    multiply_few_terms<T>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, dp,
+                          {scratch.dk_transposed + b.begin, scratch.pitch, 1.0});
+    multiply_few_terms<T>(a.v_dim, b.keys, b.rows, {dy_rows, out, Transpose::yes}, p,
+                          {scratch.dv_transposed + b.begin, scratch.pitch, 1.0});
   }
 
-  /// P and dS as products read them.
-  [[nodiscard]] std::pair<const T*, const T*> rounded(std::int64_t size) const {
+  /// Scores or their gradients as products read them.
+  [[nodiscard]] const T* rounded(const QueryBlock& b, const Wide<T>* from, T* to) const {
     if constexpr (std::is_same_v<T, bf16>) {
-      round_row(scratch.p, size, scratch.rounded_p);
-      round_row(scratch.dp, size, scratch.rounded_dp);
-      return {scratch.rounded_p, scratch.rounded_dp};
+      for (std::int64_t i = 0; i < b.rows; ++i)
+        round_row(from + i * scratch.pitch, b.keys, to + i * scratch.pitch);
+      return to;
     } else {
-      return {scratch.p, scratch.dp};
+      return from;
     }
   }
 
   /// dQ = dS K
-  void query_gradient(const QueryBlock& b, const T* dp, double beta) const {
+  void query_gradient(const QueryBlock& b, MatrixIn<T> dp, double beta) const {
     T* const to = dq + b.first * a.width();
     const auto multiply_into = [&](MatrixOut<Wide<T>> sums) {
-      h.k_stored.multiply(b.rows, {dp, b.keys}, b.range(), {0, a.qk_dim}, sums);
+      h.k_stored.multiply(b.rows, dp, b.range(), {0, a.qk_dim}, sums);
     };
     if constexpr (std::is_same_v<T, bf16>) {
-      multiply_into({scratch.dq, a.qk_dim});
+      multiply_into({scratch.rows, a.qk_dim});
       for (std::int64_t i = 0; i < b.rows; ++i)
-        round_row(scratch.dq + i * a.qk_dim, a.qk_dim, to + i * a.width(), beta != 0.0);
+        write_row(scratch.rows + i * a.qk_dim, a.qk_dim, beta, to + i * a.width());
     } else {
       multiply_into({to, a.width(), beta});
     }
@@ -232,7 +244,7 @@ struct BackwardHead {
   /// Turns row i of the block from scores into P, in p, and from dP into dS, in dp.
   void score_gradient(const QueryBlock& b, std::int64_t i) const {
     using W = Wide<T>;
-    W *const p_row = scratch.p + i * b.keys, *const dp_row = scratch.dp + i * b.keys;
+    W *const p_row = scratch.p + i * scratch.pitch, *const dp_row = scratch.dp + i * scratch.pitch;
     const std::int64_t from = b.from(i), visible = b.to(i) - from, query = b.first + i;
     const T* const y_row = y + query * a.heads * a.v_dim;
     const W shift = dot(y_row, dy + query * a.heads * a.v_dim, a.v_dim);
@@ -255,8 +267,8 @@ void backward_group(const Attention::BackwardArgs& args, const KeyValueHead& whi
   const T* const qkv = args.qkv.data<const T>();
   T* const gradient = args.dqkv.dst.data<T>() + row * a.width();
   const double beta = args.dqkv.beta;
-  std::fill_n(scratch.dk_transposed, a.qk_dim * a.seq, Wide<T>(0));
-  std::fill_n(scratch.dv_transposed, a.v_dim * a.seq, Wide<T>(0));
+  std::fill_n(scratch.dk_transposed, a.qk_dim * scratch.pitch, Wide<T>(0));
+  std::fill_n(scratch.dv_transposed, a.v_dim * scratch.pitch, Wide<T>(0));
   const AttentionHead<T> any = stored_for_backward(a, head_of(a, qkv, sequence, kv * group), scratch.stored);
   for (std::int64_t head = kv * group; head < (kv + 1) * group; ++head) {
     AttentionHead<T> h = any;
@@ -273,8 +285,8 @@ void backward_group(const Attention::BackwardArgs& args, const KeyValueHead& whi
   }
   const std::int64_t key = (a.heads + kv) * a.qk_dim,
                      value = (a.heads + a.kv_heads) * a.qk_dim + kv * a.v_dim;
-  transpose<T>(scratch.dk_transposed, a.qk_dim, a.seq, {gradient + key, a.width(), beta});
-  transpose<T>(scratch.dv_transposed, a.v_dim, a.seq, {gradient + value, a.width(), beta});
+  write_transposed<T>(a, scratch.dk_transposed, a.qk_dim, scratch.rows, {gradient + key, a.width(), beta});
+  write_transposed<T>(a, scratch.dv_transposed, a.v_dim, scratch.rows, {gradient + value, a.width(), beta});
 }
 
 void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {

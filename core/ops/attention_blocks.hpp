@@ -66,6 +66,14 @@ class Cutter {
   std::int64_t bytes_ = 0;
 };
 
+/// Elements from one query's scores to the next query's, for blocks that see up to `keys` keys. Rows begin at
+/// lines of the cache, and panels of the last keys can be read. Up to 512 keys, products read rows where they
+/// lie.
+[[nodiscard]] constexpr std::int64_t score_pitch(std::int64_t keys) {
+  const std::int64_t panels = (keys + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+  return std::max(kLeftPitch, panels + 16);
+}
+
 /// One block of a sequence's queries, and the keys that at least one of them sees. Queries and keys are
 /// counted from the sequence's first key.
 struct QueryBlock {
@@ -104,11 +112,12 @@ void multiply(std::int64_t m, MatrixIn<T> a, const RightOperand<T>& stored, Matr
   gemm_serial<T, Wide<T>>(m, columns.size(), terms.size(), a, as_it_is, c, kOneRow);
 }
 
-/// The block's part of S = Q Kᵀ, unscaled, into s[rows, keys]; q points at its first query.
+/// The block's part of S = Q Kᵀ, unscaled; q points at its first query.
 template <class T>
-void scores(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q, Wide<T>* s) {
+void scores(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q,
+            MatrixOut<Wide<T>> s) {
   const MatrixIn<T> keys{h.k + b.begin * h.k_pitch, h.k_pitch, Transpose::yes};
-  multiply<T>(b.rows, {q, h.q_pitch}, h.k_transposed, keys, {0, a.qk_dim}, b.range(), {s, b.keys});
+  multiply<T>(b.rows, {q, h.q_pitch}, h.k_transposed, keys, {0, a.qk_dim}, b.range(), s);
 }
 
 /// Scratch of a block's part of forward, cut from `memory`: scores, the sums of their exponentials, and in
@@ -117,15 +126,16 @@ template <class T>
 struct ForwardScratch {
   Wide<T>*p, *inverse, *y;
   T* rounded;
-  std::int64_t bytes;
+  std::int64_t pitch, bytes;  // of rows of scores
 
   ForwardScratch(const Attention& a, std::int64_t rows, std::int64_t keys, std::byte* memory) {
     constexpr bool kRounds = !std::is_same_v<T, Wide<T>>;
     Cutter cut(memory);
-    p = cut.take<Wide<T>>(rows * keys);
+    pitch = score_pitch(keys);
+    p = cut.take<Wide<T>>(rows * pitch);
     inverse = cut.take<Wide<T>>(rows);
     y = cut.take<Wide<T>>(kRounds ? rows * a.v_dim : 0);
-    rounded = cut.take<T>(kRounds ? rows * keys : 0);
+    rounded = cut.take<T>(kRounds ? rows * pitch : 0);
     bytes = cut.bytes();
   }
 };
@@ -136,19 +146,19 @@ template <class T>
 void forward_block(const Attention& a, const AttentionHead<T>& h, const QueryBlock& b, const T* q,
                    const ForwardScratch<T>& scratch, T* y, Wide<T>* log_sum) {
   using W = Wide<T>;
-  scores(a, h, b, q, scratch.p);
+  scores(a, h, b, q, {scratch.p, scratch.pitch});
   for (std::int64_t i = 0; i < b.rows; ++i) {
-    W* const row = scratch.p + i * b.keys;
+    W* const row = scratch.p + i * scratch.pitch;
     const ExpSum found = exp_row(row + b.from(i), b.to(i) - b.from(i), scale_of<W>(a));
     b.hide(i, row);
     scratch.inverse[i] = static_cast<W>(1.0 / found.sum);
     if (log_sum != nullptr) log_sum[i * a.heads] = static_cast<W>(found.log_sum);
-    if constexpr (std::is_same_v<T, bf16>) round_row(row, b.keys, scratch.rounded + i * b.keys);
+    if constexpr (std::is_same_v<T, bf16>) round_row(row, b.keys, scratch.rounded + i * scratch.pitch);
   }
   const std::int64_t pitch = a.heads * a.v_dim;
   const MatrixIn<T> values{h.v + b.begin * h.v_pitch, h.v_pitch};
   const auto sum_values = [&](const T* p, MatrixOut<W> sums) {
-    multiply<T>(b.rows, {p, b.keys}, h.v_stored, values, b.range(), {0, a.v_dim}, sums);
+    multiply<T>(b.rows, {p, scratch.pitch}, h.v_stored, values, b.range(), {0, a.v_dim}, sums);
   };
   const auto divide = [&](MatrixIn<W> sums) {
     for (std::int64_t i = 0; i < b.rows; ++i)

@@ -1,6 +1,7 @@
 #include "moe/ops/permute.hpp"
 
 #include "core/kernels/dot_rows.hpp"
+#include "core/kernels/fetch_row.hpp"
 #include "core/kernels/weighted_rows.hpp"
 
 namespace granule {

@@ -1,7 +1,9 @@
 #include "core/kernels/packed_gemm.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <new>
 
@@ -82,13 +84,21 @@ class Operands {
   std::vector<float> a_, b_, out_;
 };
 
+struct Free {
+  void operator()(float* memory) const { ::operator delete(memory, std::align_val_t(64)); }
+};
+using Aligned = std::unique_ptr<float, Free>;
+Aligned aligned(std::int64_t count) {
+  return Aligned(
+      static_cast<float*>(::operator new(std::size_t(count) * sizeof(float), std::align_val_t(64))));
+}
+
 /// Packed B, one panel after the other.
 class Packed {
  public:
   explicit Packed(const Operands& o) : n_(o.shape().n), k_(o.shape().k) {
     const std::int64_t n = o.shape().n, k = o.shape().k;
-    memory_.reset(static_cast<float*>(
-        ::operator new(std::size_t(packed_size(n, k)) * sizeof(float), std::align_val_t(64))));
+    memory_ = aligned(packed_size(n, k));
     for (std::int64_t j = 0; j < n; j += kPanelColumns)
       pack(n, k, o.b(), {j, std::min(j + kPanelColumns, n)}, memory_.get());
   }
@@ -104,11 +114,19 @@ class Packed {
 
  private:
   std::int64_t n_, k_;
-  struct Free {
-    void operator()(float* memory) const { ::operator delete(memory, std::align_val_t(64)); }
-  };
-  std::unique_ptr<float, Free> memory_;
+  Aligned memory_;
 };
+
+/// out = A B + beta out with B's rows as unpacked_gemm reads them: aligned, and with NaN in the rest of their
+/// last panel.
+void multiply_unpacked(Operands& o, double beta) {
+  const auto [m, n, k, b, a] = o.shape();
+  const std::int64_t pitch = (n + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+  const Aligned rows = aligned(k * pitch);
+  std::fill_n(rows.get(), k * pitch, std::numeric_limits<float>::quiet_NaN());
+  for (std::int64_t p = 0; p < k; ++p) std::copy_n(o.b().data + p * n, n, rows.get() + p * pitch);
+  unpacked_gemm(m, n, k, o.a(), {rows.get(), pitch}, o.out(beta));
+}
 
 // Its shapes have whole tiles and parts of them, and sums of one, two and three parts.
 constexpr std::array<Case, 9> kCases{{{1, 1, 1},
@@ -136,7 +154,29 @@ TEST_CASE("packed_gemm equals plain loops for whole tiles, for parts of them and
         Operands again(c);
         Packed(again).multiply(again, {0, c.k}, {0, c.n}, beta);
         CHECK(again.values() == o.values());
+        if (c.b == Transpose::yes) continue;
+        Operands unpacked(c);
+        multiply_unpacked(unpacked, beta);
+        CHECK(unpacked.values() == o.values());
       }
+    }
+  }
+}
+
+TEST_CASE("packed_gemm: rows of A that are read where they lie give the bits of those that are copied") {
+  for (const Case& shape : kCases) {
+    for (const Case& c : ways_of(shape)) {
+      const bool turned = c.a == Transpose::yes;
+      const std::int64_t rows = turned ? c.k : c.m, columns = turned ? c.m : c.k;
+      if (columns > kLeftPitch) continue;
+      CAPTURE(c.m, c.n, c.k, turned);
+      Operands copied(c), in_place(c);
+      std::vector<float> a(std::size_t(rows * kLeftPitch), std::numeric_limits<float>::quiet_NaN());
+      for (std::int64_t i = 0; i < rows; ++i)
+        std::copy_n(copied.a().data + i * columns, columns, a.begin() + i * kLeftPitch);
+      packing_gemm(c.m, c.n, c.k, copied.a(), copied.b(), copied.out(1.0));
+      packing_gemm(c.m, c.n, c.k, {a.data(), kLeftPitch, c.a}, in_place.b(), in_place.out(1.0));
+      CHECK(in_place.values() == copied.values());
     }
   }
 }
@@ -218,6 +258,11 @@ TEST_CASE("packed_gemm: every instruction set computes it, and those with multip
         packing_gemm(c.m, c.n, c.k, other.a(), other.b(), other.out(1.0));
         Packed(packed).multiply(packed, {0, c.k}, {0, c.n}, 1.0);
         CHECK(packed.values() == other.values());
+        if (c.b == Transpose::no) {
+          Operands unpacked(c);
+          multiply_unpacked(unpacked, 1.0);
+          CHECK(unpacked.values() == other.values());
+        }
         CHECK(other.error(7.0) <= 6e-8 * (4.0 + std::sqrt(double(c.k))));
         if (packing_is_fast()) CHECK(other.values() == best.values());
       }
