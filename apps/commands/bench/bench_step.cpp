@@ -88,6 +88,24 @@ double sustained_gflops(Communicator& ranks, Context& context, DType dtype) {
   return sum;
 }
 
+/// The time of every step, and on the CPU the rate of multiply-adds that was kept up after it.
+struct StepTimes {
+  std::vector<double> seconds, sustained;
+};
+StepTimes time_steps(Communicator& ranks, Context& context, const RunConfig& config,
+                     const BenchOptions& options) {
+  StepTimes times;
+  BenchStep step(context, ranks, config, options.routing);
+  step.run(0);
+  context.profile().start();
+  for (std::int64_t n = 1; n <= options.steps; ++n) {
+    times.seconds.push_back(step.run(n));
+    if (context.runtime() == nullptr)
+      times.sustained.push_back(sustained_gflops(ranks, context, config.train.dtype));
+  }
+  return times;
+}
+
 }  // namespace
 
 StepFloor step_floor(const RunConfig& config) {
@@ -105,15 +123,7 @@ nlohmann::ordered_json bench_step(Communicator& ranks, const RunConfig& config, 
   const CarriedTensors carried(ranks, context, carrier_options(config));
   const auto rates = [&] { return rates_of_all(ranks, context, config.train.dtype, options.stated_peak); };
   const MachineRates before = rates();
-  BenchStep step(context, ranks, config, options.routing);
-  step.run(0);
-  context.profile().start();
-  std::vector<double> seconds, sustained;
-  for (std::int64_t n = 1; n <= options.steps; ++n) {
-    seconds.push_back(step.run(n));
-    if (context.runtime() == nullptr)
-      sustained.push_back(sustained_gflops(ranks, context, config.train.dtype));
-  }
+  const auto [seconds, sustained] = time_steps(ranks, context, config, options);
   std::int64_t peak = context.memory().peak_total();
   ranks.all_reduce(std::span(&peak, 1), ReduceOp::max, "peak").wait();
   const auto [gflops, gbps] = better_of(before, rates());
