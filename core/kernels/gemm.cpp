@@ -146,10 +146,10 @@ Tile tile_of(std::int64_t m, std::int64_t n) {
   return tile;
 }
 
-/// Whether our own kernels multiply. With AVX-512 oneDNN is faster, except where B alone is transposed.
-bool packs(MatrixIn<float> a, MatrixIn<float> b) {
+/// Whether oneDNN can multiply and is usually faster: with AVX-512, except where B alone is transposed.
+bool suits_onednn(MatrixIn<float> a, MatrixIn<float> b) {
   const bool only_b = a.transpose == Transpose::no && b.transpose == Transpose::yes;
-  return packing_is_fast() && (only_b || !uses_onednn());
+  return uses_onednn() && !only_b;
 }
 
 /// The product by our own kernels if they are faster, and otherwise in blocks of rows that the library sums
@@ -158,7 +158,7 @@ template <class T>
 void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                      MatrixOut<T> c) {
   if constexpr (std::is_same_v<T, float>) {
-    if (packs(a, b)) return packing_gemm(m, n, k, a, b, c);
+    if (packing_is_fast() && !suits_onednn(a, b)) return packing_gemm(m, n, k, a, b, c);
   }
   const RowBlocks rows = row_blocks<T>();
   for (std::int64_t done = 0; done < m;) {
@@ -170,28 +170,40 @@ void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T>
   }
 }
 
-/// Whether many rows of tiles would pack the same panels.
-bool packing_is_worth_it(std::int64_t m, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
-  constexpr std::int64_t kMany = 1024;
-  return m >= kMany && k > 0 && packs(a, b);
+/// Whether B should be packed once: many rows of tiles would pack the same panels, and all of them together
+/// are not too large for the caches.
+bool packs_once(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
+  constexpr std::int64_t kMany = 256, kWide = 1024, kElements = std::int64_t{1} << 21;
+  if (!packing_is_fast() || k == 0 || n * k > kElements) return false;
+  // Gradients of wide weights are the products that oneDNN computes at the smallest share of its speed.
+  if (suits_onednn(a, b)) return a.transpose == Transpose::yes && b.transpose == Transpose::no && m >= kWide;
+  return m >= kMany;
 }
 
-/// A product by B whose panels are packed once, and not again for every tile.
+/// How many tasks share m rows if B is packed. Packed panels cost nothing for every task, so there are enough
+/// that a slow core does not delay the others, and equally many for each thread.
+std::int64_t tasks_of_rows(std::int64_t m, std::int64_t threads) {
+  constexpr std::int64_t kMost = 126, kLeast = 56, kWanted = 8;
+  const auto parts = [&](std::int64_t rows) { return (m + rows - 1) / rows; };
+  const std::int64_t tasks = std::max(parts(kMost), std::min(parts(kLeast), kWanted));
+  return (tasks + threads - 1) / threads * threads;
+}
+
+/// A product by B whose panels are packed once, and not again for every tile. The bits of our own kernels do
+/// not depend on the cut.
 void gemm_packed_once(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a,
                       MatrixIn<float> b, MatrixOut<float> c) {
-  const auto up = [](std::int64_t columns) { return (columns + kPanelColumns - 1) / kPanelColumns; };
+  constexpr std::int64_t kColumns = 1024;
   float* const packed = shared_panels(n, k);
-  pool.run(up(n), [&](std::int64_t i) {
+  pool.run((n + kPanelColumns - 1) / kPanelColumns, [&](std::int64_t i) {
     pack(n, k, b, {i * kPanelColumns, std::min(n, (i + 1) * kPanelColumns)}, packed);
   });
-  // Packed panels cost nothing for every tile, so tiles are small. Their rows fill the kernels' tiles.
-  constexpr Tile kTile{126, 1024};
-  const Tile tile{std::min(m, kTile.rows), up(std::min(n, kTile.columns)) * kPanelColumns};
-  const std::int64_t across = (n + tile.columns - 1) / tile.columns, down = tiles(m, tile.rows);
+  const std::int64_t across = (n + kColumns - 1) / kColumns, down = tasks_of_rows(m, pool.size());
   pool.run(across * down, [&](std::int64_t task) {
-    const std::int64_t row = task / across, i = row * tile.rows, j = task % across * tile.columns;
-    packed_gemm(row == down - 1 ? m - i : tile.rows, rows_from(a, i), {packed, n, k}, {0, k},
-                {j, std::min(n, j + tile.columns)}, {c.data + i * c.pitch + j, c.pitch, c.beta});
+    const std::int64_t part = task / across, j = task % across * kColumns;
+    const Range rows{m * part / down, m * (part + 1) / down};
+    packed_gemm(rows.size(), rows_from(a, rows.begin), {packed, n, k}, {0, k}, {j, std::min(n, j + kColumns)},
+                {c.data + rows.begin * c.pitch + j, c.pitch, c.beta});
   });
 }
 
@@ -224,7 +236,7 @@ void gemm(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k, Matr
           MatrixOut<Out> c, OneRow one_row) {
   if (m == 0 || n == 0) return;
   if constexpr (std::is_same_v<T, float>) {
-    if (packing_is_worth_it(m, k, a, b)) return gemm_packed_once(pool, m, n, k, a, b, c);
+    if (packs_once(m, n, k, a, b)) return gemm_packed_once(pool, m, n, k, a, b, c);
   }
   const Tile tile = tile_of(m, n);
   const std::int64_t across = tiles(n, tile.columns), down = tiles(m, tile.rows);

@@ -15,8 +15,10 @@ HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
 static_assert(kPanelColumns % kPanel == 0);
-// Rows of A that are copied together: as many as a megabyte of cache has room for beside panels of B.
-constexpr std::int64_t kLeftRows = 21 * kRows;
+// Rows of A that are copied together: as many as a megabyte of cache has room for beside panels of B. The 256
+// rows of most callers are one block, for which B is packed once.
+constexpr std::int64_t kLeftRows = kLanes == 16 ? 294 : 258;
+static_assert(kLeftRows % kRows == 0);
 constexpr std::int64_t kScratch = kPanel * kDepth + kLeftRows * kLeftPitch;
 
 /// A sum of k terms is cut into parts of almost equal length. The cut is a function of k alone.
@@ -52,51 +54,53 @@ MatrixIn<float> part_of(MatrixIn<float> a, std::int64_t i, std::int64_t p) {
   return a;
 }
 
-/// The rows of A in a block, which tiles read kLeftPitch apart. Other rows are copied to `memory`, those of a
-/// tile before its first panel.
+/// The rows of A in a block, which tiles read kLeftPitch apart. Other rows are copied to `memory`: those of a
+/// tile before its first panel, or all at once from the transpose of A, whose lines have elements of many
+/// rows.
 class LeftRows {
  public:
   LeftRows(const Block& block, MatrixIn<float> a, float* memory)
       : rows_(block.rows.size()), terms_(block.terms.size()), a_(a), memory_(memory) {
-    if (!transposed() && a.pitch == kLeftPitch) memory_ = nullptr;
+    if (a.transpose == Transpose::yes) {
+      copy_transposed();
+    } else {
+      in_place_ = a.pitch == kLeftPitch;
+    }
   }
 
   [[nodiscard]] const float* row(std::int64_t i) const {
-    return memory_ == nullptr ? a_.data + i * kLeftPitch : memory_ + i * kLeftPitch;
+    return (in_place_ ? a_.data : memory_) + i * kLeftPitch;
   }
   /// Copies the rows of a tile if that is needed.
   void copy(std::int64_t i, std::int64_t rows) const {
-    if (memory_ == nullptr) return;
-    if (transposed()) return copy_transposed(i, rows);
-    for (std::int64_t r = i; r < std::min(i + rows, rows_); ++r) {
+    if (in_place_ || a_.transpose == Transpose::yes) return;
+    for (std::int64_t r = i; r < i + rows; ++r) {
       map(
           Store::overwrite, memory_ + r * kLeftPitch, terms_, [](auto, auto v) HWY_ATTR { return v; },
           a_.data + r * a_.pitch);
     }
   }
-  /// What a tile asks for before the tile in row i begins. Of rows that are not copied yet, a transposed A
-  /// has elements in as many places as there are terms.
+  /// What a tile asks for before the tile in row i begins.
   [[nodiscard]] MatrixIn<float> soon(std::int64_t i, bool copied) const {
     if (i >= rows_) return {row(0), kLeftPitch};
-    if (copied || transposed()) return {row(i), kLeftPitch};
+    if (copied || a_.transpose == Transpose::yes) return {row(i), kLeftPitch};
     return {a_.data + i * a_.pitch, a_.pitch};
   }
 
  private:
-  [[nodiscard]] bool transposed() const { return a_.transpose == Transpose::yes; }
-
-  /// Columns are copied four at a time, so some of the next tile come along.
-  void copy_transposed(std::int64_t i, std::int64_t rows) const {
-    const std::int64_t columns = std::min((rows + 3) / 4 * std::int64_t{4}, rows_ - i);
+  void copy_transposed() const {
     for (std::int64_t p = 0; p < terms_; p += kLanes) {
-      transpose_lines(a_.data + p * a_.pitch + i, a_.pitch, std::min(kLanes, terms_ - p), columns,
-                      memory_ + i * kLeftPitch + p, kLeftPitch);
+      for (std::int64_t next = p + kLanes; next < p + 2 * kLanes; ++next)
+        fetch_row(a_.data + next * a_.pitch, rows_);
+      transpose_lines(a_.data + p * a_.pitch, a_.pitch, std::min(kLanes, terms_ - p), rows_, memory_ + p,
+                      kLeftPitch);
     }
   }
 
   std::int64_t rows_, terms_;
   MatrixIn<float> a_;
   float* memory_;
+  bool in_place_ = false;
 };
 
 /// A panel of B. `next` is the next one if it is packed already. Otherwise the next one is in `source`.
@@ -111,34 +115,48 @@ std::int64_t ceil_div(std::int64_t x, std::int64_t y) {
   return (x + y - 1) / y;
 }
 
-/// Rows of a tile, so that no tile of a block has far fewer than the others.
-std::int64_t tile_rows(std::int64_t rows) {
-  return ceil_div(rows, ceil_div(rows, kRows));
-}
+/// Rows cut into as few parts of at most `most` as possible. All parts have about equally many rows, because
+/// a tile of few rows takes almost as long as a whole one.
+struct Parts {
+  std::int64_t count, least, longer;  // the first `longer` parts have one row more than the others
 
-/// How the tiles of a block share the work of asking for the next panel.
+  Parts(std::int64_t rows, std::int64_t most)
+      : count(std::max<std::int64_t>(ceil_div(rows, most), 1)), least(rows / count), longer(rows % count) {}
+  [[nodiscard]] std::int64_t rows(std::int64_t part) const { return least + (part < longer ? 1 : 0); }
+};
+
+/// How the tiles of a block share the work of asking for the next panel. If there are more tiles than are
+/// needed, the last ones do it.
 class PanelShares {
  public:
   PanelShares(const Block& block, std::int64_t tiles)
-      : first_term_(block.terms.begin), end_(block.columns.end) {
-    lines_ = std::min(ceil_div(kAcross * kRows, tiles), kMost);
-    columns_ = ceil_div(kPanel, tiles);
-    share_ = block.terms.size() / kRows * lines_ * kLine;
+      : first_term_(block.terms.begin), end_(block.columns.end), tiles_(tiles) {
+    const std::int64_t steps = std::max<std::int64_t>(block.terms.size() / kRows, 1);
+    lines_ = std::min(ceil_div(block.terms.size() * kAcross, tiles * steps), kMost);
+    share_ = steps * lines_;
+    idle_ = std::max<std::int64_t>(tiles - ceil_div(block.terms.size() * kAcross, share_), 0);
+    columns_ = std::min(ceil_div(kPanel, tiles), kMost);
+    idle_if_transposed_ = std::max<std::int64_t>(tiles - ceil_div(kPanel, columns_), 0);
   }
 
   /// What tile t fetches of the panel that follows the one at column j.
   [[nodiscard]] Soon of(const Panel& panel, std::int64_t j, std::int64_t t) const {
-    if (panel.source == nullptr) return {panel.next + t * share_, lines_, kLine, lines_ * kLine};
-    const MatrixIn<float>& b = *panel.source;
     const std::int64_t next = j + kPanel;
-    if (b.transpose == Transpose::yes) {
-      const std::int64_t first = next + t * columns_, count = std::min({columns_, end_ - first, kMost});
-      return {b.data + std::min(first, end_ - 1) * b.pitch + first_term_, count, b.pitch, kRows};
+    if (next >= end_) return {panel.data, 0, 0, 0};
+    if (panel.source != nullptr && panel.source->transpose == Transpose::yes) {
+      const MatrixIn<float>& b = *panel.source;
+      const std::int64_t first = next + (t - idle_if_transposed_) * columns_,
+                         count = std::min(columns_, end_ - first);
+      if (first < next || count <= 0) return {panel.data, 0, 0, 0};
+      return {b.data + first * b.pitch + first_term_, count, b.pitch, kRows};
     }
+    const std::int64_t u = t - idle_;
+    if (u < 0) return {panel.data, 0, 0, 0};
+    if (panel.source == nullptr) return {panel.next + u * share_ * kLine, lines_, kLine, lines_ * kLine};
     // One tile fetches the first line of some rows, and the next tile their second one.
-    const std::int64_t row = first_term_ + t / kAcross * (share_ / kLine), line = t % kAcross;
-    return {b.data + row * b.pitch + next + line * kLine, next < end_ ? lines_ : 0, b.pitch,
-            lines_ * b.pitch};
+    const MatrixIn<float>& b = *panel.source;
+    const std::int64_t row = first_term_ + u / kAcross * share_, line = u % kAcross;
+    return {b.data + row * b.pitch + next + line * kLine, lines_, b.pitch, lines_ * b.pitch};
   }
 
  private:
@@ -147,23 +165,26 @@ class PanelShares {
   // More lines at once would be a burst, for which the tile waits.
   static constexpr std::int64_t kMost = 4;
 
-  std::int64_t first_term_, end_;
-  // For each tile: lines that it fetches at once, rows of B's transpose, and elements of a packed panel.
-  std::int64_t lines_, columns_, share_;
+  std::int64_t first_term_, end_, tiles_;
+  // What a tile fetches: lines at once, lines in all, and rows of B's transpose. The first tiles fetch
+  // nothing.
+  std::int64_t lines_, share_, columns_, idle_, idle_if_transposed_;
 };
 
 /// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.
 template <class PanelOf>
 HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<float> c, float* memory,
                                const PanelOf& panel_of) {
-  const std::int64_t rows = block.rows.size(), first = block.columns.begin, step = tile_rows(rows);
+  const std::int64_t first = block.columns.begin;
+  const Parts tiles(block.rows.size(), kRows);
   const LeftRows left(block, a, memory);
-  const PanelShares shares(block, ceil_div(rows, step));
+  const PanelShares shares(block, tiles.count);
   for (std::int64_t j = first; j < block.columns.end; j += kPanel) {
     const std::int64_t columns = std::min(kPanel, block.columns.end - j);
     const Panel panel = panel_of(block.terms, j, columns);
-    for (std::int64_t i = 0, t = 0; i < rows; i += step, ++t) {
-      if (j == first) left.copy(i, step);
+    for (std::int64_t i = 0, t = 0; t < tiles.count; i += tiles.rows(t), ++t) {
+      const std::int64_t rows = tiles.rows(t);
+      if (j == first) left.copy(i, rows);
       const TileArgs tile{block.terms.size(),
                           left.row(i),
                           panel.data,
@@ -172,10 +193,9 @@ HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<
                           c.pitch,
                           columns,
                           store_of(c.beta),
-                          left.soon(i + step, j > first),
+                          left.soon(i + rows, j > first),
                           shares.of(panel, j, t)};
-      const auto smaller = static_cast<std::size_t>(std::min(step, rows - i) - 1);
-      (columns > kLanes ? kTiles<2> : kTiles<1>)[smaller](tile);
+      (columns > kLanes ? kTiles<2> : kTiles<1>)[static_cast<std::size_t>(rows - 1)](tile);
     }
   }
 }
@@ -184,12 +204,14 @@ HWY_INLINE void multiply_block(const Block& block, MatrixIn<float> a, MatrixOut<
 template <class PanelOf>
 HWY_INLINE void multiply(std::int64_t m, std::int64_t k, MatrixIn<float> a, Range terms, Range columns,
                          MatrixOut<float> c, float* memory, const PanelOf& panel_of) {
+  if (m == 0) return;
   const std::int64_t depth = std::max<std::int64_t>(depth_of(k), 1);
+  const Parts blocks(m, kLeftRows);
   for (std::int64_t p = terms.begin; p < terms.end;) {
     const std::int64_t end = std::min(terms.end, (p / depth + 1) * depth);
     const double beta = p == terms.begin ? c.beta : 1.0;
-    for (std::int64_t first = 0; first < m; first += kLeftRows) {
-      const Block block{{p, end}, {first, std::min(m, first + kLeftRows)}, columns};
+    for (std::int64_t first = 0, part = 0; part < blocks.count; first += blocks.rows(part), ++part) {
+      const Block block{{p, end}, {first, first + blocks.rows(part)}, columns};
       multiply_block(block, part_of(a, first, p - terms.begin), {c.data + first * c.pitch, c.pitch, beta},
                      memory, panel_of);
     }
