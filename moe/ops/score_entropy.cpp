@@ -1,25 +1,14 @@
 #include "moe/ops/score_entropy.hpp"
 
-#include <cmath>
 #include <numeric>
 
+#include "core/kernels/entropy.hpp"
 #include "moe/ops/valid_tokens.hpp"
 
 namespace granule {
 namespace {
 
 constexpr std::int64_t kRows = 64;  // rows of one task
-
-/// With σ = Σ s: −Σ (s/σ) log(s/σ) = log σ − Σ s log s / σ.
-template <class T>
-double row_entropy(const T* s, std::int64_t experts) {
-  T sum = 0, weighted = 0;
-  for (std::int64_t e = 0; e < experts; ++e) {
-    sum += s[e];
-    weighted += s[e] > T(0) ? s[e] * std::log(s[e]) : T(0);
-  }
-  return sum > T(0) ? static_cast<double>(std::log(sum) - weighted / sum) : 0.0;
-}
 
 std::int64_t tasks_of(const ScoreEntropyArgs& args) {
   return (args.score_NE.shape()[0] + kRows - 1) / kRows;
@@ -34,7 +23,7 @@ void entropy_cpu(const ScoreEntropyArgs& args, Workspace& workspace) {
     parallel_chunks(args.score_NE.context().pool(), n, kRows, [&](std::int64_t begin, std::int64_t end) {
       double sum = 0.0;
       for (std::int64_t i = begin; i < end; ++i) {
-        if (is_valid(args.valid_N, i)) sum += row_entropy(scores + i * e, e);
+        if (is_valid(args.valid_N, i)) sum += entropy_row(scores + i * e, e);
       }
       sums[begin / kRows] = sum;
     });
