@@ -130,32 +130,28 @@ struct Parts {
 class PanelShares {
  public:
   PanelShares(const Block& block, std::int64_t tiles)
-      : first_term_(block.terms.begin), end_(block.columns.end), tiles_(tiles) {
-    const std::int64_t steps = std::max<std::int64_t>(block.terms.size() / kRows, 1);
-    lines_ = std::min(ceil_div(block.terms.size() * kAcross, tiles * steps), kMost);
+      : first_term_(block.terms.begin), end_(block.columns.end) {
+    const std::int64_t lines = block.terms.size() * kAcross,
+                       steps = std::max<std::int64_t>(block.terms.size() / kRows, 1);
+    lines_ = std::min(ceil_div(lines, tiles * steps), kMost);
     share_ = steps * lines_;
-    idle_ = std::max<std::int64_t>(tiles - ceil_div(block.terms.size() * kAcross, share_), 0);
+    first_tile_ = std::max<std::int64_t>(tiles - ceil_div(lines, share_), 0);
     columns_ = std::min(ceil_div(kPanel, tiles), kMost);
-    idle_if_transposed_ = std::max<std::int64_t>(tiles - ceil_div(kPanel, columns_), 0);
+    first_if_transposed_ = std::max<std::int64_t>(tiles - ceil_div(kPanel, columns_), 0);
   }
 
   /// What tile t fetches of the panel that follows the one at column j.
   [[nodiscard]] Soon of(const Panel& panel, std::int64_t j, std::int64_t t) const {
     const std::int64_t next = j + kPanel;
-    if (next >= end_) return {panel.data, 0, 0, 0};
-    if (panel.source != nullptr && panel.source->transpose == Transpose::yes) {
-      const MatrixIn<float>& b = *panel.source;
-      const std::int64_t first = next + (t - idle_if_transposed_) * columns_,
-                         count = std::min(columns_, end_ - first);
-      if (first < next || count <= 0) return {panel.data, 0, 0, 0};
-      return {b.data + first * b.pitch + first_term_, count, b.pitch, kRows};
-    }
-    const std::int64_t u = t - idle_;
-    if (u < 0) return {panel.data, 0, 0, 0};
-    if (panel.source == nullptr) return {panel.next + u * share_ * kLine, lines_, kLine, lines_ * kLine};
+    if (next >= end_) return {};
+    if (panel.source != nullptr && panel.source->transpose == Transpose::yes)
+      return of_transposed(*panel.source, next, t - first_if_transposed_);
+    if (t < first_tile_) return {};
+    const std::int64_t turn = t - first_tile_;
+    if (panel.source == nullptr) return {panel.next + turn * share_ * kLine, lines_, kLine, lines_ * kLine};
     // One tile fetches the first line of some rows, and the next tile their second one.
     const MatrixIn<float>& b = *panel.source;
-    const std::int64_t row = first_term_ + u / kAcross * share_, line = u % kAcross;
+    const std::int64_t row = first_term_ + turn / kAcross * share_, line = turn % kAcross;
     return {b.data + row * b.pitch + next + line * kLine, lines_, b.pitch, lines_ * b.pitch};
   }
 
@@ -165,10 +161,15 @@ class PanelShares {
   // More lines at once would be a burst, for which the tile waits.
   static constexpr std::int64_t kMost = 4;
 
-  std::int64_t first_term_, end_, tiles_;
-  // What a tile fetches: lines at once, lines in all, and rows of B's transpose. The first tiles fetch
-  // nothing.
-  std::int64_t lines_, share_, columns_, idle_, idle_if_transposed_;
+  [[nodiscard]] Soon of_transposed(const MatrixIn<float>& b, std::int64_t next, std::int64_t turn) const {
+    const std::int64_t first = next + turn * columns_, count = std::min(columns_, end_ - first);
+    if (turn < 0 || count <= 0) return {};
+    return {b.data + first * b.pitch + first_term_, count, b.pitch, kRows};
+  }
+
+  std::int64_t first_term_, end_;
+  // What a tile fetches: lines at once and in all, or rows of B's transpose. The first tiles fetch nothing.
+  std::int64_t lines_, share_, first_tile_, columns_, first_if_transposed_;
 };
 
 /// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.

@@ -31,8 +31,8 @@ static_assert(kLeftPitch >= kDepth);
 /// Memory that is needed soon. With every kRows-th term a tile asks for `lines` lines of it, `step` elements
 /// apart. The next time these begin `advance` elements later.
 struct Soon {
-  const float* first;
-  std::int64_t lines, step, advance;
+  const float* first = nullptr;
+  std::int64_t lines = 0, step = 0, advance = 0;
 };
 
 struct TileArgs {
@@ -46,11 +46,6 @@ struct TileArgs {
   MatrixIn<float> next_rows;
   Soon next_panel;
 };
-
-/// hwy::Prefetch fetches into the first level of cache, where a whole panel has no place.
-HWY_INLINE void fetch_to_second_level(const float* at) {
-  __builtin_prefetch(at, 0, 2);
-}
 
 /// Stores a vector of which only some columns may belong to C.
 HWY_INLINE void store_part(Store store, hn::Vec<Vectors> value, float* to, std::int64_t columns) {
@@ -113,8 +108,10 @@ void tile(const TileArgs& t) {
   const float *rows = t.next_rows.data, *panel = t.next_panel.first;
   std::int64_t p = 0;
   for (; p + kRows <= t.k; p += kRows, rows += kRows, panel += t.next_panel.advance) {
-    for (std::int64_t i = 0; i < t.next_panel.lines; ++i)
-      fetch_to_second_level(panel + i * t.next_panel.step);
+    // A panel has no place in the first level of cache, and is found in the second level when it is needed.
+    // But requests for the second level alone bring less of what lies in memory: 75 % of the ceiling, and not
+    // 77 %.
+    for (std::int64_t i = 0; i < t.next_panel.lines; ++i) hwy::Prefetch(panel + i * t.next_panel.step);
     const float* row = rows;
     for (int i = 0; i < kRows; ++i, row += t.next_rows.pitch) {
       hwy::Prefetch(row);

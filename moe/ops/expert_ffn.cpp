@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "core/kernels/gemm.hpp"
+#include "core/kernels/fetch_row.hpp"
+#include "core/kernels/packed_gemm.hpp"
 #include "core/kernels/swiglu.hpp"
 
 namespace granule {
@@ -47,6 +48,20 @@ OneRow one_row_of(Offsets offset) {
   return OneRow::alone;
 }
 
+/// The weights that a product packs before its first sum. Whoever computes rows in the meantime asks for a
+/// part of them with each row, because all at once would be a burst.
+template <class T>
+class FirstPanel {
+ public:
+  FirstPanel(const T* weights, std::int64_t k, std::int64_t rows)
+      : weights_(weights), part_((kPanelColumns * k + rows - 1) / rows) {}
+  void fetch_part(std::int64_t row) const { fetch_row(weights_ + row * part_, part_); }
+
+ private:
+  const T* weights_;
+  std::int64_t part_;
+};
+
 /// The workspace has a piece of a for each thread.
 template <class T>
 void forward(const ForwardArgs& args, Workspace& workspace) {
@@ -57,13 +72,24 @@ void forward(const ForwardArgs& args, Workspace& workspace) {
   const OneRow one_row = one_row_of(args.offset_E1);
   ThreadPool& pool = args.x_RD.context().pool();
   T* const activated = workspace.take<T>(pool.size() * kRows * f);
-  pool.run(count_pieces(args.offset_E1), [&](std::int64_t i) {
+  const std::int64_t pieces = count_pieces(args.offset_E1);
+  pool.run(pieces, [&](std::int64_t i) {
     const auto [e, begin, rows] = piece_at(args.offset_E1, i);
     T* const a = activated + ThreadPool::thread_index() * kRows * f;
     T* const gate_up = h + begin * 2 * f;
     gemm_serial<T>(rows, 2 * f, d, {x + begin * d, d}, {w13 + e * 2 * f * d, d, Transpose::yes},
                    {gate_up, 2 * f}, one_row);
-    swiglu_rows(gate_up, rows, f, a);
+    // Threads take turns, so this one's next piece is most likely that many pieces later.
+    const std::int64_t next = piece_at(args.offset_E1, std::min(i + pool.size(), pieces - 1)).expert;
+    const FirstPanel down(w2 + e * d * f, f, rows), next_gate_up(w13 + next * 2 * f * d, d, rows);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      // A few rows are computed faster than their weights can be fetched.
+      if (rows >= kPanelColumns) {
+        down.fetch_part(r);
+        next_gate_up.fetch_part(r);
+      }
+      swiglu_rows(gate_up + r * 2 * f, 1, f, a + r * f);
+    }
     gemm_serial<T>(rows, d, f, {a, f}, {w2 + e * d * f, f, Transpose::yes}, {y + begin * d, d}, one_row);
   });
 }
