@@ -170,23 +170,29 @@ void product_of_rows(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T>
   }
 }
 
-/// Whether B should be packed once: many rows of tiles would pack the same panels, and all of them together
-/// are not too large for the caches.
+/// Whether B should be packed once, because many rows of tiles would pack the same panels.
 bool packs_once(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> a, MatrixIn<float> b) {
-  constexpr std::int64_t kMany = 256, kWide = 1024, kElements = std::int64_t{1} << 21;
-  if (!packing_is_fast() || k == 0 || n * k > kElements) return false;
-  // Gradients of wide weights are the products that oneDNN computes at the smallest share of its speed.
-  if (suits_onednn(a, b)) return a.transpose == Transpose::yes && b.transpose == Transpose::no && m >= kWide;
-  return m >= kMany;
+  // Fewer rows than kMany use panels often enough only if all of these stay in the caches.
+  constexpr std::int64_t kSome = 256, kMany = 1024, kElements = std::int64_t{1} << 21;
+  if (!packing_is_fast() || k == 0) return false;
+  const bool fits = n * k <= kElements;
+  if (suits_onednn(a, b)) {
+    // oneDNN computes gradients of wide weights at the smallest share of its speed. Products of fewer columns
+    // promise that their bits do not depend on m.
+    constexpr std::int64_t kColumns = 128;
+    const bool of_weights = a.transpose == Transpose::yes && b.transpose == Transpose::no;
+    return of_weights && m >= kMany && n >= kColumns && fits;
+  }
+  return m >= kMany || (m >= kSome && fits);
 }
 
-/// How many tasks share m rows if B is packed. Packed panels cost nothing for every task, so there are enough
-/// that a slow core does not delay the others, and equally many for each thread.
+/// How many tasks share m rows if B is packed. They do not pack again, so small ones cost nothing more. With
+/// enough of them a slow core does not delay the others. Every thread has equally many.
 std::int64_t tasks_of_rows(std::int64_t m, std::int64_t threads) {
   constexpr std::int64_t kMost = 126, kLeast = 56, kWanted = 8;
   const auto parts = [&](std::int64_t rows) { return (m + rows - 1) / rows; };
   const std::int64_t tasks = std::max(parts(kMost), std::min(parts(kLeast), kWanted));
-  return (tasks + threads - 1) / threads * threads;
+  return std::min((tasks + threads - 1) / threads * threads, m);
 }
 
 /// A product by B whose panels are packed once, and not again for every tile. The bits of our own kernels do

@@ -9,7 +9,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "core/kernels/packed_tile-inl.hpp"
+#include "core/kernels/packed_blocks-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
@@ -42,135 +42,11 @@ void pack_right(std::int64_t p, std::int64_t k, MatrixIn<float> b, std::int64_t 
   }
 }
 
-/// Terms that are summed in registers, rows of A that are copied together, and columns. A and C begin with
-/// the first row, term and column of the whole product.
-struct Block {
-  Range terms, rows, columns;
-};
-
 /// A from row i and term p on.
 MatrixIn<float> part_of(MatrixIn<float> a, std::int64_t i, std::int64_t p) {
   a.data += a.transpose == Transpose::yes ? p * a.pitch + i : i * a.pitch + p;
   return a;
 }
-
-/// The rows of A in a block, which tiles read kLeftPitch apart. Other rows are copied to `memory`: those of a
-/// tile before its first panel, or all at once from the transpose of A, whose lines have elements of many
-/// rows.
-class LeftRows {
- public:
-  LeftRows(const Block& block, MatrixIn<float> a, float* memory)
-      : rows_(block.rows.size()), terms_(block.terms.size()), a_(a), memory_(memory) {
-    if (a.transpose == Transpose::yes) {
-      copy_transposed();
-    } else {
-      in_place_ = a.pitch == kLeftPitch;
-    }
-  }
-
-  [[nodiscard]] const float* row(std::int64_t i) const {
-    return (in_place_ ? a_.data : memory_) + i * kLeftPitch;
-  }
-  /// Copies the rows of a tile if that is needed.
-  void copy(std::int64_t i, std::int64_t rows) const {
-    if (in_place_ || a_.transpose == Transpose::yes) return;
-    for (std::int64_t r = i; r < i + rows; ++r) {
-      map(
-          Store::overwrite, memory_ + r * kLeftPitch, terms_, [](auto, auto v) HWY_ATTR { return v; },
-          a_.data + r * a_.pitch);
-    }
-  }
-  /// What a tile asks for before the tile in row i begins.
-  [[nodiscard]] MatrixIn<float> soon(std::int64_t i, bool copied) const {
-    if (i >= rows_) return {row(0), kLeftPitch};
-    if (copied || a_.transpose == Transpose::yes) return {row(i), kLeftPitch};
-    return {a_.data + i * a_.pitch, a_.pitch};
-  }
-
- private:
-  void copy_transposed() const {
-    for (std::int64_t p = 0; p < terms_; p += kLanes) {
-      for (std::int64_t next = p + kLanes; next < p + 2 * kLanes; ++next)
-        fetch_row(a_.data + next * a_.pitch, rows_);
-      transpose_lines(a_.data + p * a_.pitch, a_.pitch, std::min(kLanes, terms_ - p), rows_, memory_ + p,
-                      kLeftPitch);
-    }
-  }
-
-  std::int64_t rows_, terms_;
-  MatrixIn<float> a_;
-  float* memory_;
-  bool in_place_ = false;
-};
-
-/// A panel of B. `next` is the next one if it is packed already. Otherwise the next one is in `source`.
-struct Panel {
-  const float* data;
-  std::int64_t pitch;
-  const float* next = nullptr;
-  const MatrixIn<float>* source = nullptr;
-};
-
-std::int64_t ceil_div(std::int64_t x, std::int64_t y) {
-  return (x + y - 1) / y;
-}
-
-/// Rows cut into as few parts of at most `most` as possible. All parts have about equally many rows, because
-/// a tile of few rows takes almost as long as a whole one.
-struct Parts {
-  std::int64_t count, least, longer;  // the first `longer` parts have one row more than the others
-
-  Parts(std::int64_t rows, std::int64_t most)
-      : count(std::max<std::int64_t>(ceil_div(rows, most), 1)), least(rows / count), longer(rows % count) {}
-  [[nodiscard]] std::int64_t rows(std::int64_t part) const { return least + (part < longer ? 1 : 0); }
-};
-
-/// How the tiles of a block share the work of asking for the next panel. If there are more tiles than are
-/// needed, the last ones do it.
-class PanelShares {
- public:
-  PanelShares(const Block& block, std::int64_t tiles)
-      : first_term_(block.terms.begin), end_(block.columns.end) {
-    const std::int64_t lines = block.terms.size() * kAcross,
-                       steps = std::max<std::int64_t>(block.terms.size() / kRows, 1);
-    lines_ = std::min(ceil_div(lines, tiles * steps), kMost);
-    share_ = steps * lines_;
-    first_tile_ = std::max<std::int64_t>(tiles - ceil_div(lines, share_), 0);
-    columns_ = std::min(ceil_div(kPanel, tiles), kMost);
-    first_if_transposed_ = std::max<std::int64_t>(tiles - ceil_div(kPanel, columns_), 0);
-  }
-
-  /// What tile t fetches of the panel that follows the one at column j.
-  [[nodiscard]] Soon of(const Panel& panel, std::int64_t j, std::int64_t t) const {
-    const std::int64_t next = j + kPanel;
-    if (next >= end_) return {};
-    if (panel.source != nullptr && panel.source->transpose == Transpose::yes)
-      return of_transposed(*panel.source, next, t - first_if_transposed_);
-    if (t < first_tile_) return {};
-    const std::int64_t turn = t - first_tile_;
-    if (panel.source == nullptr) return {panel.next + turn * share_ * kLine, lines_, kLine, lines_ * kLine};
-    // One tile fetches the first line of some rows, and the next tile their second one.
-    const MatrixIn<float>& b = *panel.source;
-    const std::int64_t row = first_term_ + turn / kAcross * share_, line = turn % kAcross;
-    return {b.data + row * b.pitch + next + line * kLine, lines_, b.pitch, lines_ * b.pitch};
-  }
-
- private:
-  // Lines of a panel for each term.
-  static constexpr std::int64_t kAcross = std::max<std::int64_t>(kPanel / kLine, 1);
-  // More lines at once would be a burst, for which the tile waits.
-  static constexpr std::int64_t kMost = 4;
-
-  [[nodiscard]] Soon of_transposed(const MatrixIn<float>& b, std::int64_t next, std::int64_t turn) const {
-    const std::int64_t first = next + turn * columns_, count = std::min(columns_, end_ - first);
-    if (turn < 0 || count <= 0) return {};
-    return {b.data + first * b.pitch + first_term_, count, b.pitch, kRows};
-  }
-
-  std::int64_t first_term_, end_;
-  // What a tile fetches: lines at once and in all, or rows of B's transpose. The first tiles fetch nothing.
-  std::int64_t lines_, share_, first_tile_, columns_, first_if_transposed_;
-};
 
 /// Computes a block; a and c point at its first elements. `panel_of(terms, j, columns)` returns a panel of B.
 template <class PanelOf>

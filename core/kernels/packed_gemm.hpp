@@ -1,4 +1,4 @@
-// Products of float32 matrices by our own kernels. The right operand is first packed into panels, which the
+// Products of float32 matrices by our own kernels. The right operand is usually packed into panels, which the
 // kernels read in order. A caller that multiplies several matrices by the same one packs it once. The bits of
 // an element of C depend on its row of A, its column of B and k alone: not on m and n, nor on its place.
 #pragma once

@@ -108,9 +108,8 @@ void tile(const TileArgs& t) {
   const float *rows = t.next_rows.data, *panel = t.next_panel.first;
   std::int64_t p = 0;
   for (; p + kRows <= t.k; p += kRows, rows += kRows, panel += t.next_panel.advance) {
-    // A panel has no place in the first level of cache, and is found in the second level when it is needed.
-    // But requests for the second level alone bring less of what lies in memory: 75 % of the ceiling, and not
-    // 77 %.
+    // A panel has no place in the first level of cache, and is found in the second when it is needed. But
+    // requests for the second level alone bring less of what lies in memory.
     for (std::int64_t i = 0; i < t.next_panel.lines; ++i) hwy::Prefetch(panel + i * t.next_panel.step);
     const float* row = rows;
     for (int i = 0; i < kRows; ++i, row += t.next_rows.pitch) {

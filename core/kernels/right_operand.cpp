@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/error.hpp"
 #include "core/kernels/gemm_bf16.hpp"
 #include "core/kernels/instruction_set.hpp"
 #include "core/kernels/packed_bf16.hpp"
@@ -60,7 +61,10 @@ template <class T>
 void multiply_few_terms(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                         MatrixOut<Wide<T>> c) {
   if constexpr (std::is_same_v<T, float>) {
-    if (packing_is_fast()) return unpacked_gemm(m, n, k, a, b, c);
+    if (packing_is_fast()) {
+      GRANULE_ASSERT(b.pitch % 16 == 0, "multiply_few_terms: rows of B begin inside lines of the cache");
+      return unpacked_gemm(m, n, k, a, b, c);
+    }
   }
   gemm_serial<T>(m, n, k, a, b, c, OneRow::alone);
 }

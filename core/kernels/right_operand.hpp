@@ -1,5 +1,6 @@
 // The right operand of several products, stored so that each of them is fast: in the panels of
-// packed_gemm.hpp for float32, in those of packed_bf16.hpp for bf16, and otherwise row by row.
+// packed_gemm.hpp for float32, in those of packed_bf16.hpp for bf16, and otherwise row by row. A product of
+// few terms reads it where it lies.
 #pragma once
 #include "core/kernels/packed_gemm.hpp"
 
@@ -21,8 +22,8 @@ struct RightOperand {
   void multiply(std::int64_t m, MatrixIn<T> a, Range terms, Range columns, MatrixOut<Wide<T>> c) const;
 };
 
-/// C = A B + beta C on the calling thread for a B that is used once and has few rows. They are not
-/// transposed, begin at multiples of 64 bytes, and can be read up to the next multiple of kPanelColumns.
+/// C = A B + beta C on the calling thread for a B that is used once, has few rows and is not transposed. In
+/// float32 its rows begin at multiples of 64 bytes, and can be read up to the next multiple of kPanelColumns.
 template <class T>
 void multiply_few_terms(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<T> a, MatrixIn<T> b,
                         MatrixOut<Wide<T>> c);

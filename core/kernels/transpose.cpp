@@ -48,7 +48,6 @@ void transpose(std::int64_t rows, std::int64_t columns, const T* x, std::int64_t
 
 template void transpose(std::int64_t, std::int64_t, const float*, std::int64_t, float*);
 template void transpose(std::int64_t, std::int64_t, const double*, std::int64_t, double*);
-template void transpose(std::int64_t, std::int64_t, const bf16*, std::int64_t, bf16*);
 
 }  // namespace granule
 #endif

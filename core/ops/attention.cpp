@@ -139,12 +139,13 @@ AttentionHead<T> stored_for_backward(const Attention& a, AttentionHead<T> h, T* 
   return h;
 }
 
-/// Scratch of a thread in backward, cut from `memory`: scores and their gradients, in bf16 also rounded, a
-/// block of rows of dQ, dK or dV, stored operands, and the sums of the gradients of keys and values.
+/// Scratch of a thread in backward, cut from `memory`. It has scores and their gradients, in bf16 rounded
+/// too. It has the sums of the gradients of keys and values, a block of rows of dQ, dK or dV, and stored
+/// operands.
 template <class T>
 struct BackwardScratch {
-  std::int64_t pitch;                                     // of rows of scores
-  Wide<T>*p, *dp, *rows, *dk_transposed, *dv_transposed;  // the last two are [qk_dim, seq] and [v_dim, seq]
+  std::int64_t pitch;  // of rows of scores and of the transposed sums
+  Wide<T>*p, *dp, *rows, *dk_transposed, *dv_transposed;
   T *rounded_p, *rounded_dp, *stored;
   std::int64_t bytes;
 
@@ -175,11 +176,11 @@ void write_row(const Wide<T>* from, std::int64_t n, double beta, T* to) {
 
 /// The rows of x[columns, seq]ᵀ become those of `out`, a block at a time.
 template <class T>
-void write_transposed(const Attention& a, const Wide<T>* x, std::int64_t columns, Wide<T>* block,
+void write_transposed(std::int64_t columns, std::int64_t seq, MatrixIn<Wide<T>> x, Wide<T>* block,
                       MatrixOut<T> out) {
-  for (std::int64_t first = 0; first < a.seq; first += kQueries) {
-    const std::int64_t rows = std::min(kQueries, a.seq - first);
-    transpose(columns, rows, x + first, score_pitch(a.seq), block);
+  for (std::int64_t first = 0; first < seq; first += kQueries) {
+    const std::int64_t rows = std::min(kQueries, seq - first);
+    transpose(columns, rows, x.data + first, x.pitch, block);
     for (std::int64_t i = 0; i < rows; ++i) {
       T* const to = out.data + (first + i) * out.pitch;
       fetch_row(to + kQueries * out.pitch, columns);
@@ -208,7 +209,7 @@ struct BackwardHead {
     const MatrixIn<T> p{rounded(b, scratch.p, scratch.rounded_p), scratch.pitch},
         dp{rounded(b, scratch.dp, scratch.rounded_dp), scratch.pitch};
     query_gradient(b, dp, query_beta);
-    // Products of few terms are faster so than as dK = dSᵀ Q and dV = Pᵀ dY.
+    // dKᵀ = Qᵀ dS and dVᵀ = dYᵀ P are faster than dK = dSᵀ Q and dV = Pᵀ dY.
     multiply_few_terms<T>(a.qk_dim, b.keys, b.rows, {q, h.q_pitch, Transpose::yes}, dp,
                           {scratch.dk_transposed + b.begin, scratch.pitch, 1.0});
     multiply_few_terms<T>(a.v_dim, b.keys, b.rows, {dy_rows, out, Transpose::yes}, p,
@@ -285,8 +286,10 @@ void backward_group(const Attention::BackwardArgs& args, const KeyValueHead& whi
   }
   const std::int64_t key = (a.heads + kv) * a.qk_dim,
                      value = (a.heads + a.kv_heads) * a.qk_dim + kv * a.v_dim;
-  write_transposed<T>(a, scratch.dk_transposed, a.qk_dim, scratch.rows, {gradient + key, a.width(), beta});
-  write_transposed<T>(a, scratch.dv_transposed, a.v_dim, scratch.rows, {gradient + value, a.width(), beta});
+  write_transposed<T>(a.qk_dim, a.seq, {scratch.dk_transposed, scratch.pitch}, scratch.rows,
+                      {gradient + key, a.width(), beta});
+  write_transposed<T>(a.v_dim, a.seq, {scratch.dv_transposed, scratch.pitch}, scratch.rows,
+                      {gradient + value, a.width(), beta});
 }
 
 void forward_cpu(const Attention::ForwardArgs& args, Workspace& workspace) {

@@ -66,9 +66,9 @@ class Cutter {
   std::int64_t bytes_ = 0;
 };
 
-/// Elements from one query's scores to the next query's, for blocks that see up to `keys` keys. Rows begin at
-/// lines of the cache, and panels of the last keys can be read. Up to 512 keys, products read rows where they
-/// lie.
+/// Elements from one query's scores to the next query's, for blocks that see up to `keys` keys. In float32,
+/// rows begin at lines of the cache, do not share its sets, and have whole panels of keys. Up to 512 keys,
+/// products read them where they lie.
 [[nodiscard]] constexpr std::int64_t score_pitch(std::int64_t keys) {
   const std::int64_t panels = (keys + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
   return std::max(kLeftPitch, panels + 16);
@@ -126,7 +126,8 @@ template <class T>
 struct ForwardScratch {
   Wide<T>*p, *inverse, *y;
   T* rounded;
-  std::int64_t pitch, bytes;  // of rows of scores
+  std::int64_t pitch;  // of rows of scores
+  std::int64_t bytes;
 
   ForwardScratch(const Attention& a, std::int64_t rows, std::int64_t keys, std::byte* memory) {
     constexpr bool kRounds = !std::is_same_v<T, Wide<T>>;

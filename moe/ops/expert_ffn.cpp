@@ -15,6 +15,7 @@ using Offsets = std::span<const std::int64_t>;
 
 constexpr std::int64_t kRows = 256;        // rows of a product: usually an expert's rows are one piece
 constexpr std::int64_t kWeightRows = 256;  // rows of a weight gradient
+constexpr std::int64_t kManyRows = 32;     // rows of a piece that leave time for fetching weights
 
 /// Rows [begin, begin + rows) belong to one expert.
 struct Piece {
@@ -48,16 +49,19 @@ OneRow one_row_of(Offsets offset) {
   return OneRow::alone;
 }
 
-/// The weights that a product packs before its first sum. Whoever computes rows in the meantime asks for a
-/// part of them with each row, because all at once would be a burst.
+/// About the weights that a product packs before its first sum. Whoever computes rows in the meantime asks
+/// for a part of them with each row.
 template <class T>
 class FirstPanel {
  public:
   FirstPanel(const T* weights, std::int64_t k, std::int64_t rows)
-      : weights_(weights), part_((kPanelColumns * k + rows - 1) / rows) {}
+      : weights_(weights), part_(std::min((kPanelColumns * k + rows - 1) / rows, kMost)) {}
   void fetch_part(std::int64_t row) const { fetch_row(weights_ + row * part_, part_); }
 
  private:
+  // Elements of a part. More at once would be a burst, for which the row waits.
+  static constexpr std::int64_t kMost = 512;
+
   const T* weights_;
   std::int64_t part_;
 };
@@ -83,8 +87,8 @@ void forward(const ForwardArgs& args, Workspace& workspace) {
     const std::int64_t next = piece_at(args.offset_E1, std::min(i + pool.size(), pieces - 1)).expert;
     const FirstPanel down(w2 + e * d * f, f, rows), next_gate_up(w13 + next * 2 * f * d, d, rows);
     for (std::int64_t r = 0; r < rows; ++r) {
-      // A few rows are computed faster than their weights can be fetched.
-      if (rows >= kPanelColumns) {
+      // A few rows are computed faster than weights can be fetched.
+      if (rows >= kManyRows) {
         down.fetch_part(r);
         next_gate_up.fetch_part(r);
       }

@@ -69,7 +69,8 @@ TEST_CASE("attention keeps an operator's promises: multi-head, grouped, multi-qu
       {2, 0, 2, 1, 4, 4},      // no token
       {2, 150, 4, 2, 16, 16},  // five blocks of queries, the last one short
       {16, 40, 6, 3, 4, 4},    // so many heads that a thread computes whole ones
-      {1, 36, 48, 48, 4, 4}    // the same in one sequence
+      {1, 36, 48, 48, 4, 4},   // the same in one sequence
+      {1, 530, 2, 1, 4, 4},    // more keys than a product adds at once
   };
   for (const Attention& a : cases) {
     check_op(
@@ -94,6 +95,7 @@ TEST_CASE("attention inside documents keeps an operator's promises") {
       {{2, 150, 4, 2, 16, 16}, {30, 64, 140}},  // boundaries within and between blocks of queries
       {{1, 200, 2, 1, 8, 8}, {100}},            // blocks whose keys begin after earlier blocks
       {{16, 40, 6, 3, 4, 4}, {7, 33}},          // so many heads that a thread computes whole ones
+      {{1, 560, 2, 1, 4, 4}, {37}},             // more keys than a product adds at once
   };
   for (const auto& [op, starts] : cases) {
     const std::vector<std::int32_t> keys = first_keys(op, starts);

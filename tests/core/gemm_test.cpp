@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/kernels/matmul.hpp"
+#include "core/kernels/packed_gemm.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -269,7 +270,7 @@ void check_rows(const Case& shape) {
   c.m = 64;
   const Tensor expected = row_of_product<T>(context, c, 5);
   for (const std::int64_t m :
-       {1, 2, 3, 4, 5, 7, 12, 15, 16, 17, 31, 63, 65, 95, 97, 127, 129, 257, 271, 301, 513, 600}) {
+       {1, 2, 3, 4, 5, 7, 12, 15, 16, 17, 31, 63, 65, 95, 97, 127, 129, 257, 271, 301, 513, 600, 1030}) {
     c.m = m;
     INFO(text(c));
     CHECK(equal_rows<T>(context, c));
@@ -292,5 +293,23 @@ TEST_CASE(
         check_rows<bf16>({0, n, k, a, b, 0});
       }
     }
+  }
+}
+
+TEST_CASE(
+    "gemm: products of many rows have the bits of one thread, whether B is packed once or in every tile") {
+  Context context({.threads = 3});
+  // At 1024 × 2048 elements B is packed once, and at 1024 × 2064 it is not.
+  for (const std::int64_t k : {2048, 2064}) {
+    CAPTURE(k);
+    constexpr std::int64_t m = 300, n = 1024;
+    const Numbers left = normal_values(m * k, 1), right = normal_values(n * k, 2);
+    const std::vector<float> a(left.begin(), left.end()), b(right.begin(), right.end());
+    std::vector<float> parallel(m * n), serial(m * n);
+    const MatrixIn<float> b_transposed{b.data(), k, Transpose::yes};
+    gemm<float>(context.pool(), m, n, k, {a.data(), k}, b_transposed, {parallel.data(), n});
+    gemm_serial<float>(m, n, k, {a.data(), k}, b_transposed, {serial.data(), n});
+    // Without AVX2 a library multiplies, and sums the rows of a tile as it likes.
+    if (packing_is_fast()) CHECK(parallel == serial);
   }
 }
