@@ -1,7 +1,9 @@
 // apply(Op{attributes}, x, w, plain…) runs an operator and records it. An operator is a struct that knows no
 // tape. It has `kName`, `Saved`, forward(Saved*, inputs…) and backward(Saved, parameters…, dy, gradients…).
 // The inputs are the tensors of Vars and Params in the order given. Parameters come again in backward, and
-// there is one Grad for every Var and Param, in the same order. Plain arguments go to forward only.
+// there is one Grad for every Var and Param, in the same order. Plain arguments go to forward only. An
+// operator whose gradients are all dy says so by kPassesGradientOn and has no backward. Then dy is not
+// copied.
 #pragma once
 #include <array>
 #include <concepts>
@@ -21,6 +23,11 @@ concept Operator = requires {
   { Op::kName } -> std::convertible_to<std::string_view>;
 };
 
+template <class Op>
+inline constexpr bool kPassesGradientOn = requires {
+  requires Op::kPassesGradientOn;
+};
+
 namespace detail {
 
 /// Where the gradient of one input goes.
@@ -36,6 +43,8 @@ struct Target {
     return wanted() && slot == other.slot && leaf == other.leaf;
   }
   [[nodiscard]] Grad next(Tape& tape) const;
+  /// Adds a finished gradient.
+  void add(Tape& tape, const Tensor& grad) const;
 };
 
 template <class T>
@@ -110,6 +119,15 @@ class OpNode final : public Node {
     if (!dy.defined()) return;  // the output did not reach the loss
     static const std::string kPhase = std::string(Op::kName) + ".backward";
     const PhaseTimer timer(dy.context().profile(), kPhase);
+    if constexpr (kPassesGradientOn<Op>) {
+      for (const Target& target : targets_) target.add(tape, dy);
+    } else {
+      compute(tape, dy);
+    }
+  }
+
+ private:
+  void compute(Tape& tape, const Tensor& dy) {
     std::array<Grad, N> grads{};
     std::array<bool, N> repeated{};
     for (std::size_t i = 0; i < N; ++i) {
@@ -126,8 +144,6 @@ class OpNode final : public Node {
       if (repeated[i]) accumulate(grads[i].dst, targets_[i].next(tape));
     }
   }
-
- private:
   static Grad own_buffer(const Target& target) {
     const Form form = target.leaf != nullptr ? Form(target.leaf->grad.dst) : target.form;
     return {form.make(), 0.0};

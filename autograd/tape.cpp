@@ -51,10 +51,19 @@ void Tape::mark(std::function<void()> passed) {
   push(std::make_unique<Mark>(std::move(passed)));
 }
 
+const Tensor& Tape::own(Tensor& grad) {
+  if (grad.shared()) {
+    const Tensor copy = grad.empty_like(grad.shape());
+    accumulate(grad, {copy, 0.0});
+    grad = copy;
+  }
+  return grad;
+}
+
 Grad Tape::grad_for(Slot slot, const Form& form) {
   if (slot == kConstant) return {};
   Tensor& grad = grads_.at(static_cast<std::size_t>(slot));
-  if (grad.defined()) return {grad, 1.0};
+  if (grad.defined()) return {own(grad), 1.0};
   grad = form.make();
   return {grad, 0.0};
 }
@@ -63,7 +72,7 @@ void Tape::add_grad(Slot slot, Tensor grad) {
   if (slot == kConstant) return;
   Tensor& sum = grads_.at(static_cast<std::size_t>(slot));
   if (sum.defined()) {
-    accumulate(grad, {sum, 1.0});
+    accumulate(grad, {own(sum), 1.0});
   } else {
     sum = std::move(grad);
   }

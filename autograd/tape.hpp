@@ -55,13 +55,13 @@ class Tape {
   void mark(std::function<void()> passed);
 
   /// Runs the tape backwards from the outputs. Each output has a seed dL/d(output) of its shape and dtype.
-  /// Outputs that were not recorded are refused. The tape takes the seeds over and may add to them.
-  /// Afterwards it is empty.
+  /// Outputs that were not recorded are refused. Afterwards the tape is empty.
   void backward(std::span<const Var> outputs, std::span<const Tensor> seeds);
 
   /// Where one contribution to a slot's gradient goes: the first one overwrites, later ones add.
   [[nodiscard]] Grad grad_for(Slot slot, const Form& form);
-  /// Adds a finished gradient to a slot. The first one becomes the slot's own.
+  /// Adds a finished gradient to a slot. The first one stays the tensor that it is, and is copied only if a
+  /// second one comes while others still have it.
   void add_grad(Slot slot, Tensor grad);
   /// The gradient that was summed in a slot, or undefined if nothing reached it. The slot is empty
   /// afterwards.
@@ -69,6 +69,9 @@ class Tape {
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 
  private:
+  /// A slot's gradient, to which something may be added. Copies it if other tensors share it.
+  [[nodiscard]] static const Tensor& own(Tensor& grad);
+
   TapeId id_;
   std::vector<Tensor> grads_;
   std::vector<std::unique_ptr<Node>> nodes_;

@@ -45,6 +45,8 @@ class Tensor {
   [[nodiscard]] Tensor empty_like(const Shape& shape) const { return empty(context(), shape, dtype_); }
 
   [[nodiscard]] bool defined() const { return storage_ != nullptr; }
+  /// Whether other tensors have the same storage.
+  [[nodiscard]] bool shared() const { return storage_.use_count() > 1; }
   [[nodiscard]] const Shape& shape() const { return shape_; }
   [[nodiscard]] DType dtype() const { return dtype_; }
   [[nodiscard]] std::int64_t numel() const { return shape_.numel(); }

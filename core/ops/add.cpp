@@ -5,7 +5,6 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "core/kernels/accumulate.hpp"
 #include "core/kernels/elementwise.hpp"
 #include "core/kernels/simd-inl.hpp"
 
@@ -47,11 +46,6 @@ Tensor Add::forward(Saved*, const Tensor& a, const Tensor& b) const {
   Tensor y = a.empty_like(a.shape());
   forward_kernel({a, b, y});
   return y;
-}
-
-void Add::backward(const Saved&, const Tensor& dy, const Grad& da, const Grad& db) const {
-  if (da) accumulate(dy, da);
-  if (db) accumulate(dy, db);
 }
 
 }  // namespace granule

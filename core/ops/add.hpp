@@ -8,10 +8,10 @@ namespace granule {
 /// y_i = a_i + b_i, shapes and dtypes equal.   da = dy,   db = dy.
 struct Add {
   static constexpr std::string_view kName = "add";
+  static constexpr bool kPassesGradientOn = true;
   struct Saved {};
 
   [[nodiscard]] Tensor forward(Saved* saved, const Tensor& a, const Tensor& b) const;
-  void backward(const Saved& saved, const Tensor& dy, const Grad& da, const Grad& db) const;
 
   struct ForwardArgs {
     Tensor a, b, y;

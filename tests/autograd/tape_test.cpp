@@ -118,6 +118,36 @@ TEST_CASE_METHOD(Fixture, "a value used several times gets the sum of its gradie
   CHECK(gradient(tape, x) == Numbers{6.0, 60.0});
 }
 
+TEST_CASE_METHOD(Fixture, "a sum hands its gradient on, and it is copied before something is added to it") {
+  Tape tape;
+  const Recording on(&tape);
+  const Var u = tape.input(numbers({1.0, -2.0})), x = tape.input(numbers({5.0, 6.0}));
+  const Var once = add(u, x);
+  const Tensor seed = numbers({3.0, 4.0});
+  const std::array seeds{seed};
+  const std::int64_t before = context_.memory().current_total();
+  tape.backward(std::array{once}, seeds);
+  CHECK(context_.memory().peak_total() == before);
+  for (const Var& input : {u, x}) CHECK(tape.take_grad(input.slot).raw() == seed.raw());
+
+  const Var again = add(add(u, x), x);
+  tape.backward(std::array{again}, seeds);
+  CHECK(gradient(tape, x) == Numbers{6.0, 8.0});
+  CHECK(gradient(tape, u) == Numbers{3.0, 4.0});
+  CHECK(values_of(seed) == Numbers{3.0, 4.0});
+}
+
+TEST_CASE_METHOD(Fixture, "a gradient that others have is copied before an operator adds to it") {
+  Tape tape;
+  const Recording on(&tape);
+  const Var x = tape.input(numbers({5.0, 6.0})), u = tape.input(numbers({1.0, -2.0}));
+  const Var scaled = apply(Scale{10.0}, x);
+  const Var sum = add(add(u, x), scaled);
+  backward(tape, sum, {3.0, 4.0});
+  CHECK(gradient(tape, x) == Numbers{33.0, 44.0});
+  CHECK(gradient(tape, u) == Numbers{3.0, 4.0});
+}
+
 TEST_CASE_METHOD(Fixture, "f(x, x) gets both gradients, of a value and of a parameter, with beta 0 and 1") {
   Tape tape;
   const Recording on(&tape);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "autograd/apply.hpp"
+#include "autograd/hand_over.hpp"
 #include "tests/support/tensors.hpp"
 
 namespace granule::test {
@@ -146,12 +147,13 @@ class BoundOpOf final : public BoundOp {
   }
 
   void backward(std::span<const Tensor> operands, const Tensor& dy, std::span<const Grad> grads) override {
-    const auto parameters = std::apply(
-        [&](const auto&... a) { return std::tuple_cat(parameter_values(a, operands)...); }, arguments_);
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      std::apply([&](const auto&... w) { op_.backward(*saved_, w..., dy, grads[I]...); }, parameters);
+    if constexpr (kPassesGradientOn<Op>) {
+      for (const Grad& grad : grads) {
+        if (grad) accumulate(dy, grad);
+      }
+    } else {
+      run_backward(operands, dy, grads);
     }
-    (std::make_index_sequence<kOperands>{});
   }
 
   Var apply_to(std::span<const Var> vars, std::span<Leaf> leaves) override {
@@ -160,6 +162,15 @@ class BoundOpOf final : public BoundOp {
   }
 
  private:
+  void run_backward(std::span<const Tensor> operands, const Tensor& dy, std::span<const Grad> grads) {
+    const auto parameters = std::apply(
+        [&](const auto&... a) { return std::tuple_cat(parameter_values(a, operands)...); }, arguments_);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      std::apply([&](const auto&... w) { op_.backward(*saved_, w..., dy, grads[I]...); }, parameters);
+    }
+    (std::make_index_sequence<kOperands>{});
+  }
+
   template <class T>
   static constexpr bool kIsOperand = std::same_as<T, VariableAt> || std::same_as<T, ParameterAt>;
   static constexpr std::size_t kOperands = ((kIsOperand<Prepared> ? 1U : 0U) + ... + 0U);
@@ -205,6 +216,27 @@ std::unique_ptr<BoundOp> bind(Context& context, DType dtype, const Op& op, const
   }(std::move(prepared));
 }
 
+/// An operator that hand_over() runs. It gets copies of its operands' handles, so it must not write over
+/// them.
+template <HandOverOperator Op>
+class BoundHandOver final : public BoundOp {
+ public:
+  explicit BoundHandOver(Op op) : op_(std::move(op)) {}
+  Tensor forward(std::span<const Tensor> operands, Record /*record*/) override {
+    return op_.forward(operands.front());
+  }
+  void backward(std::span<const Tensor> /*operands*/, const Tensor& dy,
+                std::span<const Grad> grads) override {
+    if (grads.front()) accumulate(op_.backward(dy), grads.front());
+  }
+  Var apply_to(std::span<const Var> vars, std::span<Leaf> /*leaves*/) override {
+    return hand_over(op_, vars.front());
+  }
+
+ private:
+  Op op_;
+};
+
 void check_bound(const OpCase& op_case, std::vector<Operand> operands, const Bind& bind,
                  const Reference& reference);
 
@@ -222,6 +254,16 @@ void check_op(const OpCase& op_case, const Op& op, const Reference& reference, c
       op_case, std::move(operands),
       [&](Context& context, DType dtype) { return detail::bind(context, dtype, op, arguments...); },
       reference);
+}
+
+/// The same for an operator that hand_over() runs on `x`. make(Context&, DType) returns it.
+template <class Make>
+void check_hand_over(const OpCase& op_case, const Make& make, const Reference& reference, const Variable& x) {
+  const auto bind = [&](Context& context, DType dtype) -> std::unique_ptr<detail::BoundOp> {
+    auto op = make(context, dtype);
+    return std::make_unique<detail::BoundHandOver<decltype(op)>>(std::move(op));
+  };
+  detail::check_bound(op_case, {x}, bind, reference);
 }
 
 }  // namespace granule::test
