@@ -1,6 +1,7 @@
 // Operators as modules call them. Each is one line, and is recorded if a tape is current.
 #pragma once
 #include "autograd/apply.hpp"
+#include "autograd/hand_over.hpp"
 #include "core/ops/add.hpp"
 #include "core/ops/attention.hpp"
 #include "core/ops/bias_add.hpp"
@@ -65,10 +66,10 @@ namespace granule {
 [[nodiscard]] inline Var linear_cross_entropy(const Var& x, Param w, const Tensor& targets) {
   return apply(LinearCrossEntropy{}, x, w, targets);
 }
-/// Rotates the first `heads` blocks of columns by their row's position, and copies the rest
-[[nodiscard]] inline Var rope(const Var& x_NW, const RopeTable& table, const Tensor& position_N,
+/// Rotates the first `heads` blocks of columns by their row's position, in place if nobody else has x
+[[nodiscard]] inline Var rope(Var x_NW, const RopeTable& table, const Tensor& position_N,
                               std::int64_t heads) {
-  return apply(Rope{heads}, x_NW, table, position_N);
+  return hand_over(Rope{heads, table, position_N}, std::move(x_NW));
 }
 /// silu(g) ∘ u of x_N2F = [g | u]
 [[nodiscard]] inline Var swiglu(const Var& x_N2F) {

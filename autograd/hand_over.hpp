@@ -13,12 +13,13 @@
 
 namespace granule {
 
-/// Forward returns y, backward(dy) returns dx. Each may be the tensor that it was given.
+/// Forward returns y, backward(dy) returns dx. Each may be the tensor that it was given, and may be written
+/// over it if nobody else has it.
 template <class Op>
-concept HandOverOperator = requires(Op op, const Tensor& tensor) {
+concept HandOverOperator = requires(Op op, Tensor tensor) {
   { Op::kName } -> std::convertible_to<std::string_view>;
-  { op.forward(tensor) } -> std::same_as<Tensor>;
-  { op.backward(tensor) } -> std::same_as<Tensor>;
+  { op.forward(std::move(tensor)) } -> std::same_as<Tensor>;
+  { op.backward(std::move(tensor)) } -> std::same_as<Tensor>;
 };
 
 namespace detail {
@@ -28,11 +29,11 @@ class HandOverNode final : public Node {
  public:
   HandOverNode(Op op, Slot input, Slot output) : op_(std::move(op)), input_(input), output_(output) {}
   void backward(Tape& tape) override {
-    const Tensor dy = tape.take_grad(output_);
+    Tensor dy = tape.take_grad(output_);
     if (!dy.defined()) return;  // the output did not reach the loss
     static const std::string kPhase = std::string(Op::kName) + ".backward";
     const PhaseTimer timer(dy.context().profile(), kPhase);
-    tape.add_grad(input_, op_.backward(dy));
+    tape.add_grad(input_, op_.backward(std::move(dy)));
   }
 
  private:
@@ -43,14 +44,14 @@ class HandOverNode final : public Node {
 }  // namespace detail
 
 template <HandOverOperator Op>
-Var hand_over(Op op, const Var& x) {
+Var hand_over(Op op, Var x) {
   static const std::string kPhase = std::string(Op::kName) + ".forward";
   Tape* const tape = current_tape();
   if (tape != nullptr) tape->check_own(x, Op::kName);
   Tensor y;
   {
     const PhaseTimer timer(x.value.context().profile(), kPhase);
-    y = op.forward(x.value);
+    y = op.forward(std::move(x.value));
   }
   if (tape == nullptr || x.slot == kConstant) return {std::move(y), kConstant};
   const Slot output = tape->new_slot();

@@ -1,5 +1,7 @@
 #include "nn/self_attention.hpp"
 
+#include <utility>
+
 #include "autograd/functions.hpp"
 
 namespace granule {
@@ -34,8 +36,8 @@ Var SelfAttention::attend(const Pass& pass, const Var& qkv) const {
 }
 
 Var SelfAttention::operator()(const Pass& pass, const RopeTable& rope_table, const Var& x_ND) const {
-  const Var qkv = qkv_(x_ND);
-  const Var rotated = rope(qkv, rope_table, pass.position_N, heads_ + kv_heads_);
+  Var qkv = qkv_(x_ND);
+  const Var rotated = rope(std::move(qkv), rope_table, pass.position_N, heads_ + kv_heads_);
   const Var mixed = attend(pass, rotated);
   return out_(mixed);
 }

@@ -1,6 +1,8 @@
 #include "core/ops/rope.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/transfer_pieces.hpp"
@@ -15,19 +17,28 @@
 HWY_BEFORE_NAMESPACE();
 namespace granule::HWY_NAMESPACE {
 
-/// One head: a and b are its halves, s is sin α or −sin α.
+/// One head: a and b are its halves, s is sin α or −sin α. y may be x.
 template <class T, class F = Wide<T>>
-void rotate_head(const T* x, const F* cos, const F* sin, F sign, std::int64_t H, Store store, T* y) {
-  map(
-      store, y, H,
-      [sign](auto d, auto a, auto b, auto c, auto s)
-          HWY_ATTR { return hn::NegMulAdd(b, hn::Mul(s, hn::Set(d, sign)), hn::Mul(a, c)); },
-      x, x + H, cos, sin);
-  map(
-      store, y + H, H,
-      [sign](auto d, auto a, auto b, auto c, auto s)
-          HWY_ATTR { return hn::MulAdd(a, hn::Mul(s, hn::Set(d, sign)), hn::Mul(b, c)); },
-      x, x + H, cos, sin);
+void rotate_head(const T* x, const F* cos, const F* sin, F sign, std::int64_t H, T* y) {
+  const hn::ScalableTag<F> d;
+  const std::int64_t step = lanes(d);
+  // `get` reads a vector and `put` writes one: a whole one, or the last elements.
+  const auto rotate = [=](std::int64_t i, const auto& get, const auto& put) HWY_ATTR {
+    const auto a = get(x + i), b = get(x + H + i), c = get(cos + i),
+               s = hn::Mul(get(sin + i), hn::Set(d, sign));
+    put(hn::NegMulAdd(b, s, hn::Mul(a, c)), y + i);
+    put(hn::MulAdd(a, s, hn::Mul(b, c)), y + H + i);
+  };
+  std::int64_t i = 0;
+  for (; i + step <= H; i += step) {
+    rotate(
+        i, [=](const auto* from) HWY_ATTR { return load(d, from); },
+        [=](auto v, T* to) HWY_ATTR { store(v, d, to); });
+  }
+  if (i == H) return;
+  rotate(
+      i, [=](const auto* from) HWY_ATTR { return load_first(d, from, H - i); },
+      [=](auto v, T* to) HWY_ATTR { store_first(v, d, to, H - i); });
 }
 
 void rope(const Rope::Args& args) {
@@ -38,18 +49,15 @@ void rope(const Rope::Args& args) {
     const std::int64_t W = args.x_NW.shape()[1], H = args.cos_PH.shape()[1], heads = args.heads;
     const T* const x = args.x_NW.data<const T>();
     const F *cos = args.cos_PH.data<const F>(), *sin = args.sin_PH.data<const F>();
-    T* const y = args.y_NW.dst.data<T>();
-    const Store store = store_of(args.y_NW.beta);
+    T* const y = args.y_NW.data<T>();
     const F sign = args.turn == Rope::Turn::forwards ? F(1) : F(-1);
     parallel_chunks(args.x_NW.context().pool(), args.x_NW.shape()[0], kRows,
                     [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
                       for (std::int64_t i = begin; i < end; ++i) {
                         const std::int64_t at = position[i] * H, row = i * W, rest = heads * 2 * H;
                         for (std::int64_t h = row; h < row + rest; h += 2 * H)
-                          rotate_head<T>(x + h, cos + at, sin + at, sign, H, store, y + h);
-                        map(
-                            store, y + row + rest, W - rest, [](auto, auto v) HWY_ATTR { return v; },
-                            x + row + rest);
+                          rotate_head<T>(x + h, cos + at, sin + at, sign, H, y + h);
+                        if (x != y) std::copy_n(x + row + rest, W - rest, y + row + rest);
                       }
                     });
   });
@@ -105,8 +113,7 @@ RopeTable::RopeTable(Context& context, DType dtype, std::int64_t head_dim, doubl
   });
 }
 
-Tensor Rope::forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
-                     const Tensor& position_N) const {
+Tensor Rope::turned(Tensor x_NW, Turn turn) const {
   GRANULE_CHECK(x_NW.shape().rank() == 2 && position_N.shape() == Shape{x_NW.shape()[0]},
                 "rope: x {} with positions {}, [N, W] and [N] are needed", x_NW.shape().str(),
                 position_N.shape().str());
@@ -115,16 +122,16 @@ Tensor Rope::forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
                 heads, head_dim, x_NW.shape().str());
   GRANULE_CHECK(wide_of(x_NW.dtype()) == table.cos_PH.dtype(), "rope: x is {}, the table {}",
                 name_of(x_NW.dtype()), name_of(table.cos_PH.dtype()));
-  Tensor y_NW = x_NW.empty_like(x_NW.shape());
-  kernel({x_NW, table.cos_PH, table.sin_PH, position_N, heads, Turn::forwards, {y_NW, 0.0}});
-  if (saved != nullptr) *saved = {table, position_N};
+  Tensor y_NW = x_NW.shared() ? x_NW.empty_like(x_NW.shape()) : x_NW;
+  kernel({x_NW, table.cos_PH, table.sin_PH, position_N, heads, turn, y_NW});
   return y_NW;
 }
 
-void Rope::backward(const Saved& saved, const Tensor& dy_NW, const Grad& dx_NW) const {
-  if (dx_NW) {
-    kernel({dy_NW, saved.table.cos_PH, saved.table.sin_PH, saved.position_N, heads, Turn::backwards, dx_NW});
-  }
+Tensor Rope::forward(Tensor x_NW) const {
+  return turned(std::move(x_NW), Turn::forwards);
+}
+Tensor Rope::backward(Tensor dy_NW) const {
+  return turned(std::move(dy_NW), Turn::backwards);
 }
 
 }  // namespace granule

@@ -15,21 +15,12 @@ struct Rotation {
   const Wide<T>*cos, *sin;
   const std::int32_t* position;
   std::int64_t W, H, P, heads;
-  Wide<T> sign, beta;
+  Wide<T> sign;
   T* y;
 };
 
-template <class T, int kWidth>
-__device__ void write_pack(T* y, std::int64_t p, Pack<Wide<T>, kWidth> value, Wide<T> beta) {
-  if (beta != Wide<T>(0)) {
-    const auto before = gpu::load_wide<kWidth>(y, p);
-    for (int j = 0; j < kWidth; ++j) value.value[j] += beta * before.value[j];
-  }
-  gpu::store_rounded(y, p, value);
-}
-
 /// There is one block for each row. A thread turns a pack of pairs, or copies a pack of the columns after the
-/// heads.
+/// heads if y is not x.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(gpu::kThreads) rotate_rows(Rotation<T> a, gpu::Fault fault) {
   const std::int64_t row = blockIdx.x, at = a.position[row];
@@ -52,11 +43,12 @@ __global__ void __launch_bounds__(gpu::kThreads) rotate_rows(Rotation<T> a, gpu:
       first.value[j] = u.value[j] * c.value[j] - v.value[j] * (s.value[j] * a.sign);
       second.value[j] = v.value[j] * c.value[j] + u.value[j] * (s.value[j] * a.sign);
     }
-    write_pack(y, p, first, a.beta);
-    write_pack(y, p + half, second, a.beta);
+    gpu::store_rounded(y, p, first);
+    gpu::store_rounded(y, p + half, second);
   }
+  if (x == y) return;
   for (std::int64_t p = rest + static_cast<int>(threadIdx.x); p < a.W / kWidth; p += threads)
-    write_pack(y, p, gpu::load_wide<kWidth>(x, p), a.beta);
+    gpu::store_rounded(y, p, gpu::load_wide<kWidth>(x, p));
 }
 
 void rope_cuda(const Rope::Args& args) {
@@ -75,8 +67,7 @@ void rope_cuda(const Rope::Args& args) {
                           P,
                           args.heads,
                           sign,
-                          static_cast<Wide<T>>(args.y_NW.beta),
-                          args.y_NW.dst.data<T>()};
+                          args.y_NW.data<T>()};
     const auto launch = [&]<int kWidth>() {
       gpu::launch(runtime.stream(), rotate_rows<T, kWidth>, {N, 1, gpu::threads_for_row(W / kWidth / 2)}, all,
                   fault);

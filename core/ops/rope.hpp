@@ -20,28 +20,28 @@ struct RopeTable {
 /// Let α be the angle of the row's position and pair i. In each of the first `heads` blocks of C columns:
 ///   y_i = x_i cos α − x_{i+H} sin α,   y_{i+H} = x_{i+H} cos α + x_i sin α
 /// The columns after these blocks (values) are copied. Backward is the rotation by −α.
+/// A tensor that nobody else has is rotated in place.
 struct Rope {
   static constexpr std::string_view kName = "rope";
   std::int64_t heads = 1;  ///< number of heads that are rotated: those of queries and keys in a fused qkv
-  struct Saved {
-    RopeTable table;
-    Tensor position_N;
-  };
+  RopeTable table;
+  Tensor position_N;  ///< i32 in [0, P); others are refused
 
-  /// position_N is i32 in [0, P); others are refused.
-  [[nodiscard]] Tensor forward(Saved* saved, const Tensor& x_NW, const RopeTable& table,
-                               const Tensor& position_N) const;
-  void backward(const Saved& saved, const Tensor& dy_NW, const Grad& dx_NW) const;
+  [[nodiscard]] Tensor forward(Tensor x_NW) const;
+  [[nodiscard]] Tensor backward(Tensor dy_NW) const;
 
   enum class Turn : bool { forwards, backwards };
-  /// y = rotated x + beta y
+  /// y = rotated x, which may be x itself
   struct Args {
     Tensor x_NW, cos_PH, sin_PH, position_N;
     std::int64_t heads;
     Turn turn;
-    Grad y_NW;
+    Tensor y_NW;
   };
   static KernelSlot<Args> kernel;
+
+ private:
+  [[nodiscard]] Tensor turned(Tensor x_NW, Turn turn) const;
 };
 
 }  // namespace granule

@@ -38,14 +38,16 @@ Numbers rotated(const Layout& layout, Numbers x) {
 
 void check_rope(const Layout& layout) {
   const auto N = static_cast<std::int64_t>(layout.positions.size());
-  const auto table = plain([&](Context& context, DType dtype) {
-    return RopeTable(context, wide_of(dtype), layout.head_dim, layout.theta, 300, layout.stretch);
-  });
-  check_op(
+  const auto op = [&](Context& context, DType dtype) {
+    return Rope{layout.heads,
+                {context, wide_of(dtype), layout.head_dim, layout.theta, 300, layout.stretch},
+                ids_of(context, {N}, layout.positions)};
+  };
+  check_hand_over(
       {.name = fmt::format("rope {} x {} of {}, {} rows", layout.heads, layout.head_dim, layout.columns, N),
        .bf16 = true},
-      Rope{layout.heads}, [&](const std::vector<Numbers>& in) { return rotated(layout, in[0]); },
-      variable({N, layout.columns}), table, plain_ids({N}, layout.positions));
+      op, [&](const std::vector<Numbers>& in) { return rotated(layout, in[0]); },
+      variable({N, layout.columns}));
 }
 
 }  // namespace
@@ -64,8 +66,8 @@ TEST_CASE("rope at position 0 changes nothing, and scores depend on distances on
   const RopeTable table(context, DType::f64, 8, 10000.0, 64);
   const Numbers q = normal_values(8, 1), k = normal_values(8, 2);
   const auto at = [&](const Numbers& x, std::int32_t position) {
-    return values_of(Rope{1}.forward(nullptr, tensor_of(context, {1, 8}, DType::f64, x), table,
-                                     ids_of(context, {1}, std::vector{position})));
+    const Rope op{1, table, ids_of(context, {1}, std::vector{position})};
+    return values_of(op.forward(tensor_of(context, {1, 8}, DType::f64, x)));
   };
   const auto score = [&](std::int32_t i, std::int32_t j) {
     const Numbers a = at(q, i), b = at(k, j);
@@ -76,6 +78,26 @@ TEST_CASE("rope at position 0 changes nothing, and scores depend on distances on
   CHECK(at(q, 0) == q);
   CHECK(std::abs(score(9, 4) - score(63, 58)) < 1e-13);
   CHECK(std::abs(score(9, 4) - score(9, 5)) > 1e-3);
+}
+
+TEST_CASE("rope turns in place what nobody else has, to the same bits, and otherwise leaves it as it is") {
+  test::TestContext context;
+  for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    // Half a head is longer than the part of it that is read at once.
+    const RopeTable table(context, wide_of(dtype), 140, 100.0, 9);
+    const Rope op{2, table, ids_of(context, {3}, std::vector<std::int32_t>{1, 8, 3})};
+    const Numbers numbers = normal_values(3 * 300, 5);
+    const Tensor kept = tensor_of(context, {3, 300}, dtype, numbers);
+    const Tensor copied = op.forward(kept), back = op.backward(kept);
+    CHECK(values_of(kept) == values_of(tensor_of(context, {3, 300}, dtype, numbers)));
+    Tensor alone = tensor_of(context, {3, 300}, dtype, numbers);
+    const std::byte* const place = alone.raw();
+    alone = op.forward(std::move(alone));
+    CHECK(alone.raw() == place);
+    CHECK(same_bits(alone, copied));
+    alone = op.backward(tensor_of(context, {3, 300}, dtype, numbers));
+    CHECK(same_bits(alone, back));
+  }
 }
 
 TEST_CASE("rope: a stretched rope table has the angles of positions in between") {
@@ -96,10 +118,10 @@ TEST_CASE("rope refuses odd heads, positions behind the table and heads that are
   const RopeTable table(context, DType::f32, 4, 1e4, 10);
   const Tensor x = Tensor::zeros(context, {1, 8}, DType::f32);
   const auto position = [&](std::int32_t p) { return ids_of(context, {1}, std::vector{p}); };
-  CHECK_THROWS_WITH(values_of(Rope{2}.forward(nullptr, x, table, position(10))),
+  const Rope behind{2, table, position(10)}, wide{3, table, position(1)};
+  CHECK_THROWS_WITH(values_of(behind.forward(x)),
                     Catch::Contains("rope: position 10 of row 0, the table has 10"));
-  CHECK_THROWS_WITH(Rope{3}.forward(nullptr, x, table, position(1)),
-                    Catch::Contains("rope: 3 heads of 4 columns in x [1, 8]"));
+  CHECK_THROWS_WITH(wide.forward(x), Catch::Contains("rope: 3 heads of 4 columns in x [1, 8]"));
 }
 
 TEST_CASE("rope: a rope table is memory of the run") {

@@ -148,13 +148,11 @@ TEST_CASE("simd: maps and sums of any length touch exactly their elements on eve
   });
 }
 
-/// Forward and gradient of an operator on [7, 46] in one instruction set.
 template <class Op, class... Args>
-std::vector<Numbers> run(Context& context, DType dtype, const Op& op, const Args&... args) {
-  const Tensor x = tensor_of(context, {7, 46}, dtype, normal_values(7 * 46, 3));
+std::vector<Numbers> run_recorded(DType dtype, const Tensor& x, const Op& op, const Args&... args) {
   typename Op::Saved saved;
   const Tensor y = op.forward(&saved, x, args...);
-  const Tensor dy = tensor_of(context, y.shape(), dtype, normal_values(y.numel(), 4));
+  const Tensor dy = tensor_of(x.context(), y.shape(), dtype, normal_values(y.numel(), 4));
   const Grad dx{x.empty_like(x.shape()), 0.0};
   if constexpr (std::is_same_v<Op, RmsNorm> || std::is_same_v<Op, BiasAdd>) {
     const Grad dw{x.empty_like({46}), 0.0};
@@ -163,6 +161,17 @@ std::vector<Numbers> run(Context& context, DType dtype, const Op& op, const Args
   } else {
     op.backward(saved, dy, dx);
     return {values_of(y), values_of(dx.dst)};
+  }
+}
+
+/// Forward and gradient of an operator on [7, 46] in one instruction set.
+template <class Op, class... Args>
+std::vector<Numbers> run(Context& context, DType dtype, const Op& op, const Args&... args) {
+  const Tensor x = tensor_of(context, {7, 46}, dtype, normal_values(7 * 46, 3));
+  if constexpr (std::is_same_v<Op, Rope>) {
+    return {values_of(op.forward(x)), values_of(op.backward(x))};
+  } else {
+    return run_recorded(dtype, x, op, args...);
   }
 }
 
@@ -175,7 +184,7 @@ TEST_CASE("simd: operators compute the same on every instruction set, but for ro
     const auto all = [&] {
       std::vector<Numbers> results;
       for (auto& more : {run(context, dtype, RmsNorm{}, w), run(context, dtype, BiasAdd{}, w),
-                         run(context, dtype, SwiGlu{}), run(context, dtype, Rope{4}, table, positions)})
+                         run(context, dtype, SwiGlu{}), run(context, dtype, Rope{4, table, positions})})
         results.insert(results.end(), more.begin(), more.end());
       return results;
     };
