@@ -177,22 +177,27 @@ bool packs_once(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> 
   if (!packing_is_fast() || k == 0) return false;
   const bool fits = n * k <= kElements;
   if (suits_onednn(a, b)) {
-    // oneDNN computes gradients of wide weights at the smallest share of its speed. Products of fewer columns
-    // promise that their bits do not depend on m.
+    // Its tiles would pack B again and again. Products of fewer columns promise that their bits do not depend
+    // on m.
     constexpr std::int64_t kColumns = 128;
-    const bool of_weights = a.transpose == Transpose::yes && b.transpose == Transpose::no;
-    return of_weights && m >= kMany && n >= kColumns && fits;
+    return b.transpose == Transpose::no && m >= kMany && n >= kColumns && fits;
   }
   return m >= kMany || (m >= kSome && fits);
 }
 
-/// How many tasks share m rows if B is packed. They do not pack again, so small ones cost nothing more. With
-/// enough of them a slow core does not delay the others. Every thread has equally many.
-std::int64_t tasks_of_rows(std::int64_t m, std::int64_t threads) {
-  constexpr std::int64_t kMost = 126, kLeast = 56, kWanted = 8;
-  const auto parts = [&](std::int64_t rows) { return (m + rows - 1) / rows; };
-  const std::int64_t tasks = std::max(parts(kMost), std::min(parts(kLeast), kWanted));
-  return std::min((tasks + threads - 1) / threads * threads, m);
+/// Parts of m rows for a product by packed B. The first ones are large and the last ones small, so that no
+/// thread waits long for a slower one.
+std::vector<Range> row_parts(std::int64_t m, std::int64_t threads) {
+  // Whole tiles of all kernels: they have 14 or 6 rows.
+  constexpr std::int64_t kTiles = 42, kMost = 126;
+  std::vector<Range> parts;
+  for (std::int64_t done = 0; done < m;) {
+    const std::int64_t fair = (m - done) / (2 * threads), whole = (fair + kTiles / 2) / kTiles * kTiles,
+                       rows = std::min(std::clamp(whole, kTiles, kMost), m - done);
+    parts.push_back({done, done + rows});
+    done += rows;
+  }
+  return parts;
 }
 
 /// A product by B whose panels are packed once, and not again for every tile. The bits of our own kernels do
@@ -204,10 +209,11 @@ void gemm_packed_once(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int
   pool.run((n + kPanelColumns - 1) / kPanelColumns, [&](std::int64_t i) {
     pack(n, k, b, {i * kPanelColumns, std::min(n, (i + 1) * kPanelColumns)}, packed);
   });
-  const std::int64_t across = (n + kColumns - 1) / kColumns, down = tasks_of_rows(m, pool.size());
-  pool.run(across * down, [&](std::int64_t task) {
-    const std::int64_t part = task / across, j = task % across * kColumns;
-    const Range rows{m * part / down, m * (part + 1) / down};
+  const std::int64_t across = (n + kColumns - 1) / kColumns;
+  const std::vector<Range> parts = row_parts(m, pool.size());
+  pool.run(across * static_cast<std::int64_t>(parts.size()), [&](std::int64_t task) {
+    const std::int64_t j = task % across * kColumns;
+    const Range rows = parts[static_cast<std::size_t>(task / across)];
     packed_gemm(rows.size(), rows_from(a, rows.begin), {packed, n, k}, {0, k}, {j, std::min(n, j + kColumns)},
                 {c.data + rows.begin * c.pitch + j, c.pitch, c.beta});
   });
