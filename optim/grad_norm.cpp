@@ -10,7 +10,7 @@
 namespace granule {
 namespace {
 
-constexpr std::int64_t kGrain = 1 << 16;
+constexpr std::int64_t kGrain = 1 << 18;
 
 std::int64_t partial_sums(const SquaredNormArgs& args) {
   return (args.x.numel() + kGrain - 1) / kGrain;

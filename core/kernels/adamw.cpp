@@ -87,6 +87,7 @@ double squares(const T* g, std::int64_t n) {
     return hn::Mul(value, value);
   };
   for (std::int64_t i = 0; i < part; i += lanes(d)) {
+    for (const T* const place : {g, g + part, g + 2 * part, g + 3 * part}) fetch_ahead(place + i);
     sum0 = hn::Add(sum0, square(g + i));
     sum1 = hn::Add(sum1, square(g + part + i));
     sum2 = hn::Add(sum2, square(g + 2 * part + i));
