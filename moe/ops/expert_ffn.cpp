@@ -1,6 +1,7 @@
 #include "moe/ops/expert_ffn.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "core/kernels/fetch_row.hpp"
 #include "core/kernels/packed_gemm.hpp"
@@ -105,60 +106,133 @@ std::int64_t forward_workspace(const ForwardArgs& args, int threads) {
   return workspace_bytes({{threads * kRows * args.w2_EDF.shape()[2], args.x_RD.dtype()}});
 }
 
-/// What the weights' gradients need of each row.
+/// What the weights' gradients need of some rows, of which these are the first.
 template <class T>
 struct RowGradients {
   T *a_RF, *dh_RG;
+  [[nodiscard]] RowGradients from(std::int64_t row, std::int64_t f) const {
+    return {a_RF + row * f, dh_RG + row * 2 * f};
+  }
 };
 
-/// Gradients of the rows, for which each thread has a piece of da.
+/// Gradients of a piece's rows. `da` has room for a piece.
 template <class T>
-void backward_rows(const BackwardArgs& args, T* da_pieces, const RowGradients<T>& out) {
+void backward_piece(const BackwardArgs& args, const Piece& piece, T* da, const RowGradients<T>& out) {
   const std::int64_t d = args.w2_EDF.shape()[1], f = args.w2_EDF.shape()[2];
-  const T *const h = args.h_RG.data<const T>(), *const w13 = args.w13_EGD.data<const T>(),
-                 *const w2 = args.w2_EDF.data<const T>(), *const dy = args.dy_RD.data<const T>();
-  T* const dx = args.dx_RD ? args.dx_RD.dst.data<T>() : nullptr;
-  args.dy_RD.context().pool().run(count_pieces(args.offset_E1), [&](std::int64_t i) {
-    const auto [e, begin, rows] = piece_at(args.offset_E1, i);
-    T* const da = da_pieces + ThreadPool::thread_index() * kRows * f;
-    T* const dh = out.dh_RG + begin * 2 * f;
-    gemm_serial<T>(rows, f, d, {dy + begin * d, d}, {w2 + e * d * f, f}, {da, f});
-    swiglu_rows(h + begin * 2 * f, rows, f, out.a_RF + begin * f);
-    swiglu_rows_backward(h + begin * 2 * f, da, rows, f, dh, 0.0);
-    if (dx == nullptr) return;
-    gemm_serial<T>(rows, d, 2 * f, {dh, 2 * f}, {w13 + e * 2 * f * d, d},
-                   {dx + begin * d, d, args.dx_RD.beta});
+  const auto [e, begin, rows] = piece;
+  const T *const h = args.h_RG.data<const T>() + begin * 2 * f,
+                 *const w13 = args.w13_EGD.data<const T>() + e * 2 * f * d,
+                 *const w2 = args.w2_EDF.data<const T>() + e * d * f,
+                 *const dy = args.dy_RD.data<const T>() + begin * d;
+  gemm_serial<T>(rows, f, d, {dy, d}, {w2, f}, {da, f});
+  swiglu_rows(h, rows, f, out.a_RF);
+  swiglu_rows_backward(h, da, rows, f, out.dh_RG, 0.0);
+  if (!args.dx_RD) return;
+  gemm_serial<T>(rows, d, 2 * f, {out.dh_RG, 2 * f}, {w13, d},
+                 {args.dx_RD.dst.data<T>() + begin * d, d, args.dx_RD.beta});
+}
+
+/// Blocks of kWeightRows rows of a weight's gradient.
+std::int64_t weight_blocks(const Grad& dw_EOI) {
+  return dw_EOI ? (dw_EOI.dst.shape()[1] + kWeightRows - 1) / kWeightRows : 0;
+}
+/// A block of dw_e[out, in] = Σ_r left_rᵀ right_r over the expert's rows.
+template <class T>
+void backward_weight(const Grad& dw_EOI, std::int64_t e, std::int64_t block, std::int64_t rows,
+                     const T* left_RO, const T* right_RI) {
+  const std::int64_t out = dw_EOI.dst.shape()[1], in = dw_EOI.dst.shape()[2], first = block * kWeightRows;
+  gemm_serial<T, Wide<T>>(std::min(kWeightRows, out - first), in, rows,
+                          {left_RO + first, out, Transpose::yes}, {right_RI, in},
+                          {dw_EOI.dst.data<Wide<T>>() + (e * out + first) * in, in, dw_EOI.beta});
+}
+/// The same for w2 and for w13. `kept` has the expert's rows, which begin at `begin`.
+template <class T>
+void backward_w2(const BackwardArgs& args, const Piece& expert, std::int64_t block,
+                 const RowGradients<T>& kept) {
+  const T* const dy = args.dy_RD.data<const T>() + expert.begin * args.dy_RD.shape()[1];
+  backward_weight<T>(args.dw2_EDF, expert.expert, block, expert.rows, dy, kept.a_RF);
+}
+template <class T>
+void backward_w13(const BackwardArgs& args, const Piece& expert, std::int64_t block,
+                  const RowGradients<T>& kept) {
+  const T* const x = args.x_RD.data<const T>() + expert.begin * args.x_RD.shape()[1];
+  backward_weight<T>(args.dw13_EGD, expert.expert, block, expert.rows, kept.dh_RG, x);
+}
+
+Piece rows_of_expert(Offsets offset, std::int64_t e) {
+  const std::int64_t begin = offset[static_cast<std::size_t>(e)];
+  return {e, begin, offset[static_cast<std::size_t>(e) + 1] - begin};
+}
+std::int64_t most_rows(Offsets offset) {
+  std::int64_t most = 0;
+  for (std::size_t e = 0; e + 1 < offset.size(); ++e) most = std::max(most, offset[e + 1] - offset[e]);
+  return most;
+}
+/// Whether threads can share the experts as they are.
+bool shares_whole_experts(Offsets offset, std::int64_t threads) {
+  return 2 * threads * most_rows(offset) <= offset.back();
+}
+/// The rows of the experts, those with most rows first.
+std::vector<Piece> largest_first(Offsets offset) {
+  std::vector<Piece> experts;
+  for (std::int64_t e = 0; e + 1 < std::ssize(offset); ++e) experts.push_back(rows_of_expert(offset, e));
+  std::ranges::stable_sort(experts, [](const Piece& a, const Piece& b) { return a.rows > b.rows; });
+  return experts;
+}
+
+/// A thread computes all gradients of an expert, while its rows are in the caches. It uses the same rows of
+/// `kept` for each expert.
+template <class T>
+void backward_whole_experts(const BackwardArgs& args, T* da_pieces, const RowGradients<T>& kept) {
+  const std::int64_t f = args.w2_EDF.shape()[2], most = most_rows(args.offset_E1);
+  const std::vector<Piece> experts = largest_first(args.offset_E1);
+  args.dy_RD.context().pool().run(std::ssize(experts), [&](std::int64_t i) {
+    const Piece& expert = experts[static_cast<std::size_t>(i)];
+    const std::int64_t thread = ThreadPool::thread_index();
+    const RowGradients<T> mine = kept.from(thread * most, f);
+    for (std::int64_t r = 0; r < expert.rows; r += kRows) {
+      const Piece piece{expert.expert, expert.begin + r, std::min(kRows, expert.rows - r)};
+      backward_piece<T>(args, piece, da_pieces + thread * kRows * f, mine.from(r, f));
+    }
+    for (std::int64_t b = 0; b < weight_blocks(args.dw2_EDF); ++b) backward_w2<T>(args, expert, b, mine);
+    for (std::int64_t b = 0; b < weight_blocks(args.dw13_EGD); ++b) backward_w13<T>(args, expert, b, mine);
   });
 }
 
-/// dw_e[out, in] = Σ_r left_rᵀ right_r over each expert's rows, computed in pieces of kWeightRows rows of dw.
+/// Threads share the pieces of all experts, and then the blocks of their weights' gradients.
 template <class T>
-void backward_weight(const T* left_RO, const T* right_RI, Offsets offset, const Grad& dw_EOI) {
-  if (!dw_EOI) return;
-  const std::int64_t experts = dw_EOI.dst.shape()[0], out = dw_EOI.dst.shape()[1], in = dw_EOI.dst.shape()[2];
-  const std::int64_t blocks = (out + kWeightRows - 1) / kWeightRows;
-  Wide<T>* const dw = dw_EOI.dst.data<Wide<T>>();
-  dw_EOI.dst.context().pool().run(experts * blocks, [&](std::int64_t task) {
-    const std::int64_t e = task / blocks, first = task % blocks * kWeightRows;
-    const std::int64_t begin = offset[static_cast<std::size_t>(e)],
-                       rows = offset[static_cast<std::size_t>(e) + 1] - begin;
-    gemm_serial<T, Wide<T>>(std::min(kWeightRows, out - first), in, rows,
-                            {left_RO + begin * out + first, out, Transpose::yes}, {right_RI + begin * in, in},
-                            {dw + (e * out + first) * in, in, dw_EOI.beta});
+void backward_pieces(const BackwardArgs& args, T* da_pieces, const RowGradients<T>& kept) {
+  const std::int64_t f = args.w2_EDF.shape()[2], experts = args.w2_EDF.shape()[0];
+  ThreadPool& pool = args.dy_RD.context().pool();
+  pool.run(count_pieces(args.offset_E1), [&](std::int64_t i) {
+    const Piece piece = piece_at(args.offset_E1, i);
+    backward_piece<T>(args, piece, da_pieces + ThreadPool::thread_index() * kRows * f,
+                      kept.from(piece.begin, f));
   });
+  const auto run_blocks = [&](std::int64_t blocks, const auto& compute) {
+    pool.run(experts * blocks, [&](std::int64_t task) {
+      const Piece expert = rows_of_expert(args.offset_E1, task / blocks);
+      compute(args, expert, task % blocks, kept.from(expert.begin, f));
+    });
+  };
+  run_blocks(weight_blocks(args.dw13_EGD), backward_w13<T>);
+  run_blocks(weight_blocks(args.dw2_EDF), backward_w2<T>);
 }
 
 void backward_cpu(const BackwardArgs& args, Workspace& workspace) {
-  const std::int64_t rows = args.dy_RD.shape()[0], f = args.w2_EDF.shape()[2];
-  ThreadPool& pool = args.dy_RD.context().pool();
+  const std::int64_t f = args.w2_EDF.shape()[2], rows = args.dy_RD.shape()[0],
+                     threads = args.dy_RD.context().pool().size();
   dispatch_storage(args.dy_RD.dtype(), [&]<class T>() {
-    T* const da_pieces = workspace.take<T>(pool.size() * kRows * f);
-    const RowGradients<T> of_rows{workspace.take<T>(rows * f), workspace.take<T>(rows * 2 * f)};
-    backward_rows<T>(args, da_pieces, of_rows);
-    backward_weight<T>(of_rows.dh_RG, args.x_RD.data<const T>(), args.offset_E1, args.dw13_EGD);
-    backward_weight<T>(args.dy_RD.data<const T>(), of_rows.a_RF, args.offset_E1, args.dw2_EDF);
+    T* const da_pieces = workspace.take<T>(threads * kRows * f);
+    const RowGradients<T> kept{workspace.take<T>(rows * f), workspace.take<T>(rows * 2 * f)};
+    if (shares_whole_experts(args.offset_E1, threads)) {
+      backward_whole_experts<T>(args, da_pieces, kept);
+    } else {
+      backward_pieces<T>(args, da_pieces, kept);
+    }
   });
 }
+/// Enough for any counts, so that a plan of the memory need not know them.
 std::int64_t backward_workspace(const BackwardArgs& args, int threads) {
   const std::int64_t rows = args.dy_RD.shape()[0], f = args.w2_EDF.shape()[2];
   const DType dtype = args.dy_RD.dtype();

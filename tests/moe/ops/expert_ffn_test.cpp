@@ -50,9 +50,13 @@ std::int64_t count_beyond(double bound, const Numbers& actual, const Numbers& ex
 
 TEST_CASE("expert_ffn: it keeps an operator's promises: uneven, idle and one-hot loads") {
   const std::vector<ExpertCase> cases{
-      {"uneven with an idle expert", 3, 4, 3, {0, 3, 3, 5}}, {"all rows to the last", 3, 5, 2, {0, 0, 0, 4}},
-      {"all rows to the first", 2, 3, 4, {0, 4, 4}},         {"no row", 2, 3, 2, {0, 0, 0}},
-      {"rows of 16 bytes and more", 3, 16, 8, {0, 3, 3, 5}}, {"one of everything", 1, 1, 1, {0, 1}}};
+      {"uneven with an idle expert", 3, 4, 3, {0, 3, 3, 5}},
+      {"all rows to the last", 3, 5, 2, {0, 0, 0, 4}},
+      {"all rows to the first", 2, 3, 4, {0, 4, 4}},
+      {"no row", 2, 3, 2, {0, 0, 0}},
+      {"rows of 16 bytes and more", 3, 16, 8, {0, 3, 3, 5}},
+      {"one of everything", 1, 1, 1, {0, 1}},
+      {"as many as three threads share", 9, 4, 3, {0, 4, 6, 9, 9, 13, 17, 20, 24, 28}}};
   for (const ExpertCase& c : cases) {
     check_op(
         {.name = "expert_ffn " + c.name, .bf16 = true}, ExpertFfn{},
@@ -72,6 +76,29 @@ TEST_CASE("expert_ffn: more rows and wider networks than a piece holds give what
                                        tensor_of(context, {2, c.d, c.f}, DType::f64, w2), c.offsets);
   const Numbers expected = expert_outputs(c, x, w13, w2), actual = values_of(y);
   CHECK(count_beyond(1e-12, actual, expected) == 0);
+}
+
+TEST_CASE("expert_ffn: threads that share experts give the bits of those that share pieces of them") {
+  const ExpertCase c{"", 4, 300, 7, {0, 300, 580, 850, 1150}};
+  const auto gradients = [&](int threads) {
+    TestContext context({.threads = threads, .poison = Poison::yes, .step_memory = std::int64_t{1} << 28});
+    const auto tensor = [&](const Shape& shape, std::uint64_t seed) {
+      return tensor_of(context, shape, DType::f32, normal_values(shape.numel(), seed));
+    };
+    const Tensor x = tensor({c.rows(), c.d}, 1), w13 = tensor({4, 2 * c.f, c.d}, 2),
+                 w2 = tensor({4, c.d, c.f}, 3), dy = tensor(x.shape(), 4);
+    ExpertFfn::Saved saved;
+    CHECK(ExpertFfn{}.forward(&saved, x, w13, w2, c.offsets).shape() == x.shape());
+    std::vector<Grad> grads;
+    for (const Tensor* const input : {&x, &w13, &w2})
+      grads.push_back({input->empty_like(input->shape()), 0.0});
+    ExpertFfn{}.backward(saved, w13, w2, dy, grads[0], grads[1], grads[2]);
+    std::vector<Numbers> values;
+    for (const Grad& grad : grads) values.push_back(values_of(grad.dst));
+    return values;
+  };
+  // Two threads would wait for each other if they shared four experts.
+  CHECK(gradients(1) == gradients(2));
 }
 
 TEST_CASE("expert_ffn: in bf16, rows that begin at multiples of 16 bytes give what plain loops give") {
