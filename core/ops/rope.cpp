@@ -123,7 +123,7 @@ Tensor Rope::turned(Tensor x_NW, Turn turn) const {
   GRANULE_CHECK(wide_of(x_NW.dtype()) == table.cos_PH.dtype(), "rope: x is {}, the table {}",
                 name_of(x_NW.dtype()), name_of(table.cos_PH.dtype()));
   Tensor y_NW = x_NW.shared() ? x_NW.empty_like(x_NW.shape()) : x_NW;
-  kernel({x_NW, table.cos_PH, table.sin_PH, position_N, heads, turn, y_NW});
+  kernel({std::move(x_NW), table.cos_PH, table.sin_PH, position_N, heads, turn, y_NW});
   return y_NW;
 }
 
