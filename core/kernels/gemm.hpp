@@ -1,7 +1,8 @@
 // Matrix products on the CPU. Float32 uses our own kernels (packed_gemm.hpp). With AVX-512, oneDNN computes
-// most products but A Bᵀ. bf16 has kernels of its own (gemm_bf16.hpp), and float64 uses Eigen. So does
-// float32 without AVX2. Each runs on one thread. The number of threads decides no bit of a product. Equal
-// rows of A give equal rows of C, bit for bit, independently of their position and of the other rows.
+// many of those whose B is not transposed. bf16 has kernels of its own (gemm_bf16.hpp), and float64 uses
+// Eigen. So does float32 without AVX2. Each runs on one thread. The number of threads decides no bit of a
+// product. Equal rows of A give equal rows of C, bit for bit, independently of their position and of the
+// other rows.
 #pragma once
 #include <cstdint>
 
