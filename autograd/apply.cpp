@@ -9,9 +9,4 @@ Grad Target::next(Tape& tape) const {
   return {leaf->grad.dst, std::exchange(leaf->grad.beta, 1.0)};
 }
 
-void Target::add(Tape& tape, const Tensor& grad) const {
-  if (leaf == nullptr) return tape.add_grad(slot, grad);
-  if (const Grad sum = next(tape)) accumulate(grad, sum);
-}
-
 }  // namespace granule::detail

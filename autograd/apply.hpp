@@ -43,8 +43,6 @@ struct Target {
     return wanted() && slot == other.slot && leaf == other.leaf;
   }
   [[nodiscard]] Grad next(Tape& tape) const;
-  /// Adds a finished gradient.
-  void add(Tape& tape, const Tensor& grad) const;
 };
 
 template <class T>
@@ -120,7 +118,8 @@ class OpNode final : public Node {
     static const std::string kPhase = std::string(Op::kName) + ".backward";
     const PhaseTimer timer(dy.context().profile(), kPhase);
     if constexpr (kPassesGradientOn<Op>) {
-      for (const Target& target : targets_) target.add(tape, dy);
+      static_assert(std::tuple_size_v<Leaves> == 0, "the gradient of a parameter has a place of its own");
+      for (const Target& target : targets_) tape.add_grad(target.slot, dy);
     } else {
       compute(tape, dy);
     }
@@ -140,9 +139,11 @@ class OpNode final : public Node {
           std::apply([&](const auto&... grad) { op_.backward(saved_, leaf->value..., dy, grad...); }, grads);
         },
         leaves_);
-    for (std::size_t i = 0; i < N; ++i) {
+    // A slot's gradient that is still held here would be copied before something is added to it.
+    for (std::size_t i = 0; i < N; ++i)
+      if (!repeated[i]) grads[i] = {};
+    for (std::size_t i = 0; i < N; ++i)
       if (repeated[i]) accumulate(grads[i].dst, targets_[i].next(tape));
-    }
   }
   static Grad own_buffer(const Target& target) {
     const Form form = target.leaf != nullptr ? Form(target.leaf->grad.dst) : target.form;

@@ -1,6 +1,6 @@
 // hand_over(Op{attributes}, x) runs an operator that takes a whole tensor and returns a whole tensor, in both
 // directions. apply() (autograd/apply.hpp) tells backward where to write. What comes from another rank is
-// already somewhere, and would have to be copied there.
+// already somewhere, and would have to be copied there. What is changed in place is also there already.
 #pragma once
 #include <concepts>
 #include <memory>

@@ -29,7 +29,7 @@ class RecomputeNode final : public Node {
     }
     GRANULE_ASSERT(outputs.size() == seeds.size(), "recompute: {} outputs, {} before", outputs.size(),
                    seeds.size());
-    run_backward(inner, outputs, seeds);
+    run_backward(inner, outputs, std::move(seeds));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (inputs[i].slot == kConstant) continue;
       if (Tensor grad = inner.take_grad(inputs[i].slot); grad.defined())
@@ -45,15 +45,15 @@ class RecomputeNode final : public Node {
     }
     return inputs;
   }
-  static void run_backward(Tape& inner, const std::vector<Var>& outputs, const std::vector<Tensor>& seeds) {
+  static void run_backward(Tape& inner, const std::vector<Var>& outputs, std::vector<Tensor> seeds) {
     std::vector<Var> used;
     std::vector<Tensor> used_seeds;
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (!seeds[i].defined() || outputs[i].slot == kConstant) continue;
       used.push_back(outputs[i]);
-      used_seeds.push_back(seeds[i]);
+      used_seeds.push_back(std::move(seeds[i]));
     }
-    inner.backward(used, used_seeds);
+    inner.backward(used, std::move(used_seeds));
   }
 
   Region region_;

@@ -83,6 +83,10 @@ Tensor Tape::take_grad(Slot slot) {
 }
 
 void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds) {
+  backward(outputs, std::vector<Tensor>(seeds.begin(), seeds.end()));
+}
+
+void Tape::backward(std::span<const Var> outputs, std::vector<Tensor> seeds) {
   GRANULE_CHECK(outputs.size() == seeds.size(), "backward: {} outputs, {} seeds", outputs.size(),
                 seeds.size());
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -92,7 +96,7 @@ void Tape::backward(std::span<const Var> outputs, std::span<const Tensor> seeds)
                   outputs[i].value.shape().str(), seeds[i].shape().str());
     GRANULE_CHECK(outputs[i].value.dtype() == seeds[i].dtype(), "backward: output {} is {}, its seed {}", i,
                   name_of(outputs[i].value.dtype()), name_of(seeds[i].dtype()));
-    add_grad(outputs[i].slot, seeds[i]);
+    add_grad(outputs[i].slot, std::move(seeds[i]));
   }
   const Recording off(nullptr);
   while (!nodes_.empty()) {

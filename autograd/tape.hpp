@@ -55,7 +55,9 @@ class Tape {
   void mark(std::function<void()> passed);
 
   /// Runs the tape backwards from the outputs. Each output has a seed dL/d(output) of its shape and dtype.
-  /// Outputs that were not recorded are refused. Afterwards the tape is empty.
+  /// Outputs that were not recorded are refused. Afterwards the tape is empty. Seeds that the caller still
+  /// has are not changed.
+  void backward(std::span<const Var> outputs, std::vector<Tensor> seeds);
   void backward(std::span<const Var> outputs, std::span<const Tensor> seeds);
 
   /// Where one contribution to a slot's gradient goes: the first one overwrites, later ones add.
@@ -64,7 +66,7 @@ class Tape {
   /// second one comes while others still have it.
   void add_grad(Slot slot, Tensor grad);
   /// The gradient that was summed in a slot, or undefined if nothing reached it. The slot is empty
-  /// afterwards.
+  /// afterwards. Others may have the same tensor.
   [[nodiscard]] Tensor take_grad(Slot slot);
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 

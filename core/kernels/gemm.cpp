@@ -185,12 +185,18 @@ bool packs_once(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<float> 
   return m >= kMany || (m >= kSome && fits);
 }
 
-/// Parts of m rows for a product by packed B. The first ones are large and the last ones small, so that no
-/// thread waits long for a slower one.
+/// Parts of m rows for a product by packed B. If threads have many rows, the last parts are small, so that no
+/// thread waits long for a slower one. Otherwise each thread has equally many equal parts.
 std::vector<Range> row_parts(std::int64_t m, std::int64_t threads) {
   // Whole tiles of all kernels: they have 14 or 6 rows.
-  constexpr std::int64_t kTiles = 42, kMost = 126;
+  constexpr std::int64_t kTiles = 42, kMost = 126, kMany = 6 * kTiles;
   std::vector<Range> parts;
+  if (m < kMany * threads) {
+    const std::int64_t rounds = (m + kMost * threads - 1) / (kMost * threads),
+                       count = std::min(rounds * threads, m);
+    for (std::int64_t i = 0; i < count; ++i) parts.push_back({m * i / count, m * (i + 1) / count});
+    return parts;
+  }
   for (std::int64_t done = 0; done < m;) {
     const std::int64_t fair = (m - done) / (2 * threads), whole = (fair + kTiles / 2) / kTiles * kTiles,
                        rows = std::min(std::clamp(whole, kTiles, kMost), m - done);

@@ -19,7 +19,7 @@ struct RopeTable {
 
 /// Let α be the angle of the row's position and pair i. In each of the first `heads` blocks of C columns:
 ///   y_i = x_i cos α − x_{i+H} sin α,   y_{i+H} = x_{i+H} cos α + x_i sin α
-/// The columns after these blocks (values) are copied. Backward is the rotation by −α.
+/// The columns after these blocks (values) stay as they are. Backward is the rotation by −α.
 /// A tensor that nobody else has is rotated in place.
 struct Rope {
   static constexpr std::string_view kName = "rope";
@@ -27,11 +27,13 @@ struct Rope {
   RopeTable table;
   Tensor position_N;  ///< i32 in [0, P); others are refused
 
+  /// Returns y.
   [[nodiscard]] Tensor forward(Tensor x_NW) const;
+  /// Returns dx.
   [[nodiscard]] Tensor backward(Tensor dy_NW) const;
 
   enum class Turn : bool { forwards, backwards };
-  /// y = rotated x, which may be x itself
+  /// y = rotated x; y may be x
   struct Args {
     Tensor x_NW, cos_PH, sin_PH, position_N;
     std::int64_t heads;

@@ -9,7 +9,7 @@ Tensor BalanceBranch::forward(Saved* saved, const Tensor& logit_NE, const Tensor
   GRANULE_CHECK(logit_NE.shape()[0] == x_ND.shape()[0], "balance_branch: {} rows of logits, {} of inputs",
                 logit_NE.shape()[0], x_ND.shape()[0]);
   if (saved != nullptr) *saved = {x_ND};
-  return logit_NE;  // nothing writes into an input, so it can also be the output
+  return logit_NE;  // nothing writes into a tensor that others have, so it can also be the output
 }
 
 void BalanceBranch::backward(const Saved& saved, const Tensor& dy_NE, const Grad& dlogit_NE) const {

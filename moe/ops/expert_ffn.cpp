@@ -145,13 +145,14 @@ void backward_weight(const Grad& dw_EOI, std::int64_t e, std::int64_t block, std
                           {left_RO + first, out, Transpose::yes}, {right_RI, in},
                           {dw_EOI.dst.data<Wide<T>>() + (e * out + first) * in, in, dw_EOI.beta});
 }
-/// The same for w2 and for w13. `kept` has the expert's rows, which begin at `begin`.
+/// A block of the gradient of w2. `kept` begins with the expert's first row.
 template <class T>
 void backward_w2(const BackwardArgs& args, const Piece& expert, std::int64_t block,
                  const RowGradients<T>& kept) {
   const T* const dy = args.dy_RD.data<const T>() + expert.begin * args.dy_RD.shape()[1];
   backward_weight<T>(args.dw2_EDF, expert.expert, block, expert.rows, dy, kept.a_RF);
 }
+/// A block of the gradient of w13. `kept` begins with the expert's first row.
 template <class T>
 void backward_w13(const BackwardArgs& args, const Piece& expert, std::int64_t block,
                   const RowGradients<T>& kept) {
@@ -168,7 +169,8 @@ std::int64_t most_rows(Offsets offset) {
   for (std::size_t e = 0; e + 1 < offset.size(); ++e) most = std::max(most, offset[e + 1] - offset[e]);
   return most;
 }
-/// Whether threads can share the experts as they are.
+/// Whether threads can share the experts as they are. Then all rows are enough for the largest expert of
+/// every thread.
 bool shares_whole_experts(Offsets offset, std::int64_t threads) {
   return 2 * threads * most_rows(offset) <= offset.back();
 }
@@ -232,7 +234,7 @@ void backward_cpu(const BackwardArgs& args, Workspace& workspace) {
     }
   });
 }
-/// Enough for any counts, so that a plan of the memory need not know them.
+/// The bytes are enough for any counts, so that a plan of the memory need not know them.
 std::int64_t backward_workspace(const BackwardArgs& args, int threads) {
   const std::int64_t rows = args.dy_RD.shape()[0], f = args.w2_EDF.shape()[2];
   const DType dtype = args.dy_RD.dtype();

@@ -182,3 +182,28 @@ TEST_CASE("recompute: marks inside a region come when backward passes them there
   tape.backward(y, seeds);
   CHECK(log == std::vector<std::string>{"behind", "inside", "before"});
 }
+
+TEST_CASE(
+    "recompute: a residual connection's gradient is added to where it is, with and without recomputation") {
+  TestContext context;
+  Leaf weight;
+  weight.value = tensor_of(context, {kWidth, kWidth}, DType::f64, normal_values(kWidth * kWidth, 1));
+  const Region region = [&](Kept&, const std::vector<Var>& in) {
+    const Var once = linear(in[0], Param{&weight});
+    const Var twice = linear(once, Param{&weight});
+    return std::vector<Var>{add(in[0], twice)};
+  };
+  for (const Mode mode : {Mode::plain, Mode::recomputed}) {
+    Tape tape;
+    const Recording on(&tape);
+    const Var x =
+        tape.input(tensor_of(context, {kRows, kWidth}, DType::f64, normal_values(kRows * kWidth, 2)));
+    Kept kept;
+    const Var y = (mode == Mode::plain ? region(kept, {x}) : recompute(region, {x}))[0];
+    std::vector<Tensor> seeds{
+        tensor_of(context, {kRows, kWidth}, DType::f64, normal_values(kRows * kWidth, 3))};
+    const std::byte* const place = seeds[0].raw();
+    tape.backward(std::array{y}, std::move(seeds));
+    CHECK(tape.take_grad(x.slot).raw() == place);
+  }
+}

@@ -186,7 +186,7 @@ TEST_CASE_METHOD(Fixture, "backward refuses seeds that do not match their output
   const Var x = tape.input(numbers({1.0, 2.0}));
   const Var y = apply(Scale{2.0}, x);
   const std::array outputs{y};
-  CHECK_THROWS_WITH(tape.backward(outputs, {}), Catch::Contains("1 outputs, 0 seeds"));
+  CHECK_THROWS_WITH(tape.backward(outputs, std::span<const Tensor>{}), Catch::Contains("1 outputs, 0 seeds"));
   CHECK_THROWS_WITH(backward(tape, y, {1.0}), Catch::Contains("output 0 is [2], its seed [1]"));
   const std::array narrow{tensor_of(context_, {2}, DType::f32, Numbers{1.0, 1.0})};
   CHECK_THROWS_WITH(tape.backward(outputs, narrow), Catch::Contains("output 0 is f64, its seed f32"));

@@ -148,6 +148,7 @@ class BoundOpOf final : public BoundOp {
 
   void backward(std::span<const Tensor> operands, const Tensor& dy, std::span<const Grad> grads) override {
     if constexpr (kPassesGradientOn<Op>) {
+      // The operator has no backward. What the tape does with dy is compared with this.
       for (const Grad& grad : grads) {
         if (grad) accumulate(dy, grad);
       }

@@ -39,12 +39,28 @@ class OperatorBench {
     return {&leaves_->back()};
   }
 
-  /// Adds forward and backward of `use`, which applies one operator called `phase`.
+  /// Adds forward and backward of the operator called `phase`, which `use` applies once.
   void add(const std::string& phase, const Work& forward, const Work& backward, const Tensor& x,
            std::function<Var(const Var&)> use) {
+    const Run run = run_of(x, std::move(use));
+    add_piece(phase, "forward", forward, run);
+    add_piece(phase, "backward", backward, run);
+  }
+  /// The same for an operator that only hands its gradient on.
+  void add(const std::string& phase, const Work& forward, const Tensor& x,
+           std::function<Var(const Var&)> use) {
+    add_piece(phase, "forward", forward, run_of(x, std::move(use)));
+  }
+  [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
+
+ private:
+  /// Runs both directions and returns the seconds of a phase.
+  using Run = std::function<double(const std::string& phase, const CacheFiller& cache)>;
+
+  Run run_of(const Tensor& x, std::function<Var(const Var&)> use) {
     const auto seed = std::make_shared<Tensor>();
-    const auto run = [this_context = &context_, leaves = leaves_, x, seed, use = std::move(use)](
-                         const std::string& name, const CacheFiller& cache) {
+    return [this_context = &context_, leaves = leaves_, x, seed, use = std::move(use)](
+               const std::string& name, const CacheFiller& cache) {
       Context& context = *this_context;
       context.profile().start();
       Tape tape;
@@ -59,14 +75,12 @@ class OperatorBench {
       }
       return context.profile().seconds().at(name);
     };
-    pieces_.push_back({phase + " forward", forward.flops, forward.bytes,
-                       [=](const CacheFiller& cache) { return run(phase + ".forward", cache); }});
-    pieces_.push_back({phase + " backward", backward.flops, backward.bytes,
-                       [=](const CacheFiller& cache) { return run(phase + ".backward", cache); }});
   }
-  [[nodiscard]] std::vector<BenchPiece> take() { return std::move(pieces_); }
+  void add_piece(const std::string& phase, const std::string& direction, const Work& work, const Run& run) {
+    pieces_.push_back({phase + " " + direction, work.flops, work.bytes,
+                       [=](const CacheFiller& cache) { return run(phase + "." + direction, cache); }});
+  }
 
- private:
   Context& context_;
   DType dtype_;
   std::shared_ptr<std::deque<Leaf>> leaves_ = std::make_shared<std::deque<Leaf>>();
@@ -97,20 +111,23 @@ void add_dense(OperatorBench& bench, Context& context, const RunConfig& c, doubl
   const Tensor positions = bench.ids(s.n, s.seq);
   const Tensor x = bench.random({s.n, s.d}), other = bench.random({s.n, s.d}), qkv = bench.random({s.n, s.w});
   const auto wide_element = static_cast<double>(size_of(wide_of(c.train.dtype)));
-  const double row = element * product(s.n, s.d), turned = 2.0 * element * product(s.n, s.w);
+  const double row = element * product(s.n, s.d), turned = product(s.n, s.heads + s.kv, s.head_dim);
   bench.add("rms_norm", {product(s.n, s.d, 4), 2.0 * row}, {product(s.n, s.d, 8), 3.0 * row}, x,
             [=](const Var& v) { return rms_norm(v, norm, 1e-6); });
-  // Both gradients are that of the sum, which is not copied.
-  bench.add("add", {product(s.n, s.d), 3.0 * row}, {0.0, 0.0}, x,
-            [=](const Var& v) { return add(v, Var{other}); });
+  bench.add("add", {product(s.n, s.d), 3.0 * row}, x, [=](const Var& v) { return add(v, Var{other}); });
   // Gradients of weights are wide, and added to those that are there.
   const double w_elements = product(s.d, s.w);
   bench.add("linear", {2.0 * product(s.n, s.d, s.w), element * (product(s.n, s.d + s.w) + w_elements)},
             {4.0 * product(s.n, s.d, s.w),
              element * (product(s.n, 2 * s.d + s.w) + w_elements) + 2.0 * wide_element * w_elements},
             x, [=](const Var& v) { return linear(v, wide); });
-  bench.add("rope", {3.0 * product(s.n, s.w), turned}, {3.0 * product(s.n, s.w), turned}, qkv,
-            [=](const Var& v) { return rope(v, table, positions, s.heads + s.kv); });
+  // Between two other operators it turns in place, as in a model.
+  const Param narrow = bench.parameter({s.d, s.w});
+  const Work turn{3.0 * turned, 2.0 * element * turned};
+  bench.add("rope", turn, turn, x, [=](const Var& v) {
+    const Var rotated = rope(linear(v, wide), table, positions, s.heads + s.kv);
+    return linear(rotated, narrow);
+  });
   const Attention op{s.batch, s.seq, s.heads, s.kv, s.head_dim, s.head_dim};
   const Work attended{2.0 * product(s.n * s.heads, s.head_dim, s.seq), element * product(s.n, s.w + s.d)};
   bench.add("attention", attended, {2.0 * attended.flops, 2.0 * attended.bytes}, qkv,
