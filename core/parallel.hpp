@@ -1,5 +1,5 @@
-// The threads of a rank. Work is cut into tasks by its shape alone, and one thread computes each task. So the
-// number of threads never changes a result.
+// The threads of a rank. One thread computes each task. Work is cut into tasks by its shape alone, or every
+// element is computed in the same way whatever the cut. So the number of threads never changes a result.
 #pragma once
 #include <atomic>
 #include <cstdint>
