@@ -103,7 +103,7 @@ class PanelShares {
     lines_ = std::min(ceil_div(lines, tiles * steps), kMost);
     share_ = steps * lines_;
     first_tile_ = std::max<std::int64_t>(tiles - ceil_div(lines, share_), 0);
-    columns_ = std::min(ceil_div(kPanel, tiles), kMost);
+    columns_ = std::min(ceil_div(kPanel, tiles), kMostColumns);
     first_if_transposed_ = std::max<std::int64_t>(tiles - ceil_div(kPanel, columns_), 0);
   }
 
@@ -125,8 +125,9 @@ class PanelShares {
  private:
   // Lines of a panel for each term.
   static constexpr std::int64_t kAcross = std::max<std::int64_t>(kPanel / kLine, 1);
-  // More lines at once would be a burst, for which the tile waits.
-  static constexpr std::int64_t kMost = 4;
+  // More lines at once would be a burst, for which the tile waits. But a product of few rows waits longer if
+  // a part of the next panel is not asked for.
+  static constexpr std::int64_t kMost = 4, kMostColumns = 16;
 
   [[nodiscard]] Soon of_transposed(const MatrixIn<float>& b, std::int64_t next, std::int64_t turn) const {
     const std::int64_t first = next + turn * columns_, count = std::min(columns_, end_ - first);

@@ -80,8 +80,8 @@ inline void transpose_part(const float* from, std::int64_t from_pitch, std::int6
                            float* out, std::int64_t pitch) {
   for (std::int64_t first = 0; first < pitch; first += kLanes) {
     const std::int64_t row = std::min(first, count - 1);
-    // The processor fetches what follows in a row by itself.
-    constexpr std::int64_t kMost = 64;
+    // The processor fetches what follows in a row by itself, and tiles have asked for most panels.
+    constexpr std::int64_t kMost = 16;
     for (std::int64_t next = row + kLanes; next < row + 2 * kLanes; ++next)
       fetch_row(from + next * from_pitch, std::min(k, kMost));
     transpose_lines(from + row * from_pitch, from_pitch, count - row, k, out + first, pitch);

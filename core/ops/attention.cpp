@@ -203,6 +203,10 @@ struct BackwardHead {
   void run(const QueryBlock& b, double query_beta) const {
     const std::int64_t out = a.heads * a.v_dim;
     const T *const q = h.q + b.first * h.q_pitch, *const dy_rows = dy + b.first * out;
+    for (std::int64_t i = 0; i < b.rows; ++i) {
+      fetch_row(y + (b.first + i) * out, a.v_dim);
+      fetch_row(dy_rows + i * out, a.v_dim);
+    }
     scores(a, h, b, q, {scratch.p, scratch.pitch});
     h.v_transposed.multiply(b.rows, {dy_rows, out}, {0, a.v_dim}, b.range(), {scratch.dp, scratch.pitch});
     for (std::int64_t i = 0; i < b.rows; ++i) score_gradient(b, i);
