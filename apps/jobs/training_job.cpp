@@ -101,7 +101,15 @@ double peak_flops(Communicator& ranks, Context& context, DType dtype) {
 /// How the CPU multiplies bf16, which decides the speed of such a run.
 std::string units_text(const RunConfig::Train& train) {
   if (train.dtype != DType::bf16 || train.device != DeviceType::cpu) return "";
-  return uses_bf16_units() ? ", bf16 units" : ", bf16 units not used (products in f32)";
+  switch (bf16_units()) {
+    case Bf16Units::tiles:
+      return ", bf16 tiles (AMX)";
+    case Bf16Units::vectors:
+      return ", bf16 units";
+    case Bf16Units::none:
+      break;
+  }
+  return ", bf16 units not used (products in f32)";
 }
 
 /// How tensors on GPUs get from rank to rank, which decides the speed of such a run.

@@ -1,5 +1,5 @@
-// The kernels of the processor's bf16 units (AVX512-BF16): rows of A times a packed panel of B. Highway does
-// not have these instructions. Code that calls them must have asked has_bf16_units(). It is not an interface.
+// The kernels of the processor's bf16 units: rows of A times a packed panel of B. Highway does not have these
+// instructions. Code that calls them must have asked has_bf16_units(). It is not an interface.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "core/kernels/bf16_panels-inl.hpp"
+#include "core/kernels/bf16_support.hpp"
+#include "core/kernels/bf16_tiles-inl.hpp"
 #include "core/kernels/gemm.hpp"
+#include "core/kernels/transpose.hpp"
 
 #ifdef GRANULE_BF16
 namespace granule::bf16_units {
@@ -72,21 +75,50 @@ constexpr std::array<MultiplyRows, kRows + 1> kernels_of(std::index_sequence<I..
 /// By the number of rows.
 inline constexpr auto kMultiplyRows = kernels_of(std::make_index_sequence<kRows>());
 
+/// `sums` [m, kColumns] = A times a panel, added to those of an earlier panel. Tiles multiply all terms but
+/// the last few, and vectors the others. `ahead(i)` is what the i-th kRows rows ask for.
+template <class AheadOf>
+void multiply_panel(Bf16Units units, std::int64_t m, Pairs a, const bf16* panel, std::int64_t pairs, bool add,
+                    const AheadOf& ahead, float* sums) {
+  std::int64_t done = 0;
+  if (units == Bf16Units::tiles && pairs >= kTilePairs) {
+    done = pairs / kTilePairs * kTilePairs;
+    multiply_by_tiles(m, a.data, a.row, panel, done / kTilePairs, add, sums);
+  }
+  if (done == pairs) return;
+  const bf16* const start = a.data + done * a.pair;
+  for (std::int64_t i = 0; i < m; i += kRows) {
+    const auto rows = static_cast<std::size_t>(std::min(kRows, m - i));
+    kMultiplyRows[rows]({start + i * a.row, a.row, a.pair}, panel + done * 2 * kColumns, pairs - done,
+                        add || done > 0, ahead(i / kRows), sums + i * kColumns);
+  }
+}
+
 /// Whether rows of this many elements begin at so few places of the cache that fourteen of them do not fit.
 inline bool collides(std::int64_t pitch) {
   return pitch * 2 % 2048 == 0;
 }
 
 /// All of A in pairs, for all columns of C. It is read where it is if its rows are along k and fit the cache.
-inline Pairs pairs_of(std::int64_t m, std::int64_t k, MatrixIn<bf16> a, std::vector<bf16>& buffer) {
+/// For tiles, pairs of a row follow each other.
+inline Pairs pairs_of(Bf16Units units, std::int64_t m, std::int64_t k, MatrixIn<bf16> a,
+                      std::vector<bf16>& buffer) {
   if (a.transpose == Transpose::no && k % 2 == 0 && !collides(a.pitch)) return {a.data, a.pitch, 2};
-  const std::int64_t width = k + k % 2;
+  const std::int64_t width = k + k % 2, pitch = collides(width) ? width + 32 : width;
+  if (a.transpose == Transpose::yes && units == Bf16Units::tiles) {
+    // A pair has the size of a float, and pairs are transposed as such.
+    thread_local std::vector<float> pairs, transposed;
+    pairs.resize(static_cast<std::size_t>(pitch / 2 * m));
+    transposed.resize(pairs.size());
+    pack_rows(a.data, a.pitch, k, m, m, reinterpret_cast<bf16*>(pairs.data()));
+    transpose(pitch / 2, m, pairs.data(), m, transposed.data());
+    return {reinterpret_cast<const bf16*>(transposed.data()), pitch, 2};
+  }
   if (a.transpose == Transpose::yes) {
     buffer.resize(static_cast<std::size_t>(width * m));
     pack_rows(a.data, a.pitch, k, m, m, buffer.data());
     return {buffer.data(), 2, 2 * m};
   }
-  const std::int64_t pitch = collides(width) ? width + 32 : width;
   buffer.resize(static_cast<std::size_t>(pitch * m));
   for (std::int64_t i = 0; i < m; ++i) {
     std::copy_n(a.data + i * a.pitch, k, buffer.data() + i * pitch);

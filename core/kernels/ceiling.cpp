@@ -175,6 +175,10 @@ double passes_gbps(ThreadPool& pool, double seconds, const Work& work) {
 }  // namespace
 
 std::int64_t vector_lanes(DType dtype) {
+  if (dtype == DType::bf16 && bf16_units() != Bf16Units::none) {
+    const Bf16Chain chain = bf16_chain(bf16_units());
+    return chain.sums * chain.products;
+  }
   const std::int64_t bytes = HWY_DYNAMIC_DISPATCH(lanes_f32)() * size_of(DType::f32);
   return bytes / size_of(dtype);
 }
@@ -202,11 +206,15 @@ namespace {
 constexpr std::int64_t kRounds = 1'000'000;
 
 RateOfPieces bf16_rate(ThreadPool& pool, std::int64_t chains, double seconds) {
-  const auto length = static_cast<std::size_t>(chains * vector_lanes(DType::f32));
+  const Bf16Units units = bf16_units();
+  const Bf16Chain chain = bf16_chain(units);
+  const auto length = static_cast<std::size_t>(chains * chain.sums);
+  // An instruction that sums more products takes more cycles.
+  const std::int64_t rounds = 2 * kRounds / chain.products;
   return rate_of(pool, seconds, [&](std::int64_t) {
     std::vector<float> values(length);
     for (std::size_t i = 0; i < length; ++i) values[i] = 1.0F / static_cast<float>(i + 2);
-    const double work = bf16_chains(kRounds, chains, bf16(0.001F), bf16(1.0F), values);
+    const double work = bf16_chains(units, rounds, chains, bf16(0.001F), bf16(1.0F), values);
     asm volatile("" : : "r"(values.data()) : "memory");
     return work;
   });
@@ -214,17 +222,18 @@ RateOfPieces bf16_rate(ThreadPool& pool, std::int64_t chains, double seconds) {
 
 }  // namespace
 
-double bf16_chains(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term,
+double bf16_chains(Bf16Units units, std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term,
                    std::span<float> values) {
-  GRANULE_CHECK(std::ssize(values) == chains * vector_lanes(DType::f32), "{} values for {} chains",
-                values.size(), chains);
-  advance_bf16(rounds, chains, factor, term, values.data());
-  return 2.0 * static_cast<double>(rounds) * static_cast<double>(chains * vector_lanes(DType::bf16));
+  const Bf16Chain chain = bf16_chain(units);
+  GRANULE_CHECK(std::ssize(values) == chains * chain.sums, "{} values for {} chains", values.size(), chains);
+  advance_bf16(units, rounds, chains, factor, term, values.data());
+  return 2.0 * static_cast<double>(rounds) * static_cast<double>(std::ssize(values) * chain.products);
 }
 
 RateOfPieces fma_rate(ThreadPool& pool, DType dtype, std::int64_t chains, double seconds) {
   if (dtype == DType::bf16)
-    return uses_bf16_units() ? bf16_rate(pool, chains, seconds) : fma_rate(pool, DType::f32, chains, seconds);
+    return bf16_units() == Bf16Units::none ? fma_rate(pool, DType::f32, chains, seconds)
+                                           : bf16_rate(pool, chains, seconds);
   return dispatch_float(dtype, [&]<class T>() {
     const auto length = static_cast<std::size_t>(chains * vector_lanes(dtype));
     return rate_of(pool, seconds, [&](std::int64_t) {

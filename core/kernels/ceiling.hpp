@@ -7,6 +7,7 @@
 
 #include "core/dtype.hpp"
 #include "core/error.hpp"
+#include "core/kernels/bf16_support.hpp"
 #include "core/parallel.hpp"
 
 namespace granule {
@@ -46,12 +47,13 @@ struct RateOfPieces {
 template <class T>
 double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values);
 
-/// The same of bf16: value + 2 · factor · term for each of `values` [chains × 16], by the bf16 units, which
-/// must be there.
-double bf16_chains(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term, std::span<float> values);
+/// The same of bf16: value + products · factor · term for each of `values` [chains × sums], see bf16_chain().
+/// `units` are vectors or tiles, and has_bf16_units(units).
+double bf16_chains(Bf16Units units, std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term,
+                   std::span<float> values);
 
 /// Elements of one vector register of the instruction set in use. For bf16 that is the number of products
-/// that an instruction of the bf16 units sums.
+/// that an instruction of bf16_units() sums.
 [[nodiscard]] std::int64_t vector_lanes(DType dtype);
 
 /// The clock while all threads of the pool work, in 10⁹ cycles a second. It is measured by dependent

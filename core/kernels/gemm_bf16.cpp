@@ -33,7 +33,8 @@ void gemm_bf16_widened(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<
 template <class Out>
 void gemm_bf16(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a, MatrixIn<bf16> b,
                MatrixOut<Out> c) {
-  if (uses_bf16_units()) return gemm_bf16_units(m, n, k, a, b, c);
+  if (const Bf16Units units = bf16_units(); units != Bf16Units::none)
+    return gemm_bf16_units(units, m, n, k, a, b, c);
   gemm_bf16_widened(m, n, k, a, b, c);
 }
 

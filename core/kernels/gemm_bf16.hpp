@@ -7,8 +7,8 @@
 namespace granule {
 
 /// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread, with m, n, k > 0. Out is bf16, rounded once after
-/// the sum, or float. A row of C has the same bits for every m. It uses the processor's bf16 units where
-/// uses_bf16_units(), and gemm_bf16_widened elsewhere.
+/// the sum, or float. A row of C has the same bits for every m. It uses bf16_units(), and if these are none,
+/// gemm_bf16_widened.
 template <class Out>
 void gemm_bf16(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a, MatrixIn<bf16> b,
                MatrixOut<Out> c);

@@ -11,11 +11,6 @@ namespace granule {
 
 #ifdef GRANULE_BF16
 
-bool has_bf16_units() {
-  return __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-         __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
-}
-
 using namespace bf16_units;
 
 namespace {
@@ -47,15 +42,14 @@ struct Block {
 
 /// sums [m, kColumns] = A times a block, added to those of earlier blocks of its columns. `next` is the block
 /// that follows.
-void multiply_block(std::int64_t m, Pairs a, const Block& block, const Block& next, float* sums) {
+void multiply_block(Bf16Units units, std::int64_t m, Pairs a, const Block& block, const Block& next,
+                    float* sums) {
   alignas(64) bf16 panel[kDepth * kColumns];
   block.pack(panel);
-  const bf16* const start = a.data + block.from / 2 * a.pair;
-  for (std::int64_t i = 0; i < m; i += kRows) {
-    const auto rows = static_cast<std::size_t>(std::min(kRows, m - i));
-    kMultiplyRows[rows]({start + i * a.row, a.row, a.pair}, panel, (block.depth + 1) / 2, block.from > 0,
-                        next.ahead(i / kRows), sums + i * kColumns);
-  }
+  a.data += block.from / 2 * a.pair;
+  multiply_panel(
+      units, m, a, panel, (block.depth + 1) / 2, block.from > 0,
+      [&](std::int64_t index) { return next.ahead(index); }, sums);
 }
 
 /// A vector of one number.
@@ -82,11 +76,11 @@ GRANULE_BF16 void advance(std::int64_t rounds, bf16 factor, bf16 term, float* va
 }  // namespace
 
 template <class Out>
-void gemm_bf16_units(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a, MatrixIn<bf16> b,
-                     MatrixOut<Out> c) {
+void gemm_bf16_units(Bf16Units units, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a,
+                     MatrixIn<bf16> b, MatrixOut<Out> c) {
   thread_local std::vector<bf16> packed;
   thread_local std::vector<float> sums;
-  const Pairs pairs = pairs_of(m, k, a, packed);
+  const Pairs pairs = pairs_of(units, m, k, a, packed);
   sums.resize(static_cast<std::size_t>(m * kColumns));
   const auto block_at = [&](std::int64_t column, std::int64_t from) {
     return Block{b, from, std::min(kDepth, k - from), column, std::min(kColumns, n - column)};
@@ -96,36 +90,47 @@ void gemm_bf16_units(std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf
     Block next = block;  // after the last one, nothing new is asked for
     if (end < k) next = block_at(block.column, end);
     if (end == k && column < n) next = block_at(column, 0);
-    multiply_block(m, pairs, block, next, sums.data());
+    multiply_block(units, m, pairs, block, next, sums.data());
     if (end == k) write_columns<Out>(m, block.columns, sums.data(), {c.data + block.column, c.pitch, c.beta});
     if (end == k && column >= n) return;
     block = next;
   }
 }
 
-void advance_bf16(std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term, float* values) {
-  with_chains(chains, [&]<std::size_t kChains>() { advance<kChains>(rounds, factor, term, values); });
+Bf16Chain bf16_chain(Bf16Units units) {
+  return units == Bf16Units::tiles ? Bf16Chain{kTileSums, 2 * kTilePairs} : Bf16Chain{kLanes, 2};
+}
+
+void advance_bf16(Bf16Units units, std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term,
+                  float* values) {
+  if (units != Bf16Units::tiles)
+    return with_chains(chains,
+                       [&]<std::size_t kChains>() { advance<kChains>(rounds, factor, term, values); });
+  std::vector<bf16> x(2 * kTileSums, factor), y(2 * kTileSums, term);
+  for (std::int64_t done = 0; done < chains; done += kTilesAtOnce)
+    advance_tiles(std::min(kTilesAtOnce, chains - done), rounds, x.data(), y.data(),
+                  values + done * kTileSums);
 }
 
 #else
 
-bool has_bf16_units() {
-  return false;
-}
 template <class Out>
-void gemm_bf16_units(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
+void gemm_bf16_units(Bf16Units, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
                      MatrixOut<Out>) {
   GRANULE_ASSERT(false, "this program cannot use bf16 units");
 }
-void advance_bf16(std::int64_t, std::int64_t, bf16, bf16, float*) {
+Bf16Chain bf16_chain(Bf16Units) {
+  return {};
+}
+void advance_bf16(Bf16Units, std::int64_t, std::int64_t, bf16, bf16, float*) {
   GRANULE_ASSERT(false, "this program cannot use bf16 units");
 }
 
 #endif
 
-template void gemm_bf16_units(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
-                              MatrixOut<float>);
-template void gemm_bf16_units(std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>, MatrixIn<bf16>,
-                              MatrixOut<bf16>);
+template void gemm_bf16_units(Bf16Units, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>,
+                              MatrixIn<bf16>, MatrixOut<float>);
+template void gemm_bf16_units(Bf16Units, std::int64_t, std::int64_t, std::int64_t, MatrixIn<bf16>,
+                              MatrixIn<bf16>, MatrixOut<bf16>);
 
 }  // namespace granule

@@ -1,9 +1,14 @@
 #include "core/kernels/instruction_set.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <utility>
 
+#include <fmt/format.h>
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 #ifdef GRANULE_WITH_ONEDNN
@@ -11,15 +16,39 @@
 #endif
 
 #include "core/error.hpp"
-#include "core/kernels/gemm_bf16_units.hpp"
+#include "core/kernels/bf16_support.hpp"
 
 namespace granule {
 namespace {
 
-constexpr std::string_view kWithUnits = "+bf16";
+/// What follows the name of a target, by Bf16Units.
+constexpr std::array<std::string_view, 3> kSuffixes{"", "+bf16", "+amx"};
 
-/// Whether the processor's bf16 units may be used. The choice of Highway's target is as global as this is.
-std::atomic<bool> units_allowed{true};
+std::string_view suffix(Bf16Units units) {
+  return kSuffixes[static_cast<std::size_t>(units)];
+}
+
+/// The best units that may be used, if somebody has chosen. The choice of Highway's target is as global as
+/// this is.
+std::atomic<std::optional<Bf16Units>> chosen_units{};
+
+/// The units that may be used, best first.
+std::vector<Bf16Units> usable_units() {
+  std::vector<Bf16Units> units = bf16_units_by_speed();
+  const std::optional<Bf16Units> best = chosen_units;
+  if (!best) return units;
+  std::erase_if(units, [&](Bf16Units each) { return each > *best; });
+  std::ranges::sort(units, std::ranges::greater());
+  return units;
+}
+
+/// The name of a target and the units of a name of both.
+std::pair<std::string_view, Bf16Units> parts_of(std::string_view name) {
+  for (const Bf16Units units : {Bf16Units::tiles, Bf16Units::vectors}) {
+    if (name.ends_with(suffix(units))) return {name.substr(0, name.size() - suffix(units).size()), units};
+  }
+  return {name, Bf16Units::none};
+}
 
 /// Bits of Highway's targets. A lower bit is a better instruction set.
 std::vector<std::int64_t> usable() {
@@ -30,13 +59,13 @@ std::string name_of(std::int64_t target) {
   return hwy::TargetName(target);
 }
 
-/// How many steps it is away from the best possible one.
+/// How many steps it is away from the best possible one. A set with lesser units comes after all that have
+/// better ones.
 int rank_of(std::string_view name) {
-  const bool with_units = name.ends_with(kWithUnits);
-  if (with_units) name.remove_suffix(kWithUnits.size());
+  const auto [target, units] = parts_of(name);
   int bit = 0;
-  while (bit < 62 && name != name_of(std::int64_t{1} << bit)) ++bit;
-  return with_units ? bit : 63 + bit;  // any set without units comes after all that have them
+  while (bit < 62 && target != name_of(std::int64_t{1} << bit)) ++bit;
+  return bit + 63 * (static_cast<int>(Bf16Units::tiles) - static_cast<int>(units));
 }
 
 /// oneDNN chooses by itself, among the same instruction sets under other names.
@@ -52,17 +81,22 @@ void limit_products([[maybe_unused]] std::int64_t target) {
 
 }  // namespace
 
-bool uses_bf16_units() {
-  static const bool has = has_bf16_units();
-  return has && units_allowed;
+Bf16Units bf16_units() {
+  static const Bf16Units best = bf16_units_by_speed().front();
+  return chosen_units.load().value_or(best);
 }
 
 std::vector<std::string> instruction_sets() {
   std::vector<std::string> names;
-  for (const std::int64_t target : usable()) {
-    if (uses_bf16_units() && target <= HWY_AVX3) names.push_back(name_of(target) + std::string(kWithUnits));
+  // Where there are units for bf16, there is AVX-512.
+  for (const Bf16Units units : usable_units()) {
+    for (const std::int64_t target : usable()) {
+      if (target <= HWY_AVX3) names.push_back(fmt::format("{}{}", name_of(target), suffix(units)));
+    }
   }
-  for (const std::int64_t target : usable()) names.push_back(name_of(target));
+  for (const std::int64_t target : usable()) {
+    if (target > HWY_AVX3) names.push_back(name_of(target));
+  }
   return names;
 }
 
@@ -73,14 +107,11 @@ std::string instruction_set() {
 bool use_instruction_set(std::string_view name) {
   const std::vector<std::string> names = instruction_sets();
   if (std::ranges::find(names, name) == names.end()) return false;
-  if (name.ends_with(kWithUnits)) {
-    name.remove_suffix(kWithUnits.size());
-  } else {
-    units_allowed = false;
-  }
+  const auto [wanted_name, units] = parts_of(name);
+  chosen_units = units;
   const std::vector<std::int64_t> targets = usable();
   const std::int64_t wanted =
-      *std::ranges::find_if(targets, [&](std::int64_t target) { return name == name_of(target); });
+      *std::ranges::find_if(targets, [&](std::int64_t target) { return wanted_name == name_of(target); });
   hwy::DisableTargets(wanted - 1);
   limit_products(wanted);
   return true;

@@ -6,14 +6,17 @@
 #include <string_view>
 #include <vector>
 
+#include "core/kernels/bf16_support.hpp"
+
 namespace granule {
 
 /// Names of Highway's targets that can be used here, best first. "+bf16" after a name means that products of
-/// bf16 use the processor's own units (AVX512-BF16).
+/// bf16 use the processor's own vectors (AVX512-BF16), and "+amx" that they use its tiles.
 [[nodiscard]] std::vector<std::string> instruction_sets();
 /// The instruction set in use, which is the first of instruction_sets().
 [[nodiscard]] std::string instruction_set();
-[[nodiscard]] bool uses_bf16_units();
+/// How products of bf16 are computed.
+[[nodiscard]] Bf16Units bf16_units();
 /// From now on no better instruction set is used, and matrix products use none either. Returns false if the
 /// name is not one of instruction_sets(). Call it before the first kernel runs.
 [[nodiscard]] bool use_instruction_set(std::string_view name);

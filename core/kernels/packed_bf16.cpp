@@ -33,20 +33,21 @@ void pack_bf16(std::int64_t n, std::int64_t k, MatrixIn<bf16> b, bf16* packed) {
   }
 }
 
-void packed_gemm_bf16(std::int64_t m, MatrixIn<bf16> a, const bf16* packed, std::int64_t k, Range terms,
-                      Range columns, MatrixOut<float> c) {
+void packed_gemm_bf16(Bf16Units units, std::int64_t m, MatrixIn<bf16> a, const bf16* packed, std::int64_t k,
+                      Range terms, Range columns, MatrixOut<float> c) {
   thread_local std::vector<bf16> rows_of_a;
   thread_local std::vector<float> sums;
-  const Pairs pairs = pairs_of(m, terms.size(), a, rows_of_a);
+  const Pairs pairs = pairs_of(units, m, terms.size(), a, rows_of_a);
   sums.resize(static_cast<std::size_t>(m * kColumns));
   const std::int64_t steps = (terms.size() + 1) / 2;
   for (std::int64_t j = columns.begin; j < columns.end; j += kColumns) {
     const bf16* const panel = packed + j / kColumns * panel_size(k) + terms.begin * kColumns;
-    for (std::int64_t i = 0; i < m; i += kRows) {
-      const auto rows = static_cast<std::size_t>(std::min(kRows, m - i));
-      kMultiplyRows[rows]({pairs.data + i * pairs.row, pairs.row, pairs.pair}, panel, steps, false,
-                          {panel, panel, 0}, sums.data() + i * kColumns);
-    }
+    multiply_panel(
+        units, m, pairs, panel, steps, false,
+        [&](std::int64_t) {
+          return Ahead{panel, panel, 0};
+        },
+        sums.data());
     write_columns<float>(m, std::min(kColumns, columns.end - j), sums.data(),
                          {c.data + j - columns.begin, c.pitch, c.beta});
   }
@@ -57,7 +58,7 @@ void packed_gemm_bf16(std::int64_t m, MatrixIn<bf16> a, const bf16* packed, std:
 void pack_bf16(std::int64_t, std::int64_t, MatrixIn<bf16>, bf16*) {
   GRANULE_ASSERT(false, "this program cannot use bf16 units");
 }
-void packed_gemm_bf16(std::int64_t, MatrixIn<bf16>, const bf16*, std::int64_t, Range, Range,
+void packed_gemm_bf16(Bf16Units, std::int64_t, MatrixIn<bf16>, const bf16*, std::int64_t, Range, Range,
                       MatrixOut<float>) {
   GRANULE_ASSERT(false, "this program cannot use bf16 units");
 }

@@ -78,12 +78,12 @@ template void multiply_few_terms(std::int64_t, std::int64_t, std::int64_t, Matri
 
 template <>
 std::int64_t RightOperand<bf16>::elements(std::int64_t n, std::int64_t k) {
-  return uses_bf16_units() ? packed_bf16_size(n, k) : 2 * RightOperand<float>::elements(n, k);
+  return bf16_units() != Bf16Units::none ? packed_bf16_size(n, k) : 2 * RightOperand<float>::elements(n, k);
 }
 
 template <>
 RightOperand<bf16> RightOperand<bf16>::store(std::int64_t n, std::int64_t k, MatrixIn<bf16> b, bf16* memory) {
-  if (uses_bf16_units()) {
+  if (bf16_units() != Bf16Units::none) {
     pack_bf16(n, k, b, memory);
   } else {
     thread_local std::vector<float> wide;
@@ -96,7 +96,8 @@ RightOperand<bf16> RightOperand<bf16>::store(std::int64_t n, std::int64_t k, Mat
 template <>
 void RightOperand<bf16>::multiply(std::int64_t m, MatrixIn<bf16> a, Range terms, Range columns,
                                   MatrixOut<float> c) const {
-  if (uses_bf16_units()) return packed_gemm_bf16(m, a, data, k, terms, columns, c);
+  if (const Bf16Units units = bf16_units(); units != Bf16Units::none)
+    return packed_gemm_bf16(units, m, a, data, k, terms, columns, c);
   thread_local std::vector<float> wide;
   const RightOperand<float> stored{reinterpret_cast<const float*>(data), n, k};
   stored.multiply(m, widened_matrix(m, terms.size(), a, wide), terms, columns, c);

@@ -42,18 +42,21 @@ TEMPLATE_TEST_CASE("ceiling: every lane of every chain is computed, and each cou
   }
 }
 
-TEST_CASE("ceiling: every lane of every chain of the bf16 units is computed, and each sums two products") {
-  if (!uses_bf16_units()) {
-    WARN("this processor has no bf16 units");
+TEST_CASE("ceiling: every sum of every chain of the bf16 units is computed, and its products are counted") {
+  const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
+  if (!has_bf16_units(units)) {
+    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
     return;
   }
+  // A sum of 16 lanes gets two products, and one of a tile of 16 × 16 gets 32.
+  const std::int64_t sums = units == Bf16Units::tiles ? 256 : 16,
+                     products = units == Bf16Units::tiles ? 32 : 2;
   for (const std::int64_t chains : kFmaChains) {
-    std::vector<float> values = starts<float>(chains * vector_lanes(DType::f32)), expected = values;
-    for (float& value : expected) value += 5.0F * 2.0F * 0.5F * 3.0F;
-    const double operations = bf16_chains(5, chains, bf16(0.5F), bf16(3.0F), values);
+    std::vector<float> values = starts<float>(chains * sums), expected = values;
+    for (float& value : expected) value += static_cast<float>(5 * products) * 0.5F * 3.0F;
+    const double operations = bf16_chains(units, 5, chains, bf16(0.5F), bf16(3.0F), values);
     CHECK(values == expected);
-    // A lane sums two products in a round, which are four operations.
-    CHECK(operations == static_cast<double>(4 * 5 * std::ssize(values)));
+    CHECK(operations == static_cast<double>(2 * 5 * products * std::ssize(values)));
   }
 }
 

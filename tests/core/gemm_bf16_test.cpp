@@ -1,9 +1,11 @@
 #include "core/kernels/gemm_bf16.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "core/kernels/gemm_bf16_units.hpp"
+#include "core/kernels/packed_bf16.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -34,8 +36,9 @@ std::vector<float> sizes(std::int64_t m, std::int64_t n, std::int64_t k, MatrixI
 }  // namespace
 
 TEST_CASE("gemm_bf16: the bf16 units give the product of the widened matrices, up to the order of its sums") {
-  if (!has_bf16_units()) {
-    WARN("this processor has no bf16 units");
+  const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
+  if (!has_bf16_units(units)) {
+    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
     return;
   }
   for (const Transpose ta : {Transpose::no, Transpose::yes}) {
@@ -43,6 +46,7 @@ TEST_CASE("gemm_bf16: the bf16 units give the product of the widened matrices, u
       for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{1, 1, 1},
                                     {15, 33, 31},
                                     {29, 70, 64},
+                                    {49, 40, 97},
                                     {5, 16, 1027},
                                     {15, 33, 1024},
                                     {15, 33, 1023}}) {
@@ -51,15 +55,53 @@ TEST_CASE("gemm_bf16: the bf16 units give the product of the widened matrices, u
         const std::vector<bf16> x = numbers(m * k, 1), y = numbers(k * n, 2);
         const MatrixIn<bf16> a{x.data(), ta == Transpose::yes ? m : k, ta},
             b{y.data(), tb == Transpose::yes ? k : n, tb};
-        std::vector<float> units(static_cast<std::size_t>(m * n), NAN), widened = units;
-        gemm_bf16_units<float>(m, n, k, a, b, {units.data(), n});
+        std::vector<float> found(static_cast<std::size_t>(m * n), NAN), widened = found;
+        gemm_bf16_units<float>(units, m, n, k, a, b, {found.data(), n});
         gemm_bf16_widened<float>(m, n, k, a, b, {widened.data(), n});
         const std::vector<float> size = sizes(m, n, k, a, b);
-        for (std::size_t i = 0; i < units.size(); ++i)
-          CHECK(std::abs(units[i] - widened[i]) <= 6e-7F * size[i]);  // a few roundings of 6e-8
+        for (std::size_t i = 0; i < found.size(); ++i)
+          CHECK(std::abs(found[i] - widened[i]) <= 6e-7F * size[i]);  // a few roundings of 6e-8
       }
     }
   }
+}
+
+TEST_CASE("gemm_bf16: a row of the product by bf16 units has the same bits for every number of rows") {
+  const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
+  if (!has_bf16_units(units)) {
+    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
+    return;
+  }
+  constexpr std::int64_t kRows = 70, kColumns = 40, kTerms = 600;
+  const std::vector<bf16> x = numbers(kRows * kTerms, 1), y = numbers(kTerms * kColumns, 2);
+  std::vector<float> all(kRows * kColumns);
+  gemm_bf16_units<float>(units, kRows, kColumns, kTerms, {x.data(), kTerms}, {y.data(), kColumns},
+                         {all.data(), kColumns});
+  for (const std::int64_t rows : {1, 13, 16, 17, 32, 33}) {
+    std::vector<float> some(static_cast<std::size_t>(rows * kColumns));
+    const std::int64_t first = kRows - rows;
+    gemm_bf16_units<float>(units, rows, kColumns, kTerms, {x.data() + first * kTerms, kTerms},
+                           {y.data(), kColumns}, {some.data(), kColumns});
+    CHECK(std::equal(some.begin(), some.end(), all.begin() + first * kColumns));
+  }
+}
+
+TEST_CASE("gemm_bf16: a matrix that is packed once gives the product by bf16 units") {
+  const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
+  if (!has_bf16_units(units)) {
+    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
+    return;
+  }
+  constexpr std::int64_t kRows = 35, kColumns = 70, kTerms = 100;
+  const std::vector<bf16> x = numbers(kRows * kTerms, 1), y = numbers(kTerms * kColumns, 2);
+  const MatrixIn<bf16> a{x.data(), kTerms}, b{y.data(), kTerms, Transpose::yes};
+  std::vector<float> expected(kRows * kColumns), found = expected;
+  gemm_bf16_units<float>(units, kRows, kColumns, kTerms, a, b, {expected.data(), kColumns});
+  std::vector<bf16> packed(static_cast<std::size_t>(packed_bf16_size(kColumns, kTerms)));
+  pack_bf16(kColumns, kTerms, b, packed.data());
+  packed_gemm_bf16(units, kRows, a, packed.data(), kTerms, {0, kTerms}, {0, kColumns},
+                   {found.data(), kColumns});
+  CHECK(found == expected);
 }
 
 TEST_CASE("gemm_bf16: without bf16 units the sum is that of float and is rounded once") {

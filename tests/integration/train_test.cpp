@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "core/kernels/gemm_bf16_units.hpp"
 #include "core/kernels/instruction_set.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/masters.hpp"
@@ -363,7 +362,9 @@ TEST_CASE("a run in bf16 follows that in float32, and its checkpoints and export
   REQUIRE(shop.train("f32").exit_code == 0);
   const ProgramResult trained = shop.train("bf16", {"train.dtype=bf16"});
   REQUIRE(trained.exit_code == 0);
-  const char* const units = granule::has_bf16_units() ? ", bf16 units:" : ", bf16 units not used";
+  const char* const units = granule::bf16_units() == granule::Bf16Units::none      ? ", bf16 units not used"
+                            : granule::bf16_units() == granule::Bf16Units::vectors ? ", bf16 units:"
+                                                                                   : ", bf16 tiles (AMX):";
   CHECK(trained.err.find(units) != std::string::npos);
   const auto wide = shop.metrics("f32"), narrow = shop.metrics("bf16");
   REQUIRE(narrow.size() == wide.size());

@@ -33,7 +33,7 @@ nlohmann::ordered_json bench_ceiling(int threads, double seconds) {
       {"threads", threads}, {"instruction_set", cpu_target()}, {"clock_ghz", clock}};
   result["f32"] = rates_of(pool, DType::f32, clock, seconds);
   result["f64"] = rates_of(pool, DType::f64, clock, seconds);
-  if (uses_bf16_units()) result["bf16"] = rates_of(pool, DType::bf16, clock, seconds);
+  if (bf16_units() != Bf16Units::none) result["bf16"] = rates_of(pool, DType::bf16, clock, seconds);
   result["stream_gbps"] = stream_gbps(pool, seconds);
   result["read_gbps"] = read_gbps(pool, seconds);
   return result;

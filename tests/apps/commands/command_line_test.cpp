@@ -1,7 +1,7 @@
 // The program before any command starts: version, help, usage errors, and streams that cannot be written.
 #include <fmt/format.h>
 
-#include "core/kernels/gemm_bf16_units.hpp"
+#include "core/kernels/bf16_support.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/instruction_sets.hpp"
 #include "tests/support/paths.hpp"
@@ -33,7 +33,8 @@ TEST_CASE("command_line: the version option names version, commit, instruction s
   granule::test::for_each_instruction_set([&](const std::string& name) {
     if (first.empty()) first = name;
   });
-  const char* const units = granule::has_bf16_units() ? "+bf16" : "";
+  constexpr std::array kUnits{"", "+bf16", "+amx"};
+  const char* const units = kUnits[static_cast<std::size_t>(granule::bf16_units_by_speed().front())];
   CHECK_THAT(result.out, Contains(fmt::format("\ncpu   {}{}\n", first, units)));
 }
 

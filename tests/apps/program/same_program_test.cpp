@@ -36,6 +36,8 @@ TEST_CASE("same_program: ranks of different versions or instruction sets do not 
   CHECK_THAT(refusal({one, {"0.1.0 (aaaa)", "SSE4"}, {"0.1.0 (aaaa)", "AVX2"}}),
              Contains("different instruction sets") && Contains("rank 0 AVX3, rank 1 SSE4") &&
                  Contains("GRANULE_CPU_TARGET=SSE4"));
+  CHECK_THAT(refusal({{"0.1.0 (aaaa)", "AVX3+amx"}, {"0.1.0 (aaaa)", "AVX3+bf16"}}),
+             Contains("GRANULE_CPU_TARGET=AVX3+bf16"));
   CHECK_THAT(refusal({{"0.1.0 (aaaa)", "AVX3+bf16"}, one}), Contains("GRANULE_CPU_TARGET=AVX3)") ||
                                                                 Contains("GRANULE_CPU_TARGET=AVX3\n") ||
                                                                 EndsWith("GRANULE_CPU_TARGET=AVX3"));
