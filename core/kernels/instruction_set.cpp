@@ -107,11 +107,11 @@ std::string instruction_set() {
 bool use_instruction_set(std::string_view name) {
   const std::vector<std::string> names = instruction_sets();
   if (std::ranges::find(names, name) == names.end()) return false;
-  const auto [wanted_name, units] = parts_of(name);
-  chosen_units = units;
+  const auto parts = parts_of(name);
+  chosen_units = parts.second;
   const std::vector<std::int64_t> targets = usable();
   const std::int64_t wanted =
-      *std::ranges::find_if(targets, [&](std::int64_t target) { return wanted_name == name_of(target); });
+      *std::ranges::find_if(targets, [&](std::int64_t target) { return parts.first == name_of(target); });
   hwy::DisableTargets(wanted - 1);
   limit_products(wanted);
   return true;

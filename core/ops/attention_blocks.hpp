@@ -1,5 +1,5 @@
-// What attention over whole sequences and attention with a cache share: one head, one block of queries, its
-// part of forward, and the check of their shapes.
+// What attention over whole sequences, its gradient and attention with a cache share: one head, one block of
+// queries, its part of forward, and the check of their shapes.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -73,6 +73,22 @@ class Cutter {
   const std::int64_t panels = (keys + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
   return std::max(kLeftPitch, panels + 16);
 }
+
+inline constexpr std::int64_t kQueries = 32;  // rows of P held at once
+// Bytes between the scratch of two threads. What one of them fetches ahead would otherwise be the other's.
+inline constexpr std::int64_t kGap = 1 << 16;
+
+/// The first keys of one sequence, or nullptr if nothing is masked.
+[[nodiscard]] const std::int32_t* first_keys_of(const Attention& a, const Tensor& first_key,
+                                                std::int64_t sequence);
+
+/// The key-value heads of all sequences. Heads that follow each other belong to different sequences, if there
+/// are several. Neighbouring heads of a token lie beside each other, and threads would wait for that memory.
+struct KeyValueHead {
+  std::int64_t sequence, head;
+
+  KeyValueHead(const Attention& a, std::int64_t index) : sequence(index % a.batch), head(index / a.batch) {}
+};
 
 /// One block of a sequence's queries, and the keys that at least one of them sees. Queries and keys are
 /// counted from the sequence's first key.
