@@ -1,5 +1,7 @@
 #include "core/kernels/bf16_support.hpp"
 
+#include <utility>
+
 #include "core/kernels/bf16_panels-inl.hpp"
 
 #if defined(GRANULE_BF16) && defined(__linux__)
@@ -18,7 +20,7 @@ bool has_vectors() {
          __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
 }
 
-/// A bit of EDX in leaf 7 of CPUID, which compilers do not know by name yet.
+/// A bit of EDX in leaf 7 of CPUID. Clang 14 does not know these features by name.
 bool has_feature(unsigned bit) {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> bit & 1U) != 0;
@@ -32,8 +34,8 @@ bool has_tiles() {
   return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
 }
 
-/// Intel's processors with AVX512-FP16 have such vectors for the sake of completeness. An Emerald Rapids
-/// begins a dot product only in every second cycle, and multiplies float32 twice as fast.
+/// Intel's processors since Sapphire Rapids, which are told by AVX512-FP16. An Emerald Rapids begins a dot
+/// product only in every second cycle, and multiplies float32 twice as fast.
 bool has_slow_vectors() {
   constexpr unsigned kFp16 = 23;
   return __builtin_cpu_is("intel") != 0 && has_feature(kFp16);

@@ -16,8 +16,8 @@ inline constexpr std::int64_t kTilePairs = 16;  // terms of an instruction, in p
 inline constexpr std::int64_t kTileSums = kTile * kTile;
 inline constexpr std::int64_t kRowsOfTiles = 2 * kTile;  // that are computed together
 
-/// The operand of LDTILECFG. Tiles 0 and 1 are sums of the upper rows and 2 and 3 those of the lower rows. 4
-/// and 5 are these rows of A, and 6 and 7 are B. Rows of all tiles have 64 bytes.
+/// The operand of LDTILECFG. Tiles 0 and 1 are sums of the upper rows, and 2 and 3 those of the lower rows.
+/// Tile 4 has the upper rows of A and tile 5 the lower ones. 6 and 7 are B. Rows of all tiles have 64 bytes.
 struct alignas(64) TileShapes {
   std::uint8_t palette = 1, first_row = 0;
   std::array<std::uint8_t, 14> reserved{};

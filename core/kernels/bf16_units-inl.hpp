@@ -76,7 +76,8 @@ constexpr std::array<MultiplyRows, kRows + 1> kernels_of(std::index_sequence<I..
 inline constexpr auto kMultiplyRows = kernels_of(std::make_index_sequence<kRows>());
 
 /// `sums` [m, kColumns] = A times a panel, added to those of an earlier panel. Tiles multiply all terms but
-/// the last few, and vectors the others. `ahead(i)` is what the i-th kRows rows ask for.
+/// the last few, and vectors the others. `ahead(i)` is what the i-th kRows rows ask for if vectors multiply
+/// them.
 template <class AheadOf>
 void multiply_panel(Bf16Units units, std::int64_t m, Pairs a, const bf16* panel, std::int64_t pairs, bool add,
                     const AheadOf& ahead, float* sums) {

@@ -9,8 +9,8 @@
 namespace granule {
 
 /// C[m,n] = A[m,k] B[k,n] + beta C on the calling thread, with m, n, k > 0. A row of C has the same bits for
-/// every m and place. Sums run in the order of k, two products at a time (vectors) or 32 (tiles), and numbers
-/// below 2^-126 count as 0. Out is float or bf16.
+/// every m and place. Sums run in the order of k, two products at a time (vectors) or 32 (tiles, which leave
+/// a shorter rest to vectors). Numbers below 2^-126 count as 0. Out is float or bf16.
 template <class Out>
 void gemm_bf16_units(Bf16Units units, std::int64_t m, std::int64_t n, std::int64_t k, MatrixIn<bf16> a,
                      MatrixIn<bf16> b, MatrixOut<Out> c);

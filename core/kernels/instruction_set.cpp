@@ -30,7 +30,7 @@ std::string_view suffix(Bf16Units units) {
 
 /// The best units that may be used, if somebody has chosen. The choice of Highway's target is as global as
 /// this is.
-std::atomic<std::optional<Bf16Units>> chosen_units{};
+constinit std::atomic<std::optional<Bf16Units>> chosen_units{};
 
 /// The units that may be used, best first.
 std::vector<Bf16Units> usable_units() {
@@ -57,15 +57,6 @@ std::vector<std::int64_t> usable() {
 
 std::string name_of(std::int64_t target) {
   return hwy::TargetName(target);
-}
-
-/// How many steps it is away from the best possible one. A set with lesser units comes after all that have
-/// better ones.
-int rank_of(std::string_view name) {
-  const auto [target, units] = parts_of(name);
-  int bit = 0;
-  while (bit < 62 && target != name_of(std::int64_t{1} << bit)) ++bit;
-  return bit + 63 * (static_cast<int>(Bf16Units::tiles) - static_cast<int>(units));
 }
 
 /// oneDNN chooses by itself, among the same instruction sets under other names.
@@ -118,7 +109,16 @@ bool use_instruction_set(std::string_view name) {
 }
 
 std::string common_instruction_set(std::span<const std::string> names) {
-  return *std::ranges::max_element(names, {}, rank_of);
+  std::int64_t target = 0;
+  Bf16Units units = Bf16Units::tiles;
+  for (const std::string& name : names) {
+    const auto parts = parts_of(name);
+    std::int64_t bit = 0;
+    while (bit < 62 && parts.first != name_of(std::int64_t{1} << bit)) ++bit;
+    target = std::max(target, bit);
+    units = std::min(units, parts.second);
+  }
+  return fmt::format("{}{}", name_of(std::int64_t{1} << target), suffix(units));
 }
 
 }  // namespace granule

@@ -125,8 +125,8 @@ class PanelShares {
  private:
   // Lines of a panel for each term.
   static constexpr std::int64_t kAcross = std::max<std::int64_t>(kPanel / kLine, 1);
-  // More lines at once would be a burst, for which the tile waits. But a product of few rows waits longer if
-  // a part of the next panel is not asked for.
+  // More lines at once would be a burst, for which the tile waits. But products of few rows wait longer if
+  // much of the next panel is not asked for. For a single tile, half of it is fastest.
   static constexpr std::int64_t kMost = 4, kMostColumns = 16;
 
   [[nodiscard]] Soon of_transposed(const MatrixIn<float>& b, std::int64_t next, std::int64_t turn) const {

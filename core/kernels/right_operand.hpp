@@ -12,7 +12,8 @@ struct RightOperand {
   const T* data = nullptr;
   std::int64_t n = 0, k = 0;
 
-  /// Elements of B as it is stored here. Without bf16 units that is twice as many, because it is widened.
+  /// Elements of B as it is stored here. If no bf16 units are used, that is twice as many, because it is
+  /// widened.
   [[nodiscard]] static std::int64_t elements(std::int64_t n, std::int64_t k);
   /// Stores B in memory of that many elements, which is aligned to 64 bytes.
   static RightOperand store(std::int64_t n, std::int64_t k, MatrixIn<T> b, T* memory);

@@ -74,34 +74,46 @@ TEST_CASE("gemm_bf16: a row of the product by bf16 units has the same bits for e
   }
   constexpr std::int64_t kRows = 70, kColumns = 40, kTerms = 600;
   const std::vector<bf16> x = numbers(kRows * kTerms, 1), y = numbers(kTerms * kColumns, 2);
-  std::vector<float> all(kRows * kColumns);
-  gemm_bf16_units<float>(units, kRows, kColumns, kTerms, {x.data(), kTerms}, {y.data(), kColumns},
-                         {all.data(), kColumns});
-  for (const std::int64_t rows : {1, 13, 16, 17, 32, 33}) {
-    std::vector<float> some(static_cast<std::size_t>(rows * kColumns));
-    const std::int64_t first = kRows - rows;
-    gemm_bf16_units<float>(units, rows, kColumns, kTerms, {x.data() + first * kTerms, kTerms},
-                           {y.data(), kColumns}, {some.data(), kColumns});
-    CHECK(std::equal(some.begin(), some.end(), all.begin() + first * kColumns));
+  const MatrixIn<bf16> b{y.data(), kColumns};
+  for (const Transpose transpose : {Transpose::no, Transpose::yes}) {
+    const std::int64_t pitch = transpose == Transpose::yes ? kRows : kTerms;
+    std::vector<float> all(kRows * kColumns);
+    gemm_bf16_units<float>(units, kRows, kColumns, kTerms, {x.data(), pitch, transpose}, b,
+                           {all.data(), kColumns});
+    for (const std::int64_t rows : {1, 13, 16, 17, 32, 33}) {
+      const std::int64_t first = kRows - rows;
+      std::vector<float> some(static_cast<std::size_t>(rows * kColumns));
+      gemm_bf16_units<float>(units, rows, kColumns, kTerms,
+                             {x.data() + first * (transpose == Transpose::yes ? 1 : pitch), pitch, transpose},
+                             b, {some.data(), kColumns});
+      CHECK(std::equal(some.begin(), some.end(), all.begin() + first * kColumns));
+    }
   }
 }
 
-TEST_CASE("gemm_bf16: a matrix that is packed once gives the product by bf16 units") {
+TEST_CASE("gemm_bf16: parts of a matrix that is packed once give the product by bf16 units") {
   const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
   if (!has_bf16_units(units)) {
     WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
     return;
   }
-  constexpr std::int64_t kRows = 35, kColumns = 70, kTerms = 100;
+  constexpr std::int64_t kRows = 35, kColumns = 70, kTerms = 600;
   const std::vector<bf16> x = numbers(kRows * kTerms, 1), y = numbers(kTerms * kColumns, 2);
-  const MatrixIn<bf16> a{x.data(), kTerms}, b{y.data(), kTerms, Transpose::yes};
-  std::vector<float> expected(kRows * kColumns), found = expected;
-  gemm_bf16_units<float>(units, kRows, kColumns, kTerms, a, b, {expected.data(), kColumns});
   std::vector<bf16> packed(static_cast<std::size_t>(packed_bf16_size(kColumns, kTerms)));
-  pack_bf16(kColumns, kTerms, b, packed.data());
-  packed_gemm_bf16(units, kRows, a, packed.data(), kTerms, {0, kTerms}, {0, kColumns},
-                   {found.data(), kColumns});
-  CHECK(found == expected);
+  pack_bf16(kColumns, kTerms, {y.data(), kTerms, Transpose::yes}, packed.data());
+  for (const std::int64_t term : {0, 64}) {
+    for (const std::int64_t column : {0, 32}) {
+      // Within 512 terms, both sum all terms in one order.
+      const std::int64_t columns = kColumns - column, terms = 500;
+      const MatrixIn<bf16> a{x.data() + term, kTerms},
+          b{y.data() + column * kTerms + term, kTerms, Transpose::yes};
+      std::vector<float> expected(static_cast<std::size_t>(kRows * columns)), found = expected;
+      gemm_bf16_units<float>(units, kRows, columns, terms, a, b, {expected.data(), columns});
+      packed_gemm_bf16(units, kRows, a, packed.data(), kTerms, {term, term + terms}, {column, kColumns},
+                       {found.data(), columns});
+      CHECK(found == expected);
+    }
+  }
 }
 
 TEST_CASE("gemm_bf16: without bf16 units the sum is that of float and is rounded once") {

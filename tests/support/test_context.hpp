@@ -1,6 +1,6 @@
 // The Context of a test. Every test runs on the CPU, with GRANULE_TEST_DEVICE=mirror on the mirror device,
 // and with GRANULE_TEST_DEVICE=cuda on the device that the CUDA plug-in finds. With
-// GRANULE_TEST_BF16=without-units, products of bf16 are those of a processor that has no units for them.
+// GRANULE_TEST_BF16=other-units, products of bf16 are not the fastest but the next ones that the machine has.
 // With GRANULE_TEST_AT_MOST=AVX2, kernels are those of a processor that has no better instruction set.
 #pragma once
 #include "core/context.hpp"

@@ -135,7 +135,7 @@ void print_ceiling(const nlohmann::ordered_json& result) {
     std::string line;
     for (const auto& [chains, rate] : result[type]["gflops_by_chains"].items())
       line += fmt::format("  {}: {:.1f}", chains, rate.get<double>());
-    say("{:<4}{}  = {:.2f} vectors of {} a cycle and thread, {:.0f} % of it on average", type, line,
+    say("{:<4}{}  = {:.3g} vectors of {} a cycle and thread, {:.0f} % of it on average", type, line,
         result[type]["fmas_per_cycle"].get<double>(), result[type]["lanes"].get<int>(),
         100.0 * result[type]["sustained_gflops"].get<double>() /
             result[type]["fma_ceiling_gflops"].get<double>());

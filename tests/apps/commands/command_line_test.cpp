@@ -1,4 +1,6 @@
 // The program before any command starts: version, help, usage errors, and streams that cannot be written.
+#include <array>
+
 #include <fmt/format.h>
 
 #include "core/kernels/bf16_support.hpp"

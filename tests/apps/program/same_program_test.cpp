@@ -38,6 +38,9 @@ TEST_CASE("same_program: ranks of different versions or instruction sets do not 
                  Contains("GRANULE_CPU_TARGET=SSE4"));
   CHECK_THAT(refusal({{"0.1.0 (aaaa)", "AVX3+amx"}, {"0.1.0 (aaaa)", "AVX3+bf16"}}),
              Contains("GRANULE_CPU_TARGET=AVX3+bf16"));
+  // Each has what the other has not.
+  CHECK_THAT(refusal({{"0.1.0 (aaaa)", "AVX3+amx"}, {"0.1.0 (aaaa)", "AVX3_DL"}}),
+             EndsWith("GRANULE_CPU_TARGET=AVX3") || Contains("GRANULE_CPU_TARGET=AVX3)"));
   CHECK_THAT(refusal({{"0.1.0 (aaaa)", "AVX3+bf16"}, one}), Contains("GRANULE_CPU_TARGET=AVX3)") ||
                                                                 Contains("GRANULE_CPU_TARGET=AVX3\n") ||
                                                                 EndsWith("GRANULE_CPU_TARGET=AVX3"));
