@@ -4,16 +4,18 @@
 
 #include "core/kernels/bf16_panels-inl.hpp"
 
-#if defined(GRANULE_BF16) && defined(__linux__)
+#ifdef GRANULE_BF16
 #include <cpuid.h>
+#ifdef __linux__
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #endif
 
 namespace granule {
 namespace {
 
-#if defined(GRANULE_BF16) && defined(__linux__)
+#ifdef GRANULE_BF16
 
 bool has_vectors() {
   return __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
@@ -26,12 +28,20 @@ bool has_feature(unsigned bit) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d >> bit & 1U) != 0;
 }
 
-bool has_tiles() {
-  constexpr unsigned kAmxBf16 = 22, kAmxTile = 24;
-  if (!has_vectors() || !has_feature(kAmxBf16) || !has_feature(kAmxTile)) return false;
-  // Linux gives a process the registers only if it asks: ARCH_REQ_XCOMP_PERM for XFEATURE_XTILEDATA.
+/// Whether the system gives this process the registers of tiles.
+bool may_use_tiles() {
+#ifdef __linux__
+  // It does so only if it is asked: ARCH_REQ_XCOMP_PERM for XFEATURE_XTILEDATA.
   constexpr long kRequest = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool has_tiles() {
+  constexpr unsigned kAmxBf16 = 22, kAmxTile = 24;
+  return has_vectors() && has_feature(kAmxBf16) && has_feature(kAmxTile) && may_use_tiles();
 }
 
 /// Intel's processors since Sapphire Rapids, which are told by AVX512-FP16. An Emerald Rapids begins a dot

@@ -106,21 +106,16 @@ inline Pairs pairs_of(Bf16Units units, std::int64_t m, std::int64_t k, MatrixIn<
                       std::vector<bf16>& buffer) {
   if (a.transpose == Transpose::no && k % 2 == 0 && !collides(a.pitch)) return {a.data, a.pitch, 2};
   const std::int64_t width = k + k % 2, pitch = collides(width) ? width + 32 : width;
-  if (a.transpose == Transpose::yes && units == Bf16Units::tiles) {
+  buffer.resize(static_cast<std::size_t>(pitch * m));
+  if (a.transpose == Transpose::yes) {
+    pack_rows(a.data, a.pitch, k, m, m, buffer.data());
+    if (units != Bf16Units::tiles) return {buffer.data(), 2, 2 * m};
     // A pair has the size of a float, and pairs are transposed as such.
-    thread_local std::vector<float> pairs, transposed;
-    pairs.resize(static_cast<std::size_t>(pitch / 2 * m));
-    transposed.resize(pairs.size());
-    pack_rows(a.data, a.pitch, k, m, m, reinterpret_cast<bf16*>(pairs.data()));
-    transpose(pitch / 2, m, pairs.data(), m, transposed.data());
+    thread_local std::vector<float> transposed;
+    transposed.resize(static_cast<std::size_t>(pitch / 2 * m));
+    transpose(pitch / 2, m, reinterpret_cast<const float*>(buffer.data()), m, transposed.data());
     return {reinterpret_cast<const bf16*>(transposed.data()), pitch, 2};
   }
-  if (a.transpose == Transpose::yes) {
-    buffer.resize(static_cast<std::size_t>(width * m));
-    pack_rows(a.data, a.pitch, k, m, m, buffer.data());
-    return {buffer.data(), 2, 2 * m};
-  }
-  buffer.resize(static_cast<std::size_t>(pitch * m));
   for (std::int64_t i = 0; i < m; ++i) {
     std::copy_n(a.data + i * a.pitch, k, buffer.data() + i * pitch);
     if (width > k) buffer[static_cast<std::size_t>(i * pitch + k)] = bf16(0.0F);

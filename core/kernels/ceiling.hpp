@@ -48,8 +48,7 @@ template <class T>
 double multiply_add_chains(std::int64_t rounds, std::int64_t chains, T factor, T term, std::span<T> values);
 
 /// The same of bf16: value + products · factor · term for each of `values` [chains × sums], see bf16_chain().
-/// Tiles compute at most four chains at once.
-/// `units` are vectors or tiles, and has_bf16_units(units).
+/// `units` are vectors or tiles, and has_bf16_units(units). Tiles compute at most four chains at once.
 double bf16_chains(Bf16Units units, std::int64_t rounds, std::int64_t chains, bf16 factor, bf16 term,
                    std::span<float> values);
 

@@ -80,7 +80,8 @@ inline void transpose_part(const float* from, std::int64_t from_pitch, std::int6
                            float* out, std::int64_t pitch) {
   for (std::int64_t first = 0; first < pitch; first += kLanes) {
     const std::int64_t row = std::min(first, count - 1);
-    // The processor fetches what follows in a row by itself, and tiles have asked for most panels.
+    // The processor fetches what follows in a row by itself. Tiles have asked for a panel that is packed
+    // between them.
     constexpr std::int64_t kMost = 16;
     for (std::int64_t next = row + kLanes; next < row + 2 * kLanes; ++next)
       fetch_row(from + next * from_pitch, std::min(k, kMost));

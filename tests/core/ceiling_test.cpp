@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "core/kernels/instruction_set.hpp"
+#include "tests/support/bf16_units.hpp"
 #include "tests/support/catch.hpp"
 
 namespace granule {
@@ -44,10 +44,7 @@ TEMPLATE_TEST_CASE("ceiling: every lane of every chain is computed, and each cou
 
 TEST_CASE("ceiling: every sum of every chain of the bf16 units is computed, and its products are counted") {
   const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
-  if (!has_bf16_units(units)) {
-    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
-    return;
-  }
+  if (!test::has_units_or_warns(units)) return;
   // A sum of 16 lanes gets two products, and one of a tile of 16 × 16 gets 32.
   const std::int64_t sums = units == Bf16Units::tiles ? 256 : 16,
                      products = units == Bf16Units::tiles ? 32 : 2;

@@ -6,6 +6,7 @@
 
 #include "core/kernels/gemm_bf16_units.hpp"
 #include "core/kernels/packed_bf16.hpp"
+#include "tests/support/bf16_units.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/tensors.hpp"
 
@@ -37,10 +38,7 @@ std::vector<float> sizes(std::int64_t m, std::int64_t n, std::int64_t k, MatrixI
 
 TEST_CASE("gemm_bf16: the bf16 units give the product of the widened matrices, up to the order of its sums") {
   const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
-  if (!has_bf16_units(units)) {
-    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
-    return;
-  }
+  if (!has_units_or_warns(units)) return;
   for (const Transpose ta : {Transpose::no, Transpose::yes}) {
     for (const Transpose tb : {Transpose::no, Transpose::yes}) {
       for (const auto& [m, n, k] : {std::array<std::int64_t, 3>{1, 1, 1},
@@ -68,10 +66,7 @@ TEST_CASE("gemm_bf16: the bf16 units give the product of the widened matrices, u
 
 TEST_CASE("gemm_bf16: a row of the product by bf16 units has the same bits for every number of rows") {
   const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
-  if (!has_bf16_units(units)) {
-    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
-    return;
-  }
+  if (!has_units_or_warns(units)) return;
   constexpr std::int64_t kRows = 70, kColumns = 40, kTerms = 600;
   const std::vector<bf16> x = numbers(kRows * kTerms, 1), y = numbers(kTerms * kColumns, 2);
   const MatrixIn<bf16> b{y.data(), kColumns};
@@ -93,10 +88,7 @@ TEST_CASE("gemm_bf16: a row of the product by bf16 units has the same bits for e
 
 TEST_CASE("gemm_bf16: parts of a matrix that is packed once give the product by bf16 units") {
   const Bf16Units units = GENERATE(Bf16Units::vectors, Bf16Units::tiles);
-  if (!has_bf16_units(units)) {
-    WARN("this processor has no bf16 " << (units == Bf16Units::tiles ? "tiles" : "units"));
-    return;
-  }
+  if (!has_units_or_warns(units)) return;
   constexpr std::int64_t kRows = 35, kColumns = 70, kTerms = 600;
   const std::vector<bf16> x = numbers(kRows * kTerms, 1), y = numbers(kTerms * kColumns, 2);
   std::vector<bf16> packed(static_cast<std::size_t>(packed_bf16_size(kColumns, kTerms)));
